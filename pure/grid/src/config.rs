@@ -1,0 +1,493 @@
+//! The types of `rhumb.yaml`, declared once.
+//!
+//! The JSON Schema, the structural check, the reference page and the parsed value all come from these types. Every
+//! number carries its unit in its name; money is US dollars, 64-bit floats.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A whole `rhumb.yaml`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// This gateway: where it listens, where it stands and what it keeps.
+    #[serde(default)]
+    pub gateway: Gateway,
+    /// Who owns the sites.
+    #[serde(default)]
+    pub operators: Vec<Operator>,
+    /// Places with GPUs.
+    #[schemars(length(min = 1))]
+    pub sites: Vec<Site>,
+    /// Models as clients name them.
+    #[schemars(length(min = 1))]
+    pub models: Vec<Model>,
+    /// Names that stand for several models.
+    #[serde(default)]
+    pub virtual_models: Vec<VirtualModel>,
+    /// Inference servers at the sites.
+    #[schemars(length(min = 1))]
+    pub endpoints: Vec<Endpoint>,
+    /// Named exchange rates; the presets `interactive`, `balanced`, `economy`, `batch`, `closest` and `fastest` always
+    /// exist.
+    #[serde(default)]
+    pub policies: Vec<Policy>,
+    /// Who pays and is limited. With no tenant the gateway is open to whoever can reach it.
+    #[serde(default)]
+    pub tenants: Vec<Tenant>,
+}
+
+/// The gateway process itself.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Gateway {
+    /// Address of the data plane, HTTP/1.1 and h2c.
+    pub listen: String,
+    /// Address of the admin API (`rhumb explain --admin`). It has no authentication yet: keep it on loopback.
+    pub admin_listen: String,
+    /// Where the gateway stands; the estimate of a site's round trip before its first probe comes from it.
+    pub location: Option<Location>,
+    /// Folder of the decision and usage log.
+    pub data_dir: String,
+    /// Worker threads; 0 means one for each available core.
+    #[schemars(range(max = 1024))]
+    pub workers: u32,
+    /// Longest request body accepted, in bytes.
+    #[schemars(range(min = 1024, max = 1_073_741_824))]
+    pub max_body_bytes: u64,
+    /// Longest time a client may take to send its request, in milliseconds.
+    #[schemars(range(min = 100, max = 600_000))]
+    pub request_timeout_ms: u64,
+    /// Period of the metric scrapes, in milliseconds.
+    #[schemars(range(min = 50, max = 600_000))]
+    pub scrape_interval_ms: u64,
+    /// Period of the round-trip probes, in milliseconds.
+    #[schemars(range(min = 50, max = 600_000))]
+    pub probe_interval_ms: u64,
+    /// Policy of requests that no tenant or header gives one.
+    pub policy: String,
+    /// How targets are chosen: `rhumb`, or a baseline to compare with.
+    pub router: Router,
+    /// Price of emitted carbon dioxide, USD per tonne; 0 turns the line off.
+    #[schemars(range(min = 0.0, max = 100_000.0))]
+    pub carbon_usd_per_tonne: f64,
+}
+
+impl Default for Gateway {
+    fn default() -> Self {
+        Self {
+            listen: "127.0.0.1:8080".into(),
+            admin_listen: "127.0.0.1:9080".into(),
+            location: None,
+            data_dir: "rhumb-data".into(),
+            workers: 0,
+            max_body_bytes: 32 << 20,
+            request_timeout_ms: 30_000,
+            scrape_interval_ms: 1_000,
+            probe_interval_ms: 5_000,
+            policy: "balanced".into(),
+            router: Router::Rhumb,
+            carbon_usd_per_tonne: 0.0,
+        }
+    }
+}
+
+/// A way of choosing targets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Router {
+    /// The lowest bill.
+    Rhumb,
+    /// In turn over the endpoints that can serve.
+    RoundRobin,
+    /// The site with the smallest round trip; least requests inside it.
+    Nearest,
+    /// Fewest requests in flight, wherever.
+    LeastRequest,
+}
+
+/// A point on the Earth.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Location {
+    /// Degrees north.
+    #[schemars(range(min = -90.0, max = 90.0))]
+    pub latitude: f64,
+    /// Degrees east.
+    #[schemars(range(min = -180.0, max = 180.0))]
+    pub longitude: f64,
+}
+
+/// Who owns sites.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Operator {
+    /// Unique name.
+    pub name: String,
+}
+
+/// One place with GPUs.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Site {
+    /// Unique name; clients see it in `x-rhumb-site`.
+    pub name: String,
+    /// Name of its operator.
+    pub operator: String,
+    /// City, for people.
+    #[serde(default)]
+    pub city: String,
+    /// ISO 3166-1 alpha-2 code; residency rules compare it.
+    #[schemars(regex(pattern = r"^[A-Z]{2}$"))]
+    pub country: String,
+    /// Degrees north.
+    #[schemars(range(min = -90.0, max = 90.0))]
+    pub latitude: f64,
+    /// Degrees east.
+    #[schemars(range(min = -180.0, max = 180.0))]
+    pub longitude: f64,
+    /// Electrical power of all its GPUs together, in kW, that must not be exceeded. Not stated: no gate.
+    #[serde(default)]
+    #[schemars(range(min = 0.001, max = 1_000_000.0))]
+    pub power_kw: Option<f64>,
+    /// Power usage effectiveness: facility power over IT power.
+    #[serde(default = "default_pue")]
+    #[schemars(range(min = 1.0, max = 5.0))]
+    pub pue: f64,
+    /// Price of electricity, USD per kWh.
+    #[serde(default)]
+    #[schemars(range(min = 0.0, max = 100.0))]
+    pub energy_usd_per_kwh: f64,
+    /// Grid carbon intensity, grams of CO2e per kWh.
+    #[serde(default)]
+    #[schemars(range(min = 0.0, max = 5_000.0))]
+    pub carbon_g_per_kwh: f64,
+    /// Price of traffic leaving the site, USD per GB.
+    #[serde(default)]
+    #[schemars(range(min = 0.0, max = 100.0))]
+    pub egress_usd_per_gb: f64,
+    /// Round trip from this gateway, in milliseconds, used until a probe has measured it.
+    #[serde(default)]
+    #[schemars(range(min = 0.0, max = 10_000.0))]
+    pub rtt_ms: Option<f64>,
+}
+
+fn default_pue() -> f64 {
+    1.3
+}
+
+/// Weights as clients name them.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Model {
+    /// Unique name; what a client writes in `model`.
+    pub name: String,
+    /// Other names for the same weights.
+    #[serde(default)]
+    pub aliases: Vec<String>,
+    /// Shape used by the performance model, one of those `rhumb engine --list` prints; default: the model's own name.
+    #[serde(default)]
+    pub shape: Option<String>,
+    /// Share of answers that are good enough, 0 to 1, from an evaluation you trust (say, MMLU accuracy).
+    #[serde(default = "default_quality")]
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub quality: f64,
+    /// Accepts images.
+    #[serde(default)]
+    pub vision: bool,
+    /// Accepts audio.
+    #[serde(default)]
+    pub audio: bool,
+    /// Supports tool calls and guided output.
+    #[serde(default = "yes")]
+    pub tools: bool,
+    /// Answers `/v1/embeddings` instead of generating text.
+    #[serde(default)]
+    pub embedding: bool,
+}
+
+fn default_quality() -> f64 {
+    0.7
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// A name that stands for several models; the bill chooses among them.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct VirtualModel {
+    /// Unique name; what a client writes in `model`.
+    pub name: String,
+    /// Names of models.
+    #[schemars(length(min = 1))]
+    pub models: Vec<String>,
+}
+
+/// The server software.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum EngineKind {
+    /// vLLM.
+    Vllm,
+    /// SGLang.
+    Sglang,
+    /// llama.cpp's `llama-server`.
+    LlamaCpp,
+    /// Anything else that speaks the OpenAI API; only the gateway's own counts are known of it.
+    Generic,
+}
+
+/// One inference server.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Endpoint {
+    /// Unique name; clients see it in `x-rhumb-endpoint`.
+    pub name: String,
+    /// Name of its site.
+    pub site: String,
+    /// Base URL, `http://HOST:PORT` or `https://HOST`; a path before `/v1` is allowed.
+    pub url: String,
+    /// Server software.
+    #[serde(default = "default_engine")]
+    pub engine: EngineKind,
+    /// GPU type, one of those `rhumb engine --list` prints; the first estimate of its speed comes from it.
+    #[serde(default)]
+    pub gpu: Option<String>,
+    /// GPUs of this server together.
+    #[serde(default = "one")]
+    #[schemars(range(min = 1, max = 1024))]
+    pub gpus: u32,
+    /// Requests it can run at once before they queue.
+    #[serde(default = "default_max_concurrency")]
+    #[schemars(range(min = 1, max = 100_000))]
+    pub max_concurrency: u32,
+    /// Secret sent as `authorization: Bearer`; write `${NAME}` to take it from the environment.
+    #[serde(default)]
+    pub api_key: Option<String>,
+    /// Price of one GPU-hour, USD: the capacity is committed and only marginal energy and congestion are billed. The
+    /// list price for reports follows from `planned_utilisation`.
+    #[serde(default)]
+    #[schemars(range(min = 0.0, max = 1_000.0))]
+    pub gpu_hour_usd: Option<f64>,
+    /// Share of its capacity that a committed endpoint is planned to sell, 0 to 1.
+    #[serde(default = "default_planned_utilisation")]
+    #[schemars(range(min = 0.01, max = 1.0))]
+    pub planned_utilisation: f64,
+    /// Models it serves.
+    #[schemars(length(min = 1))]
+    pub models: Vec<Served>,
+}
+
+fn default_engine() -> EngineKind {
+    EngineKind::Generic
+}
+
+fn one() -> u32 {
+    1
+}
+
+fn default_max_concurrency() -> u32 {
+    128
+}
+
+fn default_planned_utilisation() -> f64 {
+    0.5
+}
+
+/// A model as one endpoint serves it.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Served {
+    /// Name of a model.
+    pub model: String,
+    /// Name the endpoint knows it by; default: the model's own.
+    #[serde(default)]
+    pub served_as: Option<String>,
+    /// Revision of the weights.
+    #[serde(default)]
+    pub revision: String,
+    /// Quantisation of the weights.
+    #[serde(default)]
+    pub quantization: Quantization,
+    /// Longest prompt plus answer, in tokens.
+    #[serde(default = "default_context")]
+    #[schemars(range(min = 1, max = 100_000_000))]
+    pub context_tokens: u32,
+    /// Price per token; without it, and without `gpu_hour_usd`, tokens cost nothing.
+    #[serde(default)]
+    pub price: Option<Price>,
+}
+
+fn default_context() -> u32 {
+    8_192
+}
+
+/// Number format of the weights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Quantization {
+    /// 32-bit floats.
+    Fp32,
+    /// 16-bit brain floats.
+    #[default]
+    Bf16,
+    /// 8-bit floats.
+    Fp8,
+    /// 8-bit integers.
+    Int8,
+    /// 4-bit integers or floats.
+    Int4,
+}
+
+impl Quantization {
+    /// Bytes of one weight.
+    pub fn bytes(self) -> f64 {
+        match self {
+            Self::Fp32 => 4.0,
+            Self::Bf16 => 2.0,
+            Self::Fp8 | Self::Int8 => 1.0,
+            Self::Int4 => 0.5,
+        }
+    }
+}
+
+/// A metered price, USD per million tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Price {
+    /// Uncached prompt tokens.
+    #[schemars(range(min = 0.0, max = 100_000.0))]
+    pub input_usd_per_mtok: f64,
+    /// Prompt tokens found in the cache; default: the input price.
+    #[serde(default)]
+    #[schemars(range(min = 0.0, max = 100_000.0))]
+    pub cached_usd_per_mtok: Option<f64>,
+    /// Generated tokens.
+    #[schemars(range(min = 0.0, max = 100_000.0))]
+    pub output_usd_per_mtok: f64,
+}
+
+/// A set of exchange rates. What is not stated comes from the preset.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Policy {
+    /// Unique name; clients may ask for it with `x-rhumb-policy`.
+    pub name: String,
+    /// Where the values that are not stated come from.
+    #[serde(default)]
+    pub preset: Preset,
+    /// What one second of a waiting person is worth, USD.
+    #[serde(default)]
+    #[schemars(range(min = 0.0, max = 1_000.0))]
+    pub second_usd: Option<f64>,
+    /// Objective for the time to first token, in milliseconds.
+    #[serde(default)]
+    #[schemars(range(min = 1.0, max = 3_600_000.0))]
+    pub ttft_slo_ms: Option<f64>,
+    /// What missing that objective costs, USD.
+    #[serde(default)]
+    #[schemars(range(min = 0.0, max = 1_000.0))]
+    pub miss_usd: Option<f64>,
+    /// Pace at which a reader keeps up, milliseconds per token; slower generation is billed.
+    #[serde(default)]
+    #[schemars(range(min = 0.1, max = 60_000.0))]
+    pub reading_pace_ms: Option<f64>,
+    /// Quality wanted of the model, 0 to 1.
+    #[serde(default)]
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub quality: Option<f64>,
+    /// What a shortfall of 1.0 in quality costs, USD.
+    #[serde(default)]
+    #[schemars(range(min = 0.0, max = 1_000.0))]
+    pub quality_usd: Option<f64>,
+    /// What moving a session away from its pin must save besides the lost cache, USD.
+    #[serde(default)]
+    #[schemars(range(min = 0.0, max = 1_000.0))]
+    pub switch_usd: Option<f64>,
+    /// Longest wait for the first content before the next target is tried, in milliseconds.
+    #[serde(default)]
+    #[schemars(range(min = 10, max = 3_600_000))]
+    pub first_token_timeout_ms: Option<u64>,
+    /// Longest pause between two pieces of an answer, in milliseconds.
+    #[serde(default)]
+    #[schemars(range(min = 10, max = 3_600_000))]
+    pub idle_timeout_ms: Option<u64>,
+    /// Targets tried for one request, the first included.
+    #[serde(default)]
+    #[schemars(range(min = 1, max = 16))]
+    pub max_attempts: Option<u32>,
+    /// Countries the request may be served in; empty means anywhere.
+    #[serde(default)]
+    pub countries: Vec<String>,
+}
+
+/// A named starting point for a policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Preset {
+    /// A person waits for every token.
+    Interactive,
+    /// Speed and money weigh alike.
+    #[default]
+    Balanced,
+    /// Money weighs most.
+    Economy,
+    /// Nobody waits.
+    Batch,
+    /// The network leg weighs most.
+    Closest,
+    /// Only time counts.
+    Fastest,
+}
+
+impl Preset {
+    /// Every preset with the name clients use.
+    pub const ALL: [(&'static str, Preset); 6] = [
+        ("interactive", Preset::Interactive),
+        ("balanced", Preset::Balanced),
+        ("economy", Preset::Economy),
+        ("batch", Preset::Batch),
+        ("closest", Preset::Closest),
+        ("fastest", Preset::Fastest),
+    ];
+}
+
+/// Who pays and is limited.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Tenant {
+    /// Unique name.
+    pub name: String,
+    /// Credentials.
+    #[schemars(length(min = 1))]
+    pub keys: Vec<Key>,
+    /// Its policy; default: the gateway's.
+    #[serde(default)]
+    pub policy: Option<String>,
+    /// Policies it may ask for with `x-rhumb-policy`, besides its own; empty means any preset.
+    #[serde(default)]
+    pub allow_policies: Vec<String>,
+    /// Models it may use, virtual ones included; empty means all.
+    #[serde(default)]
+    pub models: Vec<String>,
+    /// Countries its requests may be served in; empty means anywhere.
+    #[serde(default)]
+    pub countries: Vec<String>,
+}
+
+/// A credential. Exactly one of `key` and `sha256` is stated.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Key {
+    /// Name, for logs; never the secret.
+    pub name: String,
+    /// The secret; write `${NAME}` to take it from the environment.
+    #[serde(default)]
+    pub key: Option<String>,
+    /// SHA-256 of the secret, in hexadecimal, so that the file holds no secret.
+    #[serde(default)]
+    #[schemars(regex(pattern = r"^[0-9a-f]{64}$"))]
+    pub sha256: Option<String>,
+}

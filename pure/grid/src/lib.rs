@@ -1,0 +1,3 @@
+//! Nouns, units and checked configuration of the grid.
+
+pub mod config;

@@ -1,0 +1,194 @@
+//! Errors as clients see them: OpenAI's shape, and the headers its SDKs act on.
+
+use std::fmt::Write as _;
+
+/// An answer that is not a completion.
+///
+/// The official SDKs retry 408, 409, 429 and every 5xx by themselves unless `x-should-retry` says otherwise, so each
+/// error says it: a terminal error without it would make a retry storm.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiError {
+    /// HTTP status.
+    pub status: u16,
+    /// `type` of the error object.
+    pub kind: &'static str,
+    /// `code` of the error object.
+    pub code: &'static str,
+    /// What was wrong and what would be right, for the person at the keyboard.
+    pub message: String,
+    /// The request field at fault.
+    pub param: Option<String>,
+    /// Value of `x-should-retry`.
+    pub retry: bool,
+    /// When a retry makes sense, in milliseconds.
+    pub retry_after_ms: Option<u64>,
+}
+
+impl ApiError {
+    fn new(status: u16, kind: &'static str, code: &'static str, retry: bool, message: impl Into<String>) -> Self {
+        Self { status, kind, code, message: message.into(), param: None, retry, retry_after_ms: None }
+    }
+
+    /// Names the field at fault.
+    #[must_use]
+    pub fn with_param(mut self, param: impl Into<String>) -> Self {
+        self.param = Some(param.into());
+        self
+    }
+
+    /// Says when a retry makes sense.
+    #[must_use]
+    pub fn after_ms(mut self, ms: u64) -> Self {
+        self.retry_after_ms = Some(ms);
+        self
+    }
+
+    /// 400: the request can never succeed as it is.
+    pub fn invalid(message: impl Into<String>) -> Self {
+        Self::new(400, "invalid_request_error", "invalid_request", false, message)
+    }
+
+    /// 400: the prompt fits no candidate.
+    pub fn context_length(message: impl Into<String>) -> Self {
+        Self::new(400, "invalid_request_error", "context_length_exceeded", false, message).with_param("messages")
+    }
+
+    /// 401: no key, or not a valid one. One text for both, so that neither is told apart.
+    pub fn unauthorized() -> Self {
+        let text = "A valid API key is required: send it as `authorization: Bearer KEY`.";
+        Self::new(401, "authentication_error", "invalid_api_key", false, text)
+    }
+
+    /// 403: a rule of the operator forbids it.
+    pub fn forbidden(code: &'static str, message: impl Into<String>) -> Self {
+        Self::new(403, "permission_error", code, false, message)
+    }
+
+    /// 404: no such path.
+    pub fn not_found(message: impl Into<String>) -> Self {
+        Self::new(404, "invalid_request_error", "not_found", false, message)
+    }
+
+    /// 404: no such model.
+    pub fn model_not_found(message: impl Into<String>) -> Self {
+        Self::new(404, "invalid_request_error", "model_not_found", false, message).with_param("model")
+    }
+
+    /// 405: the path exists, the method does not.
+    pub fn method_not_allowed(allowed: &str) -> Self {
+        let text = format!("This path answers {allowed} only.");
+        Self::new(405, "invalid_request_error", "method_not_allowed", false, text)
+    }
+
+    /// 408: the client sent its request too slowly.
+    pub fn request_timeout() -> Self {
+        let text = "The request did not arrive in time.";
+        Self::new(408, "invalid_request_error", "request_timeout", false, text)
+    }
+
+    /// 413: the body is over the limit.
+    pub fn too_large(limit_bytes: u64) -> Self {
+        let text = format!("The request body is larger than the limit of {limit_bytes} bytes.");
+        Self::new(413, "invalid_request_error", "request_too_large", false, text)
+    }
+
+    /// 415: the body is encoded.
+    pub fn encoding() -> Self {
+        let text = "The request body must be plain JSON without `content-encoding`.";
+        Self::new(415, "invalid_request_error", "unsupported_encoding", false, text)
+    }
+
+    /// 429: every target refused for load.
+    pub fn overloaded(message: impl Into<String>, retry_after_ms: u64) -> Self {
+        Self::new(429, "rate_limit_error", "rate_limit_exceeded", true, message).after_ms(retry_after_ms)
+    }
+
+    /// 502: targets were tried and none answered.
+    pub fn upstream_failed() -> Self {
+        let text = "The request was sent to every suitable site and none completed it.";
+        Self::new(502, "server_error", "upstream_failed", true, text).after_ms(1_000)
+    }
+
+    /// 502, in a stream: the target died after content was sent.
+    pub fn stream_broken() -> Self {
+        let text = "The site stopped answering in the middle of the stream; the text so far is incomplete.";
+        Self::new(502, "server_error", "upstream_failed", true, text)
+    }
+
+    /// 503: no target may serve it now.
+    pub fn nothing_eligible(message: impl Into<String>) -> Self {
+        Self::new(503, "server_error", "server_is_overloaded", true, message).after_ms(1_000)
+    }
+
+    /// 504: targets were tried and none sent content in time.
+    pub fn upstream_timeout() -> Self {
+        let text = "No suitable site began to answer in time.";
+        Self::new(504, "server_error", "upstream_timeout", true, text).after_ms(1_000)
+    }
+
+    /// The body: all four keys present, `null` allowed.
+    pub fn to_json(&self) -> String {
+        let mut out = String::with_capacity(160);
+        let param = match &self.param {
+            Some(p) => quote(p),
+            None => "null".into(),
+        };
+        let (message, kind, code) = (quote(&self.message), quote(self.kind), quote(self.code));
+        let _ = write!(out, "{{\"error\":{{\"message\":{message},\"type\":{kind},\"param\":{param},\"code\":{code}}}}}");
+        out
+    }
+
+    /// The event that ends a stream which cannot be completed. No `[DONE]` follows it, because the SDKs take a stream
+    /// with neither for a finished one.
+    pub fn to_event(&self) -> String {
+        format!("data: {}\n\n", self.to_json())
+    }
+}
+
+/// `text` as a JSON string.
+pub fn quote(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shape(e: &ApiError) -> (u16, &str, &str, bool, Option<u64>) {
+        (e.status, e.kind, e.code, e.retry, e.retry_after_ms)
+    }
+
+    #[test]
+    fn every_error_has_its_status_code_and_retry_rule() {
+        use ApiError as E;
+        let inv = "invalid_request_error";
+        assert_eq!(shape(&E::invalid("x")), (400, inv, "invalid_request", false, None));
+        assert_eq!(shape(&E::context_length("x")), (400, inv, "context_length_exceeded", false, None));
+        assert_eq!(shape(&E::unauthorized()), (401, "authentication_error", "invalid_api_key", false, None));
+        assert_eq!(shape(&E::forbidden("c", "x")), (403, "permission_error", "c", false, None));
+        assert_eq!(shape(&E::not_found("x")), (404, inv, "not_found", false, None));
+        assert_eq!(shape(&E::model_not_found("x")), (404, inv, "model_not_found", false, None));
+        assert_eq!(shape(&E::method_not_allowed("POST")), (405, inv, "method_not_allowed", false, None));
+        assert_eq!(shape(&E::request_timeout()), (408, inv, "request_timeout", false, None));
+        assert_eq!(shape(&E::too_large(5)), (413, inv, "request_too_large", false, None));
+        assert_eq!(shape(&E::encoding()), (415, inv, "unsupported_encoding", false, None));
+        assert_eq!(shape(&E::overloaded("x", 7)), (429, "rate_limit_error", "rate_limit_exceeded", true, Some(7)));
+        assert_eq!(shape(&E::upstream_failed()), (502, "server_error", "upstream_failed", true, Some(1000)));
+        assert_eq!(shape(&E::stream_broken()), (502, "server_error", "upstream_failed", true, None));
+        assert_eq!(shape(&E::nothing_eligible("x")), (503, "server_error", "server_is_overloaded", true, Some(1000)));
+        assert_eq!(shape(&E::upstream_timeout()), (504, "server_error", "upstream_timeout", true, Some(1000)));
+    }
+
+    #[test]
+    fn the_body_has_all_four_keys_and_survives_quotes() {
+        let e = ApiError::invalid("say \"hi\"\n").with_param("a\"b");
+        let v: serde_json::Value = serde_json::from_str(&e.to_json()).unwrap();
+        assert_eq!(
+            v,
+            serde_json::json!({"error": {"message": "say \"hi\"\n", "type": "invalid_request_error", "param": "a\"b", "code": "invalid_request"}})
+        );
+        assert!(ApiError::invalid("x").to_json().contains("\"param\":null"));
+        assert!(ApiError::stream_broken().to_event().starts_with("data: {\"error\":"));
+        assert!(ApiError::stream_broken().to_event().ends_with("}\n\n"));
+    }
+}

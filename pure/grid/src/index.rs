@@ -1,0 +1,166 @@
+//! A checked configuration with its names turned into numbers.
+
+use std::collections::BTreeMap;
+
+use crate::config::{Config, Preset, Tenant};
+use crate::rates::Rates;
+
+/// The grid as the router sees it. Indices are positions in the configuration's lists.
+#[derive(Debug, Clone)]
+pub struct Grid {
+    /// The configuration it was made from.
+    pub config: Config,
+    /// For each endpoint, its site.
+    pub endpoint_site: Vec<u32>,
+    names: BTreeMap<String, Vec<u32>>,
+    policies: BTreeMap<String, NamedRates>,
+}
+
+/// A policy under its name.
+#[derive(Debug, Clone)]
+pub struct NamedRates {
+    /// Its name.
+    pub name: String,
+    /// Its numbers.
+    pub rates: Rates,
+    /// Countries it allows; empty means anywhere.
+    pub countries: Vec<[u8; 2]>,
+}
+
+/// A country code as two bytes.
+pub fn country(code: &str) -> [u8; 2] {
+    let b = code.as_bytes();
+    [b.first().copied().unwrap_or(0), b.get(1).copied().unwrap_or(0)]
+}
+
+impl Grid {
+    /// Indexes a configuration that [`crate::load`] has checked. What dangles is left out.
+    pub fn new(config: Config) -> Self {
+        let mut names: BTreeMap<String, Vec<u32>> = BTreeMap::new();
+        for (i, m) in (0..).zip(&config.models) {
+            for name in std::iter::once(&m.name).chain(&m.aliases) {
+                names.insert(name.clone(), vec![i]);
+            }
+        }
+        for v in &config.virtual_models {
+            let members = v.models.iter().filter_map(|n| names.get(n)).flatten().copied().collect();
+            names.insert(v.name.clone(), members);
+        }
+        let endpoint_site = config
+            .endpoints
+            .iter()
+            .map(|e| config.sites.iter().position(|s| s.name == e.site).unwrap_or(0) as u32)
+            .collect();
+        let mut policies = BTreeMap::new();
+        for (name, preset) in Preset::ALL {
+            let named = NamedRates { name: name.into(), rates: Rates::preset(preset), countries: Vec::new() };
+            policies.insert(name.to_owned(), named);
+        }
+        for p in &config.policies {
+            let countries = p.countries.iter().map(|c| country(c)).collect();
+            policies.insert(p.name.clone(), NamedRates { name: p.name.clone(), rates: Rates::of(p), countries });
+        }
+        Self { config, endpoint_site, names, policies }
+    }
+
+    /// The models a name stands for.
+    pub fn models_named(&self, name: &str) -> Option<&[u32]> {
+        self.names.get(name).map(Vec::as_slice)
+    }
+
+    /// Every name a client may write in `model`, sorted.
+    pub fn model_names(&self) -> impl Iterator<Item = &str> {
+        self.names.keys().map(String::as_str)
+    }
+
+    /// The names closest to one that is not known, best first, at most three.
+    pub fn nearest_models<'a>(&'a self, wrong: &str, allowed: impl Fn(&str) -> bool) -> Vec<&'a str> {
+        let mut near: Vec<(f64, &str)> =
+            self.model_names().filter(|n| allowed(n)).map(|n| (strsim::jaro_winkler(wrong, n), n)).collect();
+        near.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
+        near.into_iter().take(3).map(|(_, n)| n).collect()
+    }
+
+    /// The policy of that name.
+    pub fn policy(&self, name: &str) -> Option<&NamedRates> {
+        self.policies.get(name)
+    }
+
+    /// The policy of a request: the one asked for if the tenant may ask for it, else the tenant's, else the gateway's.
+    ///
+    /// # Errors
+    /// The policies that may be asked for, when the one asked for is not among them.
+    pub fn policy_for<'a>(
+        &'a self,
+        tenant: Option<&Tenant>,
+        asked: Option<&str>,
+    ) -> Result<&'a NamedRates, Vec<&'a str>> {
+        let own = tenant.and_then(|t| t.policy.as_deref()).unwrap_or(&self.config.gateway.policy);
+        let allowed = |name: &str| {
+            name == own
+                || match tenant {
+                    None => true,
+                    Some(t) if t.allow_policies.is_empty() => Preset::ALL.iter().any(|(p, _)| *p == name),
+                    Some(t) => t.allow_policies.iter().any(|p| p == name),
+                }
+        };
+        let wanted = asked.unwrap_or(own);
+        match self.policies.get(wanted) {
+            Some(p) if allowed(wanted) => Ok(p),
+            _ => Err(self.policies.keys().map(String::as_str).filter(|n| allowed(n)).collect()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grid() -> Grid {
+        let config = serde_json::json!({
+            "sites": [
+                {"name": "a", "operator": "o", "country": "DE", "latitude": 0, "longitude": 0},
+                {"name": "b", "operator": "o", "country": "US", "latitude": 0, "longitude": 0}
+            ],
+            "models": [{"name": "small", "aliases": ["s"]}, {"name": "large"}],
+            "virtual_models": [{"name": "auto", "models": ["large", "small"]}],
+            "endpoints": [{"name": "b1", "site": "b", "url": "http://x", "models": [{"model": "small"}]}],
+            "policies": [{"name": "eu", "countries": ["DE"], "preset": "batch"}]
+        });
+        Grid::new(serde_json::from_value(config).unwrap())
+    }
+
+    #[test]
+    fn names_stand_for_models() {
+        let g = grid();
+        assert_eq!(g.models_named("s"), Some([0].as_slice()));
+        assert_eq!(g.models_named("auto"), Some([1, 0].as_slice()));
+        assert_eq!(g.models_named("none"), None);
+        assert_eq!(g.model_names().collect::<Vec<_>>(), ["auto", "large", "s", "small"]);
+        assert_eq!(g.nearest_models("smal", |n| n != "s"), ["small", "large", "auto"]);
+        assert_eq!(g.endpoint_site, [1]);
+        assert_eq!(country("DE"), *b"DE");
+    }
+
+    #[test]
+    fn a_tenant_asks_only_for_what_it_may() {
+        let g = grid();
+        let name = |t: Option<&Tenant>, asked| g.policy_for(t, asked).map(|p| p.name.as_str());
+        let tenant = |policy: Option<&str>, allow: &[&str]| Tenant {
+            name: "t".into(),
+            keys: Vec::new(),
+            policy: policy.map(Into::into),
+            allow_policies: allow.iter().map(|&s| s.into()).collect(),
+            models: Vec::new(),
+            countries: Vec::new(),
+        };
+        assert_eq!(name(None, None), Ok("balanced"));
+        assert_eq!(name(None, Some("eu")), Ok("eu"));
+        assert_eq!(name(Some(&tenant(None, &[])), Some("batch")), Ok("batch"));
+        assert_eq!(name(Some(&tenant(Some("eu"), &[])), None), Ok("eu"));
+        assert_eq!(name(Some(&tenant(Some("eu"), &[])), Some("eu")), Ok("eu"));
+        assert_eq!(name(Some(&tenant(None, &["eu"])), Some("batch")), Err(vec!["balanced", "eu"]));
+        assert_eq!(name(Some(&tenant(None, &[])), Some("eu")).map_err(|e| e.len()), Err(6));
+        assert_eq!(g.policy("eu").unwrap().countries, [*b"DE"]);
+    }
+}

@@ -1,0 +1,76 @@
+//! The bill: what serving a request at a candidate costs, all in US dollars, line by line.
+
+use rhumb_grid::rates::Rates;
+use serde::{Deserialize, Serialize};
+
+use crate::facts::Facts;
+use crate::predict::Prediction;
+use crate::row::Row;
+
+/// One line for each way of costing something. No line is negative.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Bill {
+    /// Metered tokens.
+    pub tokens_usd: f64,
+    /// Bytes sent out of the site.
+    pub egress_usd: f64,
+    /// Electricity.
+    pub energy_usd: f64,
+    /// Carbon, where it is priced.
+    pub carbon_usd: f64,
+    /// The value of the time until the first token, and of missing the objective.
+    pub waiting_usd: f64,
+    /// The value of the time lost when generation is slower than reading.
+    pub pace_usd: f64,
+    /// The shortfall of the model, and the leaving of a pin.
+    pub fit_usd: f64,
+    /// The delay imposed on the others there, at their value of time.
+    pub headroom_usd: f64,
+    /// The scarcity of power at the site.
+    pub power_usd: f64,
+}
+
+impl Bill {
+    /// The sum of the lines, in their order.
+    pub fn total_usd(&self) -> f64 {
+        self.tokens_usd
+            + self.egress_usd
+            + self.energy_usd
+            + self.carbon_usd
+            + self.waiting_usd
+            + self.pace_usd
+            + self.fit_usd
+            + self.headroom_usd
+            + self.power_usd
+    }
+
+    /// The part that is paid in money, to somebody.
+    pub fn money_usd(&self) -> f64 {
+        self.tokens_usd + self.egress_usd + self.energy_usd + self.carbon_usd
+    }
+}
+
+/// The bill of one candidate.
+pub fn bill(row: &Row, p: &Prediction, facts: &Facts, rates: &Rates) -> Bill {
+    let joules = p.uncached_tokens * row.prefill_joules + facts.output_tokens * row.step_joules / (p.running + 1.0);
+    let network_extra_ms = (rates.network_factor - 1.0) * (p.client_ms + p.site_ms);
+    let waiting_s = (p.expected_ms() + network_extra_ms) / 1_000.0;
+    let slow_ms = (p.pace_ms - rates.reading_pace_ms).max(0.0);
+    let left = facts.pin.is_some_and(|pin| pin != (row.endpoint, row.model));
+    let prefill_delay_ms = p.uncached_tokens * row.prefill_ms * (p.running + p.waiting);
+    let step_delay_ms = facts.output_tokens * row.step_ms_per_seq * p.running;
+    Bill {
+        tokens_usd: p.uncached_tokens * row.input_usd
+            + p.cached_tokens * row.cached_usd
+            + facts.output_tokens * row.output_usd,
+        egress_usd: facts.output_tokens * facts.bytes_per_token * row.egress_usd,
+        energy_usd: joules * row.joule_usd,
+        carbon_usd: joules * row.carbon_usd,
+        waiting_usd: rates.second_usd * waiting_s + rates.miss_usd * p.miss(rates.ttft_slo_ms),
+        pace_usd: rates.second_usd * facts.output_tokens * slow_ms / 1_000.0,
+        fit_usd: rates.quality_usd * (rates.quality - row.quality).max(0.0)
+            + if left { rates.switch_usd } else { 0.0 },
+        headroom_usd: row.others_second_usd * (prefill_delay_ms + step_delay_ms) / 1_000.0,
+        power_usd: joules * row.power_usd,
+    }
+}

@@ -1,0 +1,375 @@
+//! Filter, predict, bill, pick.
+
+use alloc::vec::Vec;
+
+use rhumb_grid::config::Router;
+use rhumb_grid::rates::Rates;
+use serde::{Deserialize, Serialize};
+
+use crate::bill::{Bill, bill};
+use crate::facts::Facts;
+use crate::predict::{Prediction, predict};
+use crate::row::{Overlay, Row};
+
+/// What the router can see of the grid.
+pub trait World {
+    /// The candidates of a model, side by side.
+    fn rows(&self, model: u32) -> &[Row];
+    /// What this gateway has under way at an endpoint now.
+    fn overlay(&self, endpoint: u32) -> Overlay;
+}
+
+/// Why a candidate was dropped. Load is not among the reasons: old or missing load widens an estimate and never drops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Drop {
+    /// It cannot take the images, audio or tools of the request, or answers another API.
+    Modality,
+    /// The prompt and the answer do not fit its context.
+    Context,
+    /// Its country is not among those allowed.
+    Residency,
+    /// It is confirmed ill.
+    Unhealthy,
+    /// Its site has no power left.
+    Power,
+}
+
+impl Drop {
+    /// Every reason.
+    pub const ALL: [Drop; 5] = [Drop::Modality, Drop::Context, Drop::Residency, Drop::Unhealthy, Drop::Power];
+
+    /// The reason's code in logs, metrics and errors.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Modality => "modality",
+            Self::Context => "context_length",
+            Self::Residency => "residency",
+            Self::Unhealthy => "unhealthy",
+            Self::Power => "power_cap",
+        }
+    }
+}
+
+/// A candidate that may serve the request.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Target {
+    /// Index of the endpoint.
+    pub endpoint: u32,
+    /// Index of its site.
+    pub site: u32,
+    /// Index of the model.
+    pub model: u32,
+    /// Its bill.
+    pub bill: Bill,
+    /// What it is expected to do.
+    pub predicted: Prediction,
+    /// What the ranking goes by: the bill's total, or a baseline's key.
+    pub key: f64,
+    /// What this gateway had under way there.
+    pub overlay: Overlay,
+}
+
+/// Why the first target is first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reason {
+    /// Its bill is the lowest.
+    Cheapest,
+    /// Its bill is as good as the lowest, and the affinity key or chance preferred it.
+    NearEqual,
+    /// The session is pinned to it, and nothing is enough better.
+    Pinned,
+    /// The session was pinned elsewhere, and this is enough better.
+    MovedForBill,
+    /// The session was pinned to a candidate that was dropped.
+    MovedForDrop,
+    /// A baseline chose it.
+    Baseline,
+    /// Nothing may serve it.
+    Nothing,
+}
+
+impl Reason {
+    /// The reason's code in logs and output.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Cheapest => "cheapest",
+            Self::NearEqual => "near_equal",
+            Self::Pinned => "pinned",
+            Self::MovedForBill => "moved_for_bill",
+            Self::MovedForDrop => "moved_for_drop",
+            Self::Baseline => "baseline",
+            Self::Nothing => "nothing_eligible",
+        }
+    }
+}
+
+/// The ranked targets of one request. The order after the first is the failover order.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Decision {
+    /// At most [`KEPT`], the best first.
+    pub targets: Vec<Target>,
+    /// Candidates that may serve.
+    pub eligible: u32,
+    /// Candidates dropped, by the order of [`Drop::ALL`].
+    pub drops: [u32; 5],
+    /// Why the first is first.
+    pub reason: Reason,
+    /// The largest context among the candidates that were dropped for theirs.
+    pub largest_context: u32,
+}
+
+/// Targets kept of one decision.
+pub const KEPT: usize = 16;
+
+/// Bills this close to the lowest, as a share of it, count as equal.
+pub const NEAR: f64 = 0.05;
+
+/// The arguments of a decision that are not of the world or the request.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Choice {
+    /// Exchange rates.
+    pub rates: Rates,
+    /// How targets are chosen.
+    pub router: Router,
+    /// Decides between near-equals; for [`Router::RoundRobin`] the turn.
+    pub seed: u64,
+}
+
+/// Holds one candidate against the gates and, if it passes, predicts and bills it.
+///
+/// # Errors
+/// The gate it fails. Gates of authority fail closed.
+pub fn evaluate(row: &Row, overlay: &Overlay, facts: &Facts, rates: &Rates) -> Result<(Prediction, Bill), Drop> {
+    let (needs, able) = (facts.needs, row.able);
+    if (needs.vision && !able.vision)
+        || (needs.audio && !able.audio)
+        || (needs.tools && !able.tools)
+        || needs.embedding != able.embedding
+    {
+        return Err(Drop::Modality);
+    }
+    if !facts.countries.is_empty() && !facts.countries.contains(&row.country) {
+        return Err(Drop::Residency);
+    }
+    // What the client reserved counts; an expectation does not, because it may be wrong.
+    let reserved = facts.max_tokens.map_or(1.0, |m| (m as f64).max(1.0));
+    if facts.prompt_tokens + reserved > f64::from(row.context_tokens) {
+        return Err(Drop::Context);
+    }
+    if row.ill {
+        return Err(Drop::Unhealthy);
+    }
+    if row.site_watts + row.seq_watts > row.site_watts_max {
+        return Err(Drop::Power);
+    }
+    let p = predict(row, overlay, facts);
+    let b = bill(row, &p, facts, rates);
+    Ok((p, b))
+}
+
+/// Working memory of [`decide`], kept by the caller so that a decision allocates nothing per candidate.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    seen: Vec<Seen>,
+}
+
+/// One candidate after the first pass. The overlay is kept because the live one moves on.
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    key: f64,
+    load: f64,
+    overlay: Overlay,
+}
+
+/// Ranks the candidates of a request.
+pub fn decide(world: &impl World, facts: &Facts, choice: &Choice, scratch: &mut Scratch) -> Decision {
+    let mut out =
+        Decision { targets: Vec::new(), eligible: 0, drops: [0; 5], reason: Reason::Nothing, largest_context: 0 };
+    scratch.seen.clear();
+    let mut best = Best::new();
+    let mut pin = None;
+    for &model in &facts.models {
+        for row in world.rows(model) {
+            let overlay = world.overlay(row.endpoint);
+            let at = scratch.seen.len();
+            let (key, load) = match evaluate(row, &overlay, facts, &choice.rates) {
+                Ok((p, bill)) => {
+                    let key = key(choice.router, row, &overlay, &bill, out.eligible);
+                    out.eligible += 1;
+                    best.offer(key, at);
+                    if facts.pin == Some((row.endpoint, model)) {
+                        pin = Some(at);
+                    }
+                    (key, p.running + p.waiting)
+                }
+                Err(drop) => {
+                    out.drops[drop as usize] += 1;
+                    if drop == Drop::Context {
+                        out.largest_context = out.largest_context.max(row.context_tokens);
+                    }
+                    (f64::INFINITY, 0.0)
+                }
+            };
+            scratch.seen.push(Seen { key, load, overlay });
+        }
+    }
+    if choice.router == Router::RoundRobin {
+        best = in_turn(&scratch.seen, out.eligible, choice.seed);
+    }
+    out.reason = best.choose(world, facts, choice, &scratch.seen, pin);
+    out.targets.reserve_exact(best.len);
+    for &(key, at) in best.kept() {
+        let (row, overlay) = (row_at(world, facts, at), scratch.seen[at].overlay);
+        if let Ok((predicted, bill)) = evaluate(row, &overlay, facts, &choice.rates) {
+            let Row { endpoint, site, model, .. } = *row;
+            out.targets.push(Target { endpoint, site, model, bill, predicted, key, overlay });
+        }
+    }
+    out
+}
+
+/// What the ranking goes by.
+fn key(router: Router, row: &Row, overlay: &Overlay, bill: &Bill, turn: u32) -> f64 {
+    match router {
+        Router::Rhumb => bill.total_usd(),
+        Router::RoundRobin => f64::from(turn),
+        // Sites are told apart by their round trip; inside one, requests in flight decide.
+        Router::Nearest => row.rtt_ms * 1e6 + overlay.in_flight,
+        Router::LeastRequest => overlay.in_flight,
+    }
+}
+
+/// The row that was met as the `at`-th.
+fn row_at<'a>(world: &'a impl World, facts: &Facts, mut at: usize) -> &'a Row {
+    for &model in &facts.models {
+        let rows = world.rows(model);
+        match rows.get(at) {
+            Some(row) => return row,
+            None => at -= rows.len(),
+        }
+    }
+    unreachable!("the first pass met this many rows")
+}
+
+/// The eligible candidates in turn, starting where the seed says.
+fn in_turn(seen: &[Seen], eligible: u32, seed: u64) -> Best {
+    let mut best = Best::new();
+    let Some(first) = seed.checked_rem(u64::from(eligible)) else { return best };
+    let order = |turn: f64| (turn - first as f64 + f64::from(eligible)) % f64::from(eligible);
+    for (at, s) in seen.iter().enumerate().filter(|(_, s)| s.key < f64::INFINITY) {
+        best.offer(order(s.key), at);
+    }
+    best
+}
+
+/// The best candidates so far, the best first, equal ones in the order they were met.
+struct Best {
+    kept: [(f64, usize); KEPT],
+    len: usize,
+}
+
+impl Best {
+    fn new() -> Self {
+        Self { kept: [(f64::INFINITY, 0); KEPT], len: 0 }
+    }
+
+    fn kept(&self) -> &[(f64, usize)] {
+        &self.kept[..self.len]
+    }
+
+    fn offer(&mut self, key: f64, at: usize) {
+        // Not-a-number compares false and is left out, as is what is no better than the worst kept.
+        if !(key < self.kept[KEPT - 1].0) {
+            return;
+        }
+        let i = self.kept[..self.len].partition_point(|k| k.0 <= key);
+        self.len = (self.len + 1).min(KEPT);
+        self.kept[i..self.len].rotate_right(1);
+        self.kept[i] = (key, at);
+    }
+
+    /// Moves the chosen candidate to the front.
+    fn choose(
+        &mut self,
+        world: &impl World,
+        facts: &Facts,
+        choice: &Choice,
+        seen: &[Seen],
+        pin: Option<usize>,
+    ) -> Reason {
+        if self.len == 0 {
+            return Reason::Nothing;
+        }
+        if choice.router != Router::Rhumb {
+            return Reason::Baseline;
+        }
+        let (lowest, cheapest) = self.kept[0];
+        let near = lowest * (1.0 + NEAR);
+        let (chosen, reason) = match (facts.pin, pin) {
+            (Some(_), Some(pin)) if seen[pin].key <= near => (pin, Reason::Pinned),
+            (Some(_), Some(_)) => (cheapest, Reason::MovedForBill),
+            (moved, _) => {
+                let favoured = favoured(world, facts, choice, seen, near).unwrap_or(cheapest);
+                let reason = match moved {
+                    Some(_) => Reason::MovedForDrop,
+                    None if favoured == cheapest => Reason::Cheapest,
+                    None => Reason::NearEqual,
+                };
+                (favoured, reason)
+            }
+        };
+        // A pin that was left is part of why: the record must show it however far down it ranks.
+        if let Some(pin) = pin {
+            let i = self.place_of(pin);
+            self.kept[i] = (seen[pin].key, pin);
+        }
+        let i = self.place_of(chosen);
+        self.kept[..=i].rotate_right(1);
+        self.kept[0] = (seen[chosen].key, chosen);
+        reason
+    }
+
+    /// Where a candidate stands among the kept, or the last place, which it may take.
+    fn place_of(&self, at: usize) -> usize {
+        self.kept().iter().position(|k| k.1 == at).unwrap_or(self.len - 1)
+    }
+}
+
+/// Among the near-equals, the one that the affinity key prefers (rendezvous hashing: the highest hash of key and
+/// endpoint, so that the loss of one endpoint moves its own sessions only), or that chance prefers, by free seats.
+fn favoured(world: &impl World, facts: &Facts, choice: &Choice, seen: &[Seen], near: f64) -> Option<usize> {
+    let mut best: Option<(f64, usize)> = None;
+    let mut at = 0;
+    for &model in &facts.models {
+        for row in world.rows(model) {
+            let s = &seen[at];
+            if s.key <= near {
+                let score = match facts.affinity {
+                    Some(affinity) => unit(mix(affinity, row.endpoint)),
+                    None => unit(mix(choice.seed, row.endpoint)) / (1.0 + s.load),
+                };
+                if best.is_none_or(|(b, _)| score > b) {
+                    best = Some((score, at));
+                }
+            }
+            at += 1;
+        }
+    }
+    best.map(|(_, at)| at)
+}
+
+/// A hash of a key and an endpoint (Steele, Lea and Flood's SplitMix64 finaliser).
+fn mix(key: u64, endpoint: u32) -> u64 {
+    let mut z = key ^ (u64::from(endpoint) + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+/// A hash as a number in 0..1.
+fn unit(hash: u64) -> f64 {
+    (hash >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,51 @@
+//! What is known of a request before it is placed.
+
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+use crate::row::Able;
+
+/// A request, in numbers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Facts {
+    /// Models that may serve it: one, or those of a virtual model.
+    pub models: Vec<u32>,
+    /// Prompt length, estimated.
+    pub prompt_tokens: f64,
+    /// Answer length expected, learnt per tenant and model.
+    pub output_tokens: f64,
+    /// Answer length the client reserved, if it said so.
+    pub max_tokens: Option<u64>,
+    /// Bytes one token of the answer takes on the wire.
+    pub bytes_per_token: f64,
+    /// Abilities it needs.
+    pub needs: Able,
+    /// Countries it may be served in; empty means anywhere.
+    pub countries: Vec<[u8; 2]>,
+    /// Round trip between client and gateway.
+    pub client_ms: f64,
+    /// The session, or another stable affinity key, by its hash.
+    pub affinity: Option<u64>,
+    /// Endpoint and model that the session is pinned to.
+    pub pin: Option<(u32, u32)>,
+    /// Prompt tokens that endpoints are believed to hold in cache.
+    pub hits: Vec<Hit>,
+}
+
+/// A cached prefix.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Hit {
+    /// Where it lies.
+    pub endpoint: u32,
+    /// How many prompt tokens it covers.
+    pub tokens: f64,
+}
+
+impl Facts {
+    /// Prompt tokens believed cached at an endpoint, never more than all but one: the engine computes at least one.
+    pub fn cached_tokens(&self, endpoint: u32) -> f64 {
+        let hit = self.hits.iter().find(|h| h.endpoint == endpoint).map_or(0.0, |h| h.tokens);
+        hit.min(self.prompt_tokens - 1.0).max(0.0)
+    }
+}

@@ -1,0 +1,19 @@
+//! The decision: which endpoint and model serve a request, and why.
+//!
+//! `RequestFacts + Affinity + GridView + Policy + seed -> Decision`. Nothing here reads a clock, a socket or a random
+//! source, so the gateway, the simulator and a replay of the log get the same bits from the same arguments. README.md
+//! beside this crate lists the wanted properties.
+#![no_std]
+
+extern crate alloc;
+
+pub mod bill;
+pub mod decide;
+pub mod facts;
+pub mod learn;
+pub mod pins;
+pub mod predict;
+pub mod prefix;
+pub mod record;
+pub mod row;
+pub mod view;

@@ -1,0 +1,98 @@
+//! A decision with the inputs that reproduce it, bit for bit.
+
+use alloc::vec::Vec;
+
+use rhumb_grid::config::Router;
+use serde::{Deserialize, Serialize};
+
+use crate::decide::{Choice, Decision, Scratch, World, decide};
+use crate::facts::Facts;
+use crate::row::{Overlay, Row};
+
+/// What the log keeps of a decision: the request's facts, the choice, and the rows of the best candidates exactly as
+/// they were read.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// Version of the view it was made on.
+    pub view: u64,
+    /// The request.
+    pub facts: Facts,
+    /// The policy, router and seed.
+    pub choice: Choice,
+    /// The kept candidates, by model in the order of the facts and as they were met.
+    pub inputs: Vec<Input>,
+}
+
+/// One candidate as it was read.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Input {
+    /// The row.
+    pub row: Row,
+    /// What the gateway had under way there.
+    pub overlay: Overlay,
+}
+
+impl Record {
+    /// Keeps what reproduces `decision`.
+    pub fn new(view: u64, world: &impl World, facts: Facts, choice: Choice, decision: &Decision) -> Self {
+        let mut inputs = Vec::with_capacity(decision.targets.len());
+        for &model in &facts.models {
+            let mine = || decision.targets.iter().filter(|t| t.model == model);
+            if mine().next().is_none() {
+                continue;
+            }
+            for row in world.rows(model) {
+                if let Some(t) = mine().find(|t| t.endpoint == row.endpoint) {
+                    inputs.push(Input { row: *row, overlay: t.overlay });
+                }
+            }
+        }
+        let mut choice = choice;
+        if choice.router == Router::RoundRobin {
+            // The turn counts every eligible candidate; here only those kept are left to count.
+            let first = decision.targets.first().map(|t| (t.endpoint, t.model));
+            let at = inputs.iter().position(|i| Some((i.row.endpoint, i.row.model)) == first);
+            choice.seed = at.unwrap_or(0) as u64;
+        }
+        Self { view, facts, choice, inputs }
+    }
+
+    /// Decides again on the kept inputs: the same targets in the same order, bit for bit. Counts of dropped and
+    /// eligible candidates are those of the kept ones.
+    pub fn replay(&self) -> Decision {
+        self.replay_with(&self.choice)
+    }
+
+    /// Decides again under another policy.
+    pub fn replay_with(&self, choice: &Choice) -> Decision {
+        let world = Kept::new(self);
+        decide(&world, &self.facts, choice, &mut Scratch::default())
+    }
+}
+
+/// The world as a record kept it.
+struct Kept {
+    rows: Vec<Row>,
+    overlays: Vec<(u32, Overlay)>,
+}
+
+impl Kept {
+    fn new(record: &Record) -> Self {
+        Self {
+            rows: record.inputs.iter().map(|i| i.row).collect(),
+            overlays: record.inputs.iter().map(|i| (i.row.endpoint, i.overlay)).collect(),
+        }
+    }
+}
+
+impl World for Kept {
+    fn rows(&self, model: u32) -> &[Row] {
+        let start = self.rows.iter().position(|r| r.model == model).unwrap_or(0);
+        let len = self.rows[start..].iter().take_while(|r| r.model == model).count();
+        &self.rows[start..start + len]
+    }
+
+    fn overlay(&self, endpoint: u32) -> Overlay {
+        self.overlays.iter().find(|(e, _)| *e == endpoint).map(|(_, o)| *o).unwrap_or_default()
+    }
+}

@@ -1,0 +1,98 @@
+//! One candidate at one moment: everything a bill depends on that is not of the request.
+
+use serde::{Deserialize, Serialize};
+
+/// A candidate (an endpoint × a model it serves) as the router knows it. Rows of one model stand side by side, so that
+/// a decision is one pass over memory; the same row is what the log keeps for a replay.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Row {
+    /// Index of the endpoint.
+    pub endpoint: u32,
+    /// Index of its site.
+    pub site: u32,
+    /// Index of the model.
+    pub model: u32,
+    /// Country of the site.
+    pub country: [u8; 2],
+    /// What the model and the endpoint can do.
+    pub able: Able,
+    /// Confirmed ill: it must not be sent anything.
+    pub ill: bool,
+    /// Longest prompt plus answer.
+    pub context_tokens: u32,
+    /// Price of an uncached prompt token, USD; 0 when the capacity is committed.
+    pub input_usd: f64,
+    /// Price of a cached prompt token, USD.
+    pub cached_usd: f64,
+    /// Price of a generated token, USD.
+    pub output_usd: f64,
+    /// Price of a byte sent out of the site, USD.
+    pub egress_usd: f64,
+    /// Price of a joule at the GPU, USD, facility overhead included.
+    pub joule_usd: f64,
+    /// Price of the carbon of a joule at the GPU, USD, facility overhead included.
+    pub carbon_usd: f64,
+    /// Price of power headroom, USD per joule at the GPU: 0 far from the envelope, integrated slowly near it.
+    pub power_usd: f64,
+    /// Energy of one prompt token, joules.
+    pub prefill_joules: f64,
+    /// Energy of one decode step, joules, shared by the batch.
+    pub step_joules: f64,
+    /// Time of one prompt token, milliseconds.
+    pub prefill_ms: f64,
+    /// Time of a decode step of an empty batch, milliseconds.
+    pub step_ms: f64,
+    /// What each running sequence adds to a step, milliseconds.
+    pub step_ms_per_seq: f64,
+    /// Sequences that run at once before more wait.
+    pub concurrency: f64,
+    /// Observed over predicted time to first token, network aside; 1 until learnt.
+    pub ttft_correction: f64,
+    /// Observed over predicted time per output token; 1 until learnt.
+    pub pace_correction: f64,
+    /// Requests running and waiting, as the endpoint last reported; 0 when it reports nothing.
+    pub reported: f64,
+    /// This gateway's own requests in flight there when that report arrived.
+    pub own_at_report: f64,
+    /// Age of the report by the receiver's clock.
+    pub load_age_ms: f64,
+    /// Round trip between gateway and endpoint.
+    pub rtt_ms: f64,
+    /// Mean deviation of that round trip.
+    pub rtt_dev_ms: f64,
+    /// Age of the last probe.
+    pub rtt_age_ms: f64,
+    /// Power drawn by the site's GPUs.
+    pub site_watts: f64,
+    /// Power the site's GPUs must not exceed; infinite when not stated.
+    pub site_watts_max: f64,
+    /// Power one more request adds at this endpoint.
+    pub seq_watts: f64,
+    /// Share of answers that are good enough, 0 to 1.
+    pub quality: f64,
+    /// What a second is worth to those already in flight there, USD.
+    pub others_second_usd: f64,
+}
+
+/// Abilities, each of which a request may need.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Able {
+    /// Images in.
+    pub vision: bool,
+    /// Audio in.
+    pub audio: bool,
+    /// Tool calls and guided output.
+    pub tools: bool,
+    /// Embeddings instead of text.
+    pub embedding: bool,
+}
+
+/// What this gateway itself has under way at an endpoint right now. It overlays the report at once, so that a burst
+/// does not herd on old telemetry.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Overlay {
+    /// Requests in flight.
+    pub in_flight: f64,
+    /// Prompt tokens of those that have not answered yet.
+    pub backlog_tokens: f64,
+}

@@ -1,0 +1,299 @@
+//! The grid as a router sees it at one moment: an immutable snapshot, made anew when readings change.
+
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use rhumb_engine::perf::Perf;
+use rhumb_grid::config::{Endpoint, EngineKind, Location, Served, Site};
+use rhumb_grid::geo::{distance_km, estimated_rtt_ms};
+use rhumb_grid::index::{Grid, country};
+use serde::{Deserialize, Serialize};
+
+use crate::learn::{Correction, Ewma, PowerPrice, Rtt};
+use crate::row::{Able, Row};
+
+/// A snapshot. Its rows are sorted by model, so that the candidates of a model stand side by side.
+#[derive(Debug, Clone)]
+pub struct View {
+    /// Counts up with each snapshot of a gateway.
+    pub version: u64,
+    /// Every candidate.
+    pub rows: Vec<Row>,
+    by_model: Vec<Range<usize>>,
+}
+
+impl View {
+    /// The candidates of a model.
+    pub fn rows(&self, model: u32) -> &[Row] {
+        self.by_model.get(model as usize).map_or(&[], |r| &self.rows[r.clone()])
+    }
+}
+
+/// What an endpoint last said of its load.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct LoadReport {
+    /// Requests running.
+    pub running: f64,
+    /// Requests waiting.
+    pub waiting: f64,
+    /// Share of the KV cache in use, if it says so.
+    pub kv_use: Option<f64>,
+    /// Power drawn by its GPUs, if it says so.
+    pub watts: Option<f64>,
+    /// This gateway's own requests in flight there when the report arrived.
+    pub own_in_flight: f64,
+    /// When it arrived, by the receiver's clock.
+    pub at_ms: u64,
+}
+
+/// All that is known of an endpoint besides its configuration.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct EndpointState {
+    /// Its last report.
+    pub load: Option<LoadReport>,
+    /// Its round trip.
+    pub rtt: Rtt,
+    /// When the last probe ended, by the receiver's clock.
+    pub rtt_at_ms: Option<u64>,
+    /// How its time to first token departs from the prior.
+    pub ttft: Correction,
+    /// How its pace departs from the prior.
+    pub pace: Correction,
+    /// Confirmed ill.
+    pub ill: bool,
+    /// Requests of this gateway in flight there.
+    pub own_in_flight: f64,
+    /// What a second is worth to those in flight there, USD.
+    pub others_second_usd: Ewma,
+}
+
+impl Default for EndpointState {
+    fn default() -> Self {
+        Self {
+            load: None,
+            rtt: Rtt::default(),
+            rtt_at_ms: None,
+            ttft: Correction::default(),
+            pace: Correction::default(),
+            ill: false,
+            own_in_flight: 0.0,
+            others_second_usd: Ewma::new(0.002, 0.02),
+        }
+    }
+}
+
+/// All that is known of a site besides its configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct SiteState {
+    /// Its price of power headroom.
+    pub power: PowerPrice,
+    /// Power its GPUs draw.
+    pub watts: f64,
+}
+
+/// Turns readings into snapshots of one grid.
+#[derive(Debug, Clone)]
+pub struct Viewer {
+    template: Vec<Row>,
+    by_model: Vec<Range<usize>>,
+    /// For each endpoint, the speed model of its first model's weights, where its GPU and shape are known.
+    perf: Vec<Option<Perf>>,
+    endpoint_site: Vec<u32>,
+    sites: Vec<SiteState>,
+    /// The power envelope of each site; infinite when not stated, and its headroom then costs nothing.
+    site_watts_max: Vec<f64>,
+    version: u64,
+    integrated_at_ms: Option<u64>,
+}
+
+/// An age that stands for "never read".
+pub const NEVER_MS: f64 = 3_600_000.0;
+
+impl Viewer {
+    /// Prepares the rows of a grid; `perf` gives the speed model of an endpoint's model where it is known.
+    pub fn new(grid: &Grid, perf: impl Fn(&Endpoint, &Served) -> Option<Perf>) -> Self {
+        let c = &grid.config;
+        let mut template = Vec::new();
+        for (model, m) in (0u32..).zip(&c.models) {
+            for (e, endpoint) in (0u32..).zip(&c.endpoints) {
+                for served in endpoint.models.iter().filter(|s| s.model == m.name) {
+                    let site = grid.endpoint_site[e as usize];
+                    let mut row = prior(perf(endpoint, served));
+                    (row.endpoint, row.site, row.model) = (e, site, model);
+                    row.able = Able { vision: m.vision, audio: m.audio, tools: m.tools, embedding: m.embedding };
+                    row.quality = m.quality;
+                    configure(&mut row, grid, &c.sites[site as usize], endpoint, served);
+                    template.push(row);
+                }
+            }
+        }
+        let mut by_model = Vec::with_capacity(c.models.len());
+        for model in 0..c.models.len() as u32 {
+            let start = template.partition_point(|r| r.model < model);
+            by_model.push(start..template.partition_point(|r| r.model <= model));
+        }
+        let perf = c.endpoints.iter().map(|e| e.models.first().and_then(|s| perf(e, s))).collect();
+        Self {
+            template,
+            by_model,
+            perf,
+            endpoint_site: grid.endpoint_site.clone(),
+            sites: alloc::vec![SiteState::default(); c.sites.len()],
+            site_watts_max: c.sites.iter().map(watts_max).collect(),
+            version: 0,
+            integrated_at_ms: None,
+        }
+    }
+
+    /// The state of each site, as of the last snapshot.
+    pub fn sites(&self) -> &[SiteState] {
+        &self.sites
+    }
+
+    /// A new snapshot from the readings at `now_ms`, by the clock that stamped them.
+    pub fn view(&mut self, endpoints: &[EndpointState], now_ms: u64) -> View {
+        self.power(endpoints, now_ms);
+        self.version += 1;
+        let mut rows = self.template.clone();
+        for row in &mut rows {
+            let state = &endpoints[row.endpoint as usize];
+            let site = &self.sites[row.site as usize];
+            row.ill = state.ill;
+            row.ttft_correction = state.ttft.factor();
+            row.pace_correction = state.pace.factor();
+            row.others_second_usd = state.others_second_usd.mean();
+            row.site_watts = site.watts;
+            row.power_usd = site.power.usd_per_joule();
+            match state.load {
+                Some(l) => {
+                    row.reported = l.running + l.waiting;
+                    row.own_at_report = l.own_in_flight;
+                    row.load_age_ms = age(now_ms, l.at_ms);
+                }
+                // Without reports the gateway's own count is all there is: it is exact, but not the whole truth.
+                None => (row.reported, row.own_at_report) = (0.0, 0.0),
+            }
+            if let (Some(ms), Some(at)) = (state.rtt.ms(), state.rtt_at_ms) {
+                row.rtt_ms = ms;
+                row.rtt_dev_ms = state.rtt.deviation_ms();
+                row.rtt_age_ms = age(now_ms, at);
+            }
+        }
+        View { version: self.version, rows, by_model: self.by_model.clone() }
+    }
+
+    /// Adds up the power of each site, as reported or else as modelled, and integrates its price.
+    fn power(&mut self, endpoints: &[EndpointState], now_ms: u64) {
+        let dt_s = self.integrated_at_ms.map_or(0.0, |at| age(now_ms, at) / 1_000.0);
+        self.integrated_at_ms = Some(now_ms);
+        for s in &mut self.sites {
+            s.watts = 0.0;
+        }
+        for (e, state) in endpoints.iter().enumerate() {
+            let running = state.load.map_or(0.0, |l| l.running).max(state.own_in_flight);
+            let modelled = || self.perf[e].map_or(0.0, |p| p.watts(if running > 0.0 { 1.0 } else { 0.0 }, running as u32));
+            let watts = state.load.and_then(|l| l.watts).unwrap_or_else(modelled);
+            self.sites[self.endpoint_site[e] as usize].watts += watts;
+        }
+        for (site, max) in self.sites.iter_mut().zip(&self.site_watts_max) {
+            site.power.integrate(site.watts / max, dt_s);
+        }
+    }
+}
+
+fn age(now_ms: u64, at_ms: u64) -> f64 {
+    now_ms.saturating_sub(at_ms) as f64
+}
+
+fn watts_max(site: &Site) -> f64 {
+    site.power_kw.map_or(f64::INFINITY, |kw| kw * 1e3)
+}
+
+/// Bytes in the unit that egress is sold by.
+const GB: f64 = 1e9;
+const JOULES_PER_KWH: f64 = 3.6e6;
+
+fn configure(row: &mut Row, grid: &Grid, site: &Site, endpoint: &Endpoint, served: &Served) {
+    row.country = country(&site.country);
+    row.context_tokens = served.context_tokens;
+    row.concurrency = f64::from(endpoint.max_concurrency);
+    if let Some(p) = served.price {
+        row.input_usd = p.input_usd_per_mtok / 1e6;
+        row.cached_usd = p.cached_usd_per_mtok.unwrap_or(p.input_usd_per_mtok) / 1e6;
+        row.output_usd = p.output_usd_per_mtok / 1e6;
+    }
+    row.egress_usd = site.egress_usd_per_gb / GB;
+    row.joule_usd = site.energy_usd_per_kwh * site.pue / JOULES_PER_KWH;
+    let carbon_usd_per_g = grid.config.gateway.carbon_usd_per_tonne / 1e6;
+    row.carbon_usd = site.carbon_g_per_kwh * site.pue * carbon_usd_per_g / JOULES_PER_KWH;
+    row.site_watts_max = watts_max(site);
+    row.rtt_ms = site.rtt_ms.unwrap_or_else(|| match grid.config.gateway.location {
+        Some(l) => {
+            let at = Location { latitude: site.latitude, longitude: site.longitude };
+            estimated_rtt_ms(distance_km(l, at))
+        }
+        None => UNKNOWN_RTT_MS,
+    });
+    if endpoint.engine == EngineKind::Generic {
+        // It will never report; its age says nothing new, so it starts and stays at what own counts are worth.
+        row.load_age_ms = 0.0;
+    }
+}
+
+/// A round trip before anything is known of it: a continent away.
+const UNKNOWN_RTT_MS: f64 = 50.0;
+
+/// Tokens of context assumed when the cost of one more sequence is linearised.
+const CONTEXT_TOKENS: f64 = 1_000.0;
+
+/// The dynamic fields at their start, and the speeds: those of the model, or middling ones that are soon corrected.
+fn prior(perf: Option<Perf>) -> Row {
+    let row = Row {
+        endpoint: 0,
+        site: 0,
+        model: 0,
+        country: [0; 2],
+        able: Able::default(),
+        ill: false,
+        context_tokens: 0,
+        input_usd: 0.0,
+        cached_usd: 0.0,
+        output_usd: 0.0,
+        egress_usd: 0.0,
+        joule_usd: 0.0,
+        carbon_usd: 0.0,
+        power_usd: 0.0,
+        prefill_joules: 0.0,
+        step_joules: 0.0,
+        prefill_ms: 0.1,
+        step_ms: 20.0,
+        step_ms_per_seq: 0.1,
+        concurrency: 1.0,
+        ttft_correction: 1.0,
+        pace_correction: 1.0,
+        reported: 0.0,
+        own_at_report: 0.0,
+        load_age_ms: NEVER_MS,
+        rtt_ms: 0.0,
+        rtt_dev_ms: 0.0,
+        rtt_age_ms: NEVER_MS,
+        site_watts: 0.0,
+        site_watts_max: f64::INFINITY,
+        seq_watts: 0.0,
+        quality: 0.0,
+        others_second_usd: 0.0,
+    };
+    let Some(p) = perf else { return row };
+    Row {
+        prefill_joules: p.joules_per_prefill_token(),
+        step_joules: p.joules_per_decode_token(1.0),
+        prefill_ms: 1.0 / p.prefill_tokens_per_ms(),
+        step_ms: p.decode_base_ms(),
+        step_ms_per_seq: p.decode_ms_per_seq(CONTEXT_TOKENS),
+        seq_watts: (p.max_watts() - p.idle_watts()) / 128.0,
+        ..row
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,314 @@
+//! One connection: a request out, a response in, and again.
+
+use std::cell::RefCell;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::TcpStream;
+
+use crate::body::Body;
+use crate::head::{self, Head};
+use crate::origin::Origin;
+
+/// What went wrong on a connection. Nothing of it is shown to clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// No connection could be made.
+    #[error("connecting failed")]
+    Connect,
+    /// The connection was lost before the first byte of a response.
+    #[error("the connection closed before an answer")]
+    NoAnswer,
+    /// The connection was lost inside a response.
+    #[error("the answer was cut short")]
+    Truncated,
+    /// The response is not HTTP as it should be.
+    #[error("malformed answer: {0}")]
+    Malformed(&'static str),
+}
+
+/// A request, all but the connection's own headers.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// `GET` or `POST`.
+    pub method: &'a str,
+    /// Path below the origin's base path.
+    pub path: &'a str,
+    /// Whole header lines, each with its CRLF.
+    pub headers: &'a str,
+    /// The body in parts.
+    pub body: &'a [Bytes],
+}
+
+enum Stream {
+    Plain(TcpStream),
+    Tls(Box<tokio_rustls::client::TlsStream<TcpStream>>),
+}
+
+/// A connection that can carry one request at a time. Dropping it closes it, which is what cancels a request.
+pub struct Conn {
+    stream: Stream,
+    /// What was read beyond a response's head.
+    ahead: Bytes,
+    used: bool,
+}
+
+/// Bytes read at once. One buffer per thread serves every connection, so that a waiting one holds none.
+const READ_BYTES: usize = 64 << 10;
+
+thread_local! {
+    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BYTES].into_boxed_slice());
+}
+
+impl Conn {
+    /// Connects, TLS included.
+    ///
+    /// # Errors
+    /// [`Error::Connect`], also when it takes longer than `timeout`.
+    pub async fn connect(origin: &Origin, timeout: Duration) -> Result<Self, Error> {
+        let connect = async {
+            let tcp = TcpStream::connect((origin.host.as_str(), origin.port)).await?;
+            tcp.set_nodelay(true)?;
+            Ok::<_, io::Error>(match &origin.tls {
+                None => Stream::Plain(tcp),
+                Some((name, config)) => {
+                    let tls = tokio_rustls::TlsConnector::from(config.clone()).connect(name.clone(), tcp).await?;
+                    Stream::Tls(Box::new(tls))
+                }
+            })
+        };
+        match tokio::time::timeout(timeout, connect).await {
+            Ok(Ok(stream)) => Ok(Self { stream, ahead: Bytes::new(), used: false }),
+            _ => Err(Error::Connect),
+        }
+    }
+
+    /// It has carried a request before, so the other side may have closed it meanwhile.
+    pub fn is_used(&self) -> bool {
+        self.used
+    }
+
+    /// The other side is still there and has said nothing unasked.
+    pub fn is_idle(&mut self) -> bool {
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        let mut byte = [0];
+        self.ahead.is_empty() && self.poll_read_into(&mut cx, &mut ReadBuf::new(&mut byte)).is_pending()
+    }
+
+    /// Sends a request and reads the head of its response.
+    ///
+    /// # Errors
+    /// [`Error::NoAnswer`] when the connection ended before any byte of a response, which on a used connection may
+    /// mean that the request was never seen.
+    pub async fn send(mut self, origin: &Origin, request: Request<'_>) -> Result<Response, Error> {
+        let length: usize = request.body.iter().map(Bytes::len).sum();
+        let mut out = BytesMut::with_capacity(256 + request.headers.len() + length.min(INLINE_BODY_BYTES));
+        for part in [request.method, " ", &origin.base_path, request.path, " HTTP/1.1\r\nhost: ", &origin.authority] {
+            out.extend_from_slice(part.as_bytes());
+        }
+        out.extend_from_slice(b"\r\n");
+        out.extend_from_slice(request.headers.as_bytes());
+        if request.method != "GET" {
+            out.extend_from_slice(b"content-length: ");
+            push_number(&mut out, length);
+            out.extend_from_slice(b"\r\n");
+        }
+        out.extend_from_slice(b"\r\n");
+        let written = if length <= INLINE_BODY_BYTES {
+            request.body.iter().for_each(|part| out.extend_from_slice(part));
+            self.stream.write_all(&out).await
+        } else {
+            self.write_parts(&out, request.body).await
+        };
+        self.used = true;
+        // An endpoint may answer (say, 413) and close before it has read everything: its answer is still wanted.
+        let unsent = written.is_err();
+        match self.read_head().await {
+            Err(_) if unsent => Err(Error::NoAnswer),
+            other => other,
+        }
+    }
+
+    async fn write_parts(&mut self, head: &[u8], body: &[Bytes]) -> io::Result<()> {
+        self.stream.write_all(head).await?;
+        for part in body {
+            self.stream.write_all(part).await?;
+        }
+        self.stream.flush().await
+    }
+
+    async fn read_head(mut self) -> Result<Response, Error> {
+        let mut seen = BytesMut::new();
+        loop {
+            let found = std::future::poll_fn(|cx| self.poll_head(cx, &mut seen)).await?;
+            let Some((head, ahead)) = found else { continue };
+            // An interim response (100 Continue, 103) precedes the real one.
+            if (100..200).contains(&head.status) {
+                seen = BytesMut::from(&ahead[..]);
+                if let Some((head, len)) = head::parse(&seen)? {
+                    let ahead = seen.split_off(len).freeze();
+                    return Ok(self.response(head, ahead));
+                }
+                continue;
+            }
+            return Ok(self.response(head, ahead));
+        }
+    }
+
+    fn response(mut self, head: Head, ahead: Bytes) -> Response {
+        self.ahead = ahead;
+        let body = Body::new(head.framing);
+        Response { reusable: head.keep_alive, head, body, conn: Some(self) }
+    }
+
+    /// One read; the head and what follows it once it is complete.
+    fn poll_head(&mut self, cx: &mut Context<'_>, seen: &mut BytesMut) -> Poll<Result<Option<(Head, Bytes)>, Error>> {
+        SCRATCH.with_borrow_mut(|scratch| {
+            let mut buf = ReadBuf::new(scratch);
+            let read = ready!(self.poll_read_into(cx, &mut buf));
+            let new = buf.filled();
+            if read.is_err() || new.is_empty() {
+                return Poll::Ready(Err(if seen.is_empty() { Error::NoAnswer } else { Error::Truncated }));
+            }
+            if seen.is_empty() {
+                // Nearly always the whole head comes at once and needs no copy.
+                if let Some((head, len)) = head::parse(new)? {
+                    return Poll::Ready(Ok(Some((head, Bytes::copy_from_slice(&new[len..])))));
+                }
+            }
+            seen.extend_from_slice(new);
+            let found = head::parse(seen)?.map(|(head, len)| (head, Bytes::copy_from_slice(&seen[len..])));
+            Poll::Ready(Ok(found))
+        })
+    }
+
+    fn poll_read_into(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match &mut self.stream {
+            Stream::Plain(s) => Pin::new(s).poll_read(cx, buf),
+            Stream::Tls(s) => Pin::new(s.as_mut()).poll_read(cx, buf),
+        }
+    }
+}
+
+/// A body up to this size goes out in one write with the head.
+const INLINE_BODY_BYTES: usize = 16 << 10;
+
+fn push_number(out: &mut BytesMut, mut n: usize) {
+    let mut digits = [0u8; 20];
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (n % 10) as u8;
+        n /= 10;
+        if n == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[at..]);
+}
+
+impl Stream {
+    async fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Plain(s) => s.write_all(bytes).await,
+            Self::Tls(s) => s.write_all(bytes).await,
+        }
+    }
+
+    async fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(s) => s.flush().await,
+            Self::Tls(s) => s.flush().await,
+        }
+    }
+}
+
+/// A response whose head has come. Dropping it before its end closes the connection and so cancels the request.
+pub struct Response {
+    /// The head.
+    pub head: Head,
+    body: Body,
+    conn: Option<Conn>,
+    reusable: bool,
+}
+
+impl Response {
+    /// The next piece of the body: all that has arrived; `None` at its end.
+    ///
+    /// # Errors
+    /// The body was cut short or is malformed. After an error there is nothing more to read.
+    pub fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Error>> {
+        let Some(conn) = &mut self.conn else { return Poll::Ready(Ok(None)) };
+        loop {
+            if self.body.is_end() {
+                return Poll::Ready(Ok(None));
+            }
+            if !conn.ahead.is_empty() {
+                let ahead = std::mem::take(&mut conn.ahead);
+                let piece = self.body.unframe(&ahead)?;
+                if piece.is_empty() {
+                    continue;
+                }
+                return Poll::Ready(Ok(Some(piece)));
+            }
+            let piece = SCRATCH.with_borrow_mut(|scratch| {
+                let mut buf = ReadBuf::new(scratch);
+                let read = ready!(conn.poll_read_into(cx, &mut buf));
+                if read.is_err() {
+                    return Poll::Ready(Err(Error::Truncated));
+                }
+                if buf.filled().is_empty() {
+                    self.reusable = false;
+                    return Poll::Ready(self.body.eof().map(|()| Bytes::new()));
+                }
+                Poll::Ready(self.body.unframe(buf.filled()))
+            });
+            let piece = ready!(piece)?;
+            if !piece.is_empty() {
+                return Poll::Ready(Ok(Some(piece)));
+            }
+        }
+    }
+
+    /// Awaits [`Self::poll_piece`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn piece(&mut self) -> Result<Option<Bytes>, Error> {
+        std::future::poll_fn(|cx| self.poll_piece(cx)).await
+    }
+
+    /// Reads the whole body.
+    ///
+    /// # Errors
+    /// As [`Self::poll_piece`], and when it is longer than `limit` bytes.
+    pub async fn collect(&mut self, limit: usize) -> Result<Bytes, Error> {
+        let Some(first) = self.piece().await? else { return Ok(Bytes::new()) };
+        if self.body.is_end() {
+            return if first.len() > limit { Err(Error::Malformed("body too long")) } else { Ok(first) };
+        }
+        let mut all = BytesMut::from(&first[..]);
+        while let Some(piece) = self.piece().await? {
+            all.extend_from_slice(&piece);
+            if all.len() > limit {
+                return Err(Error::Malformed("body too long"));
+            }
+        }
+        Ok(all.freeze())
+    }
+
+    /// The connection, if the response ended in a way that lets it carry another request.
+    pub fn into_conn(mut self) -> Option<Conn> {
+        let whole = self.body.is_end() && self.reusable;
+        self.conn.take().filter(|c| whole && c.ahead.is_empty())
+    }
+
+    /// The whole body has come.
+    pub fn is_end(&self) -> bool {
+        self.body.is_end()
+    }
+}

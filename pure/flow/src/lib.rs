@@ -1,1 +1,4 @@
-//! State machines.
+//! State machines of the data plane, without I/O: time comes as an argument.
+#![no_std]
+
+pub mod health;

@@ -271,7 +271,7 @@ pub struct Endpoint {
     #[serde(default)]
     #[schemars(range(min = 0.0, max = 1_000.0))]
     pub gpu_hour_usd: Option<f64>,
-    /// Share of its capacity that a committed endpoint is planned to sell, 0 to 1.
+    /// Share of its capacity that a committed endpoint is planned to sell, 0.01 to 1.
     #[serde(default = "default_planned_utilisation")]
     #[schemars(range(min = 0.01, max = 1.0))]
     pub planned_utilisation: f64,

@@ -1,3 +1,66 @@
 //! Nouns, units and checked configuration of the grid.
+//!
+//! [`load`] turns the text of a `rhumb.yaml` into a [`config::Config`], or into every [`Problem`] that stands between
+//! the two; [`render`] writes those for people. Nothing here reads a file or the environment: both are arguments.
+//!
+//! The way of a text: `yaml` (a tree with places), `secrets` (`${NAME}`), `structure` (against the JSON Schema of the
+//! types), the types, `check` (what the types cannot say).
 
+mod check;
 pub mod config;
+pub mod geo;
+pub mod index;
+mod mask;
+mod near;
+mod path;
+mod problem;
+pub mod rates;
+mod scalar;
+pub mod schema;
+mod secrets;
+mod shape;
+mod structure;
+mod syntax;
+mod wrong_type;
+mod yaml;
+
+pub use check::Catalogue;
+pub use problem::{Problem, render};
+
+use config::Config;
+use path::Path;
+use yaml::Span;
+
+/// Reads and checks a `rhumb.yaml`.
+///
+/// `env` looks up the environment variables that `${NAME}` in the text stands for; `catalogue` holds the names that
+/// `gpu` and `shape` may have. All problems come at once, in the order of the text.
+pub fn load(
+    text: &str,
+    env: &dyn Fn(&str) -> Option<String>,
+    catalogue: &Catalogue<'_>,
+) -> Result<Config, Vec<Problem>> {
+    let mut tree = yaml::parse(text).map_err(|problem| vec![problem])?;
+    let mut problems = secrets::fill(&mut tree, env);
+    let outcome = structure::check(&mut tree, &schema::json_schema());
+    problems.extend(outcome.problems);
+    if outcome.whole {
+        match serde_json::from_value::<Config>(tree.to_json()) {
+            Ok(config) => {
+                problems.extend(check::check(&config, &tree, catalogue));
+                if problems.is_empty() {
+                    return Ok(config);
+                }
+            }
+            // The schema comes from the types, so this is a slip in one of them; the file is refused either way.
+            // The message of the types is not passed on: it may quote a secret.
+            Err(_) => {
+                let what = "this file fits the schema and yet cannot be read".to_owned();
+                let right = "a report of this file, without its secrets: it shows a fault in rhumb".to_owned();
+                problems.push(Problem::at(Span::point(1, 1), &Path::root(), what, right));
+            }
+        }
+    }
+    problems.sort_by_key(|problem| (problem.line, problem.column));
+    Err(problems)
+}

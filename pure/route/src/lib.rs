@@ -9,6 +9,7 @@ extern crate alloc;
 
 pub mod bill;
 pub mod decide;
+pub mod explain;
 pub mod facts;
 pub mod learn;
 pub mod pins;

@@ -71,13 +71,13 @@ impl Record {
 }
 
 /// The world as a record kept it.
-struct Kept {
+pub(crate) struct Kept {
     rows: Vec<Row>,
     overlays: Vec<(u32, Overlay)>,
 }
 
 impl Kept {
-    fn new(record: &Record) -> Self {
+    pub(crate) fn new(record: &Record) -> Self {
         Self {
             rows: record.inputs.iter().map(|i| i.row).collect(),
             overlays: record.inputs.iter().map(|i| (i.row.endpoint, i.overlay)).collect(),
@@ -95,4 +95,23 @@ impl World for Kept {
     fn overlay(&self, endpoint: u32) -> Overlay {
         self.overlays.iter().find(|(e, _)| *e == endpoint).map(|(_, o)| *o).unwrap_or_default()
     }
+}
+
+/// A number that differs when two decisions differ in any target, its order, or any bit of its bill or prediction.
+pub fn fingerprint(decision: &Decision) -> u64 {
+    let mut hash = 0xcbf2_9ce4_8422_2325u64;
+    let mut add = |word: u64| {
+        // FNV-1a over words: the aim is to notice a difference, not to withstand an attacker.
+        hash = (hash ^ word).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(29);
+    };
+    for t in &decision.targets {
+        add(u64::from(t.endpoint) << 32 | u64::from(t.model));
+        add(t.key.to_bits());
+        add(t.bill.total_usd().to_bits());
+        add(t.predicted.ttft_p50_ms.to_bits());
+        add(t.predicted.ttft_p95_ms.to_bits());
+        add(t.predicted.pace_ms.to_bits());
+    }
+    add(decision.reason as u64);
+    hash
 }

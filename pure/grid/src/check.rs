@@ -1,0 +1,86 @@
+//! What the types cannot say: names that exist, choices that fit together, addresses that can be reached.
+
+mod address;
+mod names;
+mod references;
+mod values;
+
+use crate::config::Config;
+use crate::near::shown;
+use crate::path::{Path, Step};
+use crate::problem::Problem;
+use crate::yaml::{Entry, Node, Origin, Value};
+pub(crate) use values::country_fault;
+
+/// The names that the performance model knows, as `rhumb engine --list` prints them.
+#[derive(Debug, Clone, Copy)]
+pub struct Catalogue<'a> {
+    /// GPU types.
+    pub gpus: &'a [&'a str],
+    /// Model shapes.
+    pub shapes: &'a [&'a str],
+}
+
+/// Finds every contradiction of a configuration whose structure is right.
+pub(crate) fn check(config: &Config, tree: &Node, catalogue: &Catalogue<'_>) -> Vec<Problem> {
+    let mut report = Report { tree, problems: Vec::new() };
+    names::check(config, &mut report);
+    references::check(config, &mut report);
+    values::check(config, catalogue, &mut report);
+    report.problems
+}
+
+/// Collects problems and finds the place of each in the text.
+struct Report<'a> {
+    tree: &'a Node,
+    problems: Vec<Problem>,
+}
+
+impl Report<'_> {
+    /// A problem with a value. Nothing is said about a value that an unset variable keeps unknown.
+    fn value(&mut self, path: &Path, what: String, right: String) {
+        let (node, _) = self.find(path);
+        if node.origin != Origin::Unset {
+            let span = node.span;
+            self.problems.push(Problem::at(span, path, what, right));
+        }
+    }
+
+    /// A problem with a key being there, whatever its value.
+    fn key(&mut self, path: &Path, what: String, right: String) {
+        let (node, entry) = self.find(path);
+        let span = entry.map_or(node.span, |entry| entry.key_span);
+        self.problems.push(Problem::at(span, path, what, right));
+    }
+
+    /// The line of a value.
+    fn line(&self, path: &Path) -> usize {
+        self.find(path).0.span.line
+    }
+
+    /// A text in backticks as the file has it: what the environment filled in may be a secret in the wrong place.
+    fn quoted(&self, path: &Path, text: &str) -> String {
+        match &self.find(path).0.origin {
+            Origin::Environment(written) => format!("`{}`", shown(written)),
+            Origin::File | Origin::Unset => format!("`{}`", shown(text)),
+        }
+    }
+
+    /// The value of a path, or the nearest one around it, with its key if it has one of its own.
+    fn find(&self, path: &Path) -> (&Node, Option<&Entry>) {
+        let mut found = (self.tree, None);
+        for step in path.steps() {
+            let next = match (step, &found.0.value) {
+                (Step::Key(name), Value::Map(_)) => found.0.get(name).map(|entry| (&entry.node, Some(entry))),
+                (Step::Index(index), Value::Seq(items)) => items.get(*index).map(|item| (item, None)),
+                _ => None,
+            };
+            let Some(next) = next else { return (found.0, None) };
+            found = next;
+        }
+        found
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,155 @@
+//! Names that refer to something: it exists, and nothing is left that no name reaches.
+
+use super::Report;
+use crate::config::{Config, Preset};
+use crate::near::{listed, nearest, shown};
+use crate::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+
+pub(super) fn check(config: &Config, report: &mut Report<'_>) {
+    places(config, report);
+    models(config, report);
+    policies(config, report);
+}
+
+/// One kind of thing that can be referred to.
+struct Known<'a> {
+    kind: &'a str,
+    /// Where a missing one would be declared.
+    section: &'a str,
+    names: Vec<&'a str>,
+}
+
+impl Known<'_> {
+    fn refer(&self, path: &Path, name: &str, report: &mut Report<'_>) {
+        if self.names.contains(&name) {
+            return;
+        }
+        let what = format!("no {} is named {}", self.kind, report.quoted(path, name));
+        let right = match nearest(name, self.names.iter().copied()) {
+            Some(near) => format!("`{near}`"),
+            None if self.names.iter().all(|name| name.is_empty()) => {
+                format!("declare it: `{}:`, then `  - name: ...`", self.section)
+            }
+            None if self.names.len() == 1 => {
+                format!("`{}`, or declare it under `{}`", shown(self.names[0]), self.section)
+            }
+            None => format!("one of {}, or declare it under `{}`", listed(self.names.iter().copied()), self.section),
+        };
+        report.value(path, what, right);
+    }
+}
+
+fn places(config: &Config, report: &mut Report<'_>) {
+    let operators = config.operators.iter().map(|it| it.name.as_str()).collect();
+    let operators = Known { kind: "operator", section: "operators", names: operators };
+    for (index, site) in config.sites.iter().enumerate() {
+        operators.refer(&Path::root().key("sites").index(index).key("operator"), &site.operator, report);
+    }
+    let sites = config.sites.iter().map(|it| it.name.as_str()).collect();
+    let sites = Known { kind: "site", section: "sites", names: sites };
+    for (index, endpoint) in config.endpoints.iter().enumerate() {
+        sites.refer(&Path::root().key("endpoints").index(index).key("site"), &endpoint.site, report);
+    }
+}
+
+fn models(config: &Config, report: &mut Report<'_>) {
+    let real: Vec<&str> = config.models.iter().map(|it| it.name.as_str()).collect();
+    let aliases: BTreeMap<&str, &str> =
+        config.models.iter().flat_map(|it| it.aliases.iter().map(|alias| (alias.as_str(), it.name.as_str()))).collect();
+    let virtuals: Vec<&str> = config.virtual_models.iter().map(|it| it.name.as_str()).collect();
+    let mut served = BTreeSet::new();
+    let known = Known { kind: "model", section: "models", names: real.clone() };
+    let refer = |path: &Path, name: &str, known: &Known<'_>, report: &mut Report<'_>| {
+        if let Some(model) = aliases.get(name).filter(|_| !known.names.contains(&name)) {
+            let what = format!("{} is an alias, for clients only", report.quoted(path, name));
+            report.value(path, what, format!("the model's own name, `{model}`"));
+        } else if virtuals.contains(&name) && !known.names.contains(&name) {
+            let what = format!("{} is a virtual model, for clients only", report.quoted(path, name));
+            report.value(path, what, "the names of the models that it stands for".to_owned());
+        } else {
+            known.refer(path, name, report);
+        }
+    };
+    for (index, endpoint) in config.endpoints.iter().enumerate() {
+        for (at, model) in endpoint.models.iter().enumerate() {
+            let path = Path::root().key("endpoints").index(index).key("models").index(at).key("model");
+            refer(&path, &model.model, &known, report);
+            // An alias in the place of a name is one problem, not two.
+            let name = model.model.as_str();
+            let meant = aliases.get(name).filter(|_| !real.contains(&name));
+            served.insert(meant.copied().unwrap_or(name));
+        }
+    }
+    for (index, model) in config.virtual_models.iter().enumerate() {
+        for (at, name) in model.models.iter().enumerate() {
+            refer(&Path::root().key("virtual_models").index(index).key("models").index(at), name, &known, report);
+        }
+    }
+    let all = Known { kind: "model", section: "models", names: real.iter().chain(&virtuals).copied().collect() };
+    for (index, tenant) in config.tenants.iter().enumerate() {
+        for (at, name) in tenant.models.iter().enumerate() {
+            refer(&Path::root().key("tenants").index(index).key("models").index(at), name, &all, report);
+        }
+    }
+    unserved(config, &served, report);
+}
+
+fn unserved(config: &Config, served: &BTreeSet<&str>, report: &mut Report<'_>) {
+    // A misspelt name already has its problem; the model that it means is not also an unserved one.
+    let real: BTreeSet<&str> = config.models.iter().map(|it| it.name.as_str()).collect();
+    let slips: BTreeSet<&str> = served
+        .iter()
+        .filter(|name| !real.contains(*name))
+        .filter_map(|name| nearest(name, real.iter().copied()))
+        .collect();
+    for (index, model) in config.models.iter().enumerate() {
+        if !served.contains(model.name.as_str()) && !slips.contains(model.name.as_str()) {
+            let path = Path::root().key("models").index(index).key("name");
+            let what = format!("no endpoint serves model {}", report.quoted(&path, &model.name));
+            let right = format!("`- model: {}` under the `models` of an endpoint, or remove this model", model.name);
+            report.value(&path, what, right);
+        }
+    }
+}
+
+fn policies(config: &Config, report: &mut Report<'_>) {
+    let own = config.policies.iter().map(|it| it.name.as_str()).filter(|name| !is_preset(name));
+    let names = own.chain(Preset::ALL.iter().map(|(name, _)| *name)).collect();
+    let known = Known { kind: "policy", section: "policies", names };
+    let mut reached = BTreeSet::from([config.gateway.policy.as_str()]);
+    known.refer(&Path::root().key("gateway").key("policy"), &config.gateway.policy, report);
+    for (index, tenant) in config.tenants.iter().enumerate() {
+        let path = Path::root().key("tenants").index(index);
+        if let Some(policy) = &tenant.policy {
+            known.refer(&path.key("policy"), policy, report);
+            reached.insert(policy);
+        }
+        for (at, policy) in tenant.allow_policies.iter().enumerate() {
+            known.refer(&path.key("allow_policies").index(at), policy, report);
+            reached.insert(policy);
+        }
+    }
+    if config.tenants.is_empty() {
+        // Whoever reaches an open gateway may ask for any policy.
+        return;
+    }
+    let slips: BTreeSet<&str> = reached
+        .iter()
+        .filter(|name| !known.names.contains(name))
+        .filter_map(|name| nearest(name, known.names.iter().copied()))
+        .collect();
+    for (index, policy) in config.policies.iter().enumerate() {
+        let name = policy.name.as_str();
+        if !reached.contains(name) && !slips.contains(name) && !is_preset(name) {
+            let path = Path::root().key("policies").index(index).key("name");
+            let what = format!("nothing reaches policy {}", report.quoted(&path, name));
+            let right = format!("`policy: {name}` or `allow_policies: [{name}]` at a tenant, or remove this policy");
+            report.value(&path, what, right);
+        }
+    }
+}
+
+fn is_preset(name: &str) -> bool {
+    Preset::ALL.iter().any(|(preset, _)| *preset == name)
+}

@@ -1,0 +1,210 @@
+//! Single values and pairs of them that contradict each other.
+
+use super::{Catalogue, Report, address};
+use crate::config::{Config, Endpoint, Key};
+use crate::near::{listed, nearest};
+use crate::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Shortest secret that is worth the name, in characters.
+const KEY_CHARS_MIN: usize = 8;
+
+pub(super) fn check(config: &Config, catalogue: &Catalogue<'_>, report: &mut Report<'_>) {
+    listening(config, report);
+    urls(config, report);
+    for (index, endpoint) in config.endpoints.iter().enumerate() {
+        let path = Path::root().key("endpoints").index(index);
+        if let Some(gpu) = &endpoint.gpu {
+            catalogued(&path.key("gpu"), "GPU type", gpu, catalogue.gpus, report);
+        }
+        served(endpoint, &path, report);
+    }
+    for (index, model) in config.models.iter().enumerate() {
+        if let Some(shape) = &model.shape {
+            let path = Path::root().key("models").index(index).key("shape");
+            catalogued(&path, "model shape", shape, catalogue.shapes, report);
+        }
+    }
+    virtual_models(config, report);
+    keys(config, report);
+    countries(config, report);
+}
+
+fn listening(config: &Config, report: &mut Report<'_>) {
+    let gateway = Path::root().key("gateway");
+    let read = |key: &str, text: &str, report: &mut Report<'_>| {
+        let path = gateway.key(key);
+        let found = address::listen(text, &report.quoted(&path, text));
+        found.map_err(|(what, right)| report.value(&path, what, right)).ok()
+    };
+    let data = read("listen", &config.gateway.listen, report);
+    let admin = read("admin_listen", &config.gateway.admin_listen, report);
+    if data.is_some_and(|address| address.port() != 0) && data == admin {
+        let what = format!("`admin_listen` and `listen` are both `{}`", config.gateway.listen);
+        report.value(&gateway.key("admin_listen"), what, "another port for one of the two".to_owned());
+    }
+}
+
+fn urls(config: &Config, report: &mut Report<'_>) {
+    let mut first: BTreeMap<String, (usize, &str)> = BTreeMap::new();
+    for (index, endpoint) in config.endpoints.iter().enumerate() {
+        let endpoints = Path::root().key("endpoints").index(index);
+        let path = endpoints.key("url");
+        match address::base_url(&endpoint.url, &report.quoted(&path, &endpoint.url)) {
+            Err((what, right)) => report.value(&path, what, right),
+            Ok(url) => match first.get(&url) {
+                None => {
+                    first.insert(url, (report.line(&path), &endpoint.name));
+                }
+                Some((line, name)) => {
+                    let what = format!("endpoint `{name}` on line {line} has this URL already");
+                    let right = format!("one endpoint for one server: list all its models at `{name}`");
+                    report.value(&path, what, right);
+                }
+            },
+        }
+        if endpoint.api_key.as_deref().is_some_and(|key| !is_sendable(key)) {
+            let what = "this `api_key` is empty or holds a character that no header carries".to_owned();
+            let right = "the secret alone, without spaces or line breaks; no `api_key` at all if the server wants none";
+            report.value(&endpoints.key("api_key"), what, right.to_owned());
+        }
+    }
+}
+
+fn is_sendable(secret: &str) -> bool {
+    !secret.is_empty() && secret.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+fn catalogued(path: &Path, kind: &str, name: &str, known: &[&str], report: &mut Report<'_>) {
+    if known.contains(&name) {
+        return;
+    }
+    let what = format!("no {kind} is named {}", report.quoted(path, name));
+    let right = match nearest(name, known.iter().copied()) {
+        Some(near) => format!("`{near}`; `rhumb engine --list` prints all"),
+        None => format!("one of {}; `rhumb engine --list` prints all", listed(known.iter().copied())),
+    };
+    report.value(path, what, right);
+}
+
+fn served(endpoint: &Endpoint, path: &Path, report: &mut Report<'_>) {
+    let mut seen = BTreeSet::new();
+    for (at, served) in endpoint.models.iter().enumerate() {
+        let path = path.key("models").index(at);
+        if endpoint.gpu_hour_usd.is_some() && served.price.is_some() {
+            let what = "a `price` at an endpoint that has `gpu_hour_usd`".to_owned();
+            let right =
+                "one of the two: `price` for what is paid by the token, `gpu_hour_usd` for GPUs paid by the hour";
+            report.key(&path.key("price"), what, right.to_owned());
+        }
+        if !seen.insert((&served.model, &served.served_as)) {
+            let path = path.key("model");
+            let what = format!("model {} is served here already", report.quoted(&path, &served.model));
+            report.value(&path, what, "each model once at one endpoint".to_owned());
+        }
+    }
+}
+
+fn virtual_models(config: &Config, report: &mut Report<'_>) {
+    let embedding: BTreeMap<&str, bool> = config.models.iter().map(|it| (it.name.as_str(), it.embedding)).collect();
+    for (index, model) in config.virtual_models.iter().enumerate() {
+        let path = Path::root().key("virtual_models").index(index).key("models");
+        let kinds: Vec<bool> = model.models.iter().filter_map(|name| embedding.get(name.as_str()).copied()).collect();
+        let mut seen = BTreeSet::new();
+        for (at, name) in model.models.iter().enumerate() {
+            let path = path.index(at);
+            if !seen.insert(name) {
+                let what = format!("{} is in this list already", report.quoted(&path, name));
+                report.value(&path, what, "each model once".to_owned());
+            } else if embedding.get(name.as_str()) == Some(&true) && kinds.contains(&false) {
+                let what = format!(
+                    "{} answers embeddings, other models of the list generate text",
+                    report.quoted(&path, name)
+                );
+                report.value(&path, what, "a virtual model of its own for embeddings".to_owned());
+            }
+        }
+    }
+}
+
+fn keys(config: &Config, report: &mut Report<'_>) {
+    let mut first: BTreeMap<(bool, &str), usize> = BTreeMap::new();
+    for (index, tenant) in config.tenants.iter().enumerate() {
+        for (at, key) in tenant.keys.iter().enumerate() {
+            let path = Path::root().key("tenants").index(index).key("keys").index(at);
+            let Some(secret) = credential(key, &path, report) else { continue };
+            let path = path.key(if secret.0 { "sha256" } else { "key" });
+            let line = report.line(&path);
+            if let Some(other) = first.insert(secret, line) {
+                let what = format!("the key on line {other} has the same secret");
+                report.value(&path, what, "a secret of its own: it tells whose request it is".to_owned());
+            }
+        }
+    }
+}
+
+/// The one credential of a key: whether it is a hash, and its text.
+fn credential<'a>(key: &'a Key, path: &Path, report: &mut Report<'_>) -> Option<(bool, &'a str)> {
+    match (&key.key, &key.sha256) {
+        (None, None) => {
+            let right = "`key: ${NAME}` to take the secret from the environment, or its `sha256`".to_owned();
+            report.value(path, "a key without its secret".to_owned(), right);
+            None
+        }
+        (Some(_), Some(_)) => {
+            let right = "one of the two; with `sha256` the file holds no secret".to_owned();
+            report.key(&path.key("sha256"), "`sha256` beside `key`".to_owned(), right);
+            None
+        }
+        (None, Some(hash)) => Some((true, hash)),
+        (Some(secret), None) => {
+            let path = path.key("key");
+            if secret.chars().count() < KEY_CHARS_MIN {
+                let what = format!("this secret is shorter than {KEY_CHARS_MIN} characters");
+                let right = "a long random one, as `openssl rand -hex 24` prints it".to_owned();
+                report.value(&path, what, right);
+            } else if !is_sendable(secret) {
+                let what = "this secret holds a character that no header carries".to_owned();
+                report.value(&path, what, "letters and digits, without spaces or line breaks".to_owned());
+            }
+            Some((false, secret))
+        }
+    }
+}
+
+fn countries(config: &Config, report: &mut Report<'_>) {
+    let settled: BTreeSet<String> = config.sites.iter().map(|site| site.country.to_ascii_uppercase()).collect();
+    let policies = config.policies.iter().map(|it| ("policy", &it.countries)).enumerate();
+    let tenants = config.tenants.iter().map(|it| ("tenant", &it.countries)).enumerate();
+    for (index, (kind, countries)) in policies.chain(tenants) {
+        let section = if kind == "policy" { "policies" } else { "tenants" };
+        let path = Path::root().key(section).index(index).key("countries");
+        let mut valid = true;
+        for (at, country) in countries.iter().enumerate() {
+            let path = path.index(at);
+            if let Some((what, right)) = country_fault(country, &report.quoted(&path, country)) {
+                report.value(&path, what, right);
+                valid = false;
+            }
+        }
+        if valid && !countries.is_empty() && countries.iter().all(|country| !settled.contains(country)) {
+            let what = format!("no site stands in any country of this {kind}: it could never be served");
+            let right = format!("countries that have a site: {}", listed(settled.iter().map(String::as_str)));
+            report.key(&path, what, right);
+        }
+    }
+}
+
+/// Says what is wrong with a country code, if anything.
+pub(crate) fn country_fault(code: &str, quoted: &str) -> Option<(String, String)> {
+    let upper = code.trim().to_ascii_uppercase();
+    let two = upper.len() == 2 && upper.bytes().all(|byte| byte.is_ascii_uppercase());
+    let right = match upper.as_str() {
+        "UK" => "`GB`, the ISO 3166-1 code of the United Kingdom".to_owned(),
+        "EU" => "the codes of its countries, as `DE`, `FR`: residency is by country".to_owned(),
+        _ if two && code == upper => return None,
+        _ if two => format!("two capital letters (ISO 3166-1 alpha-2): `{upper}`"),
+        _ => "two capital letters (ISO 3166-1 alpha-2), as `DE` for Germany".to_owned(),
+    };
+    Some((format!("{quoted} is no country code"), right))
+}

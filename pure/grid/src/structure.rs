@@ -1,0 +1,203 @@
+//! Holds the tree against the schema and reports everything that differs.
+//!
+//! What can be understood in spite of a problem is put right in the tree (a misspelt key takes its right name, an
+//! impossible number a possible one), so that one slip neither hides other problems nor causes false ones.
+
+use crate::mask::is_secret;
+use crate::near::{listed, nearest, shown};
+use crate::path::Path;
+use crate::problem::Problem;
+use crate::shape::{Kind, Shape};
+use crate::wrong_type;
+use crate::yaml::{Entry, Node, Origin, Span, Value};
+use serde_json::Value as Json;
+
+/// What the walk over a tree found.
+pub(crate) struct Outcome {
+    pub(crate) problems: Vec<Problem>,
+    /// Whether the tree, as put right, holds all that the types need.
+    pub(crate) whole: bool,
+}
+
+/// Checks a tree against the schema.
+pub(crate) fn check(root: &mut Node, schema: &Json) -> Outcome {
+    let mut walker = Walker { schema, problems: Vec::new(), whole: true };
+    if root.value == Value::Null {
+        let right = "at least `sites`, `models` and `endpoints`; examples/rhumb.yaml is a whole one to begin with";
+        walker.problem(root.span, &Path::root(), "the file is empty".to_owned(), right.to_owned());
+        walker.whole = false;
+    } else {
+        walker.node(root, schema, &Path::root(), false);
+    }
+    Outcome { problems: walker.problems, whole: walker.whole }
+}
+
+struct Walker<'a> {
+    schema: &'a Json,
+    problems: Vec<Problem>,
+    whole: bool,
+}
+
+impl<'a> Walker<'a> {
+    fn problem(&mut self, span: Span, path: &Path, what: String, right: String) {
+        self.problems.push(Problem::at(span, path, what, right));
+    }
+
+    /// `secret` says that the value must not be repeated in a message.
+    fn node(&mut self, node: &mut Node, schema: &'a Json, path: &Path, secret: bool) {
+        let shape = Shape::of(self.schema, schema);
+        let span = node.span;
+        match (shape.kind, &mut node.value) {
+            (_, Value::Null) if shape.nullable => {}
+            (Kind::Object, Value::Map(entries)) => self.object(entries, &shape, span, path),
+            (Kind::List, Value::Seq(items)) => {
+                self.count(items.len(), &shape, span, path);
+                for (index, item) in items.iter_mut().enumerate() {
+                    self.node(item, shape.items(), &path.index(index), secret);
+                }
+            }
+            (Kind::Text, Value::Str(_)) => self.text(node, &shape, path),
+            (Kind::Bool, Value::Bool(_)) => {}
+            (Kind::Words, Value::Str(word)) if shape.words().contains(&word.as_str()) => {}
+            (Kind::Whole | Kind::Number, Value::Int(_)) | (Kind::Number, Value::Float(_)) => {
+                self.number(node, &shape, path);
+            }
+            _ => self.wrong(node, &shape, path, secret),
+        }
+    }
+
+    fn object(&mut self, entries: &mut Vec<Entry>, shape: &Shape<'a>, span: Span, path: &Path) {
+        self.repeated(entries, path);
+        self.unknown(entries, shape, path);
+        for entry in entries.iter_mut() {
+            if let Some(schema) = shape.property(&entry.key) {
+                self.node(&mut entry.node, schema, &path.key(&entry.key), is_secret(&entry.key));
+            }
+        }
+        for name in shape.required() {
+            if entries.iter().any(|entry| entry.key == name) {
+                continue;
+            }
+            let Some(schema) = shape.property(name) else { continue };
+            let missing = Shape::of(self.schema, schema);
+            let place = if path.steps().is_empty() { String::new() } else { format!(" in `{path}`") };
+            let right = format!("add `{name}:`, {}", missing.meaning());
+            self.problem(span, &path.key(name), format!("missing key `{name}`{place}"), right);
+            match missing.stand_in() {
+                Some(value) => {
+                    let node = Node { span, value, origin: Origin::File };
+                    entries.push(Entry { key: name.to_owned(), key_span: span, node });
+                }
+                None => self.whole = false,
+            }
+        }
+    }
+
+    /// Reports repeated keys and keeps the first of each. Which one was meant is open, and so is all that depends on it.
+    fn repeated(&mut self, entries: &mut Vec<Entry>, path: &Path) {
+        let mut kept: Vec<Entry> = Vec::with_capacity(entries.len());
+        let mut lines = std::collections::BTreeMap::new();
+        for entry in entries.drain(..) {
+            if let Some(line) = lines.get(&entry.key) {
+                let what = format!("key `{}` is already on line {line}", shown(&entry.key));
+                let right = "one of the two; an item of a list of its own begins with `- `".to_owned();
+                self.problem(entry.key_span, &path.key(&entry.key), what, right);
+                self.whole = false;
+            } else {
+                lines.insert(entry.key.clone(), entry.key_span.line);
+                kept.push(entry);
+            }
+        }
+        *entries = kept;
+    }
+
+    /// Reports unknown keys; one that is nearly a known key takes its place, any other is dropped.
+    fn unknown(&mut self, entries: &mut Vec<Entry>, shape: &Shape<'a>, path: &Path) {
+        let mut present: Vec<String> = entries.iter().map(|entry| entry.key.clone()).collect();
+        let mut strangers = Vec::new();
+        for entry in entries.iter_mut().filter(|entry| shape.property(&entry.key).is_none()) {
+            let absent = shape.properties().map(|(name, _)| name).filter(|name| present.iter().all(|key| key != name));
+            let meant = nearest(&entry.key, absent).and_then(|name| Some((name, shape.property(name)?)));
+            let right = match meant {
+                Some((name, schema)) => format!("`{name}`, {}", Shape::of(self.schema, schema).meaning()),
+                None => format!("one of {}", listed(shape.properties().map(|(name, _)| name))),
+            };
+            let what = format!("unknown key `{}`", shown(&entry.key));
+            self.problems.push(Problem::at(entry.key_span, &path.key(&entry.key), what, right));
+            match meant {
+                Some((name, _)) => {
+                    name.clone_into(&mut entry.key);
+                    present.push(name.to_owned());
+                }
+                None => strangers.push(entry.key_span),
+            }
+        }
+        entries.retain(|entry| !strangers.contains(&entry.key_span));
+    }
+
+    fn count(&mut self, count: usize, shape: &Shape<'a>, span: Span, path: &Path) {
+        if count < shape.min_items() {
+            let right = format!("at least one item: {}", shape.meaning());
+            self.problem(span, path, format!("`{path}` is empty"), right);
+        }
+    }
+
+    fn text(&mut self, node: &Node, shape: &Shape<'a>, path: &Path) {
+        let (Value::Str(text), Some(pattern)) = (&node.value, shape.pattern()) else { return };
+        if node.origin == Origin::Unset {
+            return;
+        }
+        if let Some((what, right)) = mismatch(pattern, text, &format!("`{}`", shown(node.written()))) {
+            self.problem(node.span, path, what, right);
+        }
+    }
+
+    fn number(&mut self, node: &mut Node, shape: &Shape<'a>, path: &Path) {
+        let value = match node.value {
+            // Bounds are far below 2^53, where neighbours become equal.
+            Value::Int(value) => value as f64,
+            Value::Float(value) => value,
+            _ => return,
+        };
+        let (min, max) = shape.range();
+        if min.is_none_or(|min| value >= min) && max.is_none_or(|max| value <= max) && value.is_finite() {
+            return;
+        }
+        let name = wrong_type::last_key(path);
+        self.problem(node.span, path, format!("{value} is out of range"), format!("`{name}`, {}", shape.meaning()));
+        self.replace(node, shape);
+    }
+
+    fn wrong(&mut self, node: &mut Node, shape: &Shape<'a>, path: &Path, secret: bool) {
+        if node.origin != Origin::Unset || shape.kind != Kind::Words {
+            let (what, right) = wrong_type::explain(node, shape, path, secret);
+            self.problem(node.span, path, what, right);
+        }
+        self.replace(node, shape);
+    }
+
+    fn replace(&mut self, node: &mut Node, shape: &Shape<'a>) {
+        let text = wrong_type::as_text(&node.value).filter(|_| shape.kind == Kind::Text).map(Value::Str);
+        match text.or_else(|| shape.stand_in()) {
+            Some(value) => node.value = value,
+            None => self.whole = false,
+        }
+    }
+}
+
+/// The two patterns of the schema. A test keeps this list complete.
+pub(crate) const PATTERNS: [&str; 2] = ["^[A-Z]{2}$", "^[0-9a-f]{64}$"];
+
+fn mismatch(pattern: &str, text: &str, quoted: &str) -> Option<(String, String)> {
+    if pattern == PATTERNS[0] {
+        return crate::check::country_fault(text, quoted);
+    }
+    let hex = text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    (pattern == PATTERNS[1] && !hex).then(|| {
+        let what = "this is not a SHA-256 in hexadecimal".to_owned();
+        (what, "64 digits 0-9 and a-f, as `printf %s \"$SECRET\" | sha256sum` prints them".to_owned())
+    })
+}
+
+#[cfg(test)]
+mod tests;

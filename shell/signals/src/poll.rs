@@ -1,0 +1,130 @@
+//! The loops that ask endpoints.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rhumb_grid::config::EngineKind;
+use rhumb_upstream::{Conn, Error, Origin, Request};
+use tokio::time::MissedTickBehavior;
+
+use crate::adapter::{Reading, read};
+
+/// Who receives readings, by the index of the endpoint.
+pub trait Sink: Send + Sync + 'static {
+    /// The engine said this of its load.
+    fn load(&self, endpoint: usize, reading: Reading);
+    /// The engine's load could not be read.
+    fn load_failed(&self, endpoint: usize, why: &str);
+    /// A round trip took so long; the endpoint answers.
+    fn round_trip(&self, endpoint: usize, ms: f64);
+    /// A probe got no answer, or one that says the engine is broken.
+    fn probe_failed(&self, endpoint: usize);
+}
+
+/// An endpoint to watch.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// Its index.
+    pub endpoint: usize,
+    /// Where it is.
+    pub origin: Origin,
+    /// What it is.
+    pub engine: EngineKind,
+    /// Whole header lines to send (authorization).
+    pub headers: String,
+}
+
+/// No probe may outlast this: a slow answer is no reading.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Largest metrics page read.
+const PAGE_BYTES_MAX: usize = 4 << 20;
+
+/// Watches every endpoint on the current runtime until it ends.
+pub fn watch(targets: Vec<Target>, scrape_every: Duration, probe_every: Duration, sink: &Arc<impl Sink>) {
+    for target in targets {
+        let target = Arc::new(target);
+        tokio::spawn(probe_loop(Arc::clone(&target), probe_every, Arc::clone(sink)));
+        if target.engine != EngineKind::Generic {
+            tokio::spawn(scrape_loop(target, scrape_every, Arc::clone(sink)));
+        }
+    }
+}
+
+fn ticker(every: Duration) -> tokio::time::Interval {
+    let mut ticks = tokio::time::interval(every);
+    // After a stall one reading is enough.
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
+}
+
+async fn scrape_loop(target: Arc<Target>, every: Duration, sink: Arc<impl Sink>) {
+    let mut ticks = ticker(every);
+    let mut conn = None;
+    loop {
+        ticks.tick().await;
+        let page = tokio::time::timeout(PROBE_TIMEOUT, get(&target, "/metrics", &mut conn)).await;
+        let reading = match page {
+            Ok(Ok((200, page, _))) => {
+                String::from_utf8(page).map_err(|_| "not text").and_then(|p| read(target.engine, &p))
+            }
+            // Metrics are off by default in some engines: not found is no health and no load.
+            Ok(Ok(_)) => Err("the engine serves no metrics"),
+            Ok(Err(_)) | Err(_) => Err("no answer"),
+        };
+        match reading {
+            Ok(r) => sink.load(target.endpoint, r),
+            Err(why) => sink.load_failed(target.endpoint, why),
+        }
+    }
+}
+
+async fn probe_loop(target: Arc<Target>, every: Duration, sink: Arc<impl Sink>) {
+    let mut ticks = ticker(every);
+    let mut conn = None;
+    let path = if target.engine == EngineKind::Generic { "/v1/models" } else { "/health" };
+    loop {
+        ticks.tick().await;
+        // The round trip is taken on a connection that stands, without handshakes: as requests meet it.
+        let warm = conn.is_some();
+        match tokio::time::timeout(PROBE_TIMEOUT, get(&target, path, &mut conn)).await {
+            Ok(Ok((status, _, took))) if status < 500 => {
+                if warm {
+                    sink.round_trip(target.endpoint, took.as_secs_f64() * 1e3);
+                } else if let Ok(Ok((_, _, took))) =
+                    tokio::time::timeout(PROBE_TIMEOUT, get(&target, path, &mut conn)).await
+                {
+                    sink.round_trip(target.endpoint, took.as_secs_f64() * 1e3);
+                }
+            }
+            _ => {
+                conn = None;
+                sink.probe_failed(target.endpoint);
+            }
+        }
+    }
+}
+
+/// Status, body, and the time until the head of the answer.
+async fn get(target: &Target, path: &str, slot: &mut Option<Conn>) -> Result<(u16, Vec<u8>, Duration), Error> {
+    let request = Request { method: "GET", path, headers: &target.headers, body: &[] };
+    let mut conn = match slot.take() {
+        Some(mut c) if c.is_idle() => c,
+        _ => Conn::connect(&target.origin, PROBE_TIMEOUT).await?,
+    };
+    loop {
+        let (used, start) = (conn.is_used(), Instant::now());
+        match conn.send(&target.origin, request).await {
+            // A connection that had stood may have been closed just now.
+            Err(Error::NoAnswer) if used => conn = Conn::connect(&target.origin, PROBE_TIMEOUT).await?,
+            Err(e) => return Err(e),
+            Ok(mut response) => {
+                let took = start.elapsed();
+                let body = response.collect(PAGE_BYTES_MAX).await?;
+                let status = response.head.status;
+                *slot = response.into_conn();
+                return Ok((status, body.to_vec(), took));
+            }
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! What one request leaves in the log.
+
+use std::sync::Arc;
+
+use rhumb_route::record::Record;
+use serde::{Deserialize, Serialize};
+
+/// A decision was made.
+#[derive(Debug, Clone)]
+pub struct Intent {
+    /// Identifies request, decision and row. Ids of one gateway only grow.
+    pub id: u64,
+    /// Wall clock, for people: nothing is decided by it.
+    pub at_unix_ms: u64,
+    /// Who asked; empty when no tenants are configured.
+    pub tenant: Arc<str>,
+    /// Name of the key used.
+    pub key: Arc<str>,
+    /// The API's path.
+    pub api: &'static str,
+    /// The model as asked for.
+    pub model: String,
+    /// Name of the policy.
+    pub policy: Arc<str>,
+    /// The inputs that reproduce the decision.
+    pub record: Record,
+    /// [`rhumb_route::record::fingerprint`] of the decision.
+    pub fingerprint: u64,
+    /// What the gateway had under way at every endpoint, for a full explanation; empty when there are too many.
+    pub overlays: Vec<rhumb_route::row::Overlay>,
+}
+
+/// A request ended. Exactly one of these follows each [`Intent`].
+#[derive(Debug, Clone)]
+pub struct Ended {
+    /// The request.
+    pub id: u64,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// HTTP status sent.
+    pub status: u16,
+    /// Targets tried.
+    pub attempts: u32,
+    /// The one that served it, by index, and the model.
+    pub served: Option<(u32, u32)>,
+    /// Prompt tokens.
+    pub prompt_tokens: u64,
+    /// Prompt tokens found in the cache.
+    pub cached_tokens: u64,
+    /// Generated tokens.
+    pub completion_tokens: u64,
+    /// The token counts are the gateway's estimate, because the engine did not state them.
+    pub estimated: bool,
+    /// Metered money: tokens, egress, energy, carbon.
+    pub usd: f64,
+    /// Time to first content, at the gateway.
+    pub ttft_ms: Option<f64>,
+    /// Time to the end, at the gateway.
+    pub total_ms: f64,
+}
+
+/// How a request ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// The answer was sent whole.
+    Complete,
+    /// The client left first.
+    ClientGone,
+    /// No target completed it; nothing of an answer was sent.
+    Failed,
+    /// The target failed after part of the answer was sent.
+    Broken,
+    /// The endpoint refused the request as invalid.
+    Rejected,
+    /// No candidate was eligible.
+    NothingEligible,
+}
+
+impl Outcome {
+    /// The outcome in the log and in metrics.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::ClientGone => "client_gone",
+            Self::Failed => "failed",
+            Self::Broken => "broken",
+            Self::Rejected => "rejected",
+            Self::NothingEligible => "nothing_eligible",
+        }
+    }
+}
+
+/// The names that a record's indices stood for, because a configuration changes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Named {
+    /// Index of the endpoint.
+    pub endpoint: u32,
+    /// Its name.
+    pub endpoint_name: String,
+    /// Name of its site.
+    pub site_name: String,
+    /// Index of the model.
+    pub model: u32,
+    /// Its name.
+    pub model_name: String,
+}
+
+/// The part of a row that a replay reads.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Logged {
+    /// The inputs.
+    pub record: Record,
+    /// The decision's fingerprint.
+    pub fingerprint: u64,
+    /// Names of what the record mentions.
+    pub names: Vec<Named>,
+}
+
+/// A row as read back.
+#[derive(Debug, Clone)]
+pub struct Row {
+    /// The decision.
+    pub logged: Logged,
+    /// How it ended.
+    pub outcome: String,
+    /// The endpoint that served it; empty when none did.
+    pub endpoint: String,
+    /// Name of the policy.
+    pub policy: String,
+}

@@ -1,0 +1,292 @@
+//! The thread that writes the log.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rhumb_route::explain::Names;
+use rusqlite::{Connection, params};
+
+use crate::entry::{Ended, Intent, Logged, Named};
+
+pub(crate) const FILE: &str = "rhumb.db";
+
+/// First byte of a stored record: which layout follows.
+const LAYOUT: u8 = 1;
+
+/// Rows are committed together, at least this often.
+const COMMIT_EVERY: Duration = Duration::from_millis(500);
+
+/// Decisions kept in memory for explanations, whether ended or not.
+const RECENT_MAX: usize = 8_192;
+
+/// What may go wrong with the log.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// There is no log.
+    #[error("there is no decision log at `{}`", .0.display())]
+    Missing(PathBuf),
+    /// The folder cannot be used.
+    #[error("the data folder `{}` cannot be used: {why}", .path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        why: std::io::Error,
+    },
+    /// SQLite refused.
+    #[error("the decision log: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+    /// A record is of another version, or damaged.
+    #[error("a record of the decision log cannot be read by this version")]
+    Layout,
+}
+
+enum Message {
+    Decided(Box<Intent>),
+    Ended(Ended),
+    Find(u64, Sender<Option<Intent>>),
+    Flush(Sender<()>),
+    Stop,
+}
+
+/// A handle that the data plane writes through. It never waits.
+#[derive(Clone)]
+pub struct Log {
+    sender: Sender<Message>,
+    backlog: Arc<AtomicU64>,
+}
+
+impl Log {
+    /// Opens or creates the log in a data folder and starts its thread; join the handle after [`Log::stop`].
+    ///
+    /// # Errors
+    /// The folder or the database cannot be used.
+    pub fn open(data_dir: &Path, names: impl Names + Send + 'static) -> Result<(Self, JoinHandle<()>), StoreError> {
+        std::fs::create_dir_all(data_dir).map_err(|why| StoreError::Folder { path: data_dir.into(), why })?;
+        let db = Connection::open(data_dir.join(FILE))?;
+        prepare(&db)?;
+        let (sender, receiver) = channel();
+        let backlog = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&backlog);
+        let work = move || Writer { db, names, pending: BTreeMap::new(), recent: VecDeque::new() }.run(&receiver, &counted);
+        let thread = std::thread::Builder::new()
+            .name("rhumb-log".into())
+            .spawn(work)
+            .map_err(|why| StoreError::Folder { path: data_dir.into(), why })?;
+        Ok((Self { sender, backlog }, thread))
+    }
+
+    /// Records a decision.
+    pub fn decided(&self, intent: Box<Intent>) {
+        self.send(Message::Decided(intent));
+    }
+
+    /// Records the end of a request.
+    pub fn ended(&self, ended: Ended) {
+        self.send(Message::Ended(ended));
+    }
+
+    /// The decision of that id, if it is recent. Blocks for the log's thread: not for the data plane.
+    pub fn find(&self, id: u64) -> Option<Intent> {
+        let (reply, answer) = channel();
+        self.send(Message::Find(id, reply));
+        answer.recv_timeout(Duration::from_secs(5)).ok().flatten()
+    }
+
+    /// Waits until everything sent so far is on disk.
+    pub fn flush(&self) {
+        let (reply, answer) = channel();
+        self.send(Message::Flush(reply));
+        let _ = answer.recv_timeout(Duration::from_secs(30));
+    }
+
+    /// Writes everything and ends the thread.
+    pub fn stop(&self) {
+        self.send(Message::Stop);
+    }
+
+    /// Messages not yet taken by the thread.
+    pub fn backlog(&self) -> u64 {
+        self.backlog.load(Ordering::Relaxed)
+    }
+
+    fn send(&self, message: Message) {
+        self.backlog.fetch_add(1, Ordering::Relaxed);
+        if self.sender.send(message).is_err() {
+            self.backlog.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+fn prepare(db: &Connection) -> Result<(), StoreError> {
+    // With a write-ahead log a commit survives the death of the process; power loss may cost the last commits.
+    db.pragma_update(None, "journal_mode", "wal")?;
+    db.pragma_update(None, "synchronous", "normal")?;
+    db.pragma_update(None, "wal_autocheckpoint", 4_000)?;
+    db.execute_batch(
+        "create table if not exists requests (
+            id integer primary key,
+            at_unix_ms integer not null,
+            tenant text not null,
+            key text not null,
+            api text not null,
+            model text not null,
+            policy text not null,
+            outcome text not null,
+            status integer not null,
+            attempts integer not null,
+            site text not null,
+            endpoint text not null,
+            served_model text not null,
+            prompt_tokens integer not null,
+            cached_tokens integer not null,
+            completion_tokens integer not null,
+            estimated integer not null,
+            usd real not null,
+            ttft_ms real,
+            total_ms real not null,
+            record blob not null
+        )",
+    )?;
+    Ok(())
+}
+
+struct Writer<N> {
+    db: Connection,
+    names: N,
+    /// Decisions whose request has not ended.
+    pending: BTreeMap<u64, Box<Intent>>,
+    /// Decisions whose request has ended, oldest first.
+    recent: VecDeque<Box<Intent>>,
+}
+
+impl<N: Names> Writer<N> {
+    fn run(mut self, inbox: &Receiver<Message>, backlog: &AtomicU64) {
+        let mut committed = Instant::now();
+        let mut open = false;
+        loop {
+            let wait = if open { COMMIT_EVERY.saturating_sub(committed.elapsed()) } else { Duration::from_secs(3_600) };
+            let message = inbox.recv_timeout(wait);
+            if message.is_ok() {
+                backlog.fetch_sub(1, Ordering::Relaxed);
+            }
+            let mut stop = false;
+            let mut reply = None;
+            match message {
+                Ok(Message::Decided(intent)) => {
+                    self.pending.insert(intent.id, intent);
+                }
+                Ok(Message::Ended(ended)) => {
+                    if !open {
+                        open = self.log("begin", |w| w.db.execute_batch("begin"));
+                        committed = Instant::now();
+                    }
+                    self.end(ended);
+                }
+                Ok(Message::Find(id, reply)) => {
+                    let _ = reply.send(self.find(id));
+                }
+                Ok(Message::Flush(r)) => reply = Some(r),
+                Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => stop = true,
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            if open && (stop || reply.is_some() || committed.elapsed() >= COMMIT_EVERY) {
+                self.log("commit", |w| w.db.execute_batch("commit"));
+                open = false;
+            }
+            if let Some(r) = reply {
+                let _ = r.send(());
+            }
+            if stop {
+                return;
+            }
+        }
+    }
+
+    fn find(&self, id: u64) -> Option<Intent> {
+        let ended = || self.recent.iter().rev().find(|i| i.id == id);
+        self.pending.get(&id).or_else(ended).map(|i| (**i).clone())
+    }
+
+    fn end(&mut self, ended: Ended) {
+        // The end of a request that was refused before a decision, or ended twice, has nothing to be written to.
+        let Some(intent) = self.pending.remove(&ended.id) else { return };
+        self.log("insert", |w| w.insert(&intent, &ended));
+        if self.recent.len() == RECENT_MAX {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(intent);
+    }
+
+    fn insert(&mut self, i: &Intent, e: &Ended) -> rusqlite::Result<()> {
+        let blob = self.encode(i);
+        let site = |endpoint: u32| {
+            let row = i.record.inputs.iter().find(|x| x.row.endpoint == endpoint);
+            row.map_or("", |x| self.names.site(x.row.site))
+        };
+        let (site, endpoint, model) = match e.served {
+            Some((endpoint, model)) => (site(endpoint), self.names.endpoint(endpoint), self.names.model(model)),
+            None => ("", "", ""),
+        };
+        let mut insert = self.db.prepare_cached(
+            "insert into requests values (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20,?21)",
+        )?;
+        insert.execute(params![
+            i.id as i64,
+            i.at_unix_ms as i64,
+            i.tenant,
+            i.key,
+            i.api,
+            i.model,
+            i.policy,
+            e.outcome.code(),
+            e.status,
+            e.attempts,
+            site,
+            endpoint,
+            model,
+            e.prompt_tokens as i64,
+            e.cached_tokens as i64,
+            e.completion_tokens as i64,
+            e.estimated,
+            e.usd,
+            e.ttft_ms,
+            e.total_ms,
+            blob
+        ])?;
+        Ok(())
+    }
+
+    fn encode(&self, i: &Intent) -> Vec<u8> {
+        let name = |x: &rhumb_route::record::Input| Named {
+            endpoint: x.row.endpoint,
+            endpoint_name: self.names.endpoint(x.row.endpoint).into(),
+            site_name: self.names.site(x.row.site).into(),
+            model: x.row.model,
+            model_name: self.names.model(x.row.model).into(),
+        };
+        let names: Vec<Named> = i.record.inputs.iter().map(name).collect();
+        let out = vec![LAYOUT];
+        // The same shape as `Logged`, without a copy of the record.
+        let body = (&i.record, i.fingerprint, &names);
+        postcard::to_extend(&body, out).unwrap_or_default()
+    }
+
+    fn log(&mut self, what: &str, act: impl FnOnce(&mut Self) -> rusqlite::Result<()>) -> bool {
+        let done = act(self);
+        if let Err(e) = &done {
+            tracing::error!("decision log: {what} failed: {e}");
+        }
+        done.is_ok()
+    }
+}
+
+pub(crate) fn decode(blob: &[u8]) -> Result<Logged, StoreError> {
+    let body = blob.strip_prefix(&[LAYOUT]).ok_or(StoreError::Layout)?;
+    postcard::from_bytes(body).map_err(|_| StoreError::Layout)
+}

@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# Runs the tests with real components; the last line printed is pytest's summary, the exit code is pytest's.
+# Usage: RHUMB_BIN=PROGRAM run.sh [pytest arguments]     default program: target/release/rhumb of this repository
+#        BASE_URL=direct run.sh                          llama-server alone, to check the tests themselves
+set -euo pipefail
+
+here=$(cd "$(dirname "$0")" && pwd)
+RHUMB_CACHE=${RHUMB_CACHE:-$HOME/.cache/rhumb}
+if [ -z "${BASE_URL:-}" ]; then
+    RHUMB_BIN=$(realpath -m "${RHUMB_BIN:-$here/../../target/release/rhumb}")
+    if [ ! -x "$RHUMB_BIN" ]; then
+        echo "run: no program at $RHUMB_BIN: build it with 'cargo build --release', or name another in RHUMB_BIN" >&2
+        exit 2
+    fi
+    export RHUMB_BIN
+fi
+
+"$here/install.sh"
+RHUMB_CACHE=$(realpath "$RHUMB_CACHE")
+export RHUMB_CACHE
+# Written anew every time: it takes a fraction of a second and follows the script.
+"$RHUMB_CACHE/venv/bin/python" "$here/make_tiny_model.py" "$RHUMB_CACHE/tiny.gguf"
+
+# The cache of compiled tests would land in the repository.
+export PYTHONDONTWRITEBYTECODE=1
+exec "$RHUMB_CACHE/venv/bin/pytest" -q -p no:cacheprovider --rootdir "$here" "$here/test_sdk.py" "$@"

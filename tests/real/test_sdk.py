@@ -50,7 +50,7 @@ tenants:
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory):
-    """What the tests talk to: `url` of the API, `gateway` and `engine` as base URLs or None, `broken` upstreams by model."""
+    """What the tests talk to: `url` of the API, base URLs of `gateway` and `engine` or None, `broken` upstreams."""
     binary, url = os.environ.get("RHUMB_BIN"), os.environ.get("BASE_URL")
     if not binary and not url:
         pytest.exit("set RHUMB_BIN to the rhumb program, or BASE_URL to an OpenAI server or `direct`", returncode=2)

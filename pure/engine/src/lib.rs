@@ -5,7 +5,7 @@
 //! answers real HTTP with this timing. Nothing here reads a clock, draws a random number or does I/O: time comes out
 //! as the duration of a step, and the caller decides what to do with it.
 //!
-//! The layers, lowest first: [`gpu`] and [`shape`] are tables, [`perf`] turns one of each into step times and watts,
+//! The layers, lowest first: [`mod@gpu`] and [`mod@shape`] are tables, [`perf`] turns one of each into step times and watts,
 //! [`prefix`] and [`kv`] account for memory, [`batch`] runs requests step by step.
 
 #![no_std]

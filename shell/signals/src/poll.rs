@@ -108,9 +108,10 @@ async fn probe_loop(target: Arc<Target>, every: Duration, sink: Arc<impl Sink>) 
 /// Status, body, and the time until the head of the answer.
 async fn get(target: &Target, path: &str, slot: &mut Option<Conn>) -> Result<(u16, Vec<u8>, Duration), Error> {
     let request = Request { method: "GET", path, headers: &target.headers, body: &[] };
-    let mut conn = match slot.take() {
-        Some(mut c) if c.is_idle() => c,
-        _ => Conn::connect(&target.origin, PROBE_TIMEOUT).await?,
+    let standing = slot.take().and_then(|mut c| c.is_idle().then_some(c));
+    let mut conn = match standing {
+        Some(conn) => conn,
+        None => Conn::connect(&target.origin, PROBE_TIMEOUT).await?,
     };
     loop {
         let (used, start) = (conn.is_used(), Instant::now());

@@ -97,7 +97,9 @@ pub struct Named {
     pub endpoint: u32,
     /// Its name.
     pub endpoint_name: String,
-    /// Name of its site.
+    /// Index of its site.
+    pub site: u32,
+    /// The site's name.
     pub site_name: String,
     /// Index of the model.
     pub model: u32,

@@ -266,6 +266,7 @@ impl<N: Names> Writer<N> {
         let name = |x: &rhumb_route::record::Input| Named {
             endpoint: x.row.endpoint,
             endpoint_name: self.names.endpoint(x.row.endpoint).into(),
+            site: x.row.site,
             site_name: self.names.site(x.row.site).into(),
             model: x.row.model,
             model_name: self.names.model(x.row.model).into(),

@@ -1,0 +1,61 @@
+//! `rhumb`: the command line, and nothing else.
+
+mod check;
+mod exit;
+mod explain;
+mod load;
+mod replay;
+mod table;
+mod up;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// One OpenAI-compatible endpoint in front of many GPU sites: each request goes where its bill is lowest.
+#[derive(Parser)]
+#[command(name = "rhumb", version, after_help = exit::HELP)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Show a grid at work: emulated sites, real prices and distances; no GPU, network or configuration needed
+    Demo(rhumb_demo::DemoArgs),
+    /// Run a gateway
+    Up(up::Args),
+    /// Check a configuration and report every problem at once
+    Check(check::Args),
+    /// Print the bill of a decision
+    Explain(explain::Args),
+    /// Decide again from the log and compare, bit for bit
+    Replay(replay::Args),
+    /// Run an emulated engine server: the real API with the timing of a GPU
+    Engine(rhumb_emulator::cli::EngineArgs),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match cli.command {
+        Command::Demo(args) => rhumb_demo::run(args).map_err(|e| exit::Failure::new(exit::USAGE, e)),
+        Command::Up(args) => up::run(&args),
+        Command::Check(args) => check::run(&args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Replay(args) => replay::run(&args),
+        Command::Engine(args) => {
+            rhumb_emulator::cli::run(args).map(|()| exit::DONE).map_err(|e| exit::Failure::new(exit::USAGE, e))
+        }
+    };
+    match result {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => {
+            eprintln!("error: {}", failure.text);
+            ExitCode::from(failure.code)
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! `rhumb replay`.
+
+use std::path::PathBuf;
+
+use rhumb_grid::config::Preset;
+use rhumb_grid::rates::Rates;
+use rhumb_route::decide::Choice;
+use rhumb_route::explain::{Names, explain_record};
+use rhumb_route::record::fingerprint;
+use rhumb_store::{Named, Reader, parse_id};
+
+use crate::exit::{self, Failure, Outcome};
+use crate::explain::human;
+
+/// Arguments of `rhumb replay`.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Id of a logged decision, as in the `x-rhumb-decision` header
+    id: String,
+    /// Folder of the decision log (`gateway.data_dir`)
+    #[arg(long, default_value = "rhumb-data")]
+    data_dir: PathBuf,
+    /// Decide under this preset instead (interactive, balanced, economy, batch, closest, fastest)
+    #[arg(long)]
+    policy: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+struct Logged(Vec<Named>);
+
+impl Names for Logged {
+    fn endpoint(&self, index: u32) -> &str {
+        self.0.iter().find(|n| n.endpoint == index).map_or("?", |n| &n.endpoint_name)
+    }
+
+    fn site(&self, index: u32) -> &str {
+        self.0.iter().find(|n| n.site == index).map_or("?", |n| &n.site_name)
+    }
+
+    fn model(&self, index: u32) -> &str {
+        self.0.iter().find(|n| n.model == index).map_or("?", |n| &n.model_name)
+    }
+}
+
+pub(crate) fn run(args: &Args) -> Outcome {
+    let id = parse_id(&args.id)
+        .ok_or_else(|| Failure::new(exit::USAGE, format!("`{}` is no decision id: it has 13 characters", args.id)))?;
+    let reader = Reader::open(&args.data_dir).map_err(|e| Failure::new(exit::MISSING, e))?;
+    let found = reader.row(id).map_err(|e| Failure::new(exit::USAGE, e))?;
+    let missing = || Failure::new(exit::MISSING, format!("decision `{}` is not in the log (requests still running are logged when they end)", args.id));
+    let row = found.ok_or_else(missing)?;
+    let mut record = row.logged.record.clone();
+    let same = match &args.policy {
+        None => Some(fingerprint(&record.replay()) == row.logged.fingerprint),
+        Some(name) => {
+            let preset = Preset::ALL.iter().find(|(n, _)| n == name).map(|(_, p)| *p);
+            let names = Preset::ALL.map(|(n, _)| n).join(", ");
+            let preset = preset
+                .ok_or_else(|| Failure::new(exit::USAGE, format!("`{name}` is no preset; they are {names}")))?;
+            record.choice = Choice { rates: Rates::preset(preset), ..record.choice };
+            None
+        }
+    };
+    let explanation = explain_record(&args.id, &record, &Logged(row.logged.names));
+    if args.json {
+        let out = serde_json::json!({
+            "identical": same, "outcome": row.outcome, "served_by": row.endpoint, "policy": row.policy,
+            "explanation": explanation
+        });
+        println!("{out}");
+    } else {
+        match same {
+            Some(true) => println!("replay    identical, bit for bit; the request ended: {}", row.outcome),
+            Some(false) => println!("replay    DIFFERENT from the logged decision"),
+            None => println!("replay    under another policy than the logged `{}`", row.policy),
+        }
+        print!("{}", human(&explanation));
+    }
+    Ok(if same == Some(false) { exit::FOUND } else { exit::DONE })
+}

@@ -1,0 +1,195 @@
+//! The account of one request: it is settled exactly once, however the request ends.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use rhumb_openai::response::Usage;
+use rhumb_route::decide::Target;
+use rhumb_store::{Ended, Outcome};
+
+use crate::live::lock;
+use crate::shared::Shared;
+
+/// Kept by whatever will end the request; dropping it is the end.
+pub(crate) struct Ledger {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) id: u64,
+    pub(crate) start: Instant,
+    pub(crate) tenant: Option<usize>,
+    /// Value of a second under the request's policy.
+    pub(crate) second_usd: f64,
+    /// Bytes of the prompt as text.
+    pub(crate) prompt_bytes: usize,
+    /// Bytes one token of the answer takes on the wire.
+    pub(crate) bytes_per_token: f64,
+    pub(crate) attempts: u32,
+    pub(crate) status: u16,
+    /// Until something better is known, the client left.
+    pub(crate) outcome: Outcome,
+    pub(crate) usage: Option<Usage>,
+    /// Pieces of content seen, the estimate of tokens where usage is not stated.
+    pub(crate) pieces: u64,
+    pub(crate) first_content: Option<Instant>,
+    pub(crate) flight: Option<Flight>,
+}
+
+/// A request at an endpoint. Dropping it frees its place there.
+pub(crate) struct Flight {
+    shared: Arc<Shared>,
+    pub(crate) target: Target,
+    tariff: Tariff,
+    backlog: Option<u64>,
+    pub(crate) sent: Instant,
+}
+
+/// What settling costs needs of a row.
+#[derive(Clone, Copy)]
+struct Tariff {
+    input_usd: f64,
+    cached_usd: f64,
+    output_usd: f64,
+    egress_usd: f64,
+    joule_usd: f64,
+    prefill_joules: f64,
+    step_joules: f64,
+    ttft_correction: f64,
+    pace_correction: f64,
+}
+
+impl Flight {
+    /// Departs for a target.
+    pub(crate) fn new(shared: &Arc<Shared>, target: Target) -> Self {
+        let view = shared.view.load();
+        let row = view.rows(target.model).iter().find(|r| r.endpoint == target.endpoint);
+        let tariff = row.map_or(Tariff::NONE, |r| Tariff {
+            input_usd: r.input_usd,
+            cached_usd: r.cached_usd,
+            output_usd: r.output_usd,
+            egress_usd: r.egress_usd,
+            joule_usd: r.joule_usd + r.carbon_usd,
+            prefill_joules: r.prefill_joules,
+            step_joules: r.step_joules,
+            ttft_correction: r.ttft_correction,
+            pace_correction: r.pace_correction,
+        });
+        let backlog = target.predicted.uncached_tokens as u64;
+        shared.live[target.endpoint as usize].depart(backlog);
+        Self { shared: Arc::clone(shared), target, tariff, backlog: Some(backlog), sent: Instant::now() }
+    }
+
+    /// Content has begun: the prompt is computed.
+    pub(crate) fn answered(&mut self) {
+        if let Some(tokens) = self.backlog.take() {
+            self.shared.live[self.target.endpoint as usize].answered(tokens);
+        }
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        self.answered();
+        self.shared.live[self.target.endpoint as usize].depart_end();
+    }
+}
+
+impl Tariff {
+    const NONE: Self = Self {
+        input_usd: 0.0,
+        cached_usd: 0.0,
+        output_usd: 0.0,
+        egress_usd: 0.0,
+        joule_usd: 0.0,
+        prefill_joules: 0.0,
+        step_joules: 0.0,
+        ttft_correction: 1.0,
+        pace_correction: 1.0,
+    };
+
+    fn usd(&self, u: &Usage, running: f64, bytes_per_token: f64) -> f64 {
+        let (cached, output) = (u.cached_tokens as f64, u.completion_tokens as f64);
+        let uncached = u.prompt_tokens as f64 - cached;
+        let joules = uncached * self.prefill_joules + output * self.step_joules / (running + 1.0);
+        uncached * self.input_usd
+            + cached * self.cached_usd
+            + output * (self.output_usd + bytes_per_token * self.egress_usd)
+            + joules * self.joule_usd
+    }
+}
+
+impl Ledger {
+    /// Content has begun: how long it took is learnt from.
+    pub(crate) fn content_began(&mut self) {
+        let now = Instant::now();
+        self.first_content = Some(now);
+        let Some(flight) = &mut self.flight else { return };
+        flight.answered();
+        let p = &flight.target.predicted;
+        let observed_ms = now.duration_since(flight.sent).as_secs_f64() * 1e3 - p.site_ms;
+        let mut learnt = lock(&self.shared.live[flight.target.endpoint as usize].learnt);
+        learnt.state.ttft.observe(observed_ms, p.queue_ms + p.prefill_ms, flight.tariff.ttft_correction);
+        learnt.state.others_second_usd.add(self.second_usd);
+        learnt.health.succeeded(self.shared.now_ms());
+    }
+
+    fn settle(&mut self) -> Ended {
+        let total_ms = self.start.elapsed().as_secs_f64() * 1e3;
+        let ttft_ms = self.first_content.map(|t| t.duration_since(self.start).as_secs_f64() * 1e3);
+        let estimated = self.usage.is_none();
+        let served = self.flight.as_ref().filter(|_| self.first_content.is_some());
+        let usage = self.usage.unwrap_or_else(|| match served {
+            // A request that was cut off is billed for what was generated until then.
+            Some(f) => Usage {
+                prompt_tokens: (f.target.predicted.uncached_tokens + f.target.predicted.cached_tokens) as u64,
+                cached_tokens: f.target.predicted.cached_tokens as u64,
+                completion_tokens: self.pieces,
+            },
+            None => Usage::default(),
+        });
+        let usd = served.map_or(0.0, |f| f.tariff.usd(&usage, f.target.predicted.running, self.bytes_per_token));
+        if self.outcome == Outcome::Complete && !estimated {
+            self.learn(&usage);
+        }
+        Ended {
+            id: self.id,
+            outcome: self.outcome,
+            status: self.status,
+            attempts: self.attempts,
+            served: served.map(|f| (f.target.endpoint, f.target.model)),
+            prompt_tokens: usage.prompt_tokens,
+            cached_tokens: usage.cached_tokens,
+            completion_tokens: usage.completion_tokens,
+            estimated,
+            usd,
+            ttft_ms,
+            total_ms,
+        }
+    }
+
+    /// What a whole answer teaches: its length, the density of its prompt, the pace of its engine.
+    fn learn(&self, usage: &Usage) {
+        let Some(flight) = &self.flight else { return };
+        let model = flight.target.model;
+        lock(self.shared.output_of(self.tenant, model)).add(usage.completion_tokens as f64);
+        if usage.prompt_tokens > 0 {
+            let density = self.prompt_bytes as f64 / usage.prompt_tokens as f64;
+            lock(&self.shared.bytes_per_token[model as usize]).add(density.clamp(0.5, 32.0));
+        }
+        // A plain answer arrives at once and says nothing of the pace.
+        if let Some(first) = self.first_content
+            && self.pieces > 8
+            && usage.completion_tokens > 8
+        {
+            let observed_ms = first.elapsed().as_secs_f64() * 1e3 / (usage.completion_tokens - 1) as f64;
+            let mut learnt = lock(&self.shared.live[flight.target.endpoint as usize].learnt);
+            learnt.state.pace.observe(observed_ms, flight.target.predicted.pace_ms, flight.tariff.pace_correction);
+        }
+    }
+}
+
+impl Drop for Ledger {
+    fn drop(&mut self) {
+        let ended = self.settle();
+        self.shared.metrics.ended(&ended);
+        self.shared.log.ended(ended);
+    }
+}

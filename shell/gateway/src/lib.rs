@@ -1,0 +1,42 @@
+//! The data plane: a request in, a decision, and the answer streamed back as it comes.
+//!
+//! Each worker thread runs its own executor, its own connections to endpoints and its own working memory; what workers
+//! share is read through an atomic pointer or short locks. A thread apart (`control`) takes readings, publishes views
+//! and serves the admin API, so that nothing slow runs where requests do.
+
+mod admin;
+mod attempt;
+mod auth;
+mod body;
+mod control;
+mod ids;
+mod ledger;
+mod live;
+mod metrics;
+mod names;
+mod place;
+mod pool;
+mod relay;
+mod request;
+mod retained;
+mod routes;
+mod serve;
+mod shared;
+
+pub use admin::dry_run;
+pub use metrics::Totals;
+pub use names::NameTable;
+pub use serve::{Running, StartError, start};
+pub use shared::SiteReading;
+
+/// The speed model of an endpoint's model, where its GPU and the model's shape are known.
+pub fn perf_of(
+    grid: &rhumb_grid::index::Grid,
+) -> impl Fn(&rhumb_grid::config::Endpoint, &rhumb_grid::config::Served) -> Option<rhumb_engine::Perf> + '_ {
+    |endpoint, served| {
+        let model = grid.config.models.iter().find(|m| m.name == served.model)?;
+        let gpu = rhumb_engine::gpu(endpoint.gpu.as_deref()?)?;
+        let shape = rhumb_engine::shape(model.shape.as_deref().unwrap_or(&model.name))?;
+        rhumb_engine::Perf::new(gpu, endpoint.gpus, shape, served.quantization.bytes())
+    }
+}

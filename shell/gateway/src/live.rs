@@ -1,0 +1,55 @@
+//! What is known of an endpoint right now: counters that requests move, and readings that others bring.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rhumb_flow::health::Health;
+use rhumb_route::row::Overlay;
+use rhumb_route::view::EndpointState;
+
+/// A lock whose holder died holds what it held: every update here leaves the value whole.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// One endpoint.
+#[derive(Default)]
+pub(crate) struct Live {
+    in_flight: AtomicU32,
+    backlog_tokens: AtomicU64,
+    pub(crate) learnt: Mutex<Learnt>,
+}
+
+/// What readings and requests taught.
+#[derive(Default)]
+pub(crate) struct Learnt {
+    pub(crate) state: EndpointState,
+    pub(crate) health: Health,
+    /// Why the load could not be read, last time.
+    pub(crate) load_error: Option<String>,
+}
+
+impl Live {
+    pub(crate) fn overlay(&self) -> Overlay {
+        Overlay {
+            in_flight: f64::from(self.in_flight.load(Ordering::Relaxed)),
+            backlog_tokens: self.backlog_tokens.load(Ordering::Relaxed) as f64,
+        }
+    }
+
+    /// A request is on its way there.
+    pub(crate) fn depart(&self, prompt_tokens: u64) {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        self.backlog_tokens.fetch_add(prompt_tokens, Ordering::Relaxed);
+    }
+
+    /// Its prompt has been computed.
+    pub(crate) fn answered(&self, prompt_tokens: u64) {
+        self.backlog_tokens.fetch_sub(prompt_tokens, Ordering::Relaxed);
+    }
+
+    /// It is over.
+    pub(crate) fn depart_end(&self) {
+        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}

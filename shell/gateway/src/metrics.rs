@@ -1,0 +1,251 @@
+//! What `/metrics` shows. Series of the hot path are looked up once, when the gateway starts.
+
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+use rhumb_grid::index::Grid;
+use rhumb_route::explain::Names as _;
+use rhumb_store::{Ended, Outcome};
+
+use crate::live::lock;
+use crate::shared::Shared;
+
+type GaugeF = Gauge<f64, AtomicU64>;
+type CounterF = Counter<f64, AtomicU64>;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabel {
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EndpointLabel {
+    endpoint: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AttemptLabel {
+    endpoint: String,
+    result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SignalLabel {
+    endpoint: String,
+    signal: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SiteLabel {
+    site: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TokenLabel {
+    kind: &'static str,
+}
+
+/// The gateway's metrics.
+pub(crate) struct Metrics {
+    registry: Registry,
+    outcomes: Vec<(Outcome, Counter)>,
+    refused: Counter,
+    sent: Vec<Counter>,
+    failed: Vec<Counter>,
+    prompt_tokens: Counter,
+    cached_tokens: Counter,
+    completion_tokens: Counter,
+    usd: CounterF,
+    ttft: Histogram,
+    gauges: Gauges,
+}
+
+/// Sums over the requests that have ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Totals {
+    /// Metered money: tokens, egress, energy, carbon.
+    pub usd: f64,
+    /// Prompt tokens, cached ones included.
+    pub prompt_tokens: u64,
+    /// Prompt tokens found in a cache.
+    pub cached_tokens: u64,
+    /// Generated tokens.
+    pub completion_tokens: u64,
+}
+
+/// Set when the page is asked for.
+#[derive(Default)]
+struct Gauges {
+    in_flight: Family<EndpointLabel, GaugeF>,
+    running: Family<EndpointLabel, GaugeF>,
+    waiting: Family<EndpointLabel, GaugeF>,
+    kv_use: Family<EndpointLabel, GaugeF>,
+    healthy: Family<EndpointLabel, GaugeF>,
+    rtt: Family<EndpointLabel, GaugeF>,
+    correction: Family<EndpointLabel, GaugeF>,
+    age: Family<SignalLabel, GaugeF>,
+    watts: Family<SiteLabel, GaugeF>,
+    power_price: Family<SiteLabel, GaugeF>,
+    view: GaugeF,
+    backlog: GaugeF,
+}
+
+const OUTCOMES: [Outcome; 6] = [
+    Outcome::Complete,
+    Outcome::ClientGone,
+    Outcome::Failed,
+    Outcome::Broken,
+    Outcome::Rejected,
+    Outcome::NothingEligible,
+];
+
+/// Buckets of OpenTelemetry's `gen_ai.server.time_to_first_token`.
+const TTFT_BUCKETS: [f64; 16] =
+    [0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
+
+impl Metrics {
+    pub(crate) fn new(grid: &Grid) -> Self {
+        let mut registry = Registry::with_prefix("rhumb");
+        let requests = Family::<OutcomeLabel, Counter>::default();
+        let attempts = Family::<AttemptLabel, Counter>::default();
+        let tokens = Family::<TokenLabel, Counter>::default();
+        let (refused, usd, ttft) = (Counter::default(), CounterF::default(), Histogram::new(TTFT_BUCKETS));
+        registry.register("requests", "Requests accepted, by how they ended", requests.clone());
+        registry.register("requests_refused", "Requests refused before a decision", refused.clone());
+        registry.register("attempts", "Requests sent to endpoints, by result", attempts.clone());
+        registry.register("tokens", "Tokens of answered requests", tokens.clone());
+        registry.register("cost_usd", "Metered money spent: tokens, egress, energy, carbon", usd.clone());
+        let text = "Time to first content, at the gateway";
+        registry.register_with_unit("time_to_first_token", text, Unit::Seconds, ttft.clone());
+        let gauges = Gauges::default();
+        gauges.register(&mut registry);
+        let attempt = |result| {
+            let label = |e: &rhumb_grid::config::Endpoint| AttemptLabel { endpoint: e.name.clone(), result };
+            grid.config.endpoints.iter().map(|e| attempts.get_or_create_owned(&label(e))).collect()
+        };
+        Self {
+            outcomes: OUTCOMES
+                .map(|o| (o, requests.get_or_create_owned(&OutcomeLabel { outcome: o.code() })))
+                .to_vec(),
+            sent: attempt("sent"),
+            failed: attempt("failed"),
+            prompt_tokens: tokens.get_or_create_owned(&TokenLabel { kind: "prompt" }),
+            cached_tokens: tokens.get_or_create_owned(&TokenLabel { kind: "cached" }),
+            completion_tokens: tokens.get_or_create_owned(&TokenLabel { kind: "completion" }),
+            registry,
+            refused,
+            usd,
+            ttft,
+            gauges,
+        }
+    }
+
+    pub(crate) fn refused(&self) {
+        self.refused.inc();
+    }
+
+    pub(crate) fn sent(&self, endpoint: u32) {
+        self.sent[endpoint as usize].inc();
+    }
+
+    pub(crate) fn failed(&self, endpoint: u32) {
+        self.failed[endpoint as usize].inc();
+    }
+
+    pub(crate) fn ended(&self, e: &Ended) {
+        if let Some((_, counter)) = self.outcomes.iter().find(|(o, _)| *o == e.outcome) {
+            counter.inc();
+        }
+        self.prompt_tokens.inc_by(e.prompt_tokens);
+        self.cached_tokens.inc_by(e.cached_tokens);
+        self.completion_tokens.inc_by(e.completion_tokens);
+        self.usd.inc_by(e.usd.max(0.0));
+        if let Some(ms) = e.ttft_ms {
+            self.ttft.observe(ms / 1e3);
+        }
+    }
+
+    pub(crate) fn totals(&self) -> Totals {
+        Totals {
+            usd: self.usd.get(),
+            prompt_tokens: self.prompt_tokens.get(),
+            cached_tokens: self.cached_tokens.get(),
+            completion_tokens: self.completion_tokens.get(),
+        }
+    }
+
+    /// The page.
+    pub(crate) fn page(&self, shared: &Shared) -> String {
+        self.gauges.set(shared);
+        let mut page = String::new();
+        // Writing to a string does not fail.
+        let _ = encode(&mut page, &self.registry);
+        page
+    }
+}
+
+impl Gauges {
+    fn register(&self, r: &mut Registry) {
+        r.register("endpoint_in_flight", "This gateway's requests in flight", self.in_flight.clone());
+        r.register("endpoint_running", "Requests running, as the engine last reported", self.running.clone());
+        r.register("endpoint_waiting", "Requests waiting, as the engine last reported", self.waiting.clone());
+        r.register("endpoint_kv_use", "Share of the KV cache in use, as the engine last reported", self.kv_use.clone());
+        r.register("endpoint_healthy", "1, or 0 while confirmed ill", self.healthy.clone());
+        let text = "Observed over predicted time to first token";
+        r.register("endpoint_ttft_correction", text, self.correction.clone());
+        r.register_with_unit("endpoint_rtt", "Round trip to the endpoint", Unit::Seconds, self.rtt.clone());
+        r.register_with_unit("signal_age", "Age of the last reading of a signal", Unit::Seconds, self.age.clone());
+        r.register("site_watts", "Power the site's GPUs draw, reported or modelled", self.watts.clone());
+        let text = "Price of power headroom, USD per joule";
+        r.register("site_power_price", text, self.power_price.clone());
+        r.register("view_version", "Version of the view that decisions are made on", self.view.clone());
+        r.register("log_backlog", "Messages the decision log has not taken yet", self.backlog.clone());
+    }
+
+    fn set(&self, shared: &Shared) {
+        let now = shared.now_ms();
+        for (i, live) in (0u32..).zip(&shared.live) {
+            let name = || shared.names.endpoint(i).to_owned();
+            let label = EndpointLabel { endpoint: name() };
+            self.in_flight.get_or_create(&label).set(live.overlay().in_flight);
+            let learnt = lock(&live.learnt);
+            let s = &learnt.state;
+            self.healthy.get_or_create(&label).set(if learnt.health.is_ill(now) { 0.0 } else { 1.0 });
+            self.correction.get_or_create(&label).set(s.ttft.factor());
+            if let Some(l) = s.load {
+                self.running.get_or_create(&label).set(l.running);
+                self.waiting.get_or_create(&label).set(l.waiting);
+                if let Some(kv) = l.kv_use {
+                    self.kv_use.get_or_create(&label).set(kv);
+                }
+                self.age(name(), "engine", now, l.at_ms);
+            }
+            if let (Some(ms), Some(at)) = (s.rtt.ms(), s.rtt_at_ms) {
+                self.rtt.get_or_create(&label).set(ms / 1e3);
+                self.age(name(), "rtt", now, at);
+            }
+        }
+        for (site, state) in shared.grid.config.sites.iter().zip(lock(&shared.viewer).sites()) {
+            let label = SiteLabel { site: site.name.clone() };
+            self.watts.get_or_create(&label).set(state.watts);
+            self.power_price.get_or_create(&label).set(state.power.usd_per_joule());
+        }
+        self.view.set(shared.view.load().version as f64);
+        self.backlog.set(shared.log.backlog() as f64);
+    }
+
+    fn age(&self, endpoint: String, signal: &'static str, now_ms: u64, at_ms: u64) {
+        let age = now_ms.saturating_sub(at_ms) as f64 / 1e3;
+        self.age.get_or_create(&SignalLabel { endpoint, signal }).set(age);
+    }
+}
+
+/// Page type that both Prometheus and OpenMetrics readers take.
+pub(crate) const PAGE_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+

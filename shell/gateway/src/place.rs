@@ -1,0 +1,256 @@
+//! From a scanned request to ranked targets.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use rhumb_grid::index::NamedRates;
+use rhumb_openai::error::ApiError;
+use rhumb_openai::request::{Api, BLOCK_BYTES, Scan, block_hashes};
+use rhumb_route::decide::{Choice, Decision, Drop, Scratch, World, decide};
+use rhumb_route::facts::{Facts, Hit};
+use rhumb_route::record::{Record, fingerprint};
+use rhumb_route::row::{Able, Overlay, Row};
+use rhumb_route::view::View;
+use rhumb_store::Intent;
+
+use crate::auth::Caller;
+use crate::live::lock;
+use crate::request::{Asked, session_hash};
+use crate::shared::Shared;
+
+/// The world as a live gateway sees it.
+pub(crate) struct LiveWorld<'a> {
+    pub(crate) view: &'a View,
+    pub(crate) shared: &'a Shared,
+}
+
+impl World for LiveWorld<'_> {
+    fn rows(&self, model: u32) -> &[Row] {
+        self.view.rows(model)
+    }
+
+    fn overlay(&self, endpoint: u32) -> Overlay {
+        self.shared.live[endpoint as usize].overlay()
+    }
+}
+
+/// A request that has been decided on.
+pub(crate) struct Placed {
+    pub(crate) id: u64,
+    pub(crate) decision: Decision,
+    /// Hash of its session, if it has one.
+    pub(crate) session: Option<u64>,
+    /// Chained hashes of its prompt.
+    pub(crate) blocks: Vec<u64>,
+    pub(crate) bytes_per_token: f64,
+    pub(crate) output_tokens: f64,
+}
+
+/// Longest prefix that is looked up: 8 MiB of prompt.
+const BLOCKS_MAX: usize = 8_192;
+
+/// A streamed token is a chunk of its own with its envelope; in a plain answer it is a word.
+const STREAM_BYTES_PER_TOKEN: f64 = 190.0;
+const PLAIN_BYTES_PER_TOKEN: f64 = 5.0;
+
+/// Overlays are kept with a decision, for a full explanation, up to so many endpoints.
+const OVERLAYS_MAX: usize = 256;
+
+#[derive(Default)]
+struct Memory {
+    scratch: Scratch,
+    hits: Vec<Hit>,
+}
+
+thread_local! {
+    static MEMORY: RefCell<Memory> = RefCell::default();
+}
+
+/// The models a request may be served by.
+///
+/// # Errors
+/// There is no such model, or the tenant may not use it; both look alike from outside.
+pub(crate) fn models(shared: &Shared, caller: &Caller, name: &str) -> Result<Vec<u32>, ApiError> {
+    let grid = &shared.grid;
+    let allowed = |n: &str| match caller.tenant.map(|t| &grid.config.tenants[t].models) {
+        Some(list) if !list.is_empty() => list.iter().any(|m| m == n),
+        _ => true,
+    };
+    match grid.models_named(name) {
+        Some(models) if allowed(name) => Ok(models.to_vec()),
+        _ => {
+            let near = grid.nearest_models(name, allowed);
+            let near = near.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
+            let shown: String = name.chars().take(100).collect();
+            let text = format!("The model `{shown}` does not exist. The nearest names are {near}; GET /v1/models lists all.");
+            Err(ApiError::model_not_found(text))
+        }
+    }
+}
+
+/// Decides, and records that it did.
+#[expect(clippy::too_many_arguments, reason = "each is one of the decision's inputs, gathered by the one caller")]
+pub(crate) fn place(
+    shared: &Arc<Shared>,
+    api: Api,
+    caller: &Caller,
+    asked: &Asked,
+    policy: &NamedRates,
+    models: Vec<u32>,
+    body: &[u8],
+    scan: &Scan,
+) -> Placed {
+    let tenant = caller.tenant;
+    let session = asked
+        .session
+        .or_else(|| scan.conversation_hash.map(|h| session_hash(&h.to_le_bytes(), tenant)));
+    let first_model = models.first().copied().unwrap_or(0);
+    let per_token = lock(&shared.bytes_per_token[first_model as usize]).mean();
+    let mut blocks = Vec::new();
+    block_hashes(body, scan, session_hash(b"", tenant), BLOCKS_MAX, &mut blocks);
+    let output_tokens = if api == Api::Embeddings {
+        0.0
+    } else {
+        let learnt = lock(shared.output_of(tenant, first_model)).mean();
+        scan.max_tokens.map_or(learnt, |m| learnt.min(m as f64)) * scan.n.min(128) as f64
+    };
+    let mut countries = policy.countries.clone();
+    if let Some(t) = tenant {
+        restrict(&mut countries, &shared.grid.config.tenants[t].countries);
+    }
+    let facts = Facts {
+        models,
+        prompt_tokens: (text_bytes(scan) as f64 / per_token).max(1.0) + MEDIA_TOKENS * f64::from(scan.seen.media_bytes > 0),
+        output_tokens,
+        max_tokens: scan.max_tokens,
+        bytes_per_token: if scan.stream { STREAM_BYTES_PER_TOKEN } else { PLAIN_BYTES_PER_TOKEN },
+        needs: Able {
+            vision: scan.seen.image,
+            audio: scan.seen.audio,
+            tools: scan.tools,
+            embedding: api == Api::Embeddings,
+        },
+        countries,
+        client_ms: asked.client_ms,
+        // A session returns to its endpoint; without one, prompts that begin alike go where they may share a cache.
+        affinity: session.or(scan.cache_key_hash).or(blocks.first().copied()),
+        pin: session.and_then(|s| lock(shared.pins_of(s)).get(s).copied()),
+        hits: Vec::new(),
+    };
+    decide_and_record(shared, api, caller, policy, facts, scan, session, blocks, BLOCK_BYTES as f64 / per_token)
+}
+
+/// What an image or a recording is taken for, in tokens, until its size is understood.
+const MEDIA_TOKENS: f64 = 1_000.0;
+
+/// Bytes of the prompt that are text.
+pub(crate) fn text_bytes(scan: &Scan) -> usize {
+    scan.prompt_span.len().saturating_sub(scan.seen.media_bytes)
+}
+
+/// Two lists of countries both hold; an empty one allows all. When nothing is in both, nothing is allowed.
+fn restrict(countries: &mut Vec<[u8; 2]>, also: &[String]) {
+    if also.is_empty() {
+        return;
+    }
+    let also: Vec<[u8; 2]> = also.iter().map(|c| rhumb_grid::index::country(c)).collect();
+    if countries.is_empty() {
+        *countries = also;
+        return;
+    }
+    countries.retain(|c| also.contains(c));
+    if countries.is_empty() {
+        // No country has this code, so every candidate is dropped for residency.
+        countries.push([0, 0]);
+    }
+}
+
+#[expect(clippy::too_many_arguments, reason = "the second half of `place`, split where the inputs are complete")]
+fn decide_and_record(
+    shared: &Arc<Shared>,
+    api: Api,
+    caller: &Caller,
+    policy: &NamedRates,
+    mut facts: Facts,
+    scan: &Scan,
+    session: Option<u64>,
+    blocks: Vec<u64>,
+    tokens_per_block: f64,
+) -> Placed {
+    let (id, at_unix_ms) = shared.ids.next();
+    let router = shared.grid.config.gateway.router;
+    let choice = Choice { rates: policy.rates, router, seed: shared.turn.fetch_add(1, Ordering::Relaxed) };
+    let view = shared.view.load();
+    let world = LiveWorld { view: &view, shared };
+    let decision = MEMORY.with_borrow_mut(|memory| {
+        if !blocks.is_empty() {
+            lock(&shared.prefixes).lookup(&blocks, tokens_per_block, &mut memory.hits);
+            facts.hits.extend_from_slice(&memory.hits);
+        }
+        decide(&world, &facts, &choice, &mut memory.scratch)
+    });
+    let overlays = match shared.live.len() {
+        n if n <= OVERLAYS_MAX => shared.live.iter().map(|l| l.overlay()).collect(),
+        _ => Vec::new(),
+    };
+    let (bytes_per_token, output_tokens) = (facts.bytes_per_token, facts.output_tokens);
+    let record = Record::new(view.version, &world, facts, choice, &decision);
+    shared.log.decided(Box::new(Intent {
+        id,
+        at_unix_ms,
+        tenant: Arc::clone(&caller.tenant_name),
+        key: Arc::clone(&caller.key_name),
+        api: api.path(),
+        model: scan.model.clone(),
+        policy: policy.name.as_str().into(),
+        record,
+        fingerprint: fingerprint(&decision),
+        overlays,
+    }));
+    Placed { id, decision, session, blocks, bytes_per_token, output_tokens }
+}
+
+/// The error when nothing may serve a request: counts by reason, never the topology.
+pub(crate) fn nothing_eligible(d: &Decision) -> ApiError {
+    let count = |r: Drop| d.drops[r as usize];
+    if count(Drop::Unhealthy) + count(Drop::Power) > 0 {
+        let reasons: Vec<String> =
+            Drop::ALL.iter().filter(|r| count(**r) > 0).map(|r| format!("{} {}", count(*r), r.code())).collect();
+        return ApiError::nothing_eligible(format!("No candidate can serve this request now: {}.", reasons.join(", ")));
+    }
+    if count(Drop::Context) > 0 {
+        let text = format!(
+            "The prompt and the answer do not fit any model here: the largest context is {} tokens.",
+            d.largest_context
+        );
+        return ApiError::context_length(text);
+    }
+    if count(Drop::Residency) > 0 {
+        let text = "No site in the countries that this request may be served in can serve it.";
+        return ApiError::forbidden("data_residency_mismatch", text);
+    }
+    if count(Drop::Modality) > 0 {
+        let text = "The model does not take what this request needs (images, audio, tools, or this API).";
+        return ApiError::invalid(text).with_param("model");
+    }
+    ApiError::nothing_eligible("No endpoint serves this model.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn countries_of_policy_and_tenant_both_hold() {
+        let both = |a: &[&[u8; 2]], b: &[&str]| {
+            let mut list: Vec<[u8; 2]> = a.iter().map(|c| **c).collect();
+            restrict(&mut list, &b.iter().map(|&s| s.to_owned()).collect::<Vec<_>>());
+            list
+        };
+        assert_eq!(both(&[], &["DE"]), [*b"DE"]);
+        assert_eq!(both(&[b"DE", b"FR"], &["FR", "US"]), [*b"FR"]);
+        assert_eq!(both(&[b"DE"], &[]), [*b"DE"]);
+        assert_eq!(both(&[b"DE"], &["US"]), [[0, 0]]);
+    }
+}

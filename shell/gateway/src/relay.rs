@@ -1,0 +1,262 @@
+//! A stream on its way through: whole events in, the same bytes out.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use rhumb_openai::error::ApiError;
+use rhumb_openai::response::{Usage, usage_event};
+use rhumb_openai::sse::{Splitter, events};
+use rhumb_store::Outcome;
+use rhumb_upstream::Response;
+use tokio::time::Sleep;
+
+use crate::attempt::Opening;
+use crate::body::BrokenOff;
+use crate::ledger::Ledger;
+use crate::pool::{self, PoolKey};
+
+/// What is read of the events that pass.
+pub(crate) struct Scanner {
+    /// Usage was asked for by the gateway and not by the client, so the client must not see it.
+    drop_usage: bool,
+    usage: Option<Usage>,
+    pieces: u64,
+    done: bool,
+    error: bool,
+}
+
+impl Scanner {
+    pub(crate) fn new(drop_usage: bool) -> Self {
+        Self { drop_usage, usage: None, pieces: 0, done: false, error: false }
+    }
+
+    /// Reads a run of whole events and returns what the client gets of it: the same bytes, unless an event is the
+    /// gateway's own business. After the end or an error nothing more is passed on.
+    pub(crate) fn scan(&mut self, run: Bytes) -> Bytes {
+        let mut cut: Option<BytesMut> = None;
+        let mut at = 0;
+        for event in events(&run) {
+            let end = at + event.raw.len();
+            let mut keep = true;
+            if event.is_done() {
+                self.done = true;
+            } else if event.is_error() {
+                self.error = true;
+                keep = false;
+            } else if let Some(data) = event.data.as_deref() {
+                self.pieces += 1;
+                if let Some((usage, alone)) = usage_event(data) {
+                    self.usage = Some(usage);
+                    keep = !(alone && self.drop_usage);
+                    self.pieces -= u64::from(alone);
+                }
+            }
+            if keep {
+                if let Some(out) = &mut cut {
+                    out.extend_from_slice(event.raw);
+                }
+            } else if cut.is_none() {
+                cut = Some(BytesMut::from(&run[..at]));
+            }
+            at = end;
+            if self.done || self.error {
+                break;
+            }
+        }
+        match cut {
+            Some(out) => out.freeze(),
+            None => run.slice(..at),
+        }
+    }
+}
+
+/// A stream being relayed. Dropping it cancels it at the endpoint.
+pub(crate) struct Relay {
+    response: Option<Response>,
+    splitter: Splitter,
+    scanner: Scanner,
+    held: Bytes,
+    ledger: Ledger,
+    pool_key: PoolKey,
+    idle: Duration,
+    progress: Instant,
+    timer: Option<Pin<Box<Sleep>>>,
+    state: State,
+}
+
+#[derive(PartialEq)]
+enum State {
+    Flowing,
+    /// The error event is out; the connection is to be closed once it has been flushed.
+    Breaking,
+    Ended,
+}
+
+impl Relay {
+    pub(crate) fn new(opening: Opening, ledger: Ledger, idle: Duration, pool_key: PoolKey) -> Self {
+        let Opening { response, splitter, scanner, held } = opening;
+        Self {
+            response: Some(response),
+            splitter,
+            scanner,
+            held,
+            ledger,
+            pool_key,
+            idle,
+            progress: Instant::now(),
+            timer: None,
+            state: State::Flowing,
+        }
+    }
+
+    /// The next bytes for the client.
+    pub(crate) fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BrokenOff>>> {
+        match self.state {
+            State::Flowing => {}
+            State::Ended => return Poll::Ready(None),
+            State::Breaking => {
+                self.state = State::Ended;
+                return Poll::Ready(Some(Err(BrokenOff)));
+            }
+        }
+        loop {
+            if !self.held.is_empty() {
+                return Poll::Ready(Some(Ok(std::mem::take(&mut self.held))));
+            }
+            if self.scanner.done {
+                self.complete(cx);
+                return Poll::Ready(None);
+            }
+            if self.scanner.error {
+                return self.break_off(cx);
+            }
+            match self.poll_upstream(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Some(run)) => self.held = self.scanner.scan(run),
+                Poll::Ready(None) => return self.break_off(cx),
+            }
+        }
+    }
+
+    /// The next run of whole events; `None` when there will be none.
+    fn poll_upstream(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        let Some(response) = &mut self.response else { return Poll::Ready(None) };
+        loop {
+            match response.poll_piece(cx) {
+                Poll::Ready(Ok(Some(piece))) => {
+                    self.progress = Instant::now();
+                    match self.splitter.push(piece) {
+                        Ok(run) if run.is_empty() => {}
+                        Ok(run) => return Poll::Ready(Some(run)),
+                        Err(_) => return Poll::Ready(None),
+                    }
+                }
+                Poll::Ready(Ok(None)) => {
+                    // The end marker may lack its empty line when it is the very last thing.
+                    let rest = self.splitter.rest().trim_ascii_end();
+                    if rest == b"data: [DONE]" || rest == b"data:[DONE]" {
+                        return Poll::Ready(Some(Bytes::from_static(b"data: [DONE]\n\n")));
+                    }
+                    return Poll::Ready(None);
+                }
+                Poll::Ready(Err(_)) => return Poll::Ready(None),
+                Poll::Pending => return if self.idled(cx) { Poll::Ready(None) } else { Poll::Pending },
+            }
+        }
+    }
+
+    /// The endpoint has said nothing for too long. The timer is set once and looks again when it fires, so that a
+    /// flowing stream costs no timer work.
+    fn idled(&mut self, cx: &mut Context<'_>) -> bool {
+        let deadline = self.progress + self.idle;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline.into())));
+        while timer.as_mut().poll(cx).is_ready() {
+            if Instant::now() >= deadline {
+                return true;
+            }
+            timer.as_mut().reset(deadline.into());
+        }
+        false
+    }
+
+    fn account(&mut self, outcome: Outcome) {
+        self.ledger.outcome = outcome;
+        self.ledger.usage = self.scanner.usage;
+        self.ledger.pieces = self.scanner.pieces;
+    }
+
+    fn complete(&mut self, cx: &mut Context<'_>) {
+        self.state = State::Ended;
+        self.account(Outcome::Complete);
+        let Some(mut response) = self.response.take() else { return };
+        // What follows the end marker is the framing's own end, usually already here; then the connection is good for
+        // another request.
+        if let Poll::Ready(Ok(None)) = response.poll_piece(cx)
+            && let Some(conn) = response.into_conn()
+        {
+            pool::give(self.pool_key, conn);
+        }
+    }
+
+    fn break_off(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BrokenOff>>> {
+        self.response = None;
+        self.account(Outcome::Broken);
+        let endpoint = self.ledger.flight.as_ref().map(|f| f.target.endpoint);
+        if let Some(endpoint) = endpoint {
+            let shared = &self.ledger.shared;
+            crate::live::lock(&shared.live[endpoint as usize].learnt).health.failed(shared.now_ms());
+        }
+        self.state = State::Breaking;
+        cx.waker().wake_by_ref();
+        Poll::Ready(Some(Ok(Bytes::from(ApiError::stream_broken().to_event()))))
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        if self.state == State::Flowing {
+            self.account(Outcome::ClientGone);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scan(drop_usage: bool, text: &'static str) -> (String, Scanner) {
+        let mut s = Scanner::new(drop_usage);
+        let out = s.scan(Bytes::from_static(text.as_bytes()));
+        (String::from_utf8(out.to_vec()).unwrap(), s)
+    }
+
+    const USAGE: &str = "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":2}}\n\n";
+    const TEXT: &str = "data: {\"choices\":[{\"delta\":{\"content\":\"usage\"}}]}\n\n";
+
+    #[test]
+    fn a_usage_chunk_that_the_client_did_not_ask_for_is_kept_from_it() {
+        let text: &'static str = Box::leak(format!("{TEXT}{USAGE}{TEXT}data: [DONE]\n\n").into_boxed_str());
+        let (out, s) = scan(true, text);
+        assert_eq!(out, format!("{TEXT}{TEXT}data: [DONE]\n\n"));
+        assert_eq!((s.usage.unwrap().completion_tokens, s.pieces, s.done), (2, 2, true));
+        assert_eq!(scan(false, text).0, text);
+    }
+
+    #[test]
+    fn nothing_follows_the_end_or_an_error() {
+        let (out, s) = scan(false, "data: [DONE]\n\ndata: {\"x\":1}\n\n");
+        assert_eq!((out.as_str(), s.done), ("data: [DONE]\n\n", true));
+        let (out, s) = scan(false, ": hi\n\ndata: {\"error\":{\"message\":\"/secret/path\"}}\n\ndata: [DONE]\n\n");
+        assert_eq!((out.as_str(), s.error, s.done), (": hi\n\n", true, false));
+    }
+
+    #[test]
+    fn a_run_is_passed_on_without_a_copy() {
+        let run = Bytes::from_static(TEXT.as_bytes());
+        let at = run.as_ptr();
+        assert_eq!(Scanner::new(true).scan(run).as_ptr(), at);
+    }
+}

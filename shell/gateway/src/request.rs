@@ -1,0 +1,82 @@
+//! What a request's head says. Nothing else of it goes any further: the head that an endpoint sees is the gateway's
+//! own, so that internal headers from outside have nothing to act on.
+
+use http::HeaderMap;
+use rhumb_grid::config::Location;
+use rhumb_grid::geo::{distance_km, estimated_rtt_ms};
+use rhumb_openai::error::ApiError;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+/// Longest value read of a header.
+const VALUE_BYTES_MAX: usize = 512;
+
+/// The headers of DESIGN.md, section 11, as asked.
+#[derive(Debug, Default)]
+pub(crate) struct Asked {
+    pub(crate) policy: Option<String>,
+    /// Hash of `x-rhumb-session`, seeded by the tenant.
+    pub(crate) session: Option<u64>,
+    /// Round trip between client and gateway.
+    pub(crate) client_ms: f64,
+}
+
+/// Reads them.
+pub(crate) fn asked(headers: &HeaderMap, tenant: Option<usize>, gateway: Option<Location>) -> Result<Asked, ApiError> {
+    let mut out = Asked::default();
+    if let Some(name) = text(headers, "x-rhumb-policy")? {
+        out.policy = Some(name.to_owned());
+    }
+    if let Some(session) = text(headers, "x-rhumb-session")? {
+        out.session = Some(session_hash(session.as_bytes(), tenant));
+    }
+    if let Some(place) = text(headers, "x-rhumb-location")? {
+        let location = location(place).ok_or_else(|| {
+            let text = "`x-rhumb-location` must be `LATITUDE,LONGITUDE` in degrees, for example `50.11,8.68`.";
+            ApiError::invalid(text).with_param("x-rhumb-location")
+        })?;
+        // A client's stated place shapes an estimate of time and nothing else.
+        out.client_ms = gateway.map_or(0.0, |g| estimated_rtt_ms(distance_km(g, location)));
+    }
+    Ok(out)
+}
+
+/// A session's name as a hash that no other tenant's session shares.
+pub(crate) fn session_hash(name: &[u8], tenant: Option<usize>) -> u64 {
+    xxh3_64_with_seed(name, tenant.map_or(0, |t| t as u64 + 1))
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<Option<&'a str>, ApiError> {
+    let Some(value) = headers.get(name) else { return Ok(None) };
+    match value.to_str() {
+        Ok(text) if text.len() <= VALUE_BYTES_MAX => Ok(Some(text.trim())),
+        _ => {
+            let text = format!("`{name}` must be visible ASCII, at most {VALUE_BYTES_MAX} bytes.");
+            Err(ApiError::invalid(text).with_param(name))
+        }
+    }
+}
+
+fn location(text: &str) -> Option<Location> {
+    let (latitude, longitude) = text.split_once(',')?;
+    let l = Location { latitude: latitude.trim().parse().ok()?, longitude: longitude.trim().parse().ok()? };
+    ((-90.0..=90.0).contains(&l.latitude) && (-180.0..=180.0).contains(&l.longitude)).then_some(l)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_read_or_refused() {
+        assert_eq!(location("50.1, 8.7"), Some(Location { latitude: 50.1, longitude: 8.7 }));
+        for bad in ["", "50", "91,0", "0,181", "a,b", "NaN,0", "1,2,3"] {
+            assert_eq!(location(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn sessions_of_tenants_do_not_meet() {
+        assert_ne!(session_hash(b"s", Some(0)), session_hash(b"s", None));
+        assert_ne!(session_hash(b"s", Some(0)), session_hash(b"s", Some(1)));
+    }
+}

@@ -1,0 +1,224 @@
+//! The data plane's paths: an exact list, everything else is refused.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use hyper::body::Incoming;
+use rhumb_openai::error::{ApiError, quote};
+use rhumb_openai::json::Limits;
+use rhumb_openai::request::{Api, scan};
+use rhumb_route::decide::Target;
+use rhumb_store::{Outcome, format_id};
+
+use crate::attempt::{Journey, Served};
+use crate::auth::Caller;
+use crate::body::{Answer, read};
+use crate::ledger::Ledger;
+use crate::metrics::PAGE_TYPE;
+use crate::place::{self, Placed};
+use crate::request::asked;
+use crate::shared::Shared;
+
+/// Answers one request.
+pub(crate) async fn handle(shared: Arc<Shared>, pool_base: usize, request: Request<Incoming>) -> Response<Answer> {
+    let api = match request.uri().path() {
+        "/v1/chat/completions" => Api::Chat,
+        "/v1/completions" => Api::Completions,
+        "/v1/embeddings" => Api::Embeddings,
+        other => return small(&shared, other, &request),
+    };
+    match Box::pin(complete(&shared, pool_base, api, request)).await {
+        Ok(response) => response,
+        Err((error, id)) => {
+            if id.is_none() {
+                shared.metrics.refused();
+            }
+            let id = id.unwrap_or_else(|| shared.ids.next().0);
+            failed(&error, id)
+        }
+    }
+}
+
+/// An error, and the id of the request if it was accepted.
+type Failed = (ApiError, Option<u64>);
+
+async fn complete(
+    shared: &Arc<Shared>,
+    pool_base: usize,
+    api: Api,
+    request: Request<Incoming>,
+) -> Result<Response<Answer>, Failed> {
+    let start = Instant::now();
+    let refuse = |e: ApiError| (e, None);
+    if request.method() != Method::POST {
+        return Err(refuse(ApiError::method_not_allowed("POST")));
+    }
+    let (head, body) = request.into_parts();
+    let caller = caller(shared, &head.headers).map_err(refuse)?;
+    if head.headers.get(header::CONTENT_ENCODING).is_some_and(|e| e != "identity") {
+        return Err(refuse(ApiError::encoding()));
+    }
+    let gateway = &shared.grid.config.gateway;
+    let asked = asked(&head.headers, caller.tenant, gateway.location).map_err(refuse)?;
+    let tenant = caller.tenant.map(|t| &shared.grid.config.tenants[t]);
+    let policy = shared.grid.policy_for(tenant, asked.policy.as_deref()).map_err(|allowed| {
+        let text = format!("`x-rhumb-policy` must be one of: {}.", allowed.join(", "));
+        refuse(ApiError::invalid(text).with_param("x-rhumb-policy"))
+    })?;
+    drop(head);
+    let within = Duration::from_millis(gateway.request_timeout_ms);
+    let body = read(body, gateway.max_body_bytes, within).await.map_err(refuse)?;
+    let scan = scan(api, &body, Limits::default()).map_err(|r| refuse(r.into()))?;
+    let models = place::models(shared, &caller, &scan.model).map_err(refuse)?;
+    let placed = place::place(shared, api, &caller, &asked, policy, models, &body, &scan);
+    let mut ledger = Ledger {
+        shared: Arc::clone(shared),
+        id: placed.id,
+        start,
+        tenant: caller.tenant,
+        second_usd: policy.rates.second_usd,
+        prompt_bytes: place::text_bytes(&scan),
+        bytes_per_token: placed.bytes_per_token,
+        attempts: 0,
+        status: 0,
+        outcome: Outcome::ClientGone,
+        usage: None,
+        pieces: 0,
+        first_content: None,
+        flight: None,
+    };
+    if placed.decision.targets.is_empty() {
+        let error = place::nothing_eligible(&placed.decision);
+        (ledger.outcome, ledger.status) = (Outcome::NothingEligible, error.status);
+        return Err((error, Some(placed.id)));
+    }
+    let decided = start.elapsed();
+    let journey =
+        Journey { shared, api, rates: &policy.rates, scan: &scan, body: &body, placed: &placed, pool_base };
+    let served = journey.run(ledger).await.map_err(|e| (e, Some(placed.id)))?;
+    Ok(answer(shared, &placed, served, decided, start.elapsed()))
+}
+
+fn caller(shared: &Shared, headers: &http::HeaderMap) -> Result<Caller, ApiError> {
+    let authorization = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
+    shared.keys.caller(authorization).ok_or_else(ApiError::unauthorized)
+}
+
+fn answer(shared: &Shared, placed: &Placed, served: Served, decided: Duration, first: Duration) -> Response<Answer> {
+    let (target, content_type, body) = match served {
+        Served::Plain(target, body) => (target, "application/json", Answer::Whole(body)),
+        Served::Stream(target, relay) => (target, "text/event-stream; charset=utf-8", Answer::Stream(relay)),
+    };
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    headers.reserve(9);
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    if matches!(response.body(), Answer::Stream(_)) {
+        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    }
+    named(shared, &mut response, &target, placed.id);
+    let timing = format!("decide;dur={:.3}, first;dur={:.1}", millis(decided), millis(first));
+    if let Ok(timing) = HeaderValue::try_from(timing) {
+        response.headers_mut().insert("server-timing", timing);
+    }
+    response
+}
+
+fn named(shared: &Shared, response: &mut Response<Answer>, target: &Target, id: u64) {
+    let [endpoint, site, model] = shared.names.headers(target.endpoint, target.site, target.model);
+    let headers = response.headers_mut();
+    headers.insert("x-rhumb-site", site);
+    headers.insert("x-rhumb-endpoint", endpoint);
+    headers.insert("x-rhumb-model", model);
+    let id = id_header(id);
+    headers.insert("x-rhumb-decision", id.clone());
+    headers.insert("x-request-id", id);
+}
+
+fn millis(d: Duration) -> f64 {
+    d.as_secs_f64() * 1e3
+}
+
+fn id_header(id: u64) -> HeaderValue {
+    HeaderValue::try_from(format_id(id)).unwrap_or(HeaderValue::from_static("0"))
+}
+
+/// An error as the SDKs want it.
+pub(crate) fn failed(error: &ApiError, id: u64) -> Response<Answer> {
+    let mut response = Response::new(Answer::Whole(error.to_json().into()));
+    *response.status_mut() = StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert("x-should-retry", HeaderValue::from_static(if error.retry { "true" } else { "false" }));
+    let id = id_header(id);
+    headers.insert("x-rhumb-decision", id.clone());
+    headers.insert("x-request-id", id);
+    if let Some(ms) = error.retry_after_ms {
+        headers.insert("retry-after-ms", ms.into());
+        headers.insert(header::RETRY_AFTER, ms.div_ceil(1_000).into());
+    }
+    // What is left of a refused body is not read: the connection carries nothing more.
+    if matches!(error.status, 401 | 405 | 408 | 413 | 415) {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// The paths without a body.
+fn small(shared: &Shared, path: &str, request: &Request<Incoming>) -> Response<Answer> {
+    let get = request.method() == Method::GET || request.method() == Method::HEAD;
+    let refuse = |e: &ApiError| {
+        shared.metrics.refused();
+        failed(e, shared.ids.next().0)
+    };
+    if !matches!(path, "/v1/models" | "/health/live" | "/health/ready" | "/metrics") {
+        let text = "There is no such path. This gateway serves POST /v1/chat/completions, /v1/completions, \
+                    /v1/embeddings and GET /v1/models.";
+        return refuse(&ApiError::not_found(text));
+    }
+    if !get {
+        return refuse(&ApiError::method_not_allowed("GET"));
+    }
+    match path {
+        "/health/live" => text("text/plain", "live\n".into()),
+        "/health/ready" => ready(shared),
+        _ => match (caller(shared, request.headers()), path) {
+            (Err(e), _) => refuse(&e),
+            (Ok(_), "/metrics") => text(PAGE_TYPE, shared.metrics.page(shared).into()),
+            (Ok(caller), _) => text("application/json", models(shared, &caller).into()),
+        },
+    }
+}
+
+/// Ready while any endpoint is not known to be ill.
+fn ready(shared: &Shared) -> Response<Answer> {
+    if shared.view.load().rows.iter().any(|r| !r.ill) {
+        return text("text/plain", "ready\n".into());
+    }
+    let mut response = text("text/plain", "every endpoint is ill\n".into());
+    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    response
+}
+
+pub(crate) fn text(content_type: &'static str, body: Bytes) -> Response<Answer> {
+    let mut response = Response::new(Answer::Whole(body));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
+
+fn models(shared: &Shared, caller: &Caller) -> String {
+    let config = &shared.grid.config;
+    let allowed = caller.tenant.map(|t| &config.tenants[t].models).filter(|m| !m.is_empty());
+    let owner = |virtual_model: bool| if virtual_model { "rhumb" } else { "grid" };
+    let names = config.models.iter().map(|m| (&m.name, false));
+    let all = names.chain(config.virtual_models.iter().map(|v| (&v.name, true)));
+    let entries: Vec<String> = all
+        .filter(|(name, _)| allowed.is_none_or(|a| a.contains(name)))
+        .map(|(name, v)| {
+            format!("{{\"id\":{},\"object\":\"model\",\"created\":0,\"owned_by\":\"{}\"}}", quote(name), owner(v))
+        })
+        .collect();
+    format!("{{\"object\":\"list\",\"data\":[{}]}}", entries.join(","))
+}

@@ -1,0 +1,258 @@
+//! Starting, serving and stopping a gateway.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use rhumb_grid::config::EngineKind;
+use rhumb_grid::index::Grid;
+use rhumb_store::{Log, StoreError};
+use rhumb_upstream::{Origin, OriginError};
+use tokio::net::TcpStream;
+use tokio::runtime::Builder;
+use tokio::sync::watch;
+
+use crate::names::NameTable;
+use crate::shared::{Shared, SiteReading, Upstream};
+use crate::{admin, control, routes};
+
+/// Longest time that requests in flight are given to end when the gateway stops.
+const DRAIN: Duration = Duration::from_secs(30);
+
+/// What keeps a gateway from starting.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address cannot be listened on.
+    #[error("cannot listen on `{address}`: {why}")]
+    Listen {
+        /// The address.
+        address: String,
+        /// Why.
+        why: std::io::Error,
+    },
+    /// A thread or its runtime cannot be made.
+    #[error("cannot start a thread: {0}")]
+    Thread(std::io::Error),
+    /// The log cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// An endpoint's URL is none.
+    #[error(transparent)]
+    Origin(#[from] OriginError),
+}
+
+/// A gateway that runs.
+pub struct Running {
+    /// Where the data plane listens.
+    pub address: SocketAddr,
+    /// Where the admin API listens.
+    pub admin_address: SocketAddr,
+    shared: Arc<Shared>,
+    stop: watch::Sender<bool>,
+    threads: Vec<JoinHandle<()>>,
+    log_thread: Option<JoinHandle<()>>,
+}
+
+impl Running {
+    /// Stops taking requests, lets those in flight end, and writes the log to its last row.
+    pub fn stop(mut self) {
+        self.stop.send_replace(true);
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+        self.shared.log.stop();
+        if let Some(thread) = self.log_thread.take() {
+            let _ = thread.join();
+        }
+    }
+
+    /// Each site now, as this gateway sees it.
+    pub fn sites(&self) -> Vec<SiteReading> {
+        self.shared.site_readings()
+    }
+
+    /// Money and tokens of the requests that have ended.
+    pub fn totals(&self) -> crate::metrics::Totals {
+        self.shared.metrics.totals()
+    }
+
+    /// Waits until the log is on disk so far.
+    pub fn flush(&self) {
+        self.shared.log.flush();
+    }
+}
+
+/// Pool keys are unique in the process, because several gateways may share it.
+static POOL_KEYS: AtomicUsize = AtomicUsize::new(0);
+
+/// Starts a gateway from a checked configuration.
+///
+/// # Errors
+/// An address, the data folder or a thread cannot be had.
+pub fn start(grid: Grid) -> Result<Running, StartError> {
+    let gateway = grid.config.gateway.clone();
+    let listen = bind(&gateway.listen)?;
+    let admin_listen = bind(&gateway.admin_listen)?;
+    let upstreams = upstreams(&grid)?;
+    let (log, log_thread) = Log::open(Path::new(&gateway.data_dir), NameTable::new(&grid))?;
+    let pool_base = POOL_KEYS.fetch_add(grid.config.endpoints.len(), Ordering::Relaxed);
+    let shared = Arc::new(Shared::new(grid, log, upstreams));
+    let (stop, stopped) = watch::channel(false);
+    let address = listen.local_addr().map_err(StartError::Thread)?;
+    let admin_address = admin_listen.local_addr().map_err(StartError::Thread)?;
+    let workers = match gateway.workers {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        n => n as usize,
+    };
+    let mut threads = Vec::with_capacity(workers + 1);
+    for i in 0..workers {
+        let listener = listen.try_clone().map_err(StartError::Thread)?;
+        let (shared, stopped) = (Arc::clone(&shared), stopped.clone());
+        threads.push(thread(&format!("rhumb-{i}"), async move {
+            accept(listener, stopped, shared, Role::Data { pool_base }).await;
+        })?);
+    }
+    let admin_shared = Arc::clone(&shared);
+    threads.push(thread("rhumb-control", async move {
+        // It ends with the runtime, when the admin listener has closed.
+        tokio::spawn(control::run(Arc::clone(&admin_shared)));
+        accept(admin_listen, stopped, admin_shared, Role::Admin).await;
+    })?);
+    Ok(Running { address, admin_address, shared, stop, threads, log_thread: Some(log_thread) })
+}
+
+fn bind(address: &str) -> Result<TcpListener, StartError> {
+    let fail = |why| StartError::Listen { address: address.to_owned(), why };
+    let listener = TcpListener::bind(address).map_err(fail)?;
+    listener.set_nonblocking(true).map_err(fail)?;
+    Ok(listener)
+}
+
+fn upstreams(grid: &Grid) -> Result<Vec<Upstream>, StartError> {
+    grid.config
+        .endpoints
+        .iter()
+        .map(|e| {
+            let mut headers = String::from("content-type: application/json\r\naccept: */*\r\n");
+            if let Some(key) = &e.api_key {
+                headers.push_str("authorization: Bearer ");
+                headers.push_str(key);
+                headers.push_str("\r\n");
+            }
+            let served_as = |m: &rhumb_grid::config::Model| {
+                let served = e.models.iter().find(|s| s.model == m.name);
+                served.map(|s| s.served_as.clone().unwrap_or_else(|| m.name.clone()))
+            };
+            Ok(Upstream {
+                origin: Origin::parse(&e.url)?,
+                headers,
+                states_usage: e.engine != EngineKind::Generic,
+                served_as: grid.config.models.iter().map(served_as).collect(),
+            })
+        })
+        .collect()
+}
+
+fn thread(
+    name: &str,
+    work: impl Future<Output = ()> + Send + 'static,
+) -> Result<JoinHandle<()>, StartError> {
+    let runtime = Builder::new_current_thread().enable_all().build().map_err(StartError::Thread)?;
+    let run = move || runtime.block_on(work);
+    std::thread::Builder::new().name(name.into()).spawn(run).map_err(StartError::Thread)
+}
+
+#[derive(Clone, Copy)]
+enum Role {
+    Data { pool_base: usize },
+    Admin,
+}
+
+/// Takes connections until told to stop, then waits for those that stand.
+async fn accept(listener: TcpListener, mut stopped: watch::Receiver<bool>, shared: Arc<Shared>, role: Role) {
+    let listener = match tokio::net::TcpListener::from_std(listener) {
+        Ok(listener) => listener,
+        Err(e) => return tracing::error!("cannot listen: {e}"),
+    };
+    // Connections hold a receiver each; the last one gone wakes the waiting.
+    let (standing, stands) = watch::channel(());
+    loop {
+        let taken = tokio::select! {
+            taken = listener.accept() => taken,
+            _ = stopped.wait_for(|s| *s) => break,
+        };
+        match taken {
+            Ok((stream, _)) => {
+                let connection = connection(stream, Arc::clone(&shared), role, stopped.clone());
+                let stands = stands.clone();
+                tokio::spawn(async move {
+                    connection.await;
+                    drop(stands);
+                });
+            }
+            // Out of descriptors, most likely: those that end free some.
+            Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+        }
+    }
+    drop((listener, stands));
+    let _ = tokio::time::timeout(DRAIN, standing.closed()).await;
+}
+
+async fn connection(stream: TcpStream, shared: Arc<Shared>, role: Role, mut stopped: watch::Receiver<bool>) {
+    // An event must not wait for the client to acknowledge the one before.
+    let _ = stream.set_nodelay(true);
+    let h2 = is_h2(&stream).await;
+    let io = TokioIo::new(stream);
+    let service = service_fn(move |request| {
+        let shared = Arc::clone(&shared);
+        async move {
+            Ok::<_, std::convert::Infallible>(match role {
+                Role::Data { pool_base } => routes::handle(shared, pool_base, request).await,
+                Role::Admin => admin::handle(shared, request).await,
+            })
+        }
+    });
+    if h2 {
+        let mut builder = http2::Builder::new(TokioExecutor::new());
+        builder.timer(TokioTimer::new()).max_concurrent_streams(1_024).max_header_list_size(64 << 10);
+        let mut conn = std::pin::pin!(builder.serve_connection(io, service));
+        tokio::select! {
+            _ = conn.as_mut() => return,
+            _ = stopped.wait_for(|s| *s) => conn.as_mut().graceful_shutdown(),
+        }
+        let _ = conn.await;
+    } else {
+        let mut builder = http1::Builder::new();
+        builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_headers(100);
+        let mut conn = std::pin::pin!(builder.serve_connection(io, service));
+        tokio::select! {
+            _ = conn.as_mut() => return,
+            _ = stopped.wait_for(|s| *s) => conn.as_mut().graceful_shutdown(),
+        }
+        let _ = conn.await;
+    }
+}
+
+/// Longest time a client may take to send a head, and a kept-alive connection may stay silent.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(75);
+
+/// The client speaks HTTP/2 with prior knowledge: its first bytes are the preface (RFC 9113, section 3.4).
+async fn is_h2(stream: &TcpStream) -> bool {
+    let mut first = [0; 4];
+    loop {
+        match tokio::time::timeout(HEADER_TIMEOUT, stream.peek(&mut first)).await {
+            Ok(Ok(n)) if n < 4 && n > 0 && b"PRI "[..n] == first[..n] => {
+                // The rest of the preface follows at once; until it does, nothing tells the two apart.
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            Ok(Ok(4)) => return &first == b"PRI ",
+            _ => return false,
+        }
+    }
+}

@@ -39,8 +39,8 @@ models:
   - {name: broken-cut}
   - {name: broken-close}
 endpoints:
-  - {name: dead, site: dead-site, url: "@DEAD@", engine: llama-cpp, max_concurrency: 4, models: [{model: tiny}]}
-  - {name: live, site: live-site, url: "@LIVE@", engine: llama-cpp, max_concurrency: 4, models: [{model: tiny}]}
+  - {name: dead, site: dead-site, url: "@DEAD@", engine: llama-cpp, max_concurrency: 4, models: [{model: tiny, context_tokens: 16384}]}
+  - {name: live, site: live-site, url: "@LIVE@", engine: llama-cpp, max_concurrency: 4, models: [{model: tiny, context_tokens: 16384}]}
   - {name: cut, site: live-site, url: "@CUT@", models: [{model: broken-cut}]}
   - {name: close, site: live-site, url: "@CLOSE@", models: [{model: broken-close}]}
 tenants:

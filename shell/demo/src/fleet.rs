@@ -128,14 +128,16 @@ fn gateway(plan: &GatewayPlan<'_>) -> Gateway {
     }
 }
 
+fn tmp(name: &str, d: f64) -> f64 { std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(d) } // TEMP
+
 fn policy() -> Policy {
     Policy {
         name: POLICY.into(),
         preset: Preset::Balanced,
-        second_usd: Some(SECOND_USD),
-        ttft_slo_ms: Some(TTFT_SLO_MS),
-        miss_usd: Some(MISS_USD),
-        reading_pace_ms: None,
+        second_usd: Some(tmp("DEMO_SECOND", SECOND_USD)),
+        ttft_slo_ms: Some(tmp("DEMO_SLO", TTFT_SLO_MS)),
+        miss_usd: Some(tmp("DEMO_MISS", MISS_USD)),
+        reading_pace_ms: Some(tmp("DEMO_PACE", 150.0)),
         quality: None,
         quality_usd: None,
         switch_usd: None,

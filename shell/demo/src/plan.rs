@@ -13,7 +13,7 @@ pub(crate) const MEAN_UTILISATION: f64 = 0.5;
 pub(crate) const BURST_SITE: &str = "mumbai";
 
 /// The site that fails unless another is named.
-pub(crate) const FAILING_SITE: &str = "singapore";
+pub(crate) const FAILING_SITE: &str = "frankfurt";
 
 /// Rates of one run.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -5,13 +5,13 @@ use std::path::Path;
 
 /// One request of a trace.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct TraceRow {
+pub(crate) struct TraceRow {
     /// Seconds since the start of the trace.
-    pub arrival_s: f64,
+    pub(crate) arrival_s: f64,
     /// Length of the prompt.
-    pub input_tokens: u32,
+    pub(crate) input_tokens: u32,
     /// Length of the answer.
-    pub output_tokens: u32,
+    pub(crate) output_tokens: u32,
 }
 
 /// What is wrong with a trace.
@@ -55,7 +55,7 @@ const TOKENS_MAX: u32 = 7_900;
 ///
 /// # Errors
 /// The file cannot be read, or a line of it is wrong.
-pub fn read_file(path: &Path) -> Result<Vec<TraceRow>, TraceError> {
+pub(crate) fn read_file(path: &Path) -> Result<Vec<TraceRow>, TraceError> {
     let file = std::fs::File::open(path)
         .map_err(|why| TraceError::Read { path: path.display().to_string(), why })?;
     read(file)
@@ -65,7 +65,7 @@ pub fn read_file(path: &Path) -> Result<Vec<TraceRow>, TraceError> {
 ///
 /// # Errors
 /// The first line that is wrong, by line and column.
-pub fn read(text: impl Read) -> Result<Vec<TraceRow>, TraceError> {
+pub(crate) fn read(text: impl Read) -> Result<Vec<TraceRow>, TraceError> {
     let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).trim(csv::Trim::All).from_reader(text);
     let mut rows: Vec<TraceRow> = Vec::new();
     let mut record = csv::StringRecord::new();

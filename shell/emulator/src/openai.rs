@@ -1,7 +1,7 @@
 //! The OpenAI dialect: what a request asks for, checked, and the shapes of answers and errors.
 
 use crate::Shared;
-use crate::prompt::Prompt;
+use crate::prompt::{Prompt, marked_tokens};
 use crate::words::{mix, push_word};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -84,7 +84,7 @@ impl ApiError {
 }
 
 /// Checks a chat or text completion. `true_output_tokens` is the length the answer would have without a limit, where
-/// the caller fixes it.
+/// the caller fixes it; else the first message that says so does (see [`marked_tokens`]).
 pub(crate) fn generation(
     shared: &Shared,
     kind: Kind,
@@ -95,12 +95,12 @@ pub(crate) fn generation(
     if wire.n.is_some_and(|n| n != 1) {
         return Err(ApiError::invalid("n", "this engine makes one answer per request: set n to 1"));
     }
-    let (text, answer_from) = match kind {
+    let (text, answer_from, marked) = match kind {
         Kind::Chat => chat_text(&wire)?,
         Kind::Completion => {
             let text = plain_text("prompt", wire.prompt.as_ref())?;
-            let end = text.len();
-            (text, end)
+            let (end, marked) = (text.len(), marked_tokens(&text));
+            (text, end, marked)
         }
     };
     let prompt = Prompt::new(&text, answer_from, shared.config.limits.block_tokens);
@@ -116,7 +116,7 @@ pub(crate) fn generation(
         },
     };
     let room = room_tokens(shared, &prompt, limit)?;
-    let whole_tokens = true_output_tokens.unwrap_or_else(|| drawn_tokens(shared, prompt.text_seed));
+    let whole_tokens = true_output_tokens.or(marked).unwrap_or_else(|| drawn_tokens(shared, prompt.text_seed));
     let true_tokens = whole_tokens.saturating_sub(prompt.begun_words).max(1);
     Ok(Generation {
         kind,
@@ -161,15 +161,15 @@ fn parse(shared: &Shared, body: &[u8]) -> Result<Wire, ApiError> {
     }
 }
 
-/// The text of all messages, and where the answer it is to continue begins: at its end, unless the request asks to
-/// continue a last message of the assistant.
-fn chat_text(wire: &Wire) -> Result<(Vec<u8>, usize), ApiError> {
+/// The text of all messages; where the answer it is to continue begins: at its end, unless the request asks to
+/// continue a last message of the assistant; and the length of that answer, if a message fixes it.
+fn chat_text(wire: &Wire) -> Result<(Vec<u8>, usize, Option<u32>), ApiError> {
     let messages = wire.messages.as_deref().unwrap_or_default();
     let Some(last) = messages.last() else {
         return Err(ApiError::invalid("messages", "messages must hold at least one message"));
     };
     let mut text = Vec::new();
-    let mut last_from = 0;
+    let (mut last_from, mut marked) = (0, None);
     for message in messages {
         last_from = text.len();
         match &message.content {
@@ -182,10 +182,11 @@ fn chat_text(wire: &Wire) -> Result<(Vec<u8>, usize), ApiError> {
             // A message of tool calls alone has none.
             _ => {}
         }
+        marked = marked.or_else(|| marked_tokens(&text[last_from..]));
     }
     let continues = wire.continue_final_message && last.role == "assistant";
     let answer_from = if continues { last_from } else { text.len() };
-    Ok((text, answer_from))
+    Ok((text, answer_from, marked))
 }
 
 /// A prompt that is a string, a list of one string, or a list of token numbers (four bytes each, so that they count

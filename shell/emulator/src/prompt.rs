@@ -39,9 +39,30 @@ impl Prompt {
     }
 }
 
+/// The length of the answer that a message asks for by starting with `[[answer 211 tokens]]`.
+///
+/// A gateway between client and engine passes no header of the client's on, so a replayed trace writes the true length
+/// of each answer into the prompt: the engine obeys it, and nothing on the way takes it for more than text.
+pub(crate) fn marked_tokens(message: &[u8]) -> Option<u32> {
+    let digits = message.strip_prefix(b"[[answer ")?;
+    let end = digits.iter().position(|b| !b.is_ascii_digit())?;
+    let tokens = std::str::from_utf8(&digits[..end]).ok()?.parse().ok()?;
+    (tokens > 0 && digits[end..].starts_with(b" tokens]]")).then_some(tokens)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_message_may_fix_the_length_of_its_answer() {
+        assert_eq!(marked_tokens(b"[[answer 211 tokens]] why?"), Some(211));
+        assert_eq!(marked_tokens(b"[[answer 1 tokens]]"), Some(1));
+        for text in ["why? [[answer 211 tokens]]", "[[answer 0 tokens]]", "[[answer tokens]]", "[[answer 9", "[[answer 9 words]]",
+            "[[answer -1 tokens]]", "[[answer 99999999999 tokens]]", ""] {
+            assert_eq!(marked_tokens(text.as_bytes()), None, "{text}");
+        }
+    }
 
     #[test]
     fn a_longer_conversation_keeps_the_blocks_of_the_shorter() {

@@ -33,6 +33,19 @@ async fn a_streamed_chat_has_the_shape_of_openai() {
 }
 
 #[tokio::test]
+async fn a_mark_in_the_prompt_fixes_the_length_and_the_limit_still_holds() {
+    let engine = engine(&[0]);
+    let at = engine.addresses()[0];
+    for (extra, tokens, finish_reason) in [("", 7, "stop"), (r#","max_tokens":3"#, 3, "length")] {
+        let body = chat("[[answer 7 tokens]] How far is it?", extra);
+        let (status, answer) = exchange_json(at, "/v1/chat/completions", &body).await;
+        assert_eq!(status, 200);
+        assert_eq!(answer["usage"]["completion_tokens"], tokens);
+        assert_eq!(answer["choices"][0]["finish_reason"], finish_reason);
+    }
+}
+
+#[tokio::test]
 async fn usage_comes_last_when_asked_for_and_agrees_with_the_counters() {
     let engine = engine(&[0]);
     let at = engine.addresses()[0];

@@ -212,7 +212,7 @@ fn decide_and_record(
 }
 
 /// The error when nothing may serve a request: counts by reason, never the topology.
-pub(crate) fn nothing_eligible(d: &Decision) -> ApiError {
+pub(crate) fn nothing_eligible(d: &Decision, model: &str) -> ApiError {
     let count = |r: Drop| d.drops[r as usize];
     if count(Drop::Unhealthy) + count(Drop::Power) > 0 {
         let reasons: Vec<String> =
@@ -231,7 +231,8 @@ pub(crate) fn nothing_eligible(d: &Decision) -> ApiError {
         return ApiError::forbidden("data_residency_mismatch", text);
     }
     if count(Drop::Modality) > 0 {
-        let text = "The model does not take what this request needs (images, audio, tools, or this API).";
+        let shown: String = model.chars().take(100).collect();
+        let text = format!("The model `{shown}` does not take what this request needs (images, audio, tools, or this API).");
         return ApiError::invalid(text).with_param("model");
     }
     ApiError::nothing_eligible("No endpoint serves this model.")

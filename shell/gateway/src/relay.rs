@@ -90,8 +90,10 @@ pub(crate) struct Relay {
 #[derive(PartialEq)]
 enum State {
     Flowing,
-    /// The error event is out; the connection is to be closed once it has been flushed.
+    /// The error event has been handed over; the next look leaves time to send it.
     Breaking,
+    /// The error event is out; the connection is to be closed.
+    Broken,
     Ended,
 }
 
@@ -118,6 +120,12 @@ impl Relay {
             State::Flowing => {}
             State::Ended => return Poll::Ready(None),
             State::Breaking => {
+                // The server flushes what it was given only when a body has nothing more for the moment.
+                self.state = State::Broken;
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            State::Broken => {
                 self.state = State::Ended;
                 return Poll::Ready(Some(Err(BrokenOff)));
             }
@@ -131,12 +139,12 @@ impl Relay {
                 return Poll::Ready(None);
             }
             if self.scanner.error {
-                return self.break_off(cx);
+                return self.break_off();
             }
             match self.poll_upstream(cx) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Some(run)) => self.held = self.scanner.scan(run),
-                Poll::Ready(None) => return self.break_off(cx),
+                Poll::Ready(None) => return self.break_off(),
             }
         }
     }
@@ -201,7 +209,7 @@ impl Relay {
         }
     }
 
-    fn break_off(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BrokenOff>>> {
+    fn break_off(&mut self) -> Poll<Option<Result<Bytes, BrokenOff>>> {
         self.response = None;
         self.account(Outcome::Broken);
         let endpoint = self.ledger.flight.as_ref().map(|f| f.target.endpoint);
@@ -210,7 +218,6 @@ impl Relay {
             crate::live::lock(&shared.live[endpoint as usize].learnt).health.failed(shared.now_ms());
         }
         self.state = State::Breaking;
-        cx.waker().wake_by_ref();
         Poll::Ready(Some(Ok(Bytes::from(ApiError::stream_broken().to_event()))))
     }
 }

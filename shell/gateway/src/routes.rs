@@ -35,8 +35,11 @@ pub(crate) async fn handle(shared: Arc<Shared>, pool_base: usize, request: Reque
             if id.is_none() {
                 shared.metrics.refused();
             }
-            let id = id.unwrap_or_else(|| shared.ids.next().0);
-            failed(&error, id)
+            let mut response = failed(&error, id.unwrap_or_else(|| shared.ids.next().0));
+            if let Some(id) = id {
+                response.headers_mut().insert("x-rhumb-decision", id_header(id));
+            }
+            response
         }
     }
 }
@@ -90,7 +93,7 @@ async fn complete(
         flight: None,
     };
     if placed.decision.targets.is_empty() {
-        let error = place::nothing_eligible(&placed.decision);
+        let error = place::nothing_eligible(&placed.decision, &scan.model);
         (ledger.outcome, ledger.status) = (Outcome::NothingEligible, error.status);
         return Err((error, Some(placed.id)));
     }
@@ -152,9 +155,7 @@ pub(crate) fn failed(error: &ApiError, id: u64) -> Response<Answer> {
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert("x-should-retry", HeaderValue::from_static(if error.retry { "true" } else { "false" }));
-    let id = id_header(id);
-    headers.insert("x-rhumb-decision", id.clone());
-    headers.insert("x-request-id", id);
+    headers.insert("x-request-id", id_header(id));
     if let Some(ms) = error.retry_after_ms {
         headers.insert("retry-after-ms", ms.into());
         headers.insert(header::RETRY_AFTER, ms.div_ceil(1_000).into());

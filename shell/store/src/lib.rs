@@ -5,6 +5,7 @@
 //! last second.
 
 mod entry;
+mod inbox;
 mod reader;
 mod writer;
 

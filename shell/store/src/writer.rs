@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -12,6 +11,7 @@ use rhumb_route::explain::Names;
 use rusqlite::{Connection, params};
 
 use crate::entry::{Ended, Intent, Logged, Named};
+use crate::inbox::Inbox;
 
 pub(crate) const FILE: &str = "rhumb.db";
 
@@ -57,8 +57,7 @@ enum Message {
 /// A handle that the data plane writes through. It never waits.
 #[derive(Clone)]
 pub struct Log {
-    sender: Sender<Message>,
-    backlog: Arc<AtomicU64>,
+    inbox: Arc<Inbox<Message>>,
 }
 
 impl Log {
@@ -70,56 +69,48 @@ impl Log {
         std::fs::create_dir_all(data_dir).map_err(|why| StoreError::Folder { path: data_dir.into(), why })?;
         let db = Connection::open(data_dir.join(FILE))?;
         prepare(&db)?;
-        let (sender, receiver) = channel();
-        let backlog = Arc::new(AtomicU64::new(0));
-        let counted = Arc::clone(&backlog);
-        let work = move || Writer { db, names, pending: BTreeMap::new(), recent: VecDeque::new() }.run(&receiver, &counted);
+        let inbox = Arc::new(Inbox::new());
+        let read = Arc::clone(&inbox);
+        let work = move || Writer { db, names, pending: BTreeMap::new(), recent: VecDeque::new() }.run(&read);
         let thread = std::thread::Builder::new()
             .name("rhumb-log".into())
             .spawn(work)
             .map_err(|why| StoreError::Folder { path: data_dir.into(), why })?;
-        Ok((Self { sender, backlog }, thread))
+        Ok((Self { inbox }, thread))
     }
 
     /// Records a decision.
     pub fn decided(&self, intent: Box<Intent>) {
-        self.send(Message::Decided(intent));
+        self.inbox.push(Message::Decided(intent), false);
     }
 
     /// Records the end of a request.
     pub fn ended(&self, ended: Ended) {
-        self.send(Message::Ended(ended));
+        self.inbox.push(Message::Ended(ended), false);
     }
 
     /// The decision of that id, if it is recent. Blocks for the log's thread: not for the data plane.
     pub fn find(&self, id: u64) -> Option<Intent> {
         let (reply, answer) = channel();
-        self.send(Message::Find(id, reply));
+        self.inbox.push(Message::Find(id, reply), true);
         answer.recv_timeout(Duration::from_secs(5)).ok().flatten()
     }
 
     /// Waits until everything sent so far is on disk.
     pub fn flush(&self) {
         let (reply, answer) = channel();
-        self.send(Message::Flush(reply));
+        self.inbox.push(Message::Flush(reply), true);
         let _ = answer.recv_timeout(Duration::from_secs(30));
     }
 
     /// Writes everything and ends the thread.
     pub fn stop(&self) {
-        self.send(Message::Stop);
+        self.inbox.push(Message::Stop, true);
     }
 
     /// Messages not yet taken by the thread.
-    pub fn backlog(&self) -> u64 {
-        self.backlog.load(Ordering::Relaxed)
-    }
-
-    fn send(&self, message: Message) {
-        self.backlog.fetch_add(1, Ordering::Relaxed);
-        if self.sender.send(message).is_err() {
-            self.backlog.fetch_sub(1, Ordering::Relaxed);
-        }
+    pub fn backlog(&self) -> usize {
+        self.inbox.len()
     }
 }
 
@@ -166,45 +157,46 @@ struct Writer<N> {
 }
 
 impl<N: Names> Writer<N> {
-    fn run(mut self, inbox: &Receiver<Message>, backlog: &AtomicU64) {
-        let mut committed = Instant::now();
-        let mut open = false;
+    fn run(mut self, inbox: &Inbox<Message>) {
+        let mut batch = Vec::new();
+        // When the open transaction began.
+        let mut open: Option<Instant> = None;
         loop {
-            let wait = if open { COMMIT_EVERY.saturating_sub(committed.elapsed()) } else { Duration::from_secs(3_600) };
-            let message = inbox.recv_timeout(wait);
-            if message.is_ok() {
-                backlog.fetch_sub(1, Ordering::Relaxed);
-            }
-            let mut stop = false;
-            let mut reply = None;
-            match message {
-                Ok(Message::Decided(intent)) => {
-                    self.pending.insert(intent.id, intent);
-                }
-                Ok(Message::Ended(ended)) => {
-                    if !open {
-                        open = self.log("begin", |w| w.db.execute_batch("begin"));
-                        committed = Instant::now();
+            let idle = Duration::from_secs(3_600);
+            inbox.take(&mut batch, open.map_or(idle, |at| COMMIT_EVERY.saturating_sub(at.elapsed())));
+            for message in batch.drain(..) {
+                match message {
+                    Message::Decided(intent) => {
+                        self.pending.insert(intent.id, intent);
                     }
-                    self.end(ended);
+                    Message::Ended(ended) => {
+                        if open.is_none() && self.log("begin", |w| w.db.execute_batch("begin")) {
+                            open = Some(Instant::now());
+                        }
+                        self.end(ended);
+                    }
+                    Message::Find(id, reply) => {
+                        let _ = reply.send(self.find(id));
+                    }
+                    Message::Flush(reply) => {
+                        self.commit(&mut open);
+                        let _ = reply.send(());
+                    }
+                    Message::Stop => {
+                        self.commit(&mut open);
+                        return;
+                    }
                 }
-                Ok(Message::Find(id, reply)) => {
-                    let _ = reply.send(self.find(id));
-                }
-                Ok(Message::Flush(r)) => reply = Some(r),
-                Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => stop = true,
-                Err(RecvTimeoutError::Timeout) => {}
             }
-            if open && (stop || reply.is_some() || committed.elapsed() >= COMMIT_EVERY) {
-                self.log("commit", |w| w.db.execute_batch("commit"));
-                open = false;
+            if open.is_some_and(|at| at.elapsed() >= COMMIT_EVERY) {
+                self.commit(&mut open);
             }
-            if let Some(r) = reply {
-                let _ = r.send(());
-            }
-            if stop {
-                return;
-            }
+        }
+    }
+
+    fn commit(&mut self, open: &mut Option<Instant>) {
+        if open.take().is_some() {
+            self.log("commit", |w| w.db.execute_batch("commit"));
         }
     }
 

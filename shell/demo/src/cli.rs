@@ -1,0 +1,176 @@
+//! The command line of the demo.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::trace::TraceError;
+use crate::world::WorldError;
+use crate::{fight, live};
+
+/// Arguments of `rhumb demo`.
+#[derive(Debug, Clone, Args)]
+pub struct DemoArgs {
+    /// Length of the traffic; without it the demo runs until q or Ctrl-C
+    #[arg(long, value_name = "N")]
+    pub seconds: Option<f64>,
+    /// Compare four routers on the same traffic and print one JSON object (needs --seconds)
+    #[arg(long)]
+    pub json: bool,
+    /// Decides arrivals, users and prompts
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Mean rate of requests; default: half of what all engines can serve
+    #[arg(long, value_name = "RATE")]
+    pub rps: Option<f64>,
+    /// Demand of the bursting region at its peak, over what its own site can serve
+    #[arg(long, value_name = "FACTOR", default_value_t = 1.2)]
+    pub burst: f64,
+    /// Site that fails, and when; default: one in Asia, at half time
+    #[arg(long, value_name = "SITE@SECONDS")]
+    pub fail: Option<String>,
+    /// Trace to replay instead of the embedded one: CSV with arrival_s,input_tokens,output_tokens
+    #[arg(long, value_name = "FILE")]
+    pub trace: Option<PathBuf>,
+    /// Address of the first gateway; default: 127.0.0.1:8080, with --json any free port
+    #[arg(long, value_name = "ADDR")]
+    pub listen: Option<SocketAddr>,
+}
+
+/// Why the demo does not run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DemoError {
+    /// A number outside its range.
+    #[error("{option} is {value}: {right}")]
+    OutOfRange {
+        /// The option.
+        option: &'static str,
+        /// The value given.
+        value: f64,
+        /// What would be right.
+        right: &'static str,
+    },
+    /// `--json` without an end.
+    #[error("--json needs an end: add --seconds N, for example --seconds 60")]
+    JsonWithoutEnd,
+    /// `--fail` is not of the form it should have.
+    #[error("--fail is `{given}`: write SITE@SECONDS, for example tokyo@30; the sites are {sites}")]
+    FailForm {
+        /// What was given.
+        given: String,
+        /// The sites that can fail.
+        sites: String,
+    },
+    /// `--fail` names no site.
+    #[error("--fail names the unknown site `{given}`: the sites are {sites}")]
+    UnknownSite {
+        /// What was given.
+        given: String,
+        /// The sites that can fail.
+        sites: String,
+    },
+    /// `--fail` names the site where the single-region baseline stands.
+    #[error(
+        "--fail names `{given}`, where the single-region baseline stands, and the comparison would be unfair to it: \
+         choose one of {sites}"
+    )]
+    SingleRegionFails {
+        /// What was given.
+        given: String,
+        /// The sites that can fail.
+        sites: String,
+    },
+    /// The trace is wrong.
+    #[error(transparent)]
+    Trace(#[from] TraceError),
+    /// The first gateway's address is taken.
+    #[error("cannot listen on `{address}` ({why}): free it, or choose another with --listen 127.0.0.1:PORT")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        why: std::io::Error,
+    },
+    /// A world does not start.
+    #[error(transparent)]
+    World(#[from] WorldError),
+    /// The machine refuses something.
+    #[error("cannot {what}: {why}")]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// Why it failed.
+        why: std::io::Error,
+    },
+}
+
+impl DemoError {
+    pub(crate) fn io(what: &'static str) -> impl Fn(std::io::Error) -> Self {
+        move |why| Self::Io { what, why }
+    }
+}
+
+impl DemoArgs {
+    fn check(&self) -> Result<(), DemoError> {
+        let range = |option, value: Option<f64>, range: std::ops::RangeInclusive<f64>, right| match value {
+            Some(value) if !range.contains(&value) => Err(DemoError::OutOfRange { option, value, right }),
+            _ => Ok(()),
+        };
+        range("--seconds", self.seconds, 1.0..=86_400.0, "give 1 to 86400 seconds")?;
+        range("--rps", self.rps, 0.1..=1_000.0, "give 0.1 to 1000 requests a second")?;
+        range("--burst", Some(self.burst), 0.0..=10.0, "give a factor from 0 (no burst) to 10")?;
+        if self.json && self.seconds.is_none() {
+            return Err(DemoError::JsonWithoutEnd);
+        }
+        Ok(())
+    }
+}
+
+/// Runs the demo; the exit code counts Rhumb's failed requests, up to 100.
+///
+/// # Errors
+/// The arguments do not make a run, or the machine refuses what it needs.
+pub fn run(args: DemoArgs) -> Result<u8, DemoError> {
+    args.check()?;
+    let failures = match args.seconds {
+        Some(seconds) if args.json => fight::run(&args, seconds)?,
+        _ => live::run(&args)?,
+    };
+    Ok(failures.min(100) as u8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        demo: DemoArgs,
+    }
+
+    fn error(args: &[&str]) -> String {
+        run(Cli::try_parse_from([&["demo"], args].concat()).unwrap().demo).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn bad_arguments_end_with_a_sentence_that_helps() {
+        assert_eq!(error(&["--json"]), "--json needs an end: add --seconds N, for example --seconds 60");
+        assert_eq!(error(&["--seconds", "0"]), "--seconds is 0: give 1 to 86400 seconds");
+        assert_eq!(error(&["--rps", "0"]), "--rps is 0: give 0.1 to 1000 requests a second");
+        assert_eq!(error(&["--burst", "-1"].map(|a| if a == "-1" { "11" } else { a })), "--burst is 11: give a factor from 0 (no burst) to 10");
+        assert!(error(&["--seconds", "5", "--json", "--fail", "x@1"]).contains("unknown site `x`"));
+        assert!(error(&["--trace", "/does/not/exist"]).contains("cannot read the trace `/does/not/exist`"));
+    }
+
+    #[test]
+    fn a_taken_address_names_the_way_out() {
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = taken.local_addr().unwrap().to_string();
+        let text = error(&["--seconds", "5", "--json", "--listen", &address]);
+        assert!(text.contains(&address) && text.contains("--listen 127.0.0.1:PORT"), "{text}");
+    }
+}

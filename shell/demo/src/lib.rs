@@ -1,0 +1,27 @@
+//! `rhumb demo`: a grid in one process. Emulated engines at real cities, measured distances, real GPU types and
+//! prices, real gateways in front, and users who replay a real trace.
+//!
+//! `atlas` is the embedded data; `economics`, `region`, `plan` and `scene` derive a run from it; `traffic` says who
+//! asks what and when; `fleet` and `world` configure and start engines and gateways; `client` and `load` are the
+//! users; `summary` turns what they saw into figures. `fight` compares four routers, `live` and `view` show one.
+
+mod atlas;
+mod cli;
+mod client;
+mod economics;
+mod fight;
+mod fleet;
+mod live;
+mod load;
+mod plan;
+mod region;
+mod rng;
+mod scene;
+mod summary;
+mod trace;
+mod traffic;
+mod world;
+
+pub use cli::{DemoArgs, DemoError, run};
+pub use trace::TraceError;
+pub use world::WorldError;

@@ -202,6 +202,6 @@ fn ages(row: &Row) -> BTreeMap<String, Option<f64>> {
 
 /// The world of a record alone, for when the view is gone.
 pub fn explain_record(id: &str, record: &Record, names: &impl Names) -> Explanation {
-    let world = crate::record::Kept::new(record);
+    let world = crate::record::Remembered::new(record);
     Explanation { truncated: true, ..explain(id, record.view, &world, &record.facts, record, names) }
 }

@@ -32,25 +32,42 @@ pub struct Input {
     pub overlay: Overlay,
 }
 
+/// A candidate that a decision kept, and what the gateway had under way there; its row is found by the view.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Kept {
+    /// Index of the endpoint.
+    pub endpoint: u32,
+    /// Index of the model.
+    pub model: u32,
+    /// The overlay of the decision's time.
+    pub overlay: Overlay,
+}
+
+impl Kept {
+    /// The kept candidates of a decision, in its order.
+    pub fn of(decision: &Decision) -> Vec<Self> {
+        decision.targets.iter().map(|t| Self { endpoint: t.endpoint, model: t.model, overlay: t.overlay }).collect()
+    }
+}
+
 impl Record {
-    /// Keeps what reproduces `decision`.
-    pub fn new(view: u64, world: &impl World, facts: Facts, choice: Choice, decision: &Decision) -> Self {
-        let mut inputs = Vec::with_capacity(decision.targets.len());
+    /// Keeps what reproduces a decision: its [`Kept`] candidates, read from the rows it was made on.
+    pub fn new(view: u64, world: &impl World, facts: Facts, choice: Choice, kept: &[Kept]) -> Self {
+        let mut inputs = Vec::with_capacity(kept.len());
         for &model in &facts.models {
-            let mine = || decision.targets.iter().filter(|t| t.model == model);
-            if mine().next().is_none() {
+            if !kept.iter().any(|k| k.model == model) {
                 continue;
             }
             for row in world.rows(model) {
-                if let Some(t) = mine().find(|t| t.endpoint == row.endpoint) {
-                    inputs.push(Input { row: *row, overlay: t.overlay });
+                if let Some(k) = kept.iter().find(|k| (k.endpoint, k.model) == (row.endpoint, model)) {
+                    inputs.push(Input { row: *row, overlay: k.overlay });
                 }
             }
         }
         let mut choice = choice;
         if choice.router == Router::RoundRobin {
             // The turn counts every eligible candidate; here only those kept are left to count.
-            let first = decision.targets.first().map(|t| (t.endpoint, t.model));
+            let first = kept.first().map(|k| (k.endpoint, k.model));
             let at = inputs.iter().position(|i| Some((i.row.endpoint, i.row.model)) == first);
             choice.seed = at.unwrap_or(0) as u64;
         }
@@ -65,18 +82,18 @@ impl Record {
 
     /// Decides again under another policy.
     pub fn replay_with(&self, choice: &Choice) -> Decision {
-        let world = Kept::new(self);
+        let world = Remembered::new(self);
         decide(&world, &self.facts, choice, &mut Scratch::default())
     }
 }
 
 /// The world as a record kept it.
-pub(crate) struct Kept {
+pub(crate) struct Remembered {
     rows: Vec<Row>,
     overlays: Vec<(u32, Overlay)>,
 }
 
-impl Kept {
+impl Remembered {
     pub(crate) fn new(record: &Record) -> Self {
         Self {
             rows: record.inputs.iter().map(|i| i.row).collect(),
@@ -85,7 +102,7 @@ impl Kept {
     }
 }
 
-impl World for Kept {
+impl World for Remembered {
     fn rows(&self, model: u32) -> &[Row] {
         let start = self.rows.iter().position(|r| r.model == model).unwrap_or(0);
         let len = self.rows[start..].iter().take_while(|r| r.model == model).count();

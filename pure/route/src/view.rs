@@ -9,8 +9,9 @@ use rhumb_grid::geo::{distance_km, estimated_rtt_ms};
 use rhumb_grid::index::{Grid, country};
 use serde::{Deserialize, Serialize};
 
+use crate::decide::World;
 use crate::learn::{Correction, Ewma, PowerPrice, Rtt};
-use crate::row::{Able, Row};
+use crate::row::{Able, Overlay, Row};
 
 /// A snapshot. Its rows are sorted by model, so that the candidates of a model stand side by side.
 #[derive(Debug, Clone)]
@@ -26,6 +27,17 @@ impl View {
     /// The candidates of a model.
     pub fn rows(&self, model: u32) -> &[Row] {
         self.by_model.get(model as usize).map_or(&[], |r| &self.rows[r.clone()])
+    }
+}
+
+impl World for View {
+    fn rows(&self, model: u32) -> &[Row] {
+        View::rows(self, model)
+    }
+
+    /// A view alone knows of nothing under way.
+    fn overlay(&self, _: u32) -> Overlay {
+        Overlay::default()
     }
 }
 

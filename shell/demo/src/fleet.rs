@@ -89,6 +89,8 @@ const POLICY: &str = "demo";
 
 /// What a second of a waiting user is worth: 7.20 USD an hour, the value of the `balanced` preset.
 const SECOND_USD: f64 = 0.002;
+/// Targets tried for one request: more than one site has engines, so that the loss of a whole site is survived.
+const MAX_ATTEMPTS: u32 = 6;
 /// Objective for the time to first token.
 const TTFT_SLO_MS: f64 = 600.0;
 /// What missing it costs.
@@ -143,7 +145,7 @@ fn policy() -> Policy {
         switch_usd: None,
         first_token_timeout_ms: None,
         idle_timeout_ms: None,
-        max_attempts: None,
+        max_attempts: Some(MAX_ATTEMPTS),
         countries: Vec::new(),
     }
 }

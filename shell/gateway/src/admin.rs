@@ -11,7 +11,7 @@ use rhumb_openai::request::{Api, scan};
 use rhumb_route::decide::{Choice, Scratch, World, decide};
 use rhumb_route::explain::{Explanation, explain, explain_record};
 use rhumb_route::facts::Facts;
-use rhumb_route::record::Record;
+use rhumb_route::record::{Kept, Record};
 use rhumb_route::row::{Able, Overlay, Row};
 use rhumb_route::view::{EndpointState, View, Viewer};
 use rhumb_store::{Intent, format_id, parse_id};
@@ -66,11 +66,11 @@ impl World for Then<'_> {
 }
 
 fn explained(shared: &Shared, intent: &Intent) -> Explanation {
-    let (id, record) = (format_id(intent.id), &intent.record);
-    let view = crate::live::lock(&shared.retained).get(record.view);
-    match view {
-        Some(view) if !intent.overlays.is_empty() => {
-            let world = Then { view: &view, overlays: &intent.overlays };
+    let (id, record) = (format_id(intent.id), intent.record());
+    let record = &record;
+    match &intent.view {
+        view if !intent.overlays.is_empty() => {
+            let world = Then { view, overlays: &intent.overlays };
             explain(&id, record.view, &world, &record.facts, record, &shared.names)
         }
         _ => explain_record(&id, record, &shared.names),
@@ -107,6 +107,6 @@ pub fn dry_run(grid: &Grid, body: &[u8]) -> Result<Explanation, ApiError> {
     let choice = Choice { rates: policy.rates, router: grid.config.gateway.router, seed: 0 };
     let world = Then { view: &view, overlays: &[] };
     let decision = decide(&world, &facts, &choice, &mut Scratch::default());
-    let record = Record::new(view.version, &world, facts, choice, &decision);
+    let record = Record::new(view.version, &world, facts, choice, &Kept::of(&decision));
     Ok(explain("dry-run", view.version, &world, &record.facts, &record, &names))
 }

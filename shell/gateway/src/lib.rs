@@ -18,7 +18,6 @@ mod place;
 mod pool;
 mod relay;
 mod request;
-mod retained;
 mod routes;
 mod serve;
 mod shared;

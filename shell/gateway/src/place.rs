@@ -9,7 +9,7 @@ use rhumb_openai::error::ApiError;
 use rhumb_openai::request::{Api, BLOCK_BYTES, Scan, block_hashes};
 use rhumb_route::decide::{Choice, Decision, Drop, Scratch, World, decide};
 use rhumb_route::facts::{Facts, Hit};
-use rhumb_route::record::{Record, fingerprint};
+use rhumb_route::record::{Kept, fingerprint};
 use rhumb_route::row::{Able, Overlay, Row};
 use rhumb_route::view::View;
 use rhumb_store::Intent;
@@ -181,7 +181,7 @@ fn decide_and_record(
     let (id, at_unix_ms) = shared.ids.next();
     let router = shared.grid.config.gateway.router;
     let choice = Choice { rates: policy.rates, router, seed: shared.turn.fetch_add(1, Ordering::Relaxed) };
-    let view = shared.view.load();
+    let view = shared.view.load_full();
     let world = LiveWorld { view: &view, shared };
     let decision = MEMORY.with_borrow_mut(|memory| {
         if !blocks.is_empty() {
@@ -195,7 +195,6 @@ fn decide_and_record(
         _ => Vec::new(),
     };
     let (bytes_per_token, output_tokens) = (facts.bytes_per_token, facts.output_tokens);
-    let record = Record::new(view.version, &world, facts, choice, &decision);
     shared.log.decided(Box::new(Intent {
         id,
         at_unix_ms,
@@ -204,7 +203,10 @@ fn decide_and_record(
         api: api.path(),
         model: scan.model.clone(),
         policy: policy.name.as_str().into(),
-        record,
+        view: Arc::clone(&view),
+        facts,
+        choice,
+        kept: Kept::of(&decision),
         fingerprint: fingerprint(&decision),
         overlays,
     }));

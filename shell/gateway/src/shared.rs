@@ -18,7 +18,6 @@ use crate::ids::Ids;
 use crate::live::{Live, lock};
 use crate::metrics::Metrics;
 use crate::names::NameTable;
-use crate::retained::Retained;
 
 /// One gateway.
 pub(crate) struct Shared {
@@ -30,7 +29,6 @@ pub(crate) struct Shared {
     pub(crate) upstreams: Vec<Upstream>,
     pub(crate) view: ArcSwap<View>,
     pub(crate) viewer: Mutex<Viewer>,
-    pub(crate) retained: Mutex<Retained>,
     pub(crate) pins: Vec<Mutex<Pins>>,
     pub(crate) prefixes: Mutex<PrefixIndex>,
     /// Expected answer length, per tenant (the last is nobody) and model.
@@ -95,8 +93,6 @@ impl Shared {
             .sum();
         let live: Vec<Live> = grid.config.endpoints.iter().map(|_| Live::default()).collect();
         let view = Arc::new(viewer.view(&vec![EndpointState::default(); live.len()], 0));
-        let mut retained = Retained::default();
-        retained.push(0, Arc::clone(&view));
         drop(perf);
         Self {
             keys: Keys::new(&grid),
@@ -107,7 +103,6 @@ impl Shared {
             upstreams,
             view: ArcSwap::new(view),
             viewer: Mutex::new(viewer),
-            retained: Mutex::new(retained),
             pins: (0..PIN_SHARDS).map(|_| Mutex::new(Pins::new(PINS / PIN_SHARDS))).collect(),
             prefixes: Mutex::new(PrefixIndex::new(blocks)),
             output_tokens: (0..=tenants)
@@ -141,7 +136,6 @@ impl Shared {
             })
             .collect();
         let view = Arc::new(lock(&self.viewer).view(&states, now));
-        lock(&self.retained).push(now, Arc::clone(&view));
         self.view.store(view);
     }
 

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use rhumb_route::record::Record;
+use rhumb_route::decide::Choice;
+use rhumb_route::facts::Facts;
+use rhumb_route::record::{Kept, Record};
+use rhumb_route::view::View;
 use serde::{Deserialize, Serialize};
 
 /// A decision was made.
@@ -22,12 +25,25 @@ pub struct Intent {
     pub model: String,
     /// Name of the policy.
     pub policy: Arc<str>,
-    /// The inputs that reproduce the decision.
-    pub record: Record,
+    /// The view it was made on.
+    pub view: Arc<View>,
+    /// The request.
+    pub facts: Facts,
+    /// The policy, router and seed.
+    pub choice: Choice,
+    /// The best candidates, in the order of the decision.
+    pub kept: Vec<Kept>,
     /// [`rhumb_route::record::fingerprint`] of the decision.
     pub fingerprint: u64,
     /// What the gateway had under way at every endpoint, for a full explanation; empty when there are too many.
     pub overlays: Vec<rhumb_route::row::Overlay>,
+}
+
+impl Intent {
+    /// The inputs that reproduce the decision.
+    pub fn record(&self) -> Record {
+        Record::new(self.view.version, &*self.view, self.facts.clone(), self.choice, &self.kept)
+    }
 }
 
 /// A request ended. Exactly one of these follows each [`Intent`].
@@ -90,7 +106,26 @@ impl Outcome {
     }
 }
 
-/// The names that a record's indices stood for, because a configuration changes.
+/// What a stored row of the view says: shared by every decision made on that view.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct StoredRow {
+    pub(crate) row: rhumb_route::row::Row,
+    pub(crate) names: Named,
+}
+
+/// What a request's own record says; its rows are stored apart.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct StoredRecord {
+    /// Tells the views of one run of the gateway from those of another.
+    pub(crate) run: u64,
+    pub(crate) view: u64,
+    pub(crate) facts: Facts,
+    pub(crate) choice: Choice,
+    pub(crate) kept: Vec<Kept>,
+    pub(crate) fingerprint: u64,
+}
+
+/// The names that indices stood for, because a configuration changes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Named {
     /// Index of the endpoint.
@@ -108,7 +143,7 @@ pub struct Named {
 }
 
 /// The part of a row that a replay reads.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Logged {
     /// The inputs.
     pub record: Record,

@@ -7,6 +7,7 @@
 mod entry;
 mod inbox;
 mod reader;
+mod recent;
 mod writer;
 
 pub use entry::{Ended, Intent, Logged, Named, Outcome, Row};

@@ -2,9 +2,12 @@
 
 use std::path::Path;
 
+use rhumb_route::decide::World;
+use rhumb_route::record::Record;
+use rhumb_route::row::Overlay;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
-use crate::entry::Row;
+use crate::entry::{Logged, Row, StoredRecord, StoredRow};
 use crate::writer::{FILE, StoreError, decode};
 
 /// A log opened for reading, beside a gateway that may be writing it.
@@ -38,7 +41,25 @@ impl Reader {
             })
             .optional()?;
         let Some((blob, outcome, endpoint, policy)) = found else { return Ok(None) };
-        Ok(Some(Row { logged: decode(&blob)?, outcome, endpoint, policy }))
+        Ok(Some(Row { logged: self.logged(&blob)?, outcome, endpoint, policy }))
+    }
+
+    /// Puts a record and the rows it was made on together again.
+    fn logged(&self, blob: &[u8]) -> Result<Logged, StoreError> {
+        let stored: StoredRecord = decode(blob)?;
+        let sql = "select row from view_rows where run = ?1 and view = ?2 and endpoint = ?3 and model = ?4";
+        let mut find = self.db.prepare(sql)?;
+        let (mut rows, mut names) = (Vec::new(), Vec::new());
+        for k in &stored.kept {
+            let key = (stored.run as i64, stored.view as i64, k.endpoint, k.model);
+            let found: StoredRow = decode(&find.query_row(key, |r| r.get::<_, Vec<u8>>(0))?)?;
+            rows.push(found.row);
+            names.push(found.names);
+        }
+        // In the order they were met: a view holds the endpoints of a model in theirs.
+        rows.sort_by_key(|r| (r.model, r.endpoint));
+        let record = Record::new(stored.view, &Rows(rows), stored.facts, stored.choice, &stored.kept);
+        Ok(Logged { record, fingerprint: stored.fingerprint, names })
     }
 
     /// Rows by outcome.
@@ -49,6 +70,19 @@ impl Reader {
         let mut q = self.db.prepare("select outcome, count(*) from requests group by outcome order by outcome")?;
         let rows = q.query_map([], |r| Ok((r.get(0)?, r.get::<_, i64>(1)? as u64)))?;
         Ok(rows.collect::<Result<_, _>>()?)
+    }
+}
+
+struct Rows(Vec<rhumb_route::row::Row>);
+
+impl World for Rows {
+    fn rows(&self, model: u32) -> &[rhumb_route::row::Row] {
+        let start = self.0.partition_point(|r| r.model < model);
+        &self.0[start..self.0.partition_point(|r| r.model <= model)]
+    }
+
+    fn overlay(&self, _: u32) -> Overlay {
+        Overlay::default()
     }
 }
 

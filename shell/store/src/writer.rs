@@ -1,17 +1,18 @@
 //! The thread that writes the log.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rhumb_route::explain::Names;
 use rusqlite::{Connection, params};
 
-use crate::entry::{Ended, Intent, Logged, Named};
+use crate::entry::{Ended, Intent, Named, StoredRecord, StoredRow};
 use crate::inbox::Inbox;
+use crate::recent::Recent;
 
 pub(crate) const FILE: &str = "rhumb.db";
 
@@ -21,8 +22,8 @@ const LAYOUT: u8 = 1;
 /// Rows are committed together, at least this often.
 const COMMIT_EVERY: Duration = Duration::from_millis(500);
 
-/// Decisions kept in memory for explanations, whether ended or not.
-const RECENT_MAX: usize = 8_192;
+/// Rows remembered as stored; forgetting one costs a write that the database ignores.
+const STORED_MAX: usize = 65_536;
 
 /// What may go wrong with the log.
 #[derive(Debug, thiserror::Error)]
@@ -71,7 +72,9 @@ impl Log {
         prepare(&db)?;
         let inbox = Arc::new(Inbox::new());
         let read = Arc::clone(&inbox);
-        let work = move || Writer { db, names, pending: BTreeMap::new(), recent: VecDeque::new() }.run(&read);
+        let run = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64);
+        let (stored, pending, recent) = (BTreeSet::new(), BTreeMap::new(), Recent::default());
+        let work = move || Writer { db, names, run, stored, pending, recent }.run(&read);
         let thread = std::thread::Builder::new()
             .name("rhumb-log".into())
             .spawn(work)
@@ -142,7 +145,15 @@ fn prepare(db: &Connection) -> Result<(), StoreError> {
             ttft_ms real,
             total_ms real not null,
             record blob not null
-        )",
+        );
+        create table if not exists view_rows (
+            run integer not null,
+            view integer not null,
+            endpoint integer not null,
+            model integer not null,
+            row blob not null,
+            primary key (run, view, endpoint, model)
+        ) without rowid;",
     )?;
     Ok(())
 }
@@ -150,10 +161,13 @@ fn prepare(db: &Connection) -> Result<(), StoreError> {
 struct Writer<N> {
     db: Connection,
     names: N,
+    /// This run of the gateway, by its start.
+    run: u64,
+    /// Rows of views that are in the database: view, endpoint, model.
+    stored: BTreeSet<(u64, u32, u32)>,
     /// Decisions whose request has not ended.
     pending: BTreeMap<u64, Box<Intent>>,
-    /// Decisions whose request has ended, oldest first.
-    recent: VecDeque<Box<Intent>>,
+    recent: Recent,
 }
 
 impl<N: Names> Writer<N> {
@@ -201,28 +215,32 @@ impl<N: Names> Writer<N> {
     }
 
     fn find(&self, id: u64) -> Option<Intent> {
-        let ended = || self.recent.iter().rev().find(|i| i.id == id);
-        self.pending.get(&id).or_else(ended).map(|i| (**i).clone())
+        self.pending.get(&id).map(|i| &**i).or_else(|| self.recent.find(id)).cloned()
     }
 
     fn end(&mut self, ended: Ended) {
         // The end of a request that was refused before a decision, or ended twice, has nothing to be written to.
         let Some(intent) = self.pending.remove(&ended.id) else { return };
         self.log("insert", |w| w.insert(&intent, &ended));
-        if self.recent.len() == RECENT_MAX {
-            self.recent.pop_front();
-        }
-        self.recent.push_back(intent);
+        self.recent.push(intent);
     }
 
     fn insert(&mut self, i: &Intent, e: &Ended) -> rusqlite::Result<()> {
-        let blob = self.encode(i);
-        let site = |endpoint: u32| {
-            let row = i.record.inputs.iter().find(|x| x.row.endpoint == endpoint);
-            row.map_or("", |x| self.names.site(x.row.site))
+        self.rows(i)?;
+        let blob = encode(&StoredRecord {
+            run: self.run,
+            view: i.view.version,
+            facts: i.facts.clone(),
+            choice: i.choice,
+            kept: i.kept.clone(),
+            fingerprint: i.fingerprint,
+        });
+        let site = |endpoint: u32, model: u32| {
+            let row = i.view.rows(model).iter().find(|r| r.endpoint == endpoint);
+            row.map_or("", |r| self.names.site(r.site))
         };
         let (site, endpoint, model) = match e.served {
-            Some((endpoint, model)) => (site(endpoint), self.names.endpoint(endpoint), self.names.model(model)),
+            Some((e, m)) => (site(e, m), self.names.endpoint(e), self.names.model(m)),
             None => ("", "", ""),
         };
         let mut insert = self.db.prepare_cached(
@@ -254,20 +272,32 @@ impl<N: Names> Writer<N> {
         Ok(())
     }
 
-    fn encode(&self, i: &Intent) -> Vec<u8> {
-        let name = |x: &rhumb_route::record::Input| Named {
-            endpoint: x.row.endpoint,
-            endpoint_name: self.names.endpoint(x.row.endpoint).into(),
-            site: x.row.site,
-            site_name: self.names.site(x.row.site).into(),
-            model: x.row.model,
-            model_name: self.names.model(x.row.model).into(),
-        };
-        let names: Vec<Named> = i.record.inputs.iter().map(name).collect();
-        let out = vec![LAYOUT];
-        // The same shape as `Logged`, without a copy of the record.
-        let body = (&i.record, i.fingerprint, &names);
-        postcard::to_extend(&body, out).unwrap_or_default()
+    /// Stores the rows that a decision was made on, each once for all decisions of its view.
+    fn rows(&mut self, i: &Intent) -> rusqlite::Result<()> {
+        let view = i.view.version;
+        for k in &i.kept {
+            let key = (view, k.endpoint, k.model);
+            if self.stored.contains(&key) {
+                continue;
+            }
+            let Some(row) = i.view.rows(k.model).iter().find(|r| r.endpoint == k.endpoint) else { continue };
+            let names = Named {
+                endpoint: row.endpoint,
+                endpoint_name: self.names.endpoint(row.endpoint).into(),
+                site: row.site,
+                site_name: self.names.site(row.site).into(),
+                model: row.model,
+                model_name: self.names.model(row.model).into(),
+            };
+            let blob = encode(&StoredRow { row: *row, names });
+            let mut insert = self.db.prepare_cached("insert or ignore into view_rows values (?1,?2,?3,?4,?5)")?;
+            insert.execute(params![self.run as i64, view as i64, k.endpoint, k.model, blob])?;
+            if self.stored.len() >= STORED_MAX {
+                self.stored.clear();
+            }
+            self.stored.insert(key);
+        }
+        Ok(())
     }
 
     fn log(&mut self, what: &str, act: impl FnOnce(&mut Self) -> rusqlite::Result<()>) -> bool {
@@ -279,7 +309,12 @@ impl<N: Names> Writer<N> {
     }
 }
 
-pub(crate) fn decode(blob: &[u8]) -> Result<Logged, StoreError> {
+fn encode(value: &impl serde::Serialize) -> Vec<u8> {
+    // A vector takes whatever is written to it.
+    postcard::to_extend(value, vec![LAYOUT]).unwrap_or_default()
+}
+
+pub(crate) fn decode<T: serde::de::DeserializeOwned>(blob: &[u8]) -> Result<T, StoreError> {
     let body = blob.strip_prefix(&[LAYOUT]).ok_or(StoreError::Layout)?;
     postcard::from_bytes(body).map_err(|_| StoreError::Layout)
 }

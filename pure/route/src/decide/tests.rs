@@ -441,7 +441,7 @@ proptest! {
         let mut scratch = Scratch::default();
         let d = decide(&w, &f, &c, &mut scratch);
         prop_assert_eq!(bits(&decide(&w, &f, &c, &mut scratch)), bits(&d));
-        let record = Record::new(1, &w, f, c, &d);
+        let record = Record::new(1, &w, f, c, &crate::record::Kept::of(&d));
         let bytes = postcard::to_allocvec(&record).unwrap();
         let record: Record = postcard::from_bytes(&bytes).unwrap();
         let again = record.replay();

@@ -46,7 +46,8 @@ impl ManyEndpoints {
             sites.join(","),
             list.join(",")
         );
-        let config: Config = rhumb_grid::load(&text, &|_| None, &CATALOGUE).expect("JSON is YAML, and the text is valid");
+        let config: Config =
+            rhumb_grid::load(&text, &|_| None, &CATALOGUE).expect("JSON is YAML, and the text is valid");
         let perf = Perf::new(gpu("l40s").expect("in the table"), 1, shape("llama-3.1-8b").expect("in the table"), 2.0);
         let mut viewer = Viewer::new(&Grid::new(config), |_, _| perf);
         let states: Vec<EndpointState> = (0..endpoints)
@@ -58,14 +59,14 @@ impl ManyEndpoints {
             })
             .collect();
         let view = viewer.view(&states, 500);
-        let overlays =
-            (0..endpoints).map(|e| Overlay { in_flight: f64::from(e % 7), backlog_tokens: f64::from(e % 900) }).collect();
+        let overlays = (0..endpoints)
+            .map(|e| Overlay { in_flight: f64::from(e % 7), backlog_tokens: f64::from(e % 900) })
+            .collect();
         Self { view, overlays }
     }
 }
 
-const CATALOGUE: rhumb_grid::Catalogue<'static> =
-    rhumb_grid::Catalogue { gpus: &["l40s"], shapes: &["llama-3.1-8b"] };
+const CATALOGUE: rhumb_grid::Catalogue<'static> = rhumb_grid::Catalogue { gpus: &["l40s"], shapes: &["llama-3.1-8b"] };
 
 impl World for ManyEndpoints {
     fn rows(&self, model: u32) -> &[Row] {

@@ -59,14 +59,17 @@ fn ask(admin: &str, id: &str) -> Result<Explanation, Failure> {
     let origin = Origin::parse(admin).map_err(|e| Failure::new(exit::USAGE, e))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| Failure::new(1, e))?;
     let unreachable = |why: String| {
-        let text = format!("the admin API at `{admin}` cannot be asked: {why}\n\nhint: name it with `--admin URL`; `rhumb up` prints it");
+        let text = format!(
+            "the admin API at `{admin}` cannot be asked: {why}\n\nhint: name it with `--admin URL`; `rhumb up` prints it"
+        );
         Failure::new(exit::UNREACHABLE, text)
     };
     let (status, body) = runtime
         .block_on(async {
             let conn = Conn::connect(&origin, Duration::from_secs(5)).await?;
             let path = format!("/admin/v1/decisions/{id}");
-            let mut response = conn.send(&origin, Request { method: "GET", path: &path, headers: "", body: &[] }).await?;
+            let mut response =
+                conn.send(&origin, Request { method: "GET", path: &path, headers: "", body: &[] }).await?;
             Ok::<_, rhumb_upstream::Error>((response.head.status, response.collect(256 << 20).await?))
         })
         .map_err(|e| unreachable(e.to_string()))?;
@@ -91,7 +94,14 @@ fn row(c: &Candidate, chosen: bool) -> Vec<String> {
     cells.push(if chosen { "chosen".into() } else { "kept".into() });
     cells.push(usd(c.bill.total_usd));
     let lines = [
-        b.tokens_usd, b.egress_usd, b.energy_usd, b.carbon_usd, b.waiting_usd, b.pace_usd, b.fit_usd, b.headroom_usd,
+        b.tokens_usd,
+        b.egress_usd,
+        b.energy_usd,
+        b.carbon_usd,
+        b.waiting_usd,
+        b.pace_usd,
+        b.fit_usd,
+        b.headroom_usd,
         b.power_usd,
     ];
     cells.extend(lines.map(usd));
@@ -117,8 +127,27 @@ fn age(c: &Candidate, signal: &str) -> String {
 }
 
 const HEADER: [&str; 21] = [
-    "site", "endpoint", "model", "verdict", ">total", ">tokens", ">egress", ">energy", ">carbon", ">waiting", ">pace",
-    ">fit", ">headroom", ">power", ">ttft p50", ">p95", ">network", ">queue", ">prefill", ">load age", ">rtt age",
+    "site",
+    "endpoint",
+    "model",
+    "verdict",
+    ">total",
+    ">tokens",
+    ">egress",
+    ">energy",
+    ">carbon",
+    ">waiting",
+    ">pace",
+    ">fit",
+    ">headroom",
+    ">power",
+    ">ttft p50",
+    ">p95",
+    ">network",
+    ">queue",
+    ">prefill",
+    ">load age",
+    ">rtt age",
 ];
 
 /// The bill as a table; money in US dollars, times in milliseconds.

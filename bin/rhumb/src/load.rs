@@ -5,7 +5,7 @@ use std::path::Path;
 use rhumb_grid::config::Config;
 use rhumb_grid::{Catalogue, Problem, load};
 
-use crate::exit::{Failure, FOUND, USAGE};
+use crate::exit::{FOUND, Failure, USAGE};
 
 /// The text of a configuration and what came of it.
 pub(crate) fn read(path: &Path) -> Result<(String, Result<Config, Vec<Problem>>), Failure> {

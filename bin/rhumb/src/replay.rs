@@ -49,7 +49,12 @@ pub(crate) fn run(args: &Args) -> Outcome {
         .ok_or_else(|| Failure::new(exit::USAGE, format!("`{}` is no decision id: it has 13 characters", args.id)))?;
     let reader = Reader::open(&args.data_dir).map_err(|e| Failure::new(exit::MISSING, e))?;
     let found = reader.row(id).map_err(|e| Failure::new(exit::USAGE, e))?;
-    let missing = || Failure::new(exit::MISSING, format!("decision `{}` is not in the log (requests still running are logged when they end)", args.id));
+    let missing = || {
+        Failure::new(
+            exit::MISSING,
+            format!("decision `{}` is not in the log (requests still running are logged when they end)", args.id),
+        )
+    };
     let row = found.ok_or_else(missing)?;
     let mut record = row.logged.record.clone();
     let same = match &args.policy {
@@ -57,8 +62,8 @@ pub(crate) fn run(args: &Args) -> Outcome {
         Some(name) => {
             let preset = Preset::ALL.iter().find(|(n, _)| n == name).map(|(_, p)| *p);
             let names = Preset::ALL.map(|(n, _)| n).join(", ");
-            let preset = preset
-                .ok_or_else(|| Failure::new(exit::USAGE, format!("`{name}` is no preset; they are {names}")))?;
+            let preset =
+                preset.ok_or_else(|| Failure::new(exit::USAGE, format!("`{name}` is no preset; they are {names}")))?;
             record.choice = Choice { rates: Rates::preset(preset), ..record.choice };
             None
         }

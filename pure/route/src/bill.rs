@@ -68,8 +68,7 @@ pub fn bill(row: &Row, p: &Prediction, facts: &Facts, rates: &Rates) -> Bill {
         carbon_usd: joules * row.carbon_usd,
         waiting_usd: rates.second_usd * waiting_s + rates.miss_usd * p.miss(rates.ttft_slo_ms),
         pace_usd: rates.second_usd * facts.output_tokens * slow_ms / 1_000.0,
-        fit_usd: rates.quality_usd * (rates.quality - row.quality).max(0.0)
-            + if left { rates.switch_usd } else { 0.0 },
+        fit_usd: rates.quality_usd * (rates.quality - row.quality).max(0.0) + if left { rates.switch_usd } else { 0.0 },
         headroom_usd: row.others_second_usd * (prefill_delay_ms + step_delay_ms) / 1_000.0,
         power_usd: joules * row.power_usd,
     }

@@ -1,6 +1,7 @@
 //! Filter, predict, bill, pick.
 
 use alloc::vec::Vec;
+use core::cmp::Ordering;
 
 use rhumb_grid::config::Router;
 use rhumb_grid::rates::Rates;
@@ -278,8 +279,8 @@ impl Best {
     }
 
     fn offer(&mut self, key: f64, at: usize) {
-        // Not-a-number compares false and is left out, as is what is no better than the worst kept.
-        if !(key < self.kept[KEPT - 1].0) {
+        // Not-a-number compares with nothing and is left out, as is what is no better than the worst kept.
+        if key.partial_cmp(&self.kept[KEPT - 1].0) != Some(Ordering::Less) {
             return;
         }
         let i = self.kept[..self.len].partition_point(|k| k.0 <= key);

@@ -57,7 +57,8 @@ pub fn predict(row: &Row, overlay: &Overlay, facts: &Facts) -> Prediction {
     // With every seat taken, one frees up each time one of the running sequences ends.
     let turn_ms = facts.output_tokens * pace_ms / row.concurrency;
     let queue_ms = (overlay.backlog_tokens * row.prefill_ms) * row.ttft_correction + waiting * turn_ms;
-    let prefill_ms = (uncached_tokens * row.prefill_ms + row.step_ms + row.step_ms_per_seq * running) * row.ttft_correction;
+    let prefill_ms =
+        (uncached_tokens * row.prefill_ms + row.step_ms + row.step_ms_per_seq * running) * row.ttft_correction;
     let ttft = facts.client_ms + row.rtt_ms + queue_ms + prefill_ms;
     let spread = SPREAD + row.rtt_dev_ms / ttft;
     let spread_age = row.load_age_ms.min(AGE_FULL_MS) / AGE_FULL_MS;

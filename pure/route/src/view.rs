@@ -203,7 +203,8 @@ impl Viewer {
         }
         for (e, state) in endpoints.iter().enumerate() {
             let running = state.load.map_or(0.0, |l| l.running).max(state.own_in_flight);
-            let modelled = || self.perf[e].map_or(0.0, |p| p.watts(if running > 0.0 { 1.0 } else { 0.0 }, running as u32));
+            let modelled =
+                || self.perf[e].map_or(0.0, |p| p.watts(if running > 0.0 { 1.0 } else { 0.0 }, running as u32));
             let watts = state.load.and_then(|l| l.watts).unwrap_or_else(modelled);
             self.sites[self.endpoint_site[e] as usize].watts += watts;
         }

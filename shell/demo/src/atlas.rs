@@ -148,11 +148,14 @@ impl Atlas {
 
 fn site(s: SiteRow, prices: &[PriceRow], zones: &[ZoneRow], egress: &[EgressRow]) -> SitePlan {
     let price = |cloud: &str, region: &str, instance: &str| {
-        let row = prices.iter().find(|p| (p.cloud.as_str(), p.region.as_str(), p.instance.as_str()) == (cloud, region, instance));
+        let row = prices
+            .iter()
+            .find(|p| (p.cloud.as_str(), p.region.as_str(), p.instance.as_str()) == (cloud, region, instance));
         row.expect("the price table holds every instance of the sites").usd_per_gpu_hour
     };
     let zone = zones.iter().find(|z| z.zone == s.zone).expect("the zone table holds every zone of the sites");
-    let egress = egress.iter().find(|e| e.region == s.region).expect("the egress table holds every region of the sites");
+    let egress =
+        egress.iter().find(|e| e.region == s.region).expect("the egress table holds every region of the sites");
     SitePlan {
         gpu_hour_usd: price(&s.price_cloud, &s.price_region, &s.price_instance),
         reference_gpu_hour_usd: s

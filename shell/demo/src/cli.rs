@@ -161,7 +161,10 @@ mod tests {
         assert_eq!(error(&["--json"]), "--json needs an end: add --seconds N, for example --seconds 60");
         assert_eq!(error(&["--seconds", "0"]), "--seconds is 0: give 1 to 86400 seconds");
         assert_eq!(error(&["--rps", "0"]), "--rps is 0: give 0.1 to 1000 requests a second");
-        assert_eq!(error(&["--burst", "-1"].map(|a| if a == "-1" { "11" } else { a })), "--burst is 11: give a factor from 0 (no burst) to 10");
+        assert_eq!(
+            error(&["--burst", "-1"].map(|a| if a == "-1" { "11" } else { a })),
+            "--burst is 11: give a factor from 0 (no burst) to 10"
+        );
         assert!(error(&["--seconds", "5", "--json", "--fail", "x@1"]).contains("unknown site `x`"));
         assert!(error(&["--trace", "/does/not/exist"]).contains("cannot read the trace `/does/not/exist`"));
     }

@@ -77,9 +77,8 @@ mod tests {
         for site in Atlas::embedded().sites {
             let perf = perf(&site);
             let price = price(&perf, site.gpu_hour_usd, MEAN);
-            let request_usd = (MEAN.input_tokens * price.input_usd_per_mtok
-                + MEAN.output_tokens * price.output_usd_per_mtok)
-                / 1e6;
+            let request_usd =
+                (MEAN.input_tokens * price.input_usd_per_mtok + MEAN.output_tokens * price.output_usd_per_mtok) / 1e6;
             let hour_usd = request_usd * capacity_rps(&perf, MEAN) * PLANNED_UTILISATION * 3_600.0;
             assert!((hour_usd / site.gpu_hour_usd - 1.0).abs() < 1e-9, "{}", site.name);
             assert!((price.cached_usd_per_mtok.unwrap() / price.input_usd_per_mtok - 0.1).abs() < 1e-12);

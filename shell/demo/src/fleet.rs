@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use rhumb_grid::config::{
-    Config, Endpoint, EngineKind, Gateway, Location, Model, Operator, Policy, Preset, Router, Served, Site, VirtualModel,
+    Config, Endpoint, EngineKind, Gateway, Location, Model, Operator, Policy, Preset, Router, Served, Site,
+    VirtualModel,
 };
 
 use crate::atlas::{Atlas, SitePlan};
@@ -130,7 +131,9 @@ fn gateway(plan: &GatewayPlan<'_>) -> Gateway {
     }
 }
 
-fn tmp(name: &str, d: f64) -> f64 { std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(d) } // TEMP
+fn tmp(name: &str, d: f64) -> f64 {
+    std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(d)
+} // TEMP
 
 fn policy() -> Policy {
     Policy {

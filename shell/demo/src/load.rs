@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use rhumb_grid::geo::{distance_km, estimated_rtt_ms};
 use rhumb_grid::config::Location;
+use rhumb_grid::geo::{distance_km, estimated_rtt_ms};
 use tokio::task::JoinSet;
 
 use crate::atlas::Atlas;
@@ -127,12 +127,7 @@ impl Load {
 /// How often a waiting sender looks whether it should stop.
 const LOOK: Duration = Duration::from_millis(100);
 
-async fn send_all(
-    ground: Arc<Ground>,
-    traffic: impl Iterator<Item = Arrival>,
-    start: Instant,
-    stop: Arc<AtomicBool>,
-) {
+async fn send_all(ground: Arc<Ground>, traffic: impl Iterator<Item = Arrival>, start: Instant, stop: Arc<AtomicBool>) {
     let mut under_way = JoinSet::new();
     for arrival in traffic {
         let at = start + Duration::from_secs_f64(arrival.at_ms / 1e3);

@@ -35,13 +35,7 @@ fn site_capacity_rps(site: &SitePlan, mean: MeanRequest) -> f64 {
 
 /// Splits a mean rate into what always comes and a burst that brings one entry to `factor` times what its nearest site
 /// can serve. The factor holds at the default rate and scales with the rate asked for.
-pub(crate) fn rates(
-    atlas: &Atlas,
-    mean: MeanRequest,
-    mean_rps: Option<f64>,
-    factor: f64,
-    period_ms: f64,
-) -> Rates {
+pub(crate) fn rates(atlas: &Atlas, mean: MeanRequest, mean_rps: Option<f64>, factor: f64, period_ms: f64) -> Rates {
     let default_rps = total_capacity_rps(&atlas.sites, mean) * MEAN_UTILISATION;
     let mean_rps = mean_rps.unwrap_or(default_rps);
     let entries = atlas.entries();

@@ -124,17 +124,14 @@ mod tests {
 
     #[test]
     fn what_did_not_come_back_is_an_error() {
-        let answered = |site, ttft_ms| {
-            Some(Answered { site, ttft_ms, network_ms: 10.0, prefill_ms: 5.0, tokens: 100 })
-        };
+        let answered = |site, ttft_ms| Some(Answered { site, ttft_ms, network_ms: 10.0, prefill_ms: 5.0, tokens: 100 });
         let samples = [
             Sample { at_ms: 0.0, answer: answered(1, 20.0) },
             Sample { at_ms: 1.0, answer: answered(1, 30.0) },
             Sample { at_ms: 2.0, answer: answered(0, 40.0) },
             Sample { at_ms: 3.0, answer: None },
         ];
-        let spent =
-            Spent { metered_usd: 0.5, provisioned_usd: 1.0, tokens: 2_000_000, joules: 500.0, elapsed_s: 10.0 };
+        let spent = Spent { metered_usd: 0.5, provisioned_usd: 1.0, tokens: 2_000_000, joules: 500.0, elapsed_s: 10.0 };
         let r = report(&samples, 5, &spent, &["a", "b"]);
         assert_eq!((r.requests, r.errors, r.watts), (5, 2, 50.0));
         assert_eq!(r.usd_per_mtok, UsdPerMtok { metered: Some(0.25), provisioned: Some(0.5) });

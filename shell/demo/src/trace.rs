@@ -56,8 +56,7 @@ const TOKENS_MAX: u32 = 7_900;
 /// # Errors
 /// The file cannot be read, or a line of it is wrong.
 pub(crate) fn read_file(path: &Path) -> Result<Vec<TraceRow>, TraceError> {
-    let file = std::fs::File::open(path)
-        .map_err(|why| TraceError::Read { path: path.display().to_string(), why })?;
+    let file = std::fs::File::open(path).map_err(|why| TraceError::Read { path: path.display().to_string(), why })?;
     read(file)
 }
 
@@ -132,9 +131,8 @@ fn row(record: &csv::StringRecord, line: u64) -> Result<TraceRow, TraceError> {
 /// Mean prompt and answer, in tokens.
 pub(crate) fn mean_tokens(rows: &[TraceRow]) -> (f64, f64) {
     let n = rows.len().max(1) as f64;
-    let (input, output) = rows.iter().fold((0.0, 0.0), |(i, o), r| {
-        (i + f64::from(r.input_tokens), o + f64::from(r.output_tokens))
-    });
+    let (input, output) =
+        rows.iter().fold((0.0, 0.0), |(i, o), r| (i + f64::from(r.input_tokens), o + f64::from(r.output_tokens)));
     (input / n, output / n)
 }
 

@@ -58,8 +58,16 @@ mod tests {
     fn a_message_may_fix_the_length_of_its_answer() {
         assert_eq!(marked_tokens(b"[[answer 211 tokens]] why?"), Some(211));
         assert_eq!(marked_tokens(b"[[answer 1 tokens]]"), Some(1));
-        for text in ["why? [[answer 211 tokens]]", "[[answer 0 tokens]]", "[[answer tokens]]", "[[answer 9", "[[answer 9 words]]",
-            "[[answer -1 tokens]]", "[[answer 99999999999 tokens]]", ""] {
+        for text in [
+            "why? [[answer 211 tokens]]",
+            "[[answer 0 tokens]]",
+            "[[answer tokens]]",
+            "[[answer 9",
+            "[[answer 9 words]]",
+            "[[answer -1 tokens]]",
+            "[[answer 99999999999 tokens]]",
+            "",
+        ] {
             assert_eq!(marked_tokens(text.as_bytes()), None, "{text}");
         }
     }

@@ -173,9 +173,9 @@ impl Journey<'_> {
             // The gateway's own credential or path is wrong there: the client can do nothing about it.
             401 | 403 => Err(Fail::Unsuitable),
             // Some engines answer so to what they do not implement; no retry would help.
-            501 => Err(Fail::Rejected(
-                ApiError::invalid("The model does not support this request.").with_param("model"),
-            )),
+            501 => {
+                Err(Fail::Rejected(ApiError::invalid("The model does not support this request.").with_param("model")))
+            }
             400..=499 => Err(Fail::Rejected(rejected(head.status))),
             _ => Err(Fail::Broken),
         }
@@ -225,7 +225,7 @@ impl Journey<'_> {
                     held.extend_from_slice(&first);
                     held.freeze()
                 };
-                return Ok(Opened::Stream(Opening { response, splitter, scanner, held }));
+                return Ok(Opened::Stream(Box::new(Opening { response, splitter, scanner, held })));
             }
             held.extend_from_slice(&scanner.scan(run));
             if held.len() > HELD_BYTES_MAX {
@@ -251,7 +251,7 @@ impl Journey<'_> {
             Opened::Stream(opening) => {
                 let idle = Duration::from_millis(self.rates.idle_timeout_ms);
                 let key = self.pool_base + target.endpoint as usize;
-                Served::Stream(target, Box::new(Relay::new(opening, ledger, idle, key)))
+                Served::Stream(target, Box::new(Relay::new(*opening, ledger, idle, key)))
             }
         }
     }
@@ -259,7 +259,7 @@ impl Journey<'_> {
 
 enum Opened {
     Plain(Bytes),
-    Stream(Opening),
+    Stream(Box<Opening>),
 }
 
 /// A stream whose first content has come.
@@ -279,4 +279,3 @@ fn rejected(status: u16) -> ApiError {
         _ => ApiError::invalid("The engine refused the request as invalid: check its parameters against the model's."),
     }
 }
-

@@ -130,9 +130,7 @@ impl Metrics {
             grid.config.endpoints.iter().map(|e| attempts.get_or_create_owned(&label(e))).collect()
         };
         Self {
-            outcomes: OUTCOMES
-                .map(|o| (o, requests.get_or_create_owned(&OutcomeLabel { outcome: o.code() })))
-                .to_vec(),
+            outcomes: OUTCOMES.map(|o| (o, requests.get_or_create_owned(&OutcomeLabel { outcome: o.code() }))).to_vec(),
             sent: attempt("sent"),
             failed: attempt("failed"),
             prompt_tokens: tokens.get_or_create_owned(&TokenLabel { kind: "prompt" }),
@@ -248,4 +246,3 @@ impl Gauges {
 
 /// Page type that both Prometheus and OpenMetrics readers take.
 pub(crate) const PAGE_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-

@@ -83,7 +83,8 @@ pub(crate) fn models(shared: &Shared, caller: &Caller, name: &str) -> Result<Vec
             let near = grid.nearest_models(name, allowed);
             let near = near.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
             let shown: String = name.chars().take(100).collect();
-            let text = format!("The model `{shown}` does not exist. The nearest names are {near}; GET /v1/models lists all.");
+            let text =
+                format!("The model `{shown}` does not exist. The nearest names are {near}; GET /v1/models lists all.");
             Err(ApiError::model_not_found(text))
         }
     }
@@ -102,9 +103,7 @@ pub(crate) fn place(
     scan: &Scan,
 ) -> Placed {
     let tenant = caller.tenant;
-    let session = asked
-        .session
-        .or_else(|| scan.conversation_hash.map(|h| session_hash(&h.to_le_bytes(), tenant)));
+    let session = asked.session.or_else(|| scan.conversation_hash.map(|h| session_hash(&h.to_le_bytes(), tenant)));
     let first_model = models.first().copied().unwrap_or(0);
     let per_token = lock(&shared.bytes_per_token[first_model as usize]).mean();
     let mut blocks = Vec::new();
@@ -121,7 +120,8 @@ pub(crate) fn place(
     }
     let facts = Facts {
         models,
-        prompt_tokens: (text_bytes(scan) as f64 / per_token).max(1.0) + MEDIA_TOKENS * f64::from(scan.seen.media_bytes > 0),
+        prompt_tokens: (text_bytes(scan) as f64 / per_token).max(1.0)
+            + MEDIA_TOKENS * f64::from(scan.seen.media_bytes > 0),
         output_tokens,
         max_tokens: scan.max_tokens,
         bytes_per_token: if scan.stream { STREAM_BYTES_PER_TOKEN } else { PLAIN_BYTES_PER_TOKEN },
@@ -234,7 +234,8 @@ pub(crate) fn nothing_eligible(d: &Decision, model: &str) -> ApiError {
     }
     if count(Drop::Modality) > 0 {
         let shown: String = model.chars().take(100).collect();
-        let text = format!("The model `{shown}` does not take what this request needs (images, audio, tools, or this API).");
+        let text =
+            format!("The model `{shown}` does not take what this request needs (images, audio, tools, or this API).");
         return ApiError::invalid(text).with_param("model");
     }
     ApiError::nothing_eligible("No endpoint serves this model.")

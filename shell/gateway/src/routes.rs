@@ -98,8 +98,7 @@ async fn complete(
         return Err((error, Some(placed.id)));
     }
     let decided = start.elapsed();
-    let journey =
-        Journey { shared, api, rates: &policy.rates, scan: &scan, body: &body, placed: &placed, pool_base };
+    let journey = Journey { shared, api, rates: &policy.rates, scan: &scan, body: &body, placed: &placed, pool_base };
     let served = journey.run(ledger).await.map_err(|e| (e, Some(placed.id)))?;
     Ok(answer(shared, &placed, served, decided, start.elapsed()))
 }

@@ -159,10 +159,7 @@ fn upstreams(grid: &Grid) -> Result<Vec<Upstream>, StartError> {
         .collect()
 }
 
-fn thread(
-    name: &str,
-    work: impl Future<Output = ()> + Send + 'static,
-) -> Result<JoinHandle<()>, StartError> {
+fn thread(name: &str, work: impl Future<Output = ()> + Send + 'static) -> Result<JoinHandle<()>, StartError> {
     let runtime = Builder::new_current_thread().enable_all().build().map_err(StartError::Thread)?;
     let run = move || runtime.block_on(work);
     std::thread::Builder::new().name(name.into()).spawn(run).map_err(StartError::Thread)

@@ -70,8 +70,7 @@ pub fn read(engine: EngineKind, page: &str) -> Result<Reading, &'static str> {
             continue;
         }
         let Some(rest) = name.strip_prefix(names.prefix).and_then(|r| r.strip_prefix([':', '_'])) else { continue };
-        for (series, wanted) in
-            [(&mut running, names.running), (&mut waiting, names.waiting), (&mut kv, names.kv_use)]
+        for (series, wanted) in [(&mut running, names.running), (&mut waiting, names.waiting), (&mut kv, names.kv_use)]
         {
             if wanted.contains(&rest) {
                 series.add(value);
@@ -154,7 +153,12 @@ mod tests {
 
     #[test]
     fn f23_a_lying_or_broken_page_is_refused() {
-        let of = |running: &str| read(EngineKind::LlamaCpp, &format!("llamacpp:requests_processing {running}\nllamacpp:requests_deferred 0\n"));
+        let of = |running: &str| {
+            read(
+                EngineKind::LlamaCpp,
+                &format!("llamacpp:requests_processing {running}\nllamacpp:requests_deferred 0\n"),
+            )
+        };
         for lie in ["-1", "NaN", "inf", "1e300", "9999999"] {
             assert_eq!(of(lie), Err("the number of running requests makes no sense"), "{lie}");
         }

@@ -116,13 +116,22 @@ mod tests {
     fn reads_framing_and_headers() {
         let text = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nTransfer-Encoding: chunked\r\n\r\nrest";
         let (head, len) = of(text).unwrap().unwrap();
-        assert_eq!((head.status, head.content_type.as_str(), head.framing), (200, "text/event-stream", Framing::Chunked));
+        assert_eq!(
+            (head.status, head.content_type.as_str(), head.framing),
+            (200, "text/event-stream", Framing::Chunked)
+        );
         assert_eq!(&text[len..], "rest");
         assert!(head.keep_alive);
-        let (head, _) = of("HTTP/1.1 429 X\r\nretry-after: 2\r\ncontent-length: 3\r\nconnection: close\r\n\r\n").unwrap().unwrap();
+        let (head, _) =
+            of("HTTP/1.1 429 X\r\nretry-after: 2\r\ncontent-length: 3\r\nconnection: close\r\n\r\n").unwrap().unwrap();
         assert_eq!((head.retry_after_ms, head.framing, head.keep_alive), (Some(2000), Framing::Length(3), false));
-        let (head, _) = of("HTTP/1.0 200 X\r\nretry-after-ms: 5\r\nretry-after: 2\r\ncontent-encoding: gzip\r\n\r\n").unwrap().unwrap();
-        assert_eq!((head.retry_after_ms, head.framing, head.keep_alive, head.encoded), (Some(5), Framing::Close, false, true));
+        let (head, _) = of("HTTP/1.0 200 X\r\nretry-after-ms: 5\r\nretry-after: 2\r\ncontent-encoding: gzip\r\n\r\n")
+            .unwrap()
+            .unwrap();
+        assert_eq!(
+            (head.retry_after_ms, head.framing, head.keep_alive, head.encoded),
+            (Some(5), Framing::Close, false, true)
+        );
         assert_eq!(of("HTTP/1.1 200 OK\r\nx: y\r\n"), Ok(None));
     }
 

@@ -54,7 +54,8 @@ impl Origin {
         }
         let tls = match secure {
             true => {
-                let name = ServerName::try_from(host.to_owned()).map_err(|_| fail("its host cannot have a certificate"))?;
+                let name =
+                    ServerName::try_from(host.to_owned()).map_err(|_| fail("its host cannot have a certificate"))?;
                 Some((name, client_config()))
             }
             false => None,

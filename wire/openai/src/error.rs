@@ -134,7 +134,8 @@ impl ApiError {
             None => "null".into(),
         };
         let (message, kind, code) = (quote(&self.message), quote(self.kind), quote(self.code));
-        let _ = write!(out, "{{\"error\":{{\"message\":{message},\"type\":{kind},\"param\":{param},\"code\":{code}}}}}");
+        let _ =
+            write!(out, "{{\"error\":{{\"message\":{message},\"type\":{kind},\"param\":{param},\"code\":{code}}}}}");
         out
     }
 

@@ -277,10 +277,9 @@ pub fn forward(body: &Bytes, s: &Scan, model: &str, ask_usage: bool) -> Vec<Byte
     if ask_usage && s.stream && !s.include_usage {
         match &s.stream_options_span {
             Some(span) => edits.push((span.clone(), with_usage(&body[span.clone()]).into())),
-            None => edits.push((
-                s.body_start..s.body_start,
-                Cow::Borrowed("\"stream_options\":{\"include_usage\":true},"),
-            )),
+            None => {
+                edits.push((s.body_start..s.body_start, Cow::Borrowed("\"stream_options\":{\"include_usage\":true},")))
+            }
         }
     }
     if edits.is_empty() {

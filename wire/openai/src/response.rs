@@ -85,17 +85,12 @@ fn has_content(choice: &Value) -> bool {
     };
     choice.get("finish_reason").is_some_and(|f| !f.is_null())
         || choice.get("text").is_some_and(said)
-        || choice
-            .get("delta")
-            .and_then(Value::as_object)
-            .is_some_and(|d| d.iter().any(|(k, v)| k != "role" && said(v)))
+        || choice.get("delta").and_then(Value::as_object).is_some_and(|d| d.iter().any(|(k, v)| k != "role" && said(v)))
 }
 
 /// The usage of a stream's event, if it carries one, and whether it carries nothing else.
 pub fn usage_event(data: &[u8]) -> Option<(Usage, bool)> {
-    if memchr::memmem::find(data, b"\"usage\"").is_none() {
-        return None;
-    }
+    memchr::memmem::find(data, b"\"usage\"")?;
     let answer: WireAnswer = serde_json::from_slice(data).ok()?;
     Some((answer.usage?.into(), answer.choices.is_some_and(|c| c.is_empty())))
 }

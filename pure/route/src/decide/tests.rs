@@ -86,7 +86,13 @@ fn facts() -> Facts {
 }
 
 fn choice() -> Choice {
-    let rates = Rates { second_usd: 0.01, miss_usd: 0.001, ttft_slo_ms: 200.0, reading_pace_ms: 15.0, ..Rates::preset(Preset::Balanced) };
+    let rates = Rates {
+        second_usd: 0.01,
+        miss_usd: 0.001,
+        ttft_slo_ms: 200.0,
+        reading_pace_ms: 15.0,
+        ..Rates::preset(Preset::Balanced)
+    };
     Choice { rates, router: Router::Rhumb, seed: 7 }
 }
 
@@ -135,7 +141,17 @@ fn a_bill_worked_out_by_hand() {
     close(b.pace_usd, 0.01 * 100.0 * (p.pace_ms - 15.0) / 1e3);
     close(b.fit_usd, 0.01 * 0.1 + 0.000_05);
     close(b.headroom_usd, 0.01 * (600.0 * 0.1 * 10.0 + 100.0 * 0.5 * 8.0) / 1e3);
-    let lines = [b.tokens_usd, b.egress_usd, b.energy_usd, b.carbon_usd, b.waiting_usd, b.pace_usd, b.fit_usd, b.headroom_usd, b.power_usd];
+    let lines = [
+        b.tokens_usd,
+        b.egress_usd,
+        b.energy_usd,
+        b.carbon_usd,
+        b.waiting_usd,
+        b.pace_usd,
+        b.fit_usd,
+        b.headroom_usd,
+        b.power_usd,
+    ];
     assert!(lines.iter().all(|l| *l > 0.0), "{lines:?}");
     close(b.total_usd(), lines.iter().sum());
     close(b.money_usd(), lines[..4].iter().sum());
@@ -217,9 +233,7 @@ fn gates_let_pass_what_just_fits() {
 
 #[test]
 fn the_lowest_bill_wins_and_the_rest_is_the_failover_order() {
-    let rows = (0..20)
-        .map(|e| Row { output_usd: 2e-7 + f64::from((e * 7) % 20) * 1e-5, ..row(e) })
-        .collect::<Vec<_>>();
+    let rows = (0..20).map(|e| Row { output_usd: 2e-7 + f64::from((e * 7) % 20) * 1e-5, ..row(e) }).collect::<Vec<_>>();
     let d = run(&Rows::new(rows), &facts(), &choice());
     assert_eq!((d.eligible, d.targets.len(), d.reason), (20, KEPT, Reason::Cheapest));
     assert_eq!(order(&d), (0..16).map(|k| (k * 3) % 20).collect::<Vec<_>>());
@@ -344,7 +358,10 @@ fn every_reason_has_a_code() {
     use Reason as R;
     let all = [R::Cheapest, R::NearEqual, R::Pinned, R::MovedForBill, R::MovedForDrop, R::Baseline, R::Nothing];
     let codes: Vec<_> = all.iter().map(|r| r.code()).collect();
-    assert_eq!(codes, ["cheapest", "near_equal", "pinned", "moved_for_bill", "moved_for_drop", "baseline", "nothing_eligible"]);
+    assert_eq!(
+        codes,
+        ["cheapest", "near_equal", "pinned", "moved_for_bill", "moved_for_drop", "baseline", "nothing_eligible"]
+    );
 }
 
 #[test]
@@ -402,10 +419,12 @@ fn world() -> impl Strategy<Value = Rows> {
 fn request() -> impl Strategy<Value = Facts> {
     let pin = prop::option::of((0u32..40, 0u32..3));
     let hits = prop::collection::vec((0u32..40, 0.0..9_000f64), 0..4);
-    (1.0..6_000f64, 1.0..900f64, prop::option::of(any::<u64>()), pin, hits).prop_map(|(prompt, out, affinity, pin, hits)| {
-        let hits = hits.into_iter().map(|(endpoint, tokens)| Hit { endpoint, tokens }).collect();
-        Facts { models: vec![2, 0, 1], prompt_tokens: prompt, output_tokens: out, affinity, pin, hits, ..facts() }
-    })
+    (1.0..6_000f64, 1.0..900f64, prop::option::of(any::<u64>()), pin, hits).prop_map(
+        |(prompt, out, affinity, pin, hits)| {
+            let hits = hits.into_iter().map(|(endpoint, tokens)| Hit { endpoint, tokens }).collect();
+            Facts { models: vec![2, 0, 1], prompt_tokens: prompt, output_tokens: out, affinity, pin, hits, ..facts() }
+        },
+    )
 }
 
 fn router() -> impl Strategy<Value = Router> {
@@ -415,7 +434,10 @@ fn router() -> impl Strategy<Value = Router> {
 }
 
 fn bits(d: &Decision) -> Vec<(u32, u32, u64, u64)> {
-    d.targets.iter().map(|t| (t.endpoint, t.model, t.bill.total_usd().to_bits(), t.predicted.ttft_p95_ms.to_bits())).collect()
+    d.targets
+        .iter()
+        .map(|t| (t.endpoint, t.model, t.bill.total_usd().to_bits(), t.predicted.ttft_p95_ms.to_bits()))
+        .collect()
 }
 
 proptest! {

@@ -94,7 +94,8 @@ fn power_is_what_is_reported_else_what_is_modelled() {
     viewer.view(&states, 0);
     assert_eq!(viewer.sites()[0].watts, p.watts(0.0, 0));
     assert_eq!(viewer.sites()[1].watts, p.watts(1.0, 4));
-    let report = LoadReport { running: 0.0, waiting: 0.0, kv_use: None, watts: Some(900.0), own_in_flight: 0.0, at_ms: 0 };
+    let report =
+        LoadReport { running: 0.0, waiting: 0.0, kv_use: None, watts: Some(900.0), own_in_flight: 0.0, at_ms: 0 };
     states[0].load = Some(report);
     let row = viewer.view(&states, 1_000).rows(0)[0];
     assert_eq!((row.site_watts, viewer.sites()[0].watts), (900.0, 900.0));

@@ -15,9 +15,28 @@ fn refused(text: &str, what: &str, at: usize) {
 #[test]
 fn accepts_what_json_is() {
     for ok in [
-        "null", "true", "false", "0", "-0", "-0.5e+10", "1E-2", "10", "\"\"", "[]", "{}", " [ ] ", "{ }",
-        "[1,2,[3,{}],\"x\"]", "{\"a\":{\"b\":[{\"c\":null}]},\"b\":1}", "\"\\u00e9\\ud83d\\ude00\\n\\/\\b\\f\\r\\t\\\\\\\"\"",
-        "\t\n\r 1 \t", "[{\"a\":1},{\"a\":2}]", "\"é€😀\"", "[[],[]]", "{\"a\":[]}", "[{}]",
+        "null",
+        "true",
+        "false",
+        "0",
+        "-0",
+        "-0.5e+10",
+        "1E-2",
+        "10",
+        "\"\"",
+        "[]",
+        "{}",
+        " [ ] ",
+        "{ }",
+        "[1,2,[3,{}],\"x\"]",
+        "{\"a\":{\"b\":[{\"c\":null}]},\"b\":1}",
+        "\"\\u00e9\\ud83d\\ude00\\n\\/\\b\\f\\r\\t\\\\\\\"\"",
+        "\t\n\r 1 \t",
+        "[{\"a\":1},{\"a\":2}]",
+        "\"é€😀\"",
+        "[[],[]]",
+        "{\"a\":[]}",
+        "[{}]",
     ] {
         assert_eq!(check(ok), Ok(()), "{ok}");
     }
@@ -124,7 +143,9 @@ fn members_and_elements_walk_like_value() {
         let got = w.members::<JsonError>(|w, _, _| w.value().map(|_| ()));
         assert_eq!(got.map_err(|e| e.what), Err(what), "{bad}");
     }
-    for (bad, what) in [("{}", "an array was expected"), ("[1 2]", "`,` or `]` was expected"), ("[,", "a value was expected")] {
+    for (bad, what) in
+        [("{}", "an array was expected"), ("[1 2]", "`,` or `]` was expected"), ("[,", "a value was expected")]
+    {
         let mut w = Walker::new(bad.as_bytes(), Limits::default()).unwrap();
         let got = w.elements::<JsonError>(|w, _| w.value().map(|_| ()));
         assert_eq!(got.map_err(|e| e.what), Err(what), "{bad}");

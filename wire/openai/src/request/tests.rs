@@ -34,8 +34,12 @@ fn absent_and_null_fields_are_the_defaults() {
         r#"{{"model":"m","stream":null,"stream_options":null,"max_tokens":null,"n":null,"tools":null,"prompt_cache_key":null,{HELLO}}}"#
     ))
     .unwrap();
-    assert_eq!((s.stream, s.include_usage, s.max_tokens, s.n, s.tools, s.cache_key_hash), (false, false, None, 1, false, None));
-    let s = chat(&format!(r#"{{"model":"m",{HELLO},"conversation":{{"id":"c"}},"previous_response_id":null}}"#)).unwrap();
+    assert_eq!(
+        (s.stream, s.include_usage, s.max_tokens, s.n, s.tools, s.cache_key_hash),
+        (false, false, None, 1, false, None)
+    );
+    let s =
+        chat(&format!(r#"{{"model":"m",{HELLO},"conversation":{{"id":"c"}},"previous_response_id":null}}"#)).unwrap();
     assert_eq!(s.conversation_hash, Some(xxh3_64(br#"{"id":"c"}"#)));
 }
 
@@ -50,7 +54,11 @@ fn says_which_field_is_wrong() {
         (r#"{"model":"m","messages":["x"]}"#, "messages", "must hold objects with `role` and `content`"),
         (r#"{"model":"m","stream":1}"#, "stream", "must be true or false"),
         (r#"{"model":"m","stream_options":[]}"#, "stream_options", "must be an object"),
-        (r#"{"model":"m","stream_options":{"include_usage":0}}"#, "stream_options.include_usage", "must be true or false"),
+        (
+            r#"{"model":"m","stream_options":{"include_usage":0}}"#,
+            "stream_options.include_usage",
+            "must be true or false",
+        ),
         (r#"{"model":"m","max_tokens":-1}"#, "max_tokens", "must be a whole number, 0 or more"),
         (r#"{"model":"m","max_tokens":"9"}"#, "max_tokens", "must be a whole number, 0 or more"),
         (r#"{"model":"m","max_completion_tokens":1.5}"#, "max_completion_tokens", "must be a whole number, 0 or more"),
@@ -101,7 +109,10 @@ fn an_unchanged_body_is_forwarded_as_it_is() {
 
 #[test]
 fn the_model_is_spliced() {
-    assert_eq!(forwarded(&format!(r#"{{"model":"auto",{HELLO}}}"#), "org/m\"", false), format!(r#"{{"model":"org/m\"",{HELLO}}}"#));
+    assert_eq!(
+        forwarded(&format!(r#"{{"model":"auto",{HELLO}}}"#), "org/m\"", false),
+        format!(r#"{{"model":"org/m\"",{HELLO}}}"#)
+    );
 }
 
 #[test]
@@ -118,7 +129,10 @@ fn usage_is_asked_for_when_the_client_does_not() {
         assert_eq!(got, format!(r#"{{"model":"m","stream":true,"stream_options":{{"include_usage":true}},{HELLO}}}"#));
     }
     let got = forwarded(&format!(r#"{{"model":"m","stream":true,"stream_options":{{"x":1}},{HELLO}}}"#), "m", true);
-    assert_eq!(got, format!(r#"{{"model":"m","stream":true,"stream_options":{{"include_usage":true,"x":1}},{HELLO}}}"#));
+    assert_eq!(
+        got,
+        format!(r#"{{"model":"m","stream":true,"stream_options":{{"include_usage":true,"x":1}},{HELLO}}}"#)
+    );
 }
 
 #[test]

@@ -1,0 +1,44 @@
+# The two commands a newcomer needs are `make demo` and `make test`; both install or name what they need.
+SHELL := /usr/bin/env bash
+.SHELLFLAGS := -euo pipefail -c
+.PHONY: help tools build demo test test-vllm bench mutants check clean
+
+RHUMB := $(CURDIR)/target/release/rhumb
+export RHUMB_BIN ?= $(RHUMB)
+
+help: ## List the commands
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+tools:
+	@command -v cargo >/dev/null || { echo "cargo is missing: install Rust 1.95 or newer (rustup, or your system's packages), then try again" >&2; exit 1; }
+	@command -v cc >/dev/null || { echo "a C compiler is missing (SQLite and the allocator are built from source): install gcc or clang, then try again" >&2; exit 1; }
+
+build: tools
+	@[ -x $(RHUMB) ] || echo "building rhumb: a few minutes the first time" >&2
+	cargo build --release --locked --quiet -p rhumb
+
+demo: build ## See a grid at work: emulated sites, real prices and distances (q ends it)
+	@$(RHUMB) demo $(ARGS)
+
+test: build ## Run every test, those against a real engine and the official SDK included
+	cargo test --locked --workspace --quiet
+	tests/real/run.sh
+
+test-vllm: build ## Run the same tests against a real vLLM on the CPU (installs 6 GB once)
+	tests/real/vllm.sh
+
+bench: build ## Measure decisions, and the gateway beside nginx (RHUMB_BENCH_DIR names the runner)
+	bench/run.sh
+
+mutants: tools ## Break pure/route and wire/openai in every small way and see whether a test notices
+	@command -v cargo-mutants >/dev/null || cargo install --locked cargo-mutants
+	cargo mutants --package rhumb-route --package rhumb-openai --timeout 60 --jobs 2 --output target/mutants
+
+check: tools ## What CI checks before the tests: format, lints, licences
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets --quiet -- -D warnings
+	@command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
+	cargo deny --log-level error check bans licenses sources
+
+clean: ## Remove what was built
+	cargo clean

@@ -1,0 +1,110 @@
+//! A `rhumb.yaml` over mocks. The first mock is ten times cheaper than the second and so on, and time costs next to
+//! nothing, so that the order in which they are tried is theirs.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use crate::MODEL;
+use crate::mock::Mock;
+
+/// An endpoint and its site.
+#[derive(Debug, Clone)]
+pub struct Endpoint {
+    /// Its name; its site's is `site-` and that.
+    pub name: String,
+    /// Where it is.
+    pub url: String,
+    /// It is up when the gateway starts, so its first probes succeed.
+    pub open: bool,
+    /// Country of its site.
+    pub country: &'static str,
+    /// Longest prompt and answer.
+    pub context_tokens: u32,
+    /// More members of the endpoint, as YAML flow: `, gpu: h100`.
+    pub more: String,
+    /// More members of its site.
+    pub site_more: String,
+}
+
+/// A configuration being put together.
+#[derive(Debug, Clone, Default)]
+pub struct Config {
+    /// Its endpoints.
+    pub endpoints: Vec<Endpoint>,
+    gateway: String,
+    policy: String,
+    tail: String,
+}
+
+impl Config {
+    /// One site with one endpoint for each mock.
+    pub fn over(mocks: &[&Mock]) -> Self {
+        let endpoint = |m: &&Mock| Endpoint {
+            name: m.name().to_owned(),
+            url: m.url(),
+            open: m.is_open(),
+            country: "DE",
+            context_tokens: 100_000_000,
+            more: String::new(),
+            site_more: String::new(),
+        };
+        Self { endpoints: mocks.iter().map(endpoint).collect(), ..Self::default() }
+    }
+
+    /// One more line of `gateway`.
+    #[must_use]
+    pub fn gateway(mut self, line: &str) -> Self {
+        let _ = writeln!(self.gateway, "  {line}");
+        self
+    }
+
+    /// One more member of the policy, which is the gateway's.
+    #[must_use]
+    pub fn policy(mut self, member: &str) -> Self {
+        let _ = write!(self.policy, ", {member}");
+        self
+    }
+
+    /// More text at the end: tenants, virtual models.
+    #[must_use]
+    pub fn tail(mut self, text: &str) -> Self {
+        self.tail.push_str(text);
+        self
+    }
+
+    /// Changes an endpoint.
+    #[must_use]
+    pub fn endpoint(mut self, index: usize, change: impl FnOnce(&mut Endpoint)) -> Self {
+        change(&mut self.endpoints[index]);
+        self
+    }
+
+    /// The text.
+    pub fn yaml(&self, data_dir: &Path) -> String {
+        let mut out = String::from("gateway:\n  listen: 127.0.0.1:0\n  admin_listen: 127.0.0.1:0\n  workers: 2\n");
+        // Only the first probes of each endpoint come in a test's time, so that nothing else moves its counts.
+        out.push_str("  probe_interval_ms: 600000\n  scrape_interval_ms: 600000\n  policy: test\n");
+        let _ =
+            writeln!(out, "  data_dir: {}\n{}operators:\n  - {{name: op}}\nsites:", data_dir.display(), self.gateway);
+        for e in &self.endpoints {
+            let Endpoint { name, country, site_more, .. } = e;
+            let place = "latitude: 50, longitude: 8";
+            let _ = writeln!(out, "  - {{name: site-{name}, operator: op, country: {country}, {place}{site_more}}}");
+        }
+        let _ = writeln!(out, "models:\n  - {{name: {MODEL}, aliases: [small]}}\nendpoints:");
+        let mut price = 0.1;
+        for Endpoint { name, url, context_tokens, more, .. } in &self.endpoints {
+            let prices = format!("{{input_usd_per_mtok: {price}, output_usd_per_mtok: {price}}}");
+            let served = format!("{{model: {MODEL}, context_tokens: {context_tokens}, price: {prices}}}");
+            let shape = "engine: vllm, max_concurrency: 10000";
+            let _ = writeln!(
+                out,
+                "  - {{name: {name}, site: site-{name}, url: \"{url}\", {shape}, models: [{served}]{more}}}"
+            );
+            price *= 10.0;
+        }
+        let policy = if self.policy.contains("preset") { "" } else { ", preset: batch" };
+        let _ = write!(out, "policies:\n  - {{name: test{policy}{}}}\n{}", self.policy, self.tail);
+        out
+    }
+}

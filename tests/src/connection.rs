@@ -1,0 +1,188 @@
+//! One connection of a mock: requests in, scripts out.
+
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crate::mock::{Inside, Seen, lock};
+use crate::script::Step;
+use crate::speech;
+
+/// How a connection goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// It may carry another request.
+    Next,
+    /// It is to be closed.
+    Close,
+    /// It is to be closed with RST.
+    Reset,
+    /// The other side is gone.
+    Gone,
+}
+
+const SSE_HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\n\
+    transfer-encoding: chunked\r\nx-engine-note: canary-7f3a-must-not-leak\r\n\r\n";
+
+/// Serves requests until the connection ends.
+pub(crate) fn serve(inside: &Inside, stream: &TcpStream) -> Turn {
+    let mut reader = BufReader::new(stream);
+    loop {
+        let Some(request) = read_request(&mut reader) else { return Turn::Gone };
+        if request.method == "GET" && probe(inside, stream, &request).is_some() {
+            continue;
+        }
+        let steps = {
+            let mut once = lock(&inside.once);
+            if once.is_empty() { lock(&inside.script).clone() } else { once.remove(0) }
+        };
+        lock(&inside.seen).push(request.clone());
+        match run(inside, stream, &request, &steps) {
+            Turn::Next => {}
+            Turn::Gone => {
+                inside.cancels.fetch_add(1, Ordering::SeqCst);
+                return Turn::Gone;
+            }
+            turn => return turn,
+        }
+    }
+}
+
+/// The gateway's own questions are always answered well.
+fn probe(inside: &Inside, mut stream: &TcpStream, request: &Seen) -> Option<()> {
+    let page = match request.path.as_str() {
+        "/health" => "",
+        "/metrics" => "vllm:num_requests_running 0\nvllm:num_requests_waiting 0\nvllm:kv_cache_usage_perc 0.0\n",
+        _ => return None,
+    };
+    lock(&inside.probes).push(request.path.clone());
+    let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{page}", page.len());
+    stream.write_all(answer.as_bytes()).ok()
+}
+
+fn read_request(reader: &mut impl BufRead) -> Option<Seen> {
+    let mut line = || {
+        let mut line = String::new();
+        reader.read_line(&mut line).ok()?;
+        line.strip_suffix("\r\n").map(str::to_owned)
+    };
+    let first = line()?;
+    let mut words = first.split(' ').map(str::to_owned);
+    let (method, path) = (words.next()?, words.next()?);
+    let mut headers = Vec::new();
+    loop {
+        let line = line()?;
+        if line.is_empty() {
+            break;
+        }
+        let (name, value) = line.split_once(':')?;
+        headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+    }
+    let mut seen = Seen { method, path, headers, body: Vec::new() };
+    seen.body = vec![0; seen.header("content-length").parse().unwrap_or(0)];
+    reader.read_exact(&mut seen.body).ok()?;
+    Some(seen)
+}
+
+struct Actor<'a> {
+    inside: &'a Inside,
+    stream: &'a TcpStream,
+    said: usize,
+}
+
+fn run(inside: &Inside, stream: &TcpStream, request: &Seen, steps: &[Step]) -> Turn {
+    let mut actor = Actor { inside, stream, said: 0 };
+    for step in steps {
+        match actor.step(request, step) {
+            Ok(Turn::Next) => {}
+            Ok(turn) => return turn,
+            Err(_) => return Turn::Gone,
+        }
+    }
+    Turn::Next
+}
+
+impl Actor<'_> {
+    fn step(&mut self, request: &Seen, step: &Step) -> std::io::Result<Turn> {
+        match step {
+            Step::Answer(n) => self.answer(request, *n)?,
+            Step::Head => self.write(SSE_HEAD.as_bytes())?,
+            Step::Role => self.chunk(speech::role(&self.inside.name).as_bytes())?,
+            Step::Tokens(n) => (0..*n).try_for_each(|_| self.token())?,
+            Step::Trickle => loop {
+                self.token()?;
+                if self.is_gone(Some(Duration::from_millis(1))) {
+                    return Ok(Turn::Gone);
+                }
+            },
+            Step::Chunk(bytes) => self.chunk(bytes)?,
+            Step::Chunks(bytes, times) => (0..*times).try_for_each(|_| self.chunk(bytes))?,
+            Step::ZeroChunk => self.write(b"0\r\n\r\n")?,
+            Step::Raw(bytes) => self.write(bytes)?,
+            Step::RawOften(bytes, times) => (0..*times).try_for_each(|_| self.write(bytes))?,
+            Step::Gate => {
+                let (open, changed) = &self.inside.gate;
+                let _open = changed.wait_while(lock(open), |open| !*open).unwrap();
+            }
+            Step::Hang => {
+                self.is_gone(None);
+                return Ok(Turn::Gone);
+            }
+            Step::Reset => return Ok(Turn::Reset),
+            Step::Fin => return Ok(Turn::Close),
+        }
+        Ok(Turn::Next)
+    }
+
+    fn answer(&mut self, request: &Seen, n: usize) -> std::io::Result<()> {
+        let asked = request.json();
+        if asked["stream"] == true {
+            self.write(SSE_HEAD.as_bytes())?;
+            self.chunk(speech::role(&self.inside.name).as_bytes())?;
+            (0..n).try_for_each(|_| self.token())?;
+            self.chunk(speech::finish(&self.inside.name).as_bytes())?;
+            if asked["stream_options"]["include_usage"] == true {
+                self.chunk(speech::usage_frame(&self.inside.name, n).as_bytes())?;
+            }
+            self.chunk(speech::done().as_bytes())?;
+            self.write(b"0\r\n\r\n")?;
+        } else {
+            let body = speech::plain(&self.inside.name, &request.path, n);
+            let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nserver: canary-7f3a-must-not-leak\r\n";
+            self.write(format!("{head}content-length: {}\r\n\r\n{body}", body.len()).as_bytes())?;
+        }
+        self.inside.answered.fetch_add(1, Ordering::SeqCst);
+        let mut usage = lock(&self.inside.usage);
+        let completion = if request.path == "/v1/embeddings" { 0 } else { n as u64 };
+        *usage = (usage.0 + speech::PROMPT_TOKENS, usage.1 + completion);
+        Ok(())
+    }
+
+    fn token(&mut self) -> std::io::Result<()> {
+        self.said += 1;
+        self.chunk(speech::said(&self.inside.name, &speech::token(self.said)).as_bytes())?;
+        self.inside.tokens.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    }
+
+    fn chunk(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.write(&[format!("{:x}\r\n", bytes.len()).as_bytes(), bytes, b"\r\n"].concat())
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        (&mut self.stream).write_all(bytes)
+    }
+
+    /// The other side has closed; looks for so long, or until it has.
+    fn is_gone(&mut self, wait: Option<Duration>) -> bool {
+        self.stream.set_read_timeout(wait).unwrap();
+        let read = (&mut self.stream).read(&mut [0; 64]);
+        self.stream.set_read_timeout(None).unwrap();
+        match read {
+            // Nothing is sent on a connection whose answer is not over.
+            Ok(n) => n == 0,
+            Err(e) => !matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! The built gateway as a child process, and the oracles that hold after every test.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use serde_json::Value;
+
+use crate::client::{Answer, Client, post};
+use crate::config::Config;
+use crate::rows::{self, Row};
+use crate::temp::TempDir;
+use crate::{CANARY, wait};
+
+/// The program under test.
+///
+/// # Panics
+/// It has not been built.
+pub fn binary() -> PathBuf {
+    // A test runs from `TARGET/PROFILE/deps`.
+    let here = std::env::current_exe().unwrap();
+    let built = here.ancestors().nth(3).unwrap().join("release/rhumb");
+    let path = std::env::var_os("RHUMB_BIN").map_or(built, PathBuf::from);
+    assert!(
+        path.is_file(),
+        "there is no `{}`: `make test` builds it first; to run these tests alone, `cargo build --release -p rhumb`, \
+         or name a built one in RHUMB_BIN",
+        path.display()
+    );
+    path
+}
+
+/// Runs another command of the program.
+pub fn rhumb(args: &[&str]) -> Output {
+    Command::new(binary()).args(args).output().unwrap()
+}
+
+/// A gateway that runs.
+pub struct Gateway {
+    child: Child,
+    /// Where the data plane listens.
+    pub address: SocketAddr,
+    /// Where the admin API listens.
+    pub admin: SocketAddr,
+    endpoints: Vec<String>,
+    stderr: Arc<Mutex<String>>,
+    pump: Option<JoinHandle<()>>,
+    dir: TempDir,
+}
+
+/// A gateway that has stopped.
+pub struct Stopped {
+    /// The log.
+    pub rows: Vec<Row>,
+    /// What it said.
+    pub stderr: String,
+    dir: TempDir,
+}
+
+impl Stopped {
+    /// Folder of the log.
+    pub fn data_dir(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+}
+
+impl Config {
+    /// Starts a gateway and waits until it serves and its first probes are over.
+    pub fn start(&self) -> Gateway {
+        let dir = TempDir::new();
+        let file = dir.path().join("rhumb.yaml");
+        std::fs::write(&file, self.yaml(&dir.path().join("data"))).unwrap();
+        let mut child = Command::new(binary()).arg("up").arg("-c").arg(&file).stderr(Stdio::piped()).spawn().unwrap();
+        let stderr = Arc::new(Mutex::new(String::new()));
+        let pump = Some(listen(&mut child, &stderr));
+        let (address, admin) = wait::until("the gateway serves", || {
+            let said = stderr.lock().unwrap().clone();
+            assert!(child.try_wait().unwrap().is_none(), "the gateway did not start: {said}");
+            let after = |word: &str| said.split(word).nth(1)?.split(['/', '\n', ' ']).next()?.parse().ok();
+            Some((after("serving http://")?, after("admin API at http://")?))
+        });
+        let endpoints = self.endpoints.iter().map(|e| e.name.clone()).collect();
+        let gateway = Gateway { child, address, admin, endpoints, stderr, pump, dir };
+        for e in self.endpoints.iter().filter(|e| e.open) {
+            let series = format!("rhumb_endpoint_rtt_seconds{{endpoint=\"{}\"}}", e.name);
+            wait::until_true("the first probe is over", || gateway.metrics().contains(&series));
+        }
+        gateway
+    }
+}
+
+/// Collects what the gateway says; the thread ends with the pipe.
+fn listen(child: &mut Child, said: &Arc<Mutex<String>>) -> JoinHandle<()> {
+    let (pipe, said) = (child.stderr.take().unwrap(), Arc::clone(said));
+    std::thread::spawn(move || {
+        for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+            let mut said = said.lock().unwrap();
+            said.push_str(&line);
+            said.push('\n');
+        }
+    })
+}
+
+impl Gateway {
+    /// A new connection to it.
+    pub fn client(&self) -> Client {
+        Client::connect(self.address)
+    }
+
+    /// Posts JSON on a connection of its own.
+    pub fn post(&self, path: &str, body: &Value) -> Answer {
+        self.client().exchange(&post(path, "connection: close\r\n", body.to_string().as_bytes()))
+    }
+
+    /// Posts a chat request.
+    pub fn chat(&self, body: &Value) -> Answer {
+        self.post("/v1/chat/completions", body)
+    }
+
+    /// The metrics page.
+    pub fn metrics(&self) -> String {
+        let request = b"GET /metrics HTTP/1.1\r\nhost: grid\r\nconnection: close\r\n\r\n";
+        Client::connect(self.admin).exchange(request).text()
+    }
+
+    /// The value of a series, written with its labels.
+    pub fn metric(&self, series: &str) -> f64 {
+        sample(&self.metrics(), series)
+    }
+
+    /// One endpoint's value of a metric.
+    pub fn of_endpoint(&self, metric: &str, endpoint: &str) -> f64 {
+        self.metric(&format!("rhumb_endpoint_{metric}{{endpoint=\"{endpoint}\"}}"))
+    }
+
+    /// Most memory it has had, in bytes.
+    pub fn peak_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
+    }
+
+    /// Folder of the log.
+    pub fn data_dir(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    /// Waits until no request is in flight anywhere.
+    pub fn await_rest(&self) {
+        wait::until_true("nothing is in flight", || {
+            let page = self.metrics();
+            let at = |e: &String| sample(&page, &format!("rhumb_endpoint_in_flight{{endpoint=\"{e}\"}}"));
+            self.endpoints.iter().all(|e| at(e) == 0.0)
+        });
+    }
+
+    /// Asks it to end, as a service manager does.
+    pub fn terminate(&self) {
+        let done = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
+        assert!(done.success());
+    }
+
+    /// Waits until it has ended by itself.
+    pub fn await_exit(mut self) -> Stopped {
+        let status: ExitStatus = wait::until("the gateway ends", || self.child.try_wait().unwrap());
+        let stopped = self.stopped();
+        assert_eq!(status.code(), Some(0), "{}", stopped.stderr);
+        stopped
+    }
+
+    /// Stops it once nothing is in flight, and holds the log to agree with the metrics: one row for each accepted
+    /// request, the same tokens, no money below zero, and the canary nowhere.
+    pub fn stop(self) -> Stopped {
+        self.await_rest();
+        let page = self.metrics();
+        assert!(!page.contains(CANARY), "{page}");
+        self.terminate();
+        let stopped = self.await_exit();
+        let rows = &stopped.rows;
+        let accepted: f64 = page.lines().filter(|l| l.starts_with("rhumb_requests_total{")).map(value).sum();
+        assert_eq!(rows.len() as f64, accepted, "one row for each accepted request");
+        let tokens = |kind: &str| sample(&page, &format!("rhumb_tokens_total{{kind=\"{kind}\"}}"));
+        assert_eq!(rows.iter().map(|r| r.prompt_tokens).sum::<u64>() as f64, tokens("prompt"));
+        assert_eq!(rows.iter().map(|r| r.completion_tokens).sum::<u64>() as f64, tokens("completion"));
+        assert!(rows.iter().all(|r| r.usd >= 0.0));
+        stopped
+    }
+
+    /// Kills it: it gets no chance to write anything.
+    pub fn kill(mut self) -> Stopped {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        self.stopped()
+    }
+
+    fn stopped(mut self) -> Stopped {
+        self.pump.take().unwrap().join().unwrap();
+        let dir = std::mem::take(&mut self.dir);
+        let stderr = self.stderr.lock().unwrap().clone();
+        let data = dir.path().join("data");
+        assert!(!stderr.contains(CANARY) && !stderr.contains("panicked"), "{stderr}");
+        let rows = rows::read(&data);
+        assert!(!holds(&data, CANARY), "the canary is in the log");
+        Stopped { rows, stderr, dir }
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A file of the folder holds the text.
+fn holds(folder: &Path, text: &str) -> bool {
+    std::fs::read_dir(folder).unwrap().any(|entry| {
+        let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+        bytes.windows(text.len()).any(|w| w == text.as_bytes())
+    })
+}
+
+fn value(line: &str) -> f64 {
+    line.split_whitespace().nth(1).and_then(|v| v.parse().ok()).unwrap()
+}
+
+fn sample(page: &str, series: &str) -> f64 {
+    let line = page.lines().find(|l| l.strip_prefix(series).is_some_and(|rest| rest.starts_with(' ')));
+    line.map(value).unwrap_or_else(|| panic!("no `{series}` in {page}"))
+}

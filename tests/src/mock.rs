@@ -1,0 +1,238 @@
+//! A scripted engine on a raw socket, in threads of its own, that counts what reaches it.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::thread::JoinHandle;
+
+use socket2::{Domain, Socket, Type};
+
+use crate::connection::{Turn, serve};
+use crate::script::{Script, Step};
+use crate::wait;
+
+/// A request as it came.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    /// `GET` or `POST`, as written.
+    pub method: String,
+    /// The request target, as written.
+    pub path: String,
+    /// Header names in lower case, in the order they came.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl Seen {
+    /// The value of a header; empty when there is none.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.iter().find(|(n, _)| n == name).map_or("", |(_, v)| v)
+    }
+
+    /// The body as JSON.
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+}
+
+/// What the threads of a mock have in common.
+pub(crate) struct Inside {
+    pub(crate) name: String,
+    pub(crate) script: Mutex<Script>,
+    pub(crate) once: Mutex<Vec<Script>>,
+    pub(crate) seen: Mutex<Vec<Seen>>,
+    pub(crate) probes: Mutex<Vec<String>>,
+    pub(crate) accepted: AtomicUsize,
+    pub(crate) tokens: AtomicUsize,
+    pub(crate) answered: AtomicU64,
+    pub(crate) usage: Mutex<(u64, u64)>,
+    pub(crate) cancels: AtomicUsize,
+    pub(crate) gate: (Mutex<bool>, Condvar),
+    closed: AtomicBool,
+    standing: Mutex<BTreeMap<usize, TcpStream>>,
+}
+
+/// One engine.
+pub struct Mock {
+    address: SocketAddr,
+    inside: Arc<Inside>,
+    accepting: Option<JoinHandle<()>>,
+    /// Holds the port of a closed mock, so that nobody else answers there.
+    reserved: Option<Socket>,
+}
+
+pub(crate) fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
+    m.lock().unwrap()
+}
+
+impl Mock {
+    /// Starts one.
+    pub fn start(name: &str, script: Script) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        // Hundreds of connections may come at once; the standard library's backlog of 128 would refuse some.
+        socket2::SockRef::from(&listener).listen(2_048).unwrap();
+        let address = listener.local_addr().unwrap();
+        let inside = Arc::new(Inside {
+            name: name.to_owned(),
+            script: Mutex::new(script),
+            once: Mutex::default(),
+            seen: Mutex::default(),
+            probes: Mutex::default(),
+            accepted: AtomicUsize::new(0),
+            tokens: AtomicUsize::new(0),
+            answered: AtomicU64::new(0),
+            usage: Mutex::default(),
+            cancels: AtomicUsize::new(0),
+            gate: (Mutex::new(false), Condvar::new()),
+            closed: AtomicBool::new(false),
+            standing: Mutex::default(),
+        });
+        let shared = Arc::clone(&inside);
+        let accepting = std::thread::spawn(move || accept(&listener, &shared));
+        Self { address, inside, accepting: Some(accepting), reserved: None }
+    }
+
+    /// One that answers well, with so many tokens.
+    pub fn answering(name: &str, tokens: usize) -> Self {
+        Self::start(name, vec![Step::Answer(tokens)])
+    }
+
+    /// Its name, which is also that of the endpoint.
+    pub fn name(&self) -> &str {
+        &self.inside.name
+    }
+
+    /// `http://HOST:PORT`.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// True until [`Self::close`].
+    pub fn is_open(&self) -> bool {
+        self.reserved.is_none()
+    }
+
+    /// Changes what it does with the requests to come.
+    pub fn set(&self, script: Script) {
+        *lock(&self.inside.script) = script;
+    }
+
+    /// Does this once, with the next request.
+    pub fn once(&self, script: Script) {
+        lock(&self.inside.once).push(script);
+    }
+
+    /// Lets every [`Step::Gate`] pass, now and from now on.
+    pub fn release(&self) {
+        *lock(&self.inside.gate.0) = true;
+        self.inside.gate.1.notify_all();
+    }
+
+    /// Refuses connections from now on and drops those that stand.
+    pub fn close(&mut self) {
+        self.shut();
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.set_reuse_address(true).unwrap();
+        // Bound but not listening: connections are refused, and the port is nobody else's.
+        socket.bind(&self.address.into()).unwrap();
+        self.reserved = Some(socket);
+    }
+
+    fn shut(&mut self) {
+        let Some(accepting) = self.accepting.take() else { return };
+        self.inside.closed.store(true, Ordering::SeqCst);
+        self.release();
+        // Wakes the thread that accepts.
+        let _ = TcpStream::connect(self.address);
+        accepting.join().unwrap();
+        lock(&self.inside.standing).values().for_each(|s| {
+            let _ = s.shutdown(Shutdown::Both);
+        });
+        wait::until_true("the mock's connections end", || lock(&self.inside.standing).is_empty());
+    }
+
+    /// Requests other than probes, in the order they came.
+    pub fn seen(&self) -> Vec<Seen> {
+        lock(&self.inside.seen).clone()
+    }
+
+    /// How many of them.
+    pub fn requests(&self) -> usize {
+        lock(&self.inside.seen).len()
+    }
+
+    /// Paths of the gateway's own probes and scrapes.
+    pub fn probes(&self) -> Vec<String> {
+        lock(&self.inside.probes).clone()
+    }
+
+    /// Connections taken.
+    pub fn accepted(&self) -> usize {
+        self.inside.accepted.load(Ordering::SeqCst)
+    }
+
+    /// Tokens of streams written so far.
+    pub fn tokens(&self) -> usize {
+        self.inside.tokens.load(Ordering::SeqCst)
+    }
+
+    /// Requests answered whole, and the prompt and completion tokens that their answers stated.
+    pub fn answered(&self) -> (u64, (u64, u64)) {
+        (self.inside.answered.load(Ordering::SeqCst), *lock(&self.inside.usage))
+    }
+
+    /// Requests whose other side went away before the script was done.
+    pub fn cancels(&self) -> usize {
+        self.inside.cancels.load(Ordering::SeqCst)
+    }
+
+    /// Waits until so many requests were cancelled, and holds that there were no more.
+    ///
+    /// # Panics
+    /// They were not.
+    pub fn await_cancels(&self, count: usize) {
+        wait::until_true(&format!("`{}` sees {count} cancels", self.name()), || self.cancels() >= count);
+        assert_eq!(self.cancels(), count, "cancels seen by `{}`", self.name());
+    }
+
+    /// Waits until so many requests have come.
+    pub fn await_requests(&self, count: usize) {
+        wait::until_true(&format!("`{}` has {count} requests", self.name()), || self.requests() >= count);
+    }
+}
+
+impl Drop for Mock {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.shut();
+        }
+    }
+}
+
+fn accept(listener: &TcpListener, inside: &Arc<Inside>) {
+    for number in 0.. {
+        let Ok((stream, _)) = listener.accept() else { return };
+        if inside.closed.load(Ordering::SeqCst) {
+            return;
+        }
+        inside.accepted.fetch_add(1, Ordering::SeqCst);
+        stream.set_nodelay(true).unwrap();
+        lock(&inside.standing).insert(number, stream.try_clone().unwrap());
+        let inside = Arc::clone(inside);
+        std::thread::spawn(move || {
+            let turn = serve(&inside, &stream);
+            if turn == Turn::Reset {
+                // The other handle keeps the socket open: both must be gone for the RST to be sent.
+                let _ = socket2::SockRef::from(&stream).set_linger(Some(std::time::Duration::ZERO));
+            } else {
+                let _ = (&stream).flush();
+                let _ = stream.shutdown(Shutdown::Both);
+            }
+            drop(stream);
+            lock(&inside.standing).remove(&number);
+        });
+    }
+}

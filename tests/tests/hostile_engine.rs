@@ -1,0 +1,145 @@
+//! F17: an engine that sends too much of something, or something else than what it was asked for.
+
+use rhumb_tests::config::Config;
+use rhumb_tests::mock::Mock;
+use rhumb_tests::script::{Script, Step};
+use rhumb_tests::speech;
+
+/// What a gateway may come to need for one hostile answer, generously.
+const MEMORY_MAX: u64 = 64 << 20;
+
+const MIB: usize = 1 << 20;
+const OK: &str = "HTTP/1.1 200 OK\r\n";
+
+/// So much of a repeated byte, as pieces of a chunked body.
+fn much(byte: u8, mebibytes: usize) -> Step {
+    Step::Chunks(vec![byte; MIB], mebibytes)
+}
+
+fn raw(text: &str) -> Step {
+    Step::Raw(text.as_bytes().to_vec())
+}
+
+/// Answers that must not be waited out, held in memory or passed on, before any content.
+fn floods() -> Vec<(&'static str, Script)> {
+    let often = |text: &str, times| Step::RawOften(text.as_bytes().to_vec(), times);
+    let role = speech::role("a").into_bytes();
+    vec![
+        ("a line of 100 MB", vec![Step::Head, Step::Chunk(b"data: ".to_vec()), much(b'x', 100), Step::Hang]),
+        (
+            "100 MB of lines without an end",
+            vec![Step::Head, Step::Chunks(b"data: x\n".repeat(MIB / 8), 100), Step::Hang],
+        ),
+        ("a comment of 100 MB", vec![Step::Head, Step::Chunk(b":".to_vec()), much(b' ', 100), Step::Hang]),
+        ("100 MB of heartbeats", vec![Step::Head, Step::Chunks(b": ping\n\n".repeat(MIB / 8), 100), Step::Hang]),
+        ("roles for ever", vec![Step::Head, Step::Chunks(role.repeat(1_000), 500), Step::Hang]),
+        ("endless headers", vec![raw(OK), often(&"x-more: and more\r\n".repeat(1_000), 5_000), Step::Hang]),
+        ("one endless header", vec![raw(OK), raw("x-long: "), Step::RawOften(vec![b'y'; MIB], 100), Step::Hang]),
+        ("endless interim answers", vec![often(&"HTTP/1.1 103 Early Hints\r\n\r\n".repeat(1_000), 50_000), Step::Hang]),
+        ("an endless status line", vec![raw("HTTP/1.1 200 "), Step::RawOften(vec![b'y'; MIB], 100), Step::Hang]),
+        ("an endless chunk extension", vec![Step::Head, raw("5;x="), Step::RawOften(vec![b'y'; MIB], 100), Step::Hang]),
+        (
+            "gzip",
+            vec![
+                raw(&format!("{OK}content-type: text/event-stream\r\ncontent-encoding: gzip\r\n\r\n")),
+                Step::Raw(vec![0x1f, 0x8b, 8, 0]),
+                Step::Hang,
+            ],
+        ),
+        (
+            "two framings",
+            vec![raw(&format!(
+                "{OK}content-type: text/event-stream\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"
+            ))],
+        ),
+        ("a chunk size beyond all bounds", vec![Step::Head, raw("ffffffffffffffff\r\n"), Step::Hang]),
+    ]
+}
+
+#[test]
+fn f17_a_flood_before_the_first_content_is_left_for_another_site() {
+    for (what, script) in floods() {
+        let (a, b) = (Mock::start("a", script), Mock::answering("b", 3));
+        let gateway = Config::over(&[&a, &b]).policy("first_token_timeout_ms: 5000").start();
+        let before = gateway.peak_memory();
+        let answer = gateway.chat(&speech::ask(true));
+        assert_eq!((answer.status, answer.text()), (200, speech::stream("b", 3, false)), "{what}");
+        a.await_cancels(1);
+        let grown = gateway.peak_memory() - before;
+        assert!(grown < MEMORY_MAX, "{what}: {grown} bytes more");
+        assert_eq!(gateway.stop().rows[0].attempts, 2, "{what}");
+    }
+}
+
+#[test]
+fn f17_a_flood_after_content_is_an_error() {
+    let floods = [
+        ("a line of 100 MB", vec![Step::Chunk(b"data: ".to_vec()), much(b'x', 100)]),
+        ("a comment of 100 MB", vec![Step::Chunk(b":".to_vec()), much(b' ', 100)]),
+        ("an endless chunk extension", vec![raw("5;x="), Step::RawOften(vec![b'y'; MIB], 100)]),
+    ];
+    for (what, flood) in floods {
+        let said = vec![Step::Head, Step::Role, Step::Tokens(2)];
+        let a = Mock::start("a", [said, flood, vec![Step::Hang]].concat());
+        let gateway = Config::over(&[&a]).start();
+        let before = gateway.peak_memory();
+        let answer = gateway.chat(&speech::ask(true));
+        let events = answer.events();
+        let last = events.last().map_or("", String::as_str);
+        assert!(!answer.whole && last.contains("upstream_failed"), "{what}: {last:.200}");
+        assert_eq!(speech::text_of(&events), speech::text(2), "{what}");
+        a.await_cancels(1);
+        let grown = gateway.peak_memory() - before;
+        assert!(grown < MEMORY_MAX, "{what}: {grown} bytes more");
+        assert_eq!(gateway.stop().rows[0].outcome, "broken", "{what}");
+    }
+}
+
+#[test]
+fn f17_a_reader_slower_than_its_engine_is_not_waited_for_in_memory() {
+    // 100 MB of tokens towards a client that reads nothing: the engine is held back, not buffered.
+    let tokens = speech::said("a", &"word ".repeat(200)).repeat(1_000).into_bytes();
+    let a = Mock::start("a", vec![Step::Head, Step::Role, Step::Tokens(1), Step::Chunks(tokens, 100), Step::Hang]);
+    let gateway = Config::over(&[&a]).start();
+    let before = gateway.peak_memory();
+    let mut client = gateway.client();
+    let ask = speech::ask(true).to_string();
+    client.send(&rhumb_tests::client::post("/v1/chat/completions", "", ask.as_bytes()));
+    client.read_until("t1 ");
+    // Another request is served meanwhile, and its end comes after whatever was buffered by then.
+    a.once(vec![Step::Answer(2)]);
+    assert_eq!(gateway.chat(&speech::ask(true)).status, 200);
+    let grown = gateway.peak_memory() - before;
+    assert!(grown < MEMORY_MAX, "{grown} bytes more");
+    drop(client);
+    a.await_cancels(1);
+    gateway.stop();
+}
+
+#[test]
+fn f17_gzip_from_every_site_is_an_error() {
+    let head = format!("{OK}content-type: text/event-stream\r\ncontent-encoding: gzip\r\n\r\n");
+    let a = Mock::start("a", vec![Step::Raw(head.into_bytes()), Step::Raw(vec![0x1f, 0x8b, 8, 0]), Step::Fin]);
+    let gateway = Config::over(&[&a]).start();
+    gateway.chat(&speech::ask(true)).error(502, "upstream_failed");
+    let asked = a.seen();
+    assert_eq!(asked[0].header("accept-encoding"), "", "it was not asked for");
+    gateway.stop();
+}
+
+#[test]
+fn f17_interim_answers_are_stepped_over() {
+    let interim = "HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n";
+    let body = speech::plain("a", "/v1/chat/completions", 2);
+    let whole = format!("{OK}content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    for count in [1, 2, 5] {
+        let text = interim.repeat(count);
+        for script in [vec![raw(&text), raw(&whole)], vec![raw(&format!("{text}{whole}"))]] {
+            let a = Mock::start("a", script);
+            let gateway = Config::over(&[&a]).start();
+            let answer = gateway.chat(&speech::ask(false));
+            assert_eq!((answer.status, answer.text()), (200, body.clone()), "after {count} interim answers");
+            gateway.stop();
+        }
+    }
+}

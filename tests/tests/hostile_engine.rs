@@ -48,9 +48,12 @@ fn floods() -> Vec<(&'static str, Script)> {
         ),
         (
             "two framings",
-            vec![raw(&format!(
-                "{OK}content-type: text/event-stream\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"
-            ))],
+            vec![
+                raw(&format!(
+                    "{OK}content-type: text/event-stream\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"
+                )),
+                Step::Hang,
+            ],
         ),
         ("a chunk size beyond all bounds", vec![Step::Head, raw("ffffffffffffffff\r\n"), Step::Hang]),
     ]

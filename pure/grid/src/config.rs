@@ -311,7 +311,8 @@ pub struct Served {
     /// Quantisation of the weights.
     #[serde(default)]
     pub quantization: Quantization,
-    /// Longest prompt plus answer, in tokens.
+    /// Longest prompt plus answer, in tokens. Say what the engine was started with: a longer request is refused here
+    /// instead of there.
     #[serde(default = "default_context")]
     #[schemars(range(min = 1, max = 100_000_000))]
     pub context_tokens: u32,
@@ -321,7 +322,7 @@ pub struct Served {
 }
 
 fn default_context() -> u32 {
-    8_192
+    131_072
 }
 
 /// Number format of the weights.

@@ -40,7 +40,7 @@ fn rows_stand_by_model_with_their_configuration() {
     assert_eq!((ids(0), ids(1), ids(2)), (alloc::vec![(0, 0, 0), (1, 1, 0)], alloc::vec![(0, 0, 1)], Vec::new()));
     let small = view.rows(0)[0];
     assert_eq!((small.input_usd, small.cached_usd, small.output_usd), (2e-6, 1e-6, 8e-6));
-    assert_eq!((small.country, small.concurrency, small.context_tokens, small.quality), (*b"DE", 7.0, 8192, 0.5));
+    assert_eq!((small.country, small.concurrency, small.context_tokens, small.quality), (*b"DE", 7.0, 131_072, 0.5));
     assert_eq!(small.egress_usd, 0.05e-9);
     assert!((small.joule_usd - 0.36 * 1.5 / 3.6e6).abs() < 1e-18);
     assert!((small.carbon_usd - 360.0 * 1.5 * 1e-4 / 3.6e6).abs() < 1e-18);

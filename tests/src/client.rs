@@ -204,6 +204,17 @@ impl Client {
         !self.more() && self.unread.is_empty()
     }
 
+    /// The other side has closed by now, whatever it said before. Returns at once.
+    pub fn is_closed_by_now(&mut self) -> bool {
+        self.stream.set_nonblocking(true).unwrap();
+        let read = self.stream.read(&mut [0; 4096]);
+        self.stream.set_nonblocking(false).unwrap();
+        match read {
+            Ok(n) => n == 0,
+            Err(e) => e.kind() != std::io::ErrorKind::WouldBlock,
+        }
+    }
+
     /// Says that nothing more will be sent, and still listens.
     pub fn half_close(&self) {
         self.stream.shutdown(Shutdown::Write).unwrap();

@@ -104,11 +104,11 @@ fn facts(stopped: &Stopped, answer: &Answer) -> Facts {
 #[test]
 fn f36_internal_headers_from_outside_do_nothing() {
     let (a, b) = (Mock::answering("a", 2), Mock::answering("b", 2));
-    let tenants = "tenants:\n  - {name: one, keys: [{name: k1, key: sk-one}]}\n  - {name: two, keys: [{name: k2, key: sk-two}]}\n";
+    let tenants = "tenants:\n  - {name: one, keys: [{name: k1, key: sk-one-of-two-tenants}]}\n  - {name: two, keys: [{name: k2, key: sk-two-of-two-tenants}]}\n";
     let secret = |e: &mut rhumb_tests::config::Endpoint| e.more = format!(", api_key: {CANARY}");
     let gateway = Config::over(&[&a, &b]).endpoint(0, secret).endpoint(1, secret).tail(tenants).start();
     let ask = speech::ask(false).to_string();
-    let key = "authorization: Bearer sk-one\r\n";
+    let key = "authorization: Bearer sk-one-of-two-tenants\r\n";
     let with = |lines: &str| gateway.client().exchange(&post(CHAT, &format!("{key}{lines}"), ask.as_bytes()));
     let plain = with("");
     let mut lines = smuggled();

@@ -1,6 +1,7 @@
 //! A checked configuration with its names turned into numbers.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::config::{Config, Preset, Tenant};
 use crate::rates::Rates;
@@ -20,7 +21,7 @@ pub struct Grid {
 #[derive(Debug, Clone)]
 pub struct NamedRates {
     /// Its name.
-    pub name: String,
+    pub name: Arc<str>,
     /// Its numbers.
     pub rates: Rates,
     /// Countries it allows; empty means anywhere.
@@ -58,7 +59,7 @@ impl Grid {
         }
         for p in &config.policies {
             let countries = p.countries.iter().map(|c| country(c)).collect();
-            policies.insert(p.name.clone(), NamedRates { name: p.name.clone(), rates: Rates::of(p), countries });
+            policies.insert(p.name.clone(), NamedRates { name: p.name.as_str().into(), rates: Rates::of(p), countries });
         }
         Self { config, endpoint_site, names, policies }
     }
@@ -145,7 +146,7 @@ mod tests {
     #[test]
     fn a_tenant_asks_only_for_what_it_may() {
         let g = grid();
-        let name = |t: Option<&Tenant>, asked| g.policy_for(t, asked).map(|p| p.name.as_str());
+        let name = |t: Option<&Tenant>, asked| g.policy_for(t, asked).map(|p| &*p.name);
         let tenant = |policy: Option<&str>, allow: &[&str]| Tenant {
             name: "t".into(),
             keys: Vec::new(),

@@ -65,9 +65,6 @@ pub(crate) fn run(args: &DemoArgs, seconds: f64) -> Result<usize, DemoError> {
     let arrivals: Vec<Arrival> = scene.traffic().take_while(|a| a.at_ms < seconds * 1e3).collect();
     let mut worlds = Vec::with_capacity(Kind::ALL.len());
     for kind in Kind::ALL {
-        if std::env::var("DEMO_ONLY").is_ok_and(|o| !o.contains(kind.name())) {
-            continue;
-        } // TEMP
         let listen = if kind == Kind::Rhumb { first } else { Listen::ANY };
         worlds.push(World::start(kind, &scene.atlas, scene.single, scene.mean, listen, &scratch.0)?);
     }

@@ -3,7 +3,8 @@
 //!
 //! `atlas` is the embedded data; `economics`, `region`, `plan` and `scene` derive a run from it; `traffic` says who
 //! asks what and when; `fleet` and `world` configure and start engines and gateways; `client` and `load` are the
-//! users; `summary` turns what they saw into figures. `fight` compares four routers, `live` and `view` show one.
+//! users; `summary` turns what they saw into figures. `fight` compares four routers;
+//! `live`, `scoreboard`, `view` and `screen` show one.
 
 mod atlas;
 mod cli;
@@ -17,9 +18,12 @@ mod plan;
 mod region;
 mod rng;
 mod scene;
+mod scoreboard;
+mod screen;
 mod summary;
 mod trace;
 mod traffic;
+mod view;
 mod world;
 
 pub use cli::{DemoArgs, DemoError, run};

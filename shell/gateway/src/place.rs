@@ -202,7 +202,7 @@ fn decide_and_record(
         key: Arc::clone(&caller.key_name),
         api: api.path(),
         model: scan.model.clone(),
-        policy: policy.name.as_str().into(),
+        policy: Arc::clone(&policy.name),
         view: Arc::clone(&view),
         facts,
         choice,

@@ -1,0 +1,74 @@
+//! The terminal: taken over, drawn on, and given back on every way out.
+
+use std::io::{IsTerminal, Stdout};
+use std::sync::Once;
+use std::time::Duration;
+
+use crossterm::event::{Event, KeyCode, KeyEventKind, KeyModifiers, poll, read};
+use crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
+use crossterm::{cursor, execute};
+use ratatui::Terminal;
+use ratatui::backend::CrosstermBackend;
+
+use crate::scoreboard::Scoreboard;
+use crate::view;
+
+/// Somebody looks at standard output.
+pub(crate) fn is_terminal() -> bool {
+    std::io::stdout().is_terminal()
+}
+
+/// A terminal in our hands. Dropping it gives it back.
+pub(crate) struct Screen(Terminal<CrosstermBackend<Stdout>>);
+
+/// Gives the terminal back; what fails here cannot be helped.
+fn restore() {
+    let _ = disable_raw_mode();
+    let _ = execute!(std::io::stdout(), LeaveAlternateScreen, cursor::Show);
+}
+
+impl Screen {
+    pub(crate) fn open() -> std::io::Result<Self> {
+        static HOOK: Once = Once::new();
+        HOOK.call_once(|| {
+            // A panic, on whichever thread, is written where it can be read.
+            let before = std::panic::take_hook();
+            std::panic::set_hook(Box::new(move |info| {
+                restore();
+                before(info);
+            }));
+        });
+        enable_raw_mode()?;
+        let taken = execute!(std::io::stdout(), EnterAlternateScreen, cursor::Hide)
+            .and_then(|()| Terminal::new(CrosstermBackend::new(std::io::stdout())));
+        match taken {
+            Ok(terminal) => Ok(Self(terminal)),
+            Err(error) => {
+                restore();
+                Err(error)
+            }
+        }
+    }
+
+    pub(crate) fn draw(&mut self, board: &Scoreboard) -> std::io::Result<()> {
+        self.0.draw(|frame| view::draw(frame, board)).map(drop)
+    }
+
+    /// Q or Ctrl-C has been pressed.
+    pub(crate) fn wants_to_leave(&mut self) -> std::io::Result<bool> {
+        while poll(Duration::ZERO)? {
+            let Event::Key(key) = read()? else { continue };
+            let ctrl_c = key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL);
+            if key.kind == KeyEventKind::Press && (ctrl_c || matches!(key.code, KeyCode::Char('q' | 'Q'))) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        restore();
+    }
+}

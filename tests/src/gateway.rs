@@ -49,6 +49,8 @@ pub struct Gateway {
     stderr: Arc<Mutex<String>>,
     pump: Option<JoinHandle<()>>,
     dir: TempDir,
+    /// Rows that stood in the log before it started.
+    earlier: usize,
 }
 
 /// A gateway that has stopped.
@@ -70,9 +72,18 @@ impl Stopped {
 impl Config {
     /// Starts a gateway and waits until it serves and its first probes are over.
     pub fn start(&self) -> Gateway {
-        let dir = TempDir::new();
-        let file = dir.path().join("rhumb.yaml");
-        std::fs::write(&file, self.yaml(&dir.path().join("data"))).unwrap();
+        self.start_with(TempDir::new())
+    }
+
+    /// The same, on the log that an earlier gateway left.
+    pub fn start_in(&self, earlier: Stopped) -> Gateway {
+        self.start_with(earlier.dir)
+    }
+
+    fn start_with(&self, dir: TempDir) -> Gateway {
+        let (file, data) = (dir.path().join("rhumb.yaml"), dir.path().join("data"));
+        let earlier = if data.exists() { rows::read(&data).len() } else { 0 };
+        std::fs::write(&file, self.yaml(&data)).unwrap();
         let mut child = Command::new(binary()).arg("up").arg("-c").arg(&file).stderr(Stdio::piped()).spawn().unwrap();
         let stderr = Arc::new(Mutex::new(String::new()));
         let pump = Some(listen(&mut child, &stderr));
@@ -83,7 +94,7 @@ impl Config {
             Some((after("serving http://")?, after("admin API at http://")?))
         });
         let endpoints = self.endpoints.iter().map(|e| e.name.clone()).collect();
-        let gateway = Gateway { child, address, admin, endpoints, stderr, pump, dir };
+        let gateway = Gateway { child, address, admin, endpoints, stderr, pump, dir, earlier };
         for e in self.endpoints.iter().filter(|e| e.open) {
             let series = format!("rhumb_endpoint_rtt_seconds{{endpoint=\"{}\"}}", e.name);
             wait::until_true("the first probe is over", || gateway.metrics().contains(&series));
@@ -183,8 +194,9 @@ impl Gateway {
         let page = self.metrics();
         assert!(!page.contains(CANARY), "{page}");
         self.terminate();
+        let earlier = self.earlier;
         let stopped = self.await_exit();
-        let rows = &stopped.rows;
+        let rows = &stopped.rows[earlier..];
         let accepted: f64 = page.lines().filter(|l| l.starts_with("rhumb_requests_total{")).map(value).sum();
         assert_eq!(rows.len() as f64, accepted, "one row for each accepted request");
         let tokens = |kind: &str| sample(&page, &format!("rhumb_tokens_total{{kind=\"{kind}\"}}"));

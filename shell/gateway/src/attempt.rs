@@ -71,7 +71,7 @@ impl Journey<'_> {
             ledger.attempts += 1;
             let endpoint = target.endpoint;
             self.shared.metrics.sent(endpoint);
-            ledger.flight = Some(Flight::new(self.shared, *target));
+            ledger.flight = Some(Flight::new(self.shared, *target, ledger.plain));
             match self.attempt(target, &mut ledger).await {
                 Ok(opened) => return Ok(self.serve(*target, opened, ledger)),
                 Err(fail) => {

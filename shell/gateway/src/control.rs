@@ -40,15 +40,15 @@ impl Sink for Readings {
         let mut learnt = lock(&self.0.live[endpoint].learnt);
         learnt.state.rtt.add(ms);
         learnt.state.rtt_at_ms = Some(now);
-        learnt.health.succeeded(now);
+        learnt.probed.succeeded(now);
     }
 
     fn probe_failed(&self, endpoint: usize) {
         let now = self.0.now_ms();
         let mut learnt = lock(&self.0.live[endpoint].learnt);
-        let before = learnt.health.is_ill(now);
-        learnt.health.failed(now);
-        if !before && learnt.health.is_ill(now) {
+        let before = learnt.probed.is_ill(now);
+        learnt.probed.failed(now);
+        if !before && learnt.probed.is_ill(now) {
             tracing::warn!("endpoint `{}` is ill: probes fail", self.0.grid.config.endpoints[endpoint].name);
         }
     }

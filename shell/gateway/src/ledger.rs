@@ -30,6 +30,8 @@ pub(crate) struct Ledger {
     /// Pieces of content seen, the estimate of tokens where usage is not stated.
     pub(crate) pieces: u64,
     pub(crate) first_content: Option<Instant>,
+    /// The answer is not streamed: when it began is not known, only when it was whole.
+    pub(crate) plain: bool,
     pub(crate) flight: Option<Flight>,
 }
 
@@ -57,8 +59,9 @@ struct Tariff {
 }
 
 impl Flight {
-    /// Departs for a target.
-    pub(crate) fn new(shared: &Arc<Shared>, target: Target) -> Self {
+    /// Departs for a target. A plain answer does not show when its prompt was computed, so it counts as in flight and
+    /// not as backlog.
+    pub(crate) fn new(shared: &Arc<Shared>, target: Target, plain: bool) -> Self {
         let view = shared.view.load();
         let row = view.rows(target.model).iter().find(|r| r.endpoint == target.endpoint);
         let tariff = row.map_or(Tariff::NONE, |r| Tariff {
@@ -72,7 +75,7 @@ impl Flight {
             ttft_correction: r.ttft_correction,
             pace_correction: r.pace_correction,
         });
-        let backlog = target.predicted.uncached_tokens as u64;
+        let backlog = if plain { 0 } else { target.predicted.uncached_tokens as u64 };
         shared.live[target.endpoint as usize].depart(backlog);
         Self { shared: Arc::clone(shared), target, tariff, backlog: Some(backlog), sent: Instant::now() }
     }
@@ -126,14 +129,16 @@ impl Ledger {
         let p = &flight.target.predicted;
         let observed_ms = now.duration_since(flight.sent).as_secs_f64() * 1e3 - p.site_ms;
         let mut learnt = lock(&self.shared.live[flight.target.endpoint as usize].learnt);
-        learnt.state.ttft.observe(observed_ms, p.queue_ms + p.prefill_ms, flight.tariff.ttft_correction);
+        if !self.plain {
+            learnt.state.ttft.observe(observed_ms, p.queue_ms + p.prefill_ms, flight.tariff.ttft_correction);
+        }
         learnt.state.others_second_usd.add(self.second_usd);
         learnt.health.succeeded(self.shared.now_ms());
     }
 
     fn settle(&mut self) -> Ended {
         let total_ms = self.start.elapsed().as_secs_f64() * 1e3;
-        let ttft_ms = self.first_content.map(|t| t.duration_since(self.start).as_secs_f64() * 1e3);
+        let ttft_ms = self.first_content.filter(|_| !self.plain).map(|t| t.duration_since(self.start).as_secs_f64() * 1e3);
         let estimated = self.usage.is_none();
         let served = self.flight.as_ref().filter(|_| self.first_content.is_some());
         let usage = self.usage.unwrap_or_else(|| match served {

@@ -24,9 +24,19 @@ pub(crate) struct Live {
 #[derive(Default)]
 pub(crate) struct Learnt {
     pub(crate) state: EndpointState,
+    /// As requests found it.
     pub(crate) health: Health,
+    /// As probes found it. An engine may answer probes and fail every request, so neither heals the other.
+    pub(crate) probed: Health,
     /// Why the load could not be read, last time.
     pub(crate) load_error: Option<String>,
+}
+
+impl Learnt {
+    /// Confirmed ill, one way or the other.
+    pub(crate) fn is_ill(&self, now_ms: u64) -> bool {
+        self.health.is_ill(now_ms) || self.probed.is_ill(now_ms)
+    }
 }
 
 impl Live {

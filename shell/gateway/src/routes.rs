@@ -90,6 +90,7 @@ async fn complete(
         usage: None,
         pieces: 0,
         first_content: None,
+        plain: !scan.stream,
         flight: None,
     };
     if placed.decision.targets.is_empty() {

@@ -130,7 +130,7 @@ impl Shared {
             .iter()
             .map(|live| {
                 let mut learnt = lock(&live.learnt);
-                learnt.state.ill = learnt.health.is_ill(now);
+                learnt.state.ill = learnt.is_ill(now);
                 learnt.state.own_in_flight = live.overlay().in_flight;
                 learnt.state
             })
@@ -166,7 +166,7 @@ impl Shared {
         for (live, site) in self.live.iter().zip(&self.grid.endpoint_site) {
             let site = &mut out[*site as usize];
             site.in_flight += live.overlay().in_flight;
-            site.ill += usize::from(lock(&live.learnt).health.is_ill(now));
+            site.ill += usize::from(lock(&live.learnt).is_ill(now));
         }
         out
     }

@@ -89,22 +89,10 @@ fn usd(value: f64) -> String {
 }
 
 fn row(c: &Candidate, chosen: bool) -> Vec<String> {
-    let b = &c.bill.lines;
     let mut cells = vec![c.site.clone(), c.endpoint.clone(), c.model.clone()];
     cells.push(if chosen { "chosen".into() } else { "kept".into() });
     cells.push(usd(c.bill.total_usd));
-    let lines = [
-        b.tokens_usd,
-        b.egress_usd,
-        b.energy_usd,
-        b.carbon_usd,
-        b.waiting_usd,
-        b.pace_usd,
-        b.fit_usd,
-        b.headroom_usd,
-        b.power_usd,
-    ];
-    cells.extend(lines.map(usd));
+    cells.extend(c.bill.lines.lines().map(usd));
     let p = &c.predicted;
     cells.extend([
         format!("{:.0}", p.ttft_ms.p50),

@@ -59,7 +59,8 @@ impl Grid {
         }
         for p in &config.policies {
             let countries = p.countries.iter().map(|c| country(c)).collect();
-            policies.insert(p.name.clone(), NamedRates { name: p.name.as_str().into(), rates: Rates::of(p), countries });
+            policies
+                .insert(p.name.clone(), NamedRates { name: p.name.as_str().into(), rates: Rates::of(p), countries });
         }
         Self { config, endpoint_site, names, policies }
     }

@@ -31,22 +31,24 @@ pub struct Bill {
 }
 
 impl Bill {
-    /// The sum of the lines, in their order.
-    pub fn total_usd(&self) -> f64 {
-        self.tokens_usd
-            + self.egress_usd
-            + self.energy_usd
-            + self.carbon_usd
-            + self.waiting_usd
-            + self.pace_usd
-            + self.fit_usd
-            + self.headroom_usd
-            + self.power_usd
+    /// The lines, in the order of the fields.
+    pub fn lines(&self) -> [f64; 9] {
+        [
+            self.tokens_usd,
+            self.egress_usd,
+            self.energy_usd,
+            self.carbon_usd,
+            self.waiting_usd,
+            self.pace_usd,
+            self.fit_usd,
+            self.headroom_usd,
+            self.power_usd,
+        ]
     }
 
-    /// The part that is paid in money, to somebody.
-    pub fn money_usd(&self) -> f64 {
-        self.tokens_usd + self.egress_usd + self.energy_usd + self.carbon_usd
+    /// The sum of the lines, in their order.
+    pub fn total_usd(&self) -> f64 {
+        self.lines().iter().sum()
     }
 }
 

@@ -141,20 +141,9 @@ fn a_bill_worked_out_by_hand() {
     close(b.pace_usd, 0.01 * 100.0 * (p.pace_ms - 15.0) / 1e3);
     close(b.fit_usd, 0.01 * 0.1 + 0.000_05);
     close(b.headroom_usd, 0.01 * (600.0 * 0.1 * 10.0 + 100.0 * 0.5 * 8.0) / 1e3);
-    let lines = [
-        b.tokens_usd,
-        b.egress_usd,
-        b.energy_usd,
-        b.carbon_usd,
-        b.waiting_usd,
-        b.pace_usd,
-        b.fit_usd,
-        b.headroom_usd,
-        b.power_usd,
-    ];
+    let lines = b.lines();
     assert!(lines.iter().all(|l| *l > 0.0), "{lines:?}");
     close(b.total_usd(), lines.iter().sum());
-    close(b.money_usd(), lines[..4].iter().sum());
     let closest = Rates { network_factor: 3.0, ..choice().rates };
     close(bill(&r, &p, &f, &closest).waiting_usd, b.waiting_usd + 0.01 * 2.0 * 15.0 / 1e3);
 }

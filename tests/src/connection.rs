@@ -85,6 +85,18 @@ fn read_request(reader: &mut impl BufRead) -> Option<Seen> {
     Some(seen)
 }
 
+/// Whether a stream is wanted, and a usage frame in it.
+fn wishes(body: &[u8]) -> (bool, bool) {
+    match serde_json::from_slice::<serde_json::Value>(body) {
+        Ok(asked) => (asked["stream"] == true, asked["stream_options"]["include_usage"] == true),
+        // Some JSON (a number beyond all floats, say) this reader does not take.
+        Err(_) => {
+            let text: String = String::from_utf8_lossy(body).split_whitespace().collect();
+            (text.contains("\"stream\":true"), text.contains("\"include_usage\":true"))
+        }
+    }
+}
+
 struct Actor<'a> {
     inside: &'a Inside,
     stream: &'a TcpStream,
@@ -136,14 +148,13 @@ impl Actor<'_> {
     }
 
     fn answer(&mut self, request: &Seen, n: usize) -> std::io::Result<()> {
-        // What Python reads and this reader does not (a number beyond all floats, say) gets a plain answer.
-        let asked: serde_json::Value = serde_json::from_slice(&request.body).unwrap_or_default();
-        if asked["stream"] == true {
+        let (streamed, with_usage) = wishes(&request.body);
+        if streamed {
             self.write(SSE_HEAD.as_bytes())?;
             self.chunk(speech::role(&self.inside.name).as_bytes())?;
             (0..n).try_for_each(|_| self.token())?;
             self.chunk(speech::finish(&self.inside.name).as_bytes())?;
-            if asked["stream_options"]["include_usage"] == true {
+            if with_usage {
                 self.chunk(speech::usage_frame(&self.inside.name, n).as_bytes())?;
             }
             self.chunk(speech::done().as_bytes())?;

@@ -1,7 +1,5 @@
 //! What a client or an operator got wrong: each mistake has its own answer, and none shows the grid behind it.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use rhumb_tests::client::{Answer, post};
 use rhumb_tests::config::Config;
 use rhumb_tests::gateway::{Gateway, rhumb};
@@ -135,11 +133,15 @@ fn a_prompt_too_long_for_every_candidate_is_told_the_longest() {
 #[test]
 fn a_country_without_a_site_is_refused_and_no_site_is_asked() {
     let [a, b] = &mocks();
-    let config = Config::over(&[a, b]).policy("countries: [FR]").endpoint(1, |e| e.country = "US");
+    // Each rule alone could be kept; what both allow is nowhere.
+    let tail = "tenants:\n  - {name: one, countries: [US], keys: [{name: k, key: sk-the-right-one}]}\n";
+    let config = Config::over(&[a, b]).policy("countries: [DE]").endpoint(1, |e| e.country = "US").tail(tail);
     let gateway = config.start();
     let (before_a, before_b) = (a.accepted(), b.accepted());
     for stream in [true, false] {
-        let answer = gateway.chat(&speech::ask(stream));
+        let body = speech::ask(stream).to_string();
+        let request = post(CHAT, "authorization: Bearer sk-the-right-one\r\n", body.as_bytes());
+        let answer = gateway.client().exchange(&request);
         answer.error(403, "data_residency_mismatch");
         is_discreet(&answer);
     }

@@ -97,19 +97,22 @@ fn a_clean_stop_lets_two_hundred_streams_end() {
     let end = [speech::finish("a"), speech::usage_frame("a", 3), speech::done()].map(|t| Step::Chunk(t.into_bytes()));
     let a = Mock::start("a", [&gated[..], &end, &[Step::ZeroChunk]].concat());
     let gateway = Config::over(&[&a]).start();
-    let idle = gateway.client();
+    // One that has said nothing yet, and one between two requests.
+    let (mut silent, mut idle) = (gateway.client(), gateway.client());
+    assert_eq!(idle.exchange(b"GET /health/live HTTP/1.1\r\nhost: grid\r\n\r\n").status, 200);
     let mut clients: Vec<Client> = (0..200).map(|_| gateway.client()).collect();
     clients.iter_mut().for_each(|c| c.send(&ask()));
     clients.iter_mut().for_each(|c| c.read_until("t1 "));
     gateway.terminate();
     wait::until_true("nobody new is let in", || std::net::TcpStream::connect(gateway.address).is_err());
+    wait::until_true("an idle connection is let go", || idle.is_closed_by_now());
+    wait::until_true("a silent connection is let go", || silent.is_closed_by_now());
     a.release();
     for client in &mut clients {
         let answer = client.answer();
         assert!(answer.whole && answer.text() == speech::stream("a", 3, false), "{}", answer.text());
     }
     let stopped = gateway.await_exit();
-    drop(idle);
     assert_eq!(stopped.rows.len(), 200);
     assert!(stopped.rows.iter().all(|r| r.outcome == "complete" && r.completion_tokens == 3));
 }

@@ -59,8 +59,12 @@ pub fn bill(row: &Row, p: &Prediction, facts: &Facts, rates: &Rates) -> Bill {
     let waiting_s = (p.expected_ms() + network_extra_ms) / 1_000.0;
     let slow_ms = (p.pace_ms - rates.reading_pace_ms).max(0.0);
     let left = facts.pin.is_some_and(|pin| pin != (row.endpoint, row.model));
-    let prefill_delay_ms = p.uncached_tokens * row.prefill_ms * (p.running + p.waiting);
-    let step_delay_ms = facts.output_tokens * row.step_ms_per_seq * p.running;
+    // Whoever waits loses all of a delay; a reader who is served faster than they read loses only as much as the pace
+    // there has used up of theirs.
+    let slack_used = (p.pace_ms / rates.reading_pace_ms).min(1.0);
+    let delayed = p.waiting + p.running * slack_used;
+    let prefill_delay_ms = p.uncached_tokens * row.prefill_ms * delayed;
+    let step_delay_ms = facts.output_tokens * row.step_ms_per_seq * p.running * slack_used;
     Bill {
         tokens_usd: p.uncached_tokens * row.input_usd
             + p.cached_tokens * row.cached_usd

@@ -166,6 +166,7 @@ impl Viewer {
     pub fn view(&mut self, endpoints: &[EndpointState], now_ms: u64) -> View {
         self.power(endpoints, now_ms);
         self.version += 1;
+        let rtts = self.site_rtts(endpoints);
         let mut rows = self.template.clone();
         for row in &mut rows {
             let state = &endpoints[row.endpoint as usize];
@@ -185,13 +186,27 @@ impl Viewer {
                 // Without reports the gateway's own count is all there is: it is exact, but not the whole truth.
                 None => (row.reported, row.own_at_report) = (0.0, 0.0),
             }
-            if let (Some(ms), Some(at)) = (state.rtt.ms(), state.rtt_at_ms) {
+            if let (Some(ms), Some(at)) = (rtts[row.site as usize], state.rtt_at_ms) {
                 row.rtt_ms = ms;
                 row.rtt_dev_ms = state.rtt.deviation_ms();
                 row.rtt_age_ms = age(now_ms, at);
             }
         }
         View { version: self.version, rows, by_model: self.by_model.clone() }
+    }
+
+    /// The round trip to each site: the least that any of its endpoints showed. They share the way there; what one shows
+    /// beyond it is its server's dither.
+    fn site_rtts(&self, endpoints: &[EndpointState]) -> Vec<Option<f64>> {
+        let mut out: Vec<Option<f64>> = alloc::vec![None; self.sites.len()];
+        for (state, site) in endpoints.iter().zip(&self.endpoint_site) {
+            let least = &mut out[*site as usize];
+            *least = match (*least, state.rtt.ms()) {
+                (Some(a), Some(b)) => Some(a.min(b)),
+                (a, b) => a.or(b),
+            };
+        }
+        out
     }
 
     /// Adds up the power of each site, as reported or else as modelled, and integrates its price.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -62,7 +63,7 @@ pub(crate) fn run(args: &DemoArgs, seconds: f64) -> Result<usize, DemoError> {
         None => Listen::ANY,
     };
     let scratch = Scratch::new().map_err(DemoError::io("make a temporary folder"))?;
-    let arrivals: Vec<Arrival> = scene.traffic().take_while(|a| a.at_ms < seconds * 1e3).collect();
+    let arrivals: Arc<[Arrival]> = scene.traffic().take_while(|a| a.at_ms < seconds * 1e3).collect();
     let mut worlds = Vec::with_capacity(Kind::ALL.len());
     for kind in Kind::ALL {
         let listen = if kind == Kind::Rhumb { first } else { Listen::ANY };
@@ -92,13 +93,14 @@ pub(crate) fn run(args: &DemoArgs, seconds: f64) -> Result<usize, DemoError> {
 async fn fight(
     worlds: Vec<World>,
     scene: &Scene,
-    arrivals: &[Arrival],
+    arrivals: &Arc<[Arrival]>,
     seconds: f64,
 ) -> Result<Vec<Corner>, DemoError> {
     let start = Instant::now() + WARM_UP;
     let mut corners = Vec::with_capacity(worlds.len());
     for world in worlds {
-        let load = Load::start(&world, &scene.atlas, arrivals.to_vec().into_iter(), start);
+        let same = Arc::clone(arrivals);
+        let load = Load::start(&world, &scene.atlas, (0..same.len()).map(move |i| same[i]), start);
         let load = load.map_err(DemoError::io("start a thread"))?;
         corners.push(Corner { world, load, joules_before: 0.0, joules_after: None, samples: Vec::new() });
     }

@@ -9,10 +9,10 @@ use crate::traffic::{BURST_FROM, BURST_TO, Burst, demand_shares};
 /// Share of what all engines can serve that comes, averaged over the run.
 pub(crate) const MEAN_UTILISATION: f64 = 0.5;
 
-/// The entry whose users burst: its region has the least room for them.
+/// The entry whose users burst. The single-region baseline stands there too, so that the burst is at its door.
 pub(crate) const BURST_SITE: &str = "mumbai";
 
-/// The site that fails unless another is named.
+/// The site that fails unless another is named: not the single region, and with a neighbour that `nearest` can turn to.
 pub(crate) const FAILING_SITE: &str = "frankfurt";
 
 /// Rates of one run.

@@ -138,7 +138,8 @@ impl Ledger {
 
     fn settle(&mut self) -> Ended {
         let total_ms = self.start.elapsed().as_secs_f64() * 1e3;
-        let ttft_ms = self.first_content.filter(|_| !self.plain).map(|t| t.duration_since(self.start).as_secs_f64() * 1e3);
+        let ttft_ms =
+            self.first_content.filter(|_| !self.plain).map(|t| t.duration_since(self.start).as_secs_f64() * 1e3);
         let estimated = self.usage.is_none();
         let served = self.flight.as_ref().filter(|_| self.first_content.is_some());
         let usage = self.usage.unwrap_or_else(|| match served {

@@ -86,6 +86,25 @@ fn readings_carry_their_age() {
 }
 
 #[test]
+fn endpoints_of_a_site_share_its_round_trip() {
+    let mut config = grid("").config;
+    let mut second = config.endpoints[0].clone();
+    second.name = "fra-2".into();
+    config.endpoints.push(second);
+    let mut viewer = Viewer::new(&Grid::new(config), no_perf);
+    let mut states = [EndpointState::default(); 3];
+    states[0].rtt.add(12.0);
+    states[2].rtt.add(11.0);
+    (states[0].rtt_at_ms, states[2].rtt_at_ms) = (Some(0), Some(0));
+    let rtts = |v: &View| v.rows(0).iter().map(|r| r.rtt_ms).collect::<Vec<_>>();
+    let view = viewer.view(&states, 0);
+    assert_eq!((rtts(&view)[0], rtts(&view)[2]), (11.0, 11.0));
+    assert!(rtts(&view)[1] > 100.0);
+    states[0].rtt.add(5.0);
+    assert_eq!(rtts(&viewer.view(&states, 0))[2], 5.0);
+}
+
+#[test]
 fn power_is_what_is_reported_else_what_is_modelled() {
     let mut viewer = Viewer::new(&grid(""), h100);
     let p = h100(&grid("").config.endpoints[0], &grid("").config.endpoints[0].models[0]).unwrap();

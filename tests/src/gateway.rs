@@ -95,9 +95,14 @@ impl Config {
         });
         let endpoints = self.endpoints.iter().map(|e| e.name.clone()).collect();
         let gateway = Gateway { child, address, admin, endpoints, stderr, pump, dir, earlier };
+        // The first probe and the first scrape of each, so that no connection of theirs comes later.
         for e in self.endpoints.iter().filter(|e| e.open) {
-            let series = format!("rhumb_endpoint_rtt_seconds{{endpoint=\"{}\"}}", e.name);
-            wait::until_true("the first probe is over", || gateway.metrics().contains(&series));
+            let series = |metric: &str| format!("rhumb_endpoint_{metric}{{endpoint=\"{}\"}}", e.name);
+            let (rtt, load) = (series("rtt_seconds"), series("running"));
+            wait::until_true("the first readings are in", || {
+                let page = gateway.metrics();
+                page.contains(&rtt) && page.contains(&load)
+            });
         }
         gateway
     }

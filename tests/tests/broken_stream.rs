@@ -104,7 +104,7 @@ fn f07_an_end_marker_without_its_empty_line_is_an_end() {
 fn f07_a_plain_answer_that_is_cut_short_is_retried() {
     let whole = speech::plain("a", "/v1/chat/completions", 20);
     let head = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", whole.len());
-    let half = whole[..whole.len() / 2].as_bytes().to_vec();
+    let half = whole.as_bytes()[..whole.len() / 2].to_vec();
     let to_the_end = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n\r\n".to_vec();
     for end in [Step::Fin, Step::Reset] {
         for head in [head.clone().into_bytes(), to_the_end.clone()] {

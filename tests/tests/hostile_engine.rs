@@ -131,6 +131,22 @@ fn f17_gzip_from_every_site_is_an_error() {
 }
 
 #[test]
+fn f17_an_encoded_answer_is_not_passed_on_even_if_it_could_be_read() {
+    // The content is as plain as any: only what its head says of it is not.
+    let stream = speech::stream("a", 3, false);
+    let plain = speech::plain("a", "/v1/chat/completions", 3);
+    for (streamed, kind, body) in [(true, "text/event-stream", stream), (false, "application/json", plain)] {
+        let head =
+            format!("{OK}content-type: {kind}\r\ncontent-encoding: gzip\r\ncontent-length: {}\r\n\r\n", body.len());
+        let (a, b) = (Mock::start("a", vec![raw(&head), raw(&body)]), Mock::answering("b", 3));
+        let gateway = Config::over(&[&a, &b]).start();
+        let answer = gateway.chat(&speech::ask(streamed));
+        assert_eq!((answer.status, answer.header("x-rhumb-endpoint")), (200, "b"), "{kind}");
+        assert_eq!((a.requests(), gateway.stop().rows[0].attempts), (1, 2), "{kind}");
+    }
+}
+
+#[test]
 fn f17_interim_answers_are_stepped_over() {
     let interim = "HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n";
     let body = speech::plain("a", "/v1/chat/completions", 2);

@@ -205,3 +205,6 @@ pub fn explain_record(id: &str, record: &Record, names: &impl Names) -> Explanat
     let world = crate::record::Remembered::new(record);
     Explanation { truncated: true, ..explain(id, record.view, &world, &record.facts, record, names) }
 }
+
+#[cfg(test)]
+mod tests;

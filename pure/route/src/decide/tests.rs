@@ -348,6 +348,16 @@ fn baselines_rank_by_their_own_key() {
 }
 
 #[test]
+fn the_mixer_is_splitmix64_and_its_numbers_fill_the_unit_interval() {
+    // The first outputs of SplitMix64 from seed 0, as its authors' reference prints them.
+    assert_eq!(mix(0, 0), 0xe220_a839_7b1d_cdaf);
+    assert_eq!(mix(0, 1), 0x6e78_9e6a_a1b9_65f4);
+    assert_eq!(unit(0), 0.0);
+    assert_eq!(unit(1 << 63), 0.5);
+    assert!(unit(u64::MAX) < 1.0 && unit(u64::MAX) > 0.999_999);
+}
+
+#[test]
 fn every_reason_has_a_code() {
     use Reason as R;
     let all = [R::Cheapest, R::NearEqual, R::Pinned, R::MovedForBill, R::MovedForDrop, R::Baseline, R::Nothing];

@@ -60,21 +60,32 @@ pub struct Mock {
     address: SocketAddr,
     inside: Arc<Inside>,
     accepting: Option<JoinHandle<()>>,
-    /// Holds the port of a closed mock, so that nobody else answers there.
-    reserved: Option<Socket>,
+    /// Holds the port, so that nobody else answers there when it is closed.
+    _reserved: Socket,
 }
 
 pub(crate) fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
     m.lock().unwrap()
 }
 
+/// A socket on an address that it may share with others of ours.
+fn bound(address: SocketAddr) -> Socket {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.set_reuse_port(true).unwrap();
+    socket.bind(&address.into()).unwrap();
+    socket
+}
+
 impl Mock {
     /// Starts one.
     pub fn start(name: &str, script: Script) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        // Hundreds of connections may come at once; the standard library's backlog of 128 would refuse some.
-        socket2::SockRef::from(&listener).listen(2_048).unwrap();
-        let address = listener.local_addr().unwrap();
+        let listener = bound(SocketAddr::from(([127, 0, 0, 1], 0)));
+        let address = listener.local_addr().unwrap().as_socket().unwrap();
+        // Bound but not listening: once the listener is gone, connections are refused, and the port is nobody else's.
+        let reserved = bound(address);
+        // Hundreds of connections may come at once; a shorter backlog would refuse some.
+        listener.listen(2_048).unwrap();
+        let listener = TcpListener::from(listener);
         let inside = Arc::new(Inside {
             name: name.to_owned(),
             script: Mutex::new(script),
@@ -92,7 +103,7 @@ impl Mock {
         });
         let shared = Arc::clone(&inside);
         let accepting = std::thread::spawn(move || accept(&listener, &shared));
-        Self { address, inside, accepting: Some(accepting), reserved: None }
+        Self { address, inside, accepting: Some(accepting), _reserved: reserved }
     }
 
     /// One that answers well, with so many tokens.
@@ -112,7 +123,7 @@ impl Mock {
 
     /// True until [`Self::close`].
     pub fn is_open(&self) -> bool {
-        self.reserved.is_none()
+        self.accepting.is_some()
     }
 
     /// Changes what it does with the requests to come.
@@ -134,11 +145,6 @@ impl Mock {
     /// Refuses connections from now on and drops those that stand.
     pub fn close(&mut self) {
         self.shut();
-        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-        socket.set_reuse_address(true).unwrap();
-        // Bound but not listening: connections are refused, and the port is nobody else's.
-        socket.bind(&self.address.into()).unwrap();
-        self.reserved = Some(socket);
     }
 
     fn shut(&mut self) {

@@ -53,6 +53,22 @@ fn f01_all_sites_refuse_connections() {
     assert_eq!((rows[0].outcome.as_str(), rows[0].attempts, rows[0].usd), ("failed", 2, 0.0));
 }
 
+#[test]
+fn f01_a_connection_that_died_while_it_was_kept_is_no_failure_of_its_site() {
+    for end in [Step::Fin, Step::Reset] {
+        let (a, b) = (Mock::answering("a", 3), Mock::answering("b", 3));
+        let gateway = Config::over(&[&a, &b]).start();
+        let mut client = gateway.client();
+        let ask = post(CHAT, "", speech::ask(true).to_string().as_bytes());
+        assert_eq!(client.exchange(&ask).status, 200);
+        // The second request meets a connection whose engine is just closing it, the usual race of keep-alive.
+        a.once(vec![end]);
+        assert_eq!(client.exchange(&ask).text(), speech::stream("a", 3, false));
+        assert_eq!((a.requests(), b.requests()), (3, 0));
+        assert!(gateway.stop().rows.iter().all(|r| r.attempts == 1 && r.outcome == "complete"));
+    }
+}
+
 /// Engines that take a request and do not begin to answer it, each in its own way.
 fn silences() -> Vec<(&'static str, Vec<Step>)> {
     vec![

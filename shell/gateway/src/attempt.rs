@@ -210,7 +210,7 @@ impl Journey<'_> {
         loop {
             let Ok(Some(new)) = response.piece().await else { return Err(Fail::Broken) };
             let run = splitter.push(new).map_err(|_| Fail::Broken)?;
-            let mut began = false;
+            let (mut began, mut lifecycle) = (false, 0);
             for event in events(&run) {
                 match piece(&event) {
                     Piece::Error => return Err(Fail::Broken),
@@ -218,21 +218,22 @@ impl Journey<'_> {
                         began = true;
                         break;
                     }
-                    Piece::Lifecycle => {}
+                    Piece::Lifecycle => lifecycle += u64::from(event.data.is_some()),
                 }
             }
+            let passed = scanner.scan(run);
+            scanner.discount(lifecycle);
             if began {
                 ledger.content_began();
-                let first = scanner.scan(run);
                 let held = if held.is_empty() {
-                    first
+                    passed
                 } else {
-                    held.extend_from_slice(&first);
+                    held.extend_from_slice(&passed);
                     held.freeze()
                 };
                 return Ok(Opened::Stream(Box::new(Opening { response, splitter, scanner, held })));
             }
-            held.extend_from_slice(&scanner.scan(run));
+            held.extend_from_slice(&passed);
             if held.len() > HELD_BYTES_MAX {
                 return Err(Fail::Broken);
             }

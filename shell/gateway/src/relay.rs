@@ -33,6 +33,11 @@ impl Scanner {
         Self { drop_usage, usage: None, pieces: 0, done: false, error: false }
     }
 
+    /// Takes events that turned out to hold no content off the count.
+    pub(crate) fn discount(&mut self, lifecycle: u64) {
+        self.pieces = self.pieces.saturating_sub(lifecycle);
+    }
+
     /// Reads a run of whole events and returns what the client gets of it: the same bytes, unless an event is the
     /// gateway's own business. After the end or an error nothing more is passed on.
     pub(crate) fn scan(&mut self, run: Bytes) -> Bytes {

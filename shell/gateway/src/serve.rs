@@ -18,6 +18,7 @@ use tokio::net::TcpStream;
 use tokio::runtime::Builder;
 use tokio::sync::watch;
 
+use crate::body::Counted;
 use crate::names::NameTable;
 use crate::shared::{Shared, SiteReading, Upstream};
 use crate::{admin, control, routes};
@@ -204,15 +205,23 @@ async fn accept(listener: TcpListener, mut stopped: watch::Receiver<bool>, share
 async fn connection(stream: TcpStream, shared: Arc<Shared>, role: Role, mut stopped: watch::Receiver<bool>) {
     // An event must not wait for the client to acknowledge the one before.
     let _ = stream.set_nodelay(true);
-    let h2 = is_h2(&stream).await;
+    let h2 = tokio::select! {
+        h2 = is_h2(&stream) => h2,
+        // Nothing has been asked for yet.
+        _ = stopped.wait_for(|s| *s) => return,
+    };
     let io = TokioIo::new(stream);
+    // Every request on the connection holds a clone until its answer has been sent.
+    let busy = Arc::new(());
+    let requests = Arc::clone(&busy);
     let service = service_fn(move |request| {
-        let shared = Arc::clone(&shared);
+        let (shared, busy) = (Arc::clone(&shared), Arc::clone(&requests));
         async move {
-            Ok::<_, std::convert::Infallible>(match role {
+            let answer = match role {
                 Role::Data { pool_base } => routes::handle(shared, pool_base, request).await,
                 Role::Admin => admin::handle(shared, request).await,
-            })
+            };
+            Ok::<_, std::convert::Infallible>(answer.map(|answer| Counted { answer, _busy: busy }))
         }
     });
     if h2 {
@@ -223,7 +232,7 @@ async fn connection(stream: TcpStream, shared: Arc<Shared>, role: Role, mut stop
             _ = conn.as_mut() => return,
             _ = stopped.wait_for(|s| *s) => conn.as_mut().graceful_shutdown(),
         }
-        let _ = conn.await;
+        last(conn, &busy).await;
     } else {
         let mut builder = http1::Builder::new();
         builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_headers(100);
@@ -232,24 +241,48 @@ async fn connection(stream: TcpStream, shared: Arc<Shared>, role: Role, mut stop
             _ = conn.as_mut() => return,
             _ = stopped.wait_for(|s| *s) => conn.as_mut().graceful_shutdown(),
         }
-        let _ = conn.await;
+        last(conn, &busy).await;
     }
 }
+
+/// Lets a connection end after its last request. One without a request, say with half a head, is not waited for beyond
+/// what sending the end of an answer takes.
+async fn last(conn: impl Future, busy: &Arc<()>) {
+    // One is held here, one by the service.
+    if Arc::strong_count(busy) > 2 {
+        conn.await;
+    } else {
+        let _ = tokio::time::timeout(FLUSH, conn).await;
+    }
+}
+
+/// Longest time to send what is left of an answer when the gateway stops.
+const FLUSH: Duration = Duration::from_secs(1);
 
 /// Longest time a client may take to send a head, and a kept-alive connection may stay silent.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(75);
 
+/// Longest time the first four bytes of a connection may take once one has come.
+const PREFACE_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// The client speaks HTTP/2 with prior knowledge: its first bytes are the preface (RFC 9113, section 3.4).
 async fn is_h2(stream: &TcpStream) -> bool {
     let mut first = [0; 4];
-    loop {
-        match tokio::time::timeout(HEADER_TIMEOUT, stream.peek(&mut first)).await {
-            Ok(Ok(n)) if n < 4 && n > 0 && b"PRI "[..n] == first[..n] => {
-                // The rest of the preface follows at once; until it does, nothing tells the two apart.
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
-            Ok(Ok(4)) => return &first == b"PRI ",
-            _ => return false,
-        }
+    if !matches!(tokio::time::timeout(HEADER_TIMEOUT, stream.peek(&mut first)).await, Ok(Ok(1..))) {
+        return false;
     }
+    let preface = async {
+        loop {
+            match stream.peek(&mut first).await {
+                Ok(n @ 1..4) if b"PRI "[..n] == first[..n] => {
+                    // The rest of the preface follows at once; until it does, nothing tells the two apart.
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+                Ok(4..) => return &first == b"PRI ",
+                _ => return false,
+            }
+        }
+    };
+    // Bytes that do not go on are HTTP/1's to complain about: it sees the end of the stream behind them.
+    tokio::time::timeout(PREFACE_TIMEOUT, preface).await.unwrap_or(false)
 }

@@ -32,6 +32,8 @@ pub struct Body {
     state: State,
     /// A line that is not complete yet.
     line: Vec<u8>,
+    /// What is wrong after the content handed on last.
+    failed: Option<Error>,
 }
 
 impl Body {
@@ -42,12 +44,17 @@ impl Body {
             Framing::Chunked => State::Size,
             Framing::Close => State::Close,
         };
-        Self { state, line: Vec::new() }
+        Self { state, line: Vec::new(), failed: None }
     }
 
     /// The whole body has come.
     pub fn is_end(&self) -> bool {
         self.state == State::End
+    }
+
+    /// The error that stopped the last [`Self::unframe`] after some content.
+    pub(crate) fn take_failure(&mut self) -> Option<Error> {
+        self.failed.take()
     }
 
     /// The connection ended: is the body whole?
@@ -62,6 +69,7 @@ impl Body {
     }
 
     /// Takes what arrived and returns its content; what follows the body is an error, because nothing was asked for.
+    /// Content before an error is returned first: what an engine said counts, however the bytes were read.
     pub(crate) fn unframe(&mut self, mut input: &[u8]) -> Result<Bytes, Error> {
         // The usual case needs one copy and no further look: all of it is content.
         match self.state {
@@ -74,7 +82,14 @@ impl Body {
         }
         let mut out = BytesMut::with_capacity(input.len());
         while !input.is_empty() {
-            input = self.step(input, &mut out)?;
+            match self.step(input, &mut out) {
+                Ok(rest) => input = rest,
+                Err(e) if out.is_empty() => return Err(e),
+                Err(e) => {
+                    self.failed = Some(e);
+                    break;
+                }
+            }
         }
         Ok(out.freeze())
     }
@@ -158,6 +173,9 @@ mod tests {
         let mut out = Vec::new();
         for p in pieces {
             out.extend_from_slice(&body.unframe(p)?);
+            if let Some(e) = body.take_failure() {
+                return Err(e);
+            }
         }
         Ok((out, body.is_end()))
     }
@@ -181,6 +199,14 @@ mod tests {
         assert_eq!(run(Framing::Length(2), &[b"hey"]), Err(Error::Malformed("bytes after the body")));
         assert_eq!(run(Framing::Length(0), &[]), Ok((Vec::new(), true)));
         assert_eq!(run(Framing::Close, &[b"a", b"b"]), Ok((b"ab".to_vec(), false)));
+    }
+
+    #[test]
+    fn content_before_an_error_is_not_lost() {
+        let mut body = Body::new(Framing::Chunked);
+        assert_eq!(body.unframe(b"2\r\nhi\r\nzz\r\n").as_deref(), Ok(&b"hi"[..]));
+        assert_eq!(body.take_failure(), Some(Error::Malformed("chunk size")));
+        assert_eq!(body.take_failure(), None);
     }
 
     #[test]

@@ -143,20 +143,22 @@ impl Conn {
 
     async fn read_head(mut self) -> Result<Response, Error> {
         let mut seen = BytesMut::new();
-        loop {
-            let found = std::future::poll_fn(|cx| self.poll_head(cx, &mut seen)).await?;
-            let Some((head, ahead)) = found else { continue };
-            // An interim response (100 Continue, 103) precedes the real one.
-            if (100..200).contains(&head.status) {
-                seen = BytesMut::from(&ahead[..]);
-                if let Some((head, len)) = head::parse(&seen)? {
-                    let ahead = seen.split_off(len).freeze();
-                    return Ok(self.response(head, ahead));
-                }
-                continue;
+        for _ in 0..INTERIM_MAX {
+            let (head, ahead) = match head::parse(&seen)? {
+                Some((head, len)) => (head, seen.split_off(len).freeze()),
+                None => loop {
+                    if let Some(found) = std::future::poll_fn(|cx| self.poll_head(cx, &mut seen)).await? {
+                        break found;
+                    }
+                },
+            };
+            if !(100..200).contains(&head.status) {
+                return Ok(self.response(head, ahead));
             }
-            return Ok(self.response(head, ahead));
+            // An interim answer (100 Continue, 103 Early Hints) precedes the real one.
+            seen = BytesMut::from(&ahead[..]);
         }
+        Err(Error::Malformed("too many interim answers"))
     }
 
     fn response(mut self, head: Head, ahead: Bytes) -> Response {
@@ -193,6 +195,9 @@ impl Conn {
         }
     }
 }
+
+/// Answers read for one request, interim ones included.
+const INTERIM_MAX: usize = 16;
 
 /// A body up to this size goes out in one write with the head.
 const INLINE_BODY_BYTES: usize = 16 << 10;
@@ -244,6 +249,9 @@ impl Response {
     pub fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Error>> {
         let Some(conn) = &mut self.conn else { return Poll::Ready(Ok(None)) };
         loop {
+            if let Some(e) = self.body.take_failure() {
+                return Poll::Ready(Err(e));
+            }
             if self.body.is_end() {
                 return Poll::Ready(Ok(None));
             }

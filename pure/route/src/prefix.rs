@@ -108,6 +108,9 @@ mod tests {
         x.insert(&[3], 7);
         x.insert(&[2], 8);
         assert_eq!(hits(&mut x, &[1, 2, 3]), [(7, 10.0)]);
+        // Another endpoint's longer prefix does not carry it over the gap.
+        x.insert(&[1, 2, 3], 9);
+        assert_eq!(hits(&mut x, &[1, 2, 3]), [(9, 30.0), (7, 10.0)]);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use rhumb_grid::index::Grid;
 use rhumb_openai::error::ApiError;
 use rhumb_openai::json::Limits;
 use rhumb_openai::request::{Api, scan};
-use rhumb_route::decide::{Choice, Scratch, World, decide};
+use rhumb_route::decide::{Choice, KEPT, Scratch, World, decide};
 use rhumb_route::explain::{Explanation, explain, explain_record};
 use rhumb_route::facts::Facts;
 use rhumb_route::record::{Kept, Record};
@@ -53,6 +53,7 @@ async fn decision(shared: Arc<Shared>, id: u64) -> Response<Answer> {
 struct Then<'a> {
     view: &'a View,
     overlays: &'a [Overlay],
+    kept: &'a [Kept],
 }
 
 impl World for Then<'_> {
@@ -61,20 +62,19 @@ impl World for Then<'_> {
     }
 
     fn overlay(&self, endpoint: u32) -> Overlay {
-        self.overlays.get(endpoint as usize).copied().unwrap_or_default()
+        let kept = || self.kept.iter().find(|k| k.endpoint == endpoint).map(|k| k.overlay);
+        self.overlays.get(endpoint as usize).copied().or_else(kept).unwrap_or_default()
     }
 }
 
 fn explained(shared: &Shared, intent: &Intent) -> Explanation {
     let (id, record) = (format_id(intent.id), intent.record());
-    let record = &record;
-    match &intent.view {
-        view if !intent.overlays.is_empty() => {
-            let world = Then { view, overlays: &intent.overlays };
-            explain(&id, record.view, &world, &record.facts, record, &shared.names)
-        }
-        _ => explain_record(&id, record, &shared.names),
+    let version = intent.view.version;
+    if intent.overlays.is_empty() && shared.live.len() > KEPT {
+        return explain_record(&id, &record, &shared.names);
     }
+    let world = Then { view: &intent.view, overlays: &intent.overlays, kept: &intent.kept };
+    explain(&id, version, &world, &intent.facts, &record, &shared.names)
 }
 
 /// Decides on a request body against a configuration alone, with no readings: what `rhumb explain --request` shows.
@@ -106,7 +106,7 @@ pub fn dry_run(grid: &Grid, body: &[u8]) -> Result<Explanation, ApiError> {
         hits: Vec::new(),
     };
     let choice = Choice { rates: policy.rates, router: grid.config.gateway.router, seed: 0 };
-    let world = Then { view: &view, overlays: &[] };
+    let world = Then { view: &view, overlays: &[], kept: &[] };
     let decision = decide(&world, &facts, &choice, &mut Scratch::default());
     let record = Record::new(view.version, &world, facts, choice, &Kept::of(&decision));
     Ok(explain("dry-run", view.version, &world, &record.facts, &record, &names))

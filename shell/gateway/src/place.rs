@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use rhumb_grid::index::NamedRates;
 use rhumb_openai::error::ApiError;
 use rhumb_openai::request::{Api, BLOCK_BYTES, Scan, block_hashes};
-use rhumb_route::decide::{Choice, Decision, Drop, Scratch, World, decide};
+use rhumb_route::decide::{Choice, Decision, Drop, KEPT, Scratch, World, decide};
 use rhumb_route::facts::{Facts, Hit};
 use rhumb_route::record::{Kept, fingerprint};
 use rhumb_route::row::{Able, Overlay, Row};
@@ -191,7 +191,7 @@ fn decide_and_record(
         decide(&world, &facts, &choice, &mut memory.scratch)
     });
     let overlays = match shared.live.len() {
-        n if n <= OVERLAYS_MAX => shared.live.iter().map(|l| l.overlay()).collect(),
+        n if (KEPT + 1..=OVERLAYS_MAX).contains(&n) => shared.live.iter().map(|l| l.overlay()).collect(),
         _ => Vec::new(),
     };
     let (bytes_per_token, output_tokens) = (facts.bytes_per_token, facts.output_tokens);

@@ -14,6 +14,7 @@ use rhumb_grid::config::EngineKind;
 use rhumb_grid::index::Grid;
 use rhumb_store::{Log, StoreError};
 use rhumb_upstream::{Origin, OriginError};
+use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::runtime::Builder;
 use tokio::sync::watch;
@@ -275,6 +276,10 @@ async fn is_h2(stream: &TcpStream) -> bool {
         loop {
             match stream.peek(&mut first).await {
                 Ok(n @ 1..4) if b"PRI "[..n] == first[..n] => {
+                    let ready = stream.ready(Interest::READABLE).await;
+                    if ready.is_err() || ready.is_ok_and(|r| r.is_read_closed()) {
+                        return false;
+                    }
                     // The rest of the preface follows at once; until it does, nothing tells the two apart.
                     tokio::time::sleep(Duration::from_millis(1)).await;
                 }

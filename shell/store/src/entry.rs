@@ -35,7 +35,8 @@ pub struct Intent {
     pub kept: Vec<Kept>,
     /// [`rhumb_route::record::fingerprint`] of the decision.
     pub fingerprint: u64,
-    /// What the gateway had under way at every endpoint, for a full explanation; empty when there are too many.
+    /// What the gateway had under way at every endpoint, for a full explanation; empty when `kept` says it all, or
+    /// when there are too many.
     pub overlays: Vec<rhumb_route::row::Overlay>,
 }
 

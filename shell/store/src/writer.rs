@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use rhumb_route::explain::Names;
 use rusqlite::{Connection, params};
 
-use crate::entry::{Ended, Intent, Named, StoredRecord, StoredRow};
+use crate::entry::{Ended, Intent, Named, StoredRow};
 use crate::inbox::Inbox;
 use crate::recent::Recent;
 
@@ -73,8 +73,11 @@ impl Log {
         let inbox = Arc::new(Inbox::new());
         let read = Arc::clone(&inbox);
         let run = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64);
-        let (stored, pending, recent) = (BTreeSet::new(), BTreeMap::new(), Recent::default());
-        let work = move || Writer { db, names, run, stored, pending, recent }.run(&read);
+        let (stored, pending) = (BTreeSet::new(), BTreeMap::new());
+        let work = move || {
+            let recent = Recent::default();
+            Writer { db, names, run, stored, pending, recent, buffer: Vec::new() }.run(&read);
+        };
         let thread = std::thread::Builder::new()
             .name("rhumb-log".into())
             .spawn(work)
@@ -168,6 +171,8 @@ struct Writer<N> {
     /// Decisions whose request has not ended.
     pending: BTreeMap<u64, Box<Intent>>,
     recent: Recent,
+    /// Memory of the last record's encoding.
+    buffer: Vec<u8>,
 }
 
 impl<N: Names> Writer<N> {
@@ -227,14 +232,9 @@ impl<N: Names> Writer<N> {
 
     fn insert(&mut self, i: &Intent, e: &Ended) -> rusqlite::Result<()> {
         self.rows(i)?;
-        let blob = encode(&StoredRecord {
-            run: self.run,
-            view: i.view.version,
-            facts: i.facts.clone(),
-            choice: i.choice,
-            kept: i.kept.clone(),
-            fingerprint: i.fingerprint,
-        });
+        // The fields of a `StoredRecord` in their order, which postcard writes like the struct, without copying them.
+        let stored = (self.run, i.view.version, &i.facts, i.choice, &i.kept, i.fingerprint);
+        let blob = encode(&stored, std::mem::take(&mut self.buffer));
         let site = |endpoint: u32, model: u32| {
             let row = i.view.rows(model).iter().find(|r| r.endpoint == endpoint);
             row.map_or("", |r| self.names.site(r.site))
@@ -269,6 +269,8 @@ impl<N: Names> Writer<N> {
             e.total_ms,
             blob
         ])?;
+        drop(insert);
+        self.buffer = blob;
         Ok(())
     }
 
@@ -289,7 +291,7 @@ impl<N: Names> Writer<N> {
                 model: row.model,
                 model_name: self.names.model(row.model).into(),
             };
-            let blob = encode(&StoredRow { row: *row, names });
+            let blob = encode(&StoredRow { row: *row, names }, Vec::new());
             let mut insert = self.db.prepare_cached("insert or ignore into view_rows values (?1,?2,?3,?4,?5)")?;
             insert.execute(params![self.run as i64, view as i64, k.endpoint, k.model, blob])?;
             if self.stored.len() >= STORED_MAX {
@@ -309,9 +311,11 @@ impl<N: Names> Writer<N> {
     }
 }
 
-fn encode(value: &impl serde::Serialize) -> Vec<u8> {
+fn encode(value: &impl serde::Serialize, mut buffer: Vec<u8>) -> Vec<u8> {
+    buffer.clear();
+    buffer.push(LAYOUT);
     // A vector takes whatever is written to it.
-    postcard::to_extend(value, vec![LAYOUT]).unwrap_or_default()
+    postcard::to_extend(value, buffer).unwrap_or_default()
 }
 
 pub(crate) fn decode<T: serde::de::DeserializeOwned>(blob: &[u8]) -> Result<T, StoreError> {

@@ -241,6 +241,9 @@ fn near_equals_are_spread_by_the_seed_and_by_free_seats() {
     let mut wins = [0; 4];
     for seed in 0..4_000 {
         let d = run(&world, &facts(), &Choice { seed, ..choice() });
+        // Of equals the first met counts as the cheapest.
+        let reason = if d.targets[0].endpoint == 0 { Reason::Cheapest } else { Reason::NearEqual };
+        assert_eq!(d.reason, reason);
         wins[d.targets[0].endpoint as usize] += 1;
     }
     assert!(wins.iter().all(|w| (850..1150).contains(w)), "{wins:?}");
@@ -332,7 +335,7 @@ fn baselines_rank_by_their_own_key() {
     rows[3].rtt_ms = 3.0;
     rows[0].ill = true;
     let mut world = Rows::new(rows);
-    world.overlays = [0.0, 1.0, 5.0, 2.0].map(|in_flight| Overlay { in_flight, backlog_tokens: 0.0 }).to_vec();
+    world.overlays = [0.0, 1.0, 50.0, 20.0].map(|in_flight| Overlay { in_flight, backlog_tokens: 0.0 }).to_vec();
     let of = |router, seed| {
         let d = run(&world, &facts(), &Choice { router, seed, ..choice() });
         assert_eq!(d.reason, Reason::Baseline);
@@ -473,6 +476,18 @@ proptest! {
         let again = record.replay();
         prop_assert_eq!(bits(&again), bits(&d));
         prop_assert_eq!(again.reason, d.reason);
+        let print = crate::record::fingerprint(&d);
+        prop_assert_eq!(crate::record::fingerprint(&again), print);
+        let mut other = d.clone();
+        if let Some(t) = other.targets.last_mut() {
+            t.predicted.pace_ms = f64::from_bits(t.predicted.pace_ms.to_bits() ^ 1);
+            prop_assert_ne!(crate::record::fingerprint(&other), print);
+        }
+        if d.targets.len() > 1 {
+            other = d.clone();
+            other.targets.swap(0, 1);
+            prop_assert_ne!(crate::record::fingerprint(&other), print);
+        }
     }
 
     #[test]

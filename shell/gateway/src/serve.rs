@@ -228,7 +228,8 @@ async fn connection(stream: TcpStream, shared: Arc<Shared>, role: Role, mut stop
     if h2 {
         let mut builder = http2::Builder::new(TokioExecutor::new());
         builder.timer(TokioTimer::new()).max_concurrent_streams(1_024).max_header_list_size(64 << 10);
-        let mut conn = std::pin::pin!(builder.serve_connection(io, service));
+        // Boxed, so that the many connections that speak HTTP/1.1 have no room for it.
+        let mut conn = Box::pin(builder.serve_connection(io, service));
         tokio::select! {
             _ = conn.as_mut() => return,
             _ = stopped.wait_for(|s| *s) => conn.as_mut().graceful_shutdown(),
@@ -237,7 +238,7 @@ async fn connection(stream: TcpStream, shared: Arc<Shared>, role: Role, mut stop
     } else {
         let mut builder = http1::Builder::new();
         builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_headers(100);
-        let mut conn = std::pin::pin!(builder.serve_connection(io, service));
+        let mut conn = Box::pin(builder.serve_connection(io, service));
         tokio::select! {
             _ = conn.as_mut() => return,
             _ = stopped.wait_for(|s| *s) => conn.as_mut().graceful_shutdown(),

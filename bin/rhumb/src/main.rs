@@ -40,7 +40,7 @@ enum Command {
 }
 
 /// Thousands of idle streams hold small buffers that are mostly untouched. Backed by huge pages, which the allocator asks
-/// for, they take a third more memory for nothing that can be measured in speed.
+/// for, they take half as much memory again, and what that saves in CPU is within the noise of the benchmark.
 #[cfg(target_os = "linux")]
 fn without_huge_pages() {
     // An old kernel that refuses costs memory and nothing else.

@@ -15,7 +15,7 @@ tools:
 
 build: tools
 	@[ -x $(RHUMB) ] || echo "building rhumb: a few minutes the first time" >&2
-	cargo build --release --locked --quiet -p rhumb
+	@cargo build --release --locked --quiet -p rhumb
 
 demo: build ## See a grid at work: emulated sites, real prices and distances (q ends it)
 	@$(RHUMB) demo $(ARGS)

@@ -15,5 +15,5 @@ chmod -R u+w "$work"
 (cd "$work" && cargo build --release --quiet)
 export BENCH_OWN_CMD="$PWD/own.sh" BENCH_OWN_HEADERS="authorization: Bearer bench-key-0123456789"
 cd "$work"
-python3 run.py --rounds "${ROUNDS:-3}" --targets "${TARGETS:-own,nginx}" --out "$work/results.json"
+python3 run.py --rounds "${ROUNDS:-3}" --scale "${SCALE:-1}" --targets "${TARGETS:-own,nginx}" --out "$work/results.json"
 python3 report.py "$work/results.json"

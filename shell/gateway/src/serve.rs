@@ -83,11 +83,6 @@ impl Running {
     pub fn totals(&self) -> crate::metrics::Totals {
         self.shared.metrics.totals()
     }
-
-    /// Waits until the log is on disk so far.
-    pub fn flush(&self) {
-        self.shared.log.flush();
-    }
 }
 
 /// Pool keys are unique in the process, because several gateways may share it.

@@ -51,7 +51,6 @@ enum Message {
     Decided(Box<Intent>),
     Ended(Ended),
     Find(u64, Sender<Option<Intent>>),
-    Flush(Sender<()>),
     Stop,
 }
 
@@ -100,13 +99,6 @@ impl Log {
         let (reply, answer) = channel();
         self.inbox.push(Message::Find(id, reply), true);
         answer.recv_timeout(Duration::from_secs(5)).ok().flatten()
-    }
-
-    /// Waits until everything sent so far is on disk.
-    pub fn flush(&self) {
-        let (reply, answer) = channel();
-        self.inbox.push(Message::Flush(reply), true);
-        let _ = answer.recv_timeout(Duration::from_secs(30));
     }
 
     /// Writes everything and ends the thread.
@@ -196,10 +188,6 @@ impl<N: Names> Writer<N> {
                     }
                     Message::Find(id, reply) => {
                         let _ = reply.send(self.find(id));
-                    }
-                    Message::Flush(reply) => {
-                        self.commit(&mut open);
-                        let _ = reply.send(());
                     }
                     Message::Stop => {
                         self.commit(&mut open);

@@ -5,7 +5,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::trace::TraceError;
+use rhumb_scene::atlas;
+use rhumb_scene::scene::{Options, Scene, SceneError};
+
+use crate::trace_file::{self, TraceFileError};
 use crate::world::WorldError;
 use crate::{fight, live};
 
@@ -55,36 +58,12 @@ pub enum DemoError {
     /// `--json` without an end.
     #[error("--json needs an end: add --seconds N, for example --seconds 60")]
     JsonWithoutEnd,
-    /// `--fail` is not of the form it should have.
-    #[error("--fail is `{given}`: write SITE@SECONDS, for example tokyo@30; the sites are {sites}")]
-    FailForm {
-        /// What was given.
-        given: String,
-        /// The sites that can fail.
-        sites: String,
-    },
-    /// `--fail` names no site.
-    #[error("--fail names the unknown site `{given}`: the sites are {sites}")]
-    UnknownSite {
-        /// What was given.
-        given: String,
-        /// The sites that can fail.
-        sites: String,
-    },
-    /// `--fail` names the site where the single-region baseline stands.
-    #[error(
-        "--fail names `{given}`, where the single-region baseline stands, and the comparison would be unfair to it: \
-         choose one of {sites}"
-    )]
-    SingleRegionFails {
-        /// What was given.
-        given: String,
-        /// The sites that can fail.
-        sites: String,
-    },
+    /// The scene cannot be set.
+    #[error(transparent)]
+    Scene(#[from] SceneError),
     /// The trace is wrong.
     #[error(transparent)]
-    Trace(#[from] TraceError),
+    Trace(#[from] TraceFileError),
     /// The first gateway's address is taken.
     #[error("cannot listen on `{address}` ({why}): free it, or choose another with --listen 127.0.0.1:PORT")]
     Listen {
@@ -113,6 +92,16 @@ impl DemoError {
 }
 
 impl DemoArgs {
+    /// Sets the scene. `period_s` is the time in which everything happens once.
+    pub(crate) fn scene(&self, period_s: f64) -> Result<Scene, DemoError> {
+        let rows = match &self.trace {
+            Some(path) => trace_file::read(path)?,
+            None => atlas::trace(),
+        };
+        let Self { rps, burst, seed, .. } = *self;
+        Ok(Scene::new(Options { rows, rps, burst, fail: self.fail.as_deref(), seed, period_s })?)
+    }
+
     fn check(&self) -> Result<(), DemoError> {
         let range = |option, value: Option<f64>, range: std::ops::RangeInclusive<f64>, right| match value {
             Some(value) if !range.contains(&value) => Err(DemoError::OutOfRange { option, value, right }),

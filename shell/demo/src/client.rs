@@ -16,7 +16,7 @@ use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use crate::traffic::Arrival;
+use rhumb_scene::traffic::Arrival;
 
 /// What a request came to.
 #[derive(Debug, Clone, PartialEq)]

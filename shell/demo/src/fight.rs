@@ -6,14 +6,15 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rhumb_scene::fleet::Kind;
+use rhumb_scene::scene::Scene;
+use rhumb_scene::traffic::Arrival;
 use serde::Serialize;
 
 use crate::cli::{DemoArgs, DemoError};
-use crate::fleet::Kind;
 use crate::load::{Load, Sample};
-use crate::scene::{Scene, Scratch};
+use crate::scratch::Scratch;
 use crate::summary::{RouterReport, Spent, report};
-use crate::traffic::Arrival;
 use crate::world::{Listen, World};
 
 /// Gateways take their first readings before users come.
@@ -54,7 +55,7 @@ pub(crate) fn probe(address: SocketAddr) -> Result<(), DemoError> {
 
 /// Runs the fight and prints its report; the number of Rhumb's failed requests.
 pub(crate) fn run(args: &DemoArgs, seconds: f64) -> Result<usize, DemoError> {
-    let scene = Scene::new(args, seconds)?;
+    let scene = args.scene(seconds)?;
     let first = match args.listen {
         Some(address) => {
             probe(address)?;

@@ -6,26 +6,19 @@
 //! users; `summary` turns what they saw into figures. `fight` compares four routers;
 //! `live`, `scoreboard`, `view` and `screen` show one.
 
-mod atlas;
 mod cli;
 mod client;
-mod economics;
 mod fight;
-mod fleet;
 mod live;
 mod load;
-mod plan;
-mod region;
-mod rng;
-mod scene;
 mod scoreboard;
+mod scratch;
 mod screen;
 mod summary;
-mod trace;
-mod traffic;
+mod trace_file;
 mod view;
 mod world;
 
 pub use cli::{DemoArgs, DemoError, run};
-pub use trace::TraceError;
+pub use trace_file::TraceFileError;
 pub use world::WorldError;

@@ -4,14 +4,15 @@ use std::io::{IsTerminal, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
+use rhumb_scene::fleet::Kind;
+use rhumb_scene::scene::Scene;
 use tokio::runtime::Runtime;
 
 use crate::cli::{DemoArgs, DemoError};
 use crate::fight::probe;
-use crate::fleet::Kind;
 use crate::load::Load;
-use crate::scene::{Scene, Scratch};
 use crate::scoreboard::Scoreboard;
+use crate::scratch::Scratch;
 use crate::screen::{Screen, is_terminal};
 use crate::world::{Listen, World};
 
@@ -33,7 +34,7 @@ const FRAME_EVERY: Duration = Duration::from_millis(250);
 /// Shows the demo; the number of failed requests.
 pub(crate) fn run(args: &DemoArgs) -> Result<usize, DemoError> {
     let period_s = args.seconds.unwrap_or(PERIOD_S);
-    let scene = Scene::new(args, period_s)?;
+    let scene = args.scene(period_s)?;
     let data = args.listen.unwrap_or(local(8080));
     probe(data)?;
     // The usual admin address is wished for, so that `rhumb explain` needs no option, but not needed.

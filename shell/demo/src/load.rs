@@ -9,11 +9,11 @@ use rhumb_grid::config::Location;
 use rhumb_grid::geo::{distance_km, estimated_rtt_ms};
 use tokio::task::JoinSet;
 
-use crate::atlas::Atlas;
 use crate::client::{Client, Outcome};
-use crate::economics::perf;
-use crate::traffic::{Arrival, nearest};
 use crate::world::World;
+use rhumb_scene::atlas::Atlas;
+use rhumb_scene::economics::perf;
+use rhumb_scene::traffic::{Arrival, nearest};
 
 /// One request as its user saw it.
 #[derive(Debug, Clone, PartialEq)]

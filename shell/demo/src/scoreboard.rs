@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use rhumb_gateway::{SiteReading, Totals};
 
 use crate::load::{Answered, Sample};
-use crate::scene::Scene;
 use crate::summary::quantile;
+use rhumb_scene::scene::Scene;
 
 /// Figures are of the answers of the last seconds.
 pub(crate) const WINDOW_S: f64 = 10.0;
@@ -65,8 +65,8 @@ pub(crate) struct Scoreboard {
 impl Scoreboard {
     /// An empty board for a scene.
     pub(crate) fn new(scene: &Scene, curl: String) -> Self {
-        use crate::economics::{perf, price};
-        let row = |s: &crate::atlas::SitePlan| {
+        use rhumb_scene::economics::{perf, price};
+        let row = |s: &rhumb_scene::atlas::SitePlan| {
             let price = price(&perf(s), s.gpu_hour_usd, scene.mean);
             let (input, output) = (scene.mean.input_tokens, scene.mean.output_tokens);
             SiteRow {
@@ -249,7 +249,7 @@ mod tests {
             trace: None,
             listen: None,
         };
-        Scoreboard::new(&Scene::new(&args, 120.0).unwrap(), "curl".into())
+        Scoreboard::new(&args.scene(120.0).unwrap(), "curl".into())
     }
 
     fn sample(site: usize, ttft_ms: f64) -> Sample {

@@ -12,9 +12,9 @@ use rhumb_grid::config::Location;
 use rhumb_grid::index::Grid;
 use tokio::sync::watch;
 
-use crate::atlas::Atlas;
-use crate::economics::{CONTEXT_TOKENS, MODEL, MeanRequest, perf};
-use crate::fleet::{GatewayPlan, Kind, Place, config, entries, places};
+use rhumb_scene::atlas::Atlas;
+use rhumb_scene::economics::{CONTEXT_TOKENS, MODEL, MeanRequest, perf};
+use rhumb_scene::fleet::{GatewayPlan, Kind, Place, config, entries, places};
 
 /// Why a world does not start.
 #[derive(Debug, thiserror::Error)]

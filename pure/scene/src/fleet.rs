@@ -13,7 +13,7 @@ use crate::economics::{CONTEXT_TOKENS, MODEL, MeanRequest, PLANNED_UTILISATION, 
 
 /// A way of choosing, and the world it chooses in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub enum Kind {
     /// All engines in one place, behind one gateway.
     SingleRegion,
     /// The grid, each engine in turn.
@@ -26,10 +26,10 @@ pub(crate) enum Kind {
 
 impl Kind {
     /// Every kind, in the order they are reported in.
-    pub(crate) const ALL: [Kind; 4] = [Self::SingleRegion, Self::RoundRobin, Self::Nearest, Self::Rhumb];
+    pub const ALL: [Kind; 4] = [Self::SingleRegion, Self::RoundRobin, Self::Nearest, Self::Rhumb];
 
     /// Its name in output.
-    pub(crate) fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Self::SingleRegion => "single-region",
             Self::RoundRobin => "round-robin",
@@ -50,15 +50,15 @@ impl Kind {
 
 /// One engine of a world: which site of the plan owns it, and where it stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Place {
+pub struct Place {
     /// Index of the site that it belongs to in the grid; a failure of that site takes it down in every world.
-    pub(crate) origin: usize,
+    pub origin: usize,
     /// Index of the site it stands at in this world.
-    pub(crate) site: usize,
+    pub site: usize,
 }
 
 /// Where the engines of a world stand.
-pub(crate) fn places(kind: Kind, atlas: &Atlas, single: usize) -> Vec<Place> {
+pub fn places(kind: Kind, atlas: &Atlas, single: usize) -> Vec<Place> {
     let of = |(origin, s): (usize, &SitePlan)| {
         let site = if kind == Kind::SingleRegion { single } else { origin };
         vec![Place { origin, site }; s.engines as usize]
@@ -67,7 +67,7 @@ pub(crate) fn places(kind: Kind, atlas: &Atlas, single: usize) -> Vec<Place> {
 }
 
 /// Indices of the sites where users enter a world.
-pub(crate) fn entries(kind: Kind, atlas: &Atlas, single: usize) -> Vec<usize> {
+pub fn entries(kind: Kind, atlas: &Atlas, single: usize) -> Vec<usize> {
     match kind {
         Kind::SingleRegion => vec![single],
         _ => (0..atlas.sites.len()).filter(|i| atlas.sites[*i].entry).collect(),
@@ -75,14 +75,19 @@ pub(crate) fn entries(kind: Kind, atlas: &Atlas, single: usize) -> Vec<usize> {
 }
 
 /// One gateway to configure.
-pub(crate) struct GatewayPlan<'a> {
-    pub(crate) kind: Kind,
-    pub(crate) at: Location,
-    pub(crate) listen: SocketAddr,
-    pub(crate) admin_listen: SocketAddr,
-    pub(crate) data_dir: &'a Path,
+pub struct GatewayPlan<'a> {
+    /// The world it serves in.
+    pub kind: Kind,
+    /// Where it stands.
+    pub at: Location,
+    /// Address of its data plane.
+    pub listen: SocketAddr,
+    /// Address of its admin API.
+    pub admin_listen: SocketAddr,
+    /// Folder of its log.
+    pub data_dir: &'a Path,
     /// For each engine, where this gateway reaches it.
-    pub(crate) engines: &'a [(Place, SocketAddr)],
+    pub engines: &'a [(Place, SocketAddr)],
 }
 
 /// Name of the policy that all routers run under.
@@ -103,7 +108,7 @@ const READING_PACE_MS: f64 = 150.0;
 const MAX_ATTEMPTS: u32 = 6;
 
 /// The configuration of a gateway.
-pub(crate) fn config(atlas: &Atlas, mean: MeanRequest, plan: &GatewayPlan<'_>) -> Config {
+pub fn config(atlas: &Atlas, mean: MeanRequest, plan: &GatewayPlan<'_>) -> Config {
     let mut standing: Vec<usize> = plan.engines.iter().map(|(p, _)| p.site).collect();
     standing.dedup();
     let mut operators: Vec<&str> = atlas.sites.iter().map(|s| s.operator.as_str()).collect();

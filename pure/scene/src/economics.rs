@@ -6,33 +6,35 @@ use rhumb_grid::config::Price;
 use crate::atlas::SitePlan;
 
 /// The model that every site serves.
-pub(crate) const MODEL: &str = "llama-3.1-8b";
+pub const MODEL: &str = "llama-3.1-8b";
 
 /// Longest prompt plus answer.
-pub(crate) const CONTEXT_TOKENS: u32 = 16_384;
+pub const CONTEXT_TOKENS: u32 = 16_384;
 
 /// Share of its capacity that every operator plans to sell: prices earn the GPU-hour back at this load.
-pub(crate) const PLANNED_UTILISATION: f64 = 0.5;
+pub const PLANNED_UTILISATION: f64 = 0.5;
 
 /// A cached token costs this share of an uncached one: the median of public price lists.
 const CACHED_SHARE: f64 = 0.1;
 
 /// The request that capacity is counted in: mean prompt and answer, tokens.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct MeanRequest {
-    pub(crate) input_tokens: f64,
-    pub(crate) output_tokens: f64,
+pub struct MeanRequest {
+    /// Mean prompt.
+    pub input_tokens: f64,
+    /// Mean answer.
+    pub output_tokens: f64,
 }
 
 /// The speed of one engine of a site.
-pub(crate) fn perf(site: &SitePlan) -> Perf {
+pub fn perf(site: &SitePlan) -> Perf {
     let gpu = rhumb_engine::gpu(&site.gpu).expect("the sites name known GPUs");
     let shape = rhumb_engine::shape(MODEL).expect("the model is known");
     Perf::new(gpu, 1, shape, site.quantization.bytes()).expect("the model fits every GPU of the sites")
 }
 
 /// Sequences of the mean request that run at once: what memory and the scheduler allow.
-pub(crate) fn seats(perf: &Perf, mean: MeanRequest) -> u32 {
+pub fn seats(perf: &Perf, mean: MeanRequest) -> u32 {
     let fit = perf.kv_capacity_tokens() as f64 / (mean.input_tokens + mean.output_tokens);
     (fit as u32).clamp(1, Limits::default().max_num_seqs)
 }
@@ -50,12 +52,12 @@ fn output_s(perf: &Perf, mean: MeanRequest) -> f64 {
 }
 
 /// Rate of mean requests at which one engine saturates.
-pub(crate) fn capacity_rps(perf: &Perf, mean: MeanRequest) -> f64 {
+pub fn capacity_rps(perf: &Perf, mean: MeanRequest) -> f64 {
     1.0 / (mean.input_tokens * input_s(perf) + mean.output_tokens * output_s(perf, mean))
 }
 
 /// The list price that earns back `gpu_hour_usd` at the planned load.
-pub(crate) fn price(perf: &Perf, gpu_hour_usd: f64, mean: MeanRequest) -> Price {
+pub fn price(perf: &Perf, gpu_hour_usd: f64, mean: MeanRequest) -> Price {
     let usd_per_mtok = |gpu_s: f64| gpu_hour_usd / 3_600.0 * gpu_s / PLANNED_UTILISATION * 1e6;
     let input = usd_per_mtok(input_s(perf));
     Price {

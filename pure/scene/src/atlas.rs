@@ -10,41 +10,57 @@ use crate::trace::{self, TraceRow};
 
 /// A city that users live in.
 #[derive(Debug, Clone)]
-pub(crate) struct City {
-    pub(crate) location: Location,
-    pub(crate) population: f64,
+pub struct City {
+    /// Where it lies.
+    pub location: Location,
+    /// People who live there.
+    pub population: f64,
 }
 
 /// A site of the grid.
 #[derive(Debug, Clone)]
-pub(crate) struct SitePlan {
-    pub(crate) name: String,
-    pub(crate) city: String,
-    pub(crate) country: String,
-    pub(crate) location: Location,
-    pub(crate) operator: String,
+pub struct SitePlan {
+    /// Unique name.
+    pub name: String,
+    /// City, for people.
+    pub city: String,
+    /// ISO 3166-1 alpha-2 code.
+    pub country: String,
+    /// Where it lies.
+    pub location: Location,
+    /// Who owns it.
+    pub operator: String,
     /// The region whose measured round trips stand for this place.
-    pub(crate) region: String,
+    pub region: String,
     /// Users enter here.
-    pub(crate) entry: bool,
-    pub(crate) gpu: String,
+    pub entry: bool,
+    /// GPU type.
+    pub gpu: String,
     /// Engines of one GPU each.
-    pub(crate) engines: u32,
-    pub(crate) quantization: Quantization,
-    pub(crate) gpu_hour_usd: f64,
+    pub engines: u32,
+    /// Number format of the weights.
+    pub quantization: Quantization,
+    /// Price of a GPU-hour, USD.
+    pub gpu_hour_usd: f64,
     /// Price of the GPU that regions are compared by; `None` where it is not sold.
-    pub(crate) reference_gpu_hour_usd: Option<f64>,
-    pub(crate) energy_usd_per_kwh: f64,
-    pub(crate) carbon_g_per_kwh: f64,
-    pub(crate) egress_usd_per_gb: f64,
-    pub(crate) power_kw: f64,
+    pub reference_gpu_hour_usd: Option<f64>,
+    /// Price of electricity, USD per kWh.
+    pub energy_usd_per_kwh: f64,
+    /// Carbon intensity of the grid, grams of CO2e per kWh.
+    pub carbon_g_per_kwh: f64,
+    /// Price of traffic leaving it, USD per GB.
+    pub egress_usd_per_gb: f64,
+    /// Power its GPUs must not exceed, kW.
+    pub power_kw: f64,
 }
 
 /// Everything the demo knows of the world.
 #[derive(Debug, Clone)]
-pub(crate) struct Atlas {
-    pub(crate) sites: Vec<SitePlan>,
-    pub(crate) cities: Vec<City>,
+pub struct Atlas {
+    /// Its sites.
+    pub sites: Vec<SitePlan>,
+    /// Where users live.
+    pub cities: Vec<City>,
     rtt_ms: BTreeMap<(String, String), f64>,
 }
 
@@ -108,7 +124,7 @@ struct CityRow {
 const REFERENCE_INSTANCE: (&str, &str) = ("gcp", "g2-standard-4");
 
 /// The embedded trace.
-pub(crate) fn trace() -> Vec<TraceRow> {
+pub fn trace() -> Vec<TraceRow> {
     let text = include_bytes!("../data/azure_llm_2023_conv_sample.csv");
     trace::read(&text[..]).expect("the embedded trace is whole")
 }
@@ -122,7 +138,7 @@ fn rows<T: DeserializeOwned>(text: &str) -> Vec<T> {
 
 impl Atlas {
     /// Reads the embedded tables.
-    pub(crate) fn embedded() -> Self {
+    pub fn embedded() -> Self {
         let prices: Vec<PriceRow> = rows(include_str!("../data/gpu_prices.csv"));
         let zones: Vec<ZoneRow> = rows(include_str!("../data/zones.csv"));
         let egress: Vec<EgressRow> = rows(include_str!("../data/egress.csv"));
@@ -136,12 +152,12 @@ impl Atlas {
     }
 
     /// Measured round trip between two regions.
-    pub(crate) fn rtt_ms(&self, from: &str, to: &str) -> f64 {
+    pub fn rtt_ms(&self, from: &str, to: &str) -> f64 {
         *self.rtt_ms.get(&(from.to_owned(), to.to_owned())).expect("the matrix holds every pair of the sites' regions")
     }
 
     /// The sites that users enter at.
-    pub(crate) fn entries(&self) -> Vec<&SitePlan> {
+    pub fn entries(&self) -> Vec<&SitePlan> {
         self.sites.iter().filter(|s| s.entry).collect()
     }
 }

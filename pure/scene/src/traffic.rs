@@ -1,45 +1,47 @@
 //! Who asks what, and when: a stretch of a real trace, from users spread over real cities, with one region bursting.
 //! One seed gives the same requests to every router.
 
+use rhumb_chance::Rng;
 use rhumb_grid::config::Location;
 use rhumb_grid::geo::distance_km;
 
 use crate::atlas::City;
-use crate::rng::Rng;
 use crate::trace::TraceRow;
 
 /// One request to come.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Arrival {
+pub struct Arrival {
     /// Since the start.
-    pub(crate) at_ms: f64,
-    pub(crate) input_tokens: u32,
-    pub(crate) output_tokens: u32,
+    pub at_ms: f64,
+    /// Length of the prompt.
+    pub input_tokens: u32,
+    /// Length of the answer.
+    pub output_tokens: u32,
     /// Where the user is.
-    pub(crate) user: Location,
+    pub user: Location,
     /// Makes the prompt unlike any other.
-    pub(crate) nonce: u64,
+    pub nonce: u64,
 }
 
 /// A region whose demand swells, once in each period.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Burst {
+pub struct Burst {
     /// Index of the entry whose users ask more.
-    pub(crate) entry: usize,
+    pub entry: usize,
     /// Requests a second that come on top.
-    pub(crate) extra_rps: f64,
+    pub extra_rps: f64,
     /// Length of a period.
-    pub(crate) period_ms: f64,
+    pub period_ms: f64,
 }
 
 /// The share of a period at which a burst begins, and at which it ends.
-pub(crate) const BURST_FROM: f64 = 0.15;
+pub const BURST_FROM: f64 = 0.15;
 /// See [`BURST_FROM`].
-pub(crate) const BURST_TO: f64 = 0.40;
+pub const BURST_TO: f64 = 0.40;
 
 /// An endless stream of arrivals in order of time.
 #[derive(Debug, Clone)]
-pub(crate) struct Traffic {
+pub struct Traffic {
     base: Stream,
     extra: Stream,
     burst: Burst,
@@ -67,13 +69,13 @@ fn mean_gap_s(rows: &[TraceRow]) -> f64 {
 }
 
 /// Index of the nearest place.
-pub(crate) fn nearest(places: &[Location], to: Location) -> usize {
+pub fn nearest(places: &[Location], to: Location) -> usize {
     let km = |i: &usize| distance_km(places[*i], to);
     (0..places.len()).min_by(|a, b| km(a).total_cmp(&km(b))).unwrap_or(0)
 }
 
 /// For each entry, the share of the people it is nearest to.
-pub(crate) fn demand_shares(cities: &[City], entries: &[Location]) -> Vec<f64> {
+pub fn demand_shares(cities: &[City], entries: &[Location]) -> Vec<f64> {
     let people: f64 = cities.iter().map(|c| c.population).sum();
     let mut shares = vec![0.0; entries.len()];
     for city in cities {
@@ -112,7 +114,7 @@ impl Stream {
             input_tokens: row.input_tokens,
             output_tokens: row.output_tokens,
             user: self.crowd[city].1,
-            nonce: self.rng.next(),
+            nonce: self.rng.bits(),
         };
         self.at = (self.at + 1) % self.rows.len();
         // Where the trace begins anew there is no gap to read: the mean one stands in.
@@ -136,7 +138,7 @@ impl Burst {
 
 impl Traffic {
     /// `base_rps` from everywhere, and the burst on top.
-    pub(crate) fn new(
+    pub fn new(
         rows: &std::sync::Arc<[TraceRow]>,
         cities: &[City],
         entries: &[Location],
@@ -145,7 +147,7 @@ impl Traffic {
         seed: u64,
     ) -> Self {
         let mut rng = Rng::new(seed);
-        let (first, second) = (Rng::new(rng.next()), Rng::new(rng.next()));
+        let (first, second) = (Rng::new(rng.bits()), Rng::new(rng.bits()));
         let near = cities.iter().filter(|c| nearest(entries, c.location) == burst.entry);
         Self {
             base: Stream::new(rows, base_rps, cities.iter(), first),

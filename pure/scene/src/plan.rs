@@ -17,11 +17,11 @@ pub(crate) const FAILING_SITE: &str = "frankfurt";
 
 /// Rates of one run.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Rates {
+pub struct Rates {
     /// Requests a second from everywhere, at all times.
-    pub(crate) base_rps: f64,
+    pub base_rps: f64,
     /// The burst on top.
-    pub(crate) burst: Burst,
+    pub burst: Burst,
 }
 
 /// What all engines together can serve.

@@ -1,31 +1,22 @@
 //! A request trace: when requests came and how long they were.
 
 use std::io::Read;
-use std::path::Path;
 
 /// One request of a trace.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct TraceRow {
+pub struct TraceRow {
     /// Seconds since the start of the trace.
-    pub(crate) arrival_s: f64,
+    pub arrival_s: f64,
     /// Length of the prompt.
-    pub(crate) input_tokens: u32,
+    pub input_tokens: u32,
     /// Length of the answer.
-    pub(crate) output_tokens: u32,
+    pub output_tokens: u32,
 }
 
 /// What is wrong with a trace.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TraceError {
-    /// It cannot be read.
-    #[error("cannot read the trace `{path}`: {why}")]
-    Read {
-        /// The file.
-        path: String,
-        /// Why.
-        why: std::io::Error,
-    },
     /// A cell or a line is not as it should be.
     #[error("trace line {line}, column {column}: {what}; {right}")]
     Cell {
@@ -51,20 +42,11 @@ const COLUMNS: [&str; 3] = ["arrival_s", "input_tokens", "output_tokens"];
 /// Longest prompt or answer taken: what the engines of the demo have room for.
 const TOKENS_MAX: u32 = 7_900;
 
-/// Reads a trace from a file.
-///
-/// # Errors
-/// The file cannot be read, or a line of it is wrong.
-pub(crate) fn read_file(path: &Path) -> Result<Vec<TraceRow>, TraceError> {
-    let file = std::fs::File::open(path).map_err(|why| TraceError::Read { path: path.display().to_string(), why })?;
-    read(file)
-}
-
 /// Reads a trace: a header line, then `arrival_s,input_tokens,output_tokens`, in order of arrival.
 ///
 /// # Errors
 /// The first line that is wrong, by line and column.
-pub(crate) fn read(text: impl Read) -> Result<Vec<TraceRow>, TraceError> {
+pub fn read(text: impl Read) -> Result<Vec<TraceRow>, TraceError> {
     let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).trim(csv::Trim::All).from_reader(text);
     let mut rows: Vec<TraceRow> = Vec::new();
     let mut record = csv::StringRecord::new();
@@ -129,7 +111,7 @@ fn row(record: &csv::StringRecord, line: u64) -> Result<TraceRow, TraceError> {
 }
 
 /// Mean prompt and answer, in tokens.
-pub(crate) fn mean_tokens(rows: &[TraceRow]) -> (f64, f64) {
+pub fn mean_tokens(rows: &[TraceRow]) -> (f64, f64) {
     let n = rows.len().max(1) as f64;
     let (input, output) =
         rows.iter().fold((0.0, 0.0), |(i, o), r| (i + f64::from(r.input_tokens), o + f64::from(r.output_tokens)));

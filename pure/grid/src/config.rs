@@ -104,6 +104,10 @@ pub enum Router {
     Nearest,
     /// Fewest requests in flight, wherever.
     LeastRequest,
+    /// By chance over the endpoints that can serve.
+    Random,
+    /// Of two drawn by chance, the one with fewer requests running and waiting.
+    PowerOfTwo,
 }
 
 /// A point on the Earth.

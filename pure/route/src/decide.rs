@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bill::{Bill, bill};
 use crate::facts::Facts;
+use crate::floor::{CHUNK, Floor};
 use crate::predict::{Prediction, predict};
 use crate::row::{Overlay, Row};
 
@@ -18,6 +19,11 @@ pub trait World {
     fn rows(&self, model: u32) -> &[Row];
     /// What this gateway has under way at an endpoint now.
     fn overlay(&self, endpoint: u32) -> Overlay;
+    /// What the candidates of a model cost at least, from each chunk of them on; empty where nothing is known, and then
+    /// every candidate is looked at.
+    fn floors(&self, _model: u32) -> &[Floor] {
+        &[]
+    }
 }
 
 /// Why a candidate was dropped. Load is not among the reasons: old or missing load widens an estimate and never drops.
@@ -109,8 +115,10 @@ impl Reason {
 pub struct Decision {
     /// At most [`KEPT`], the best first.
     pub targets: Vec<Target>,
-    /// Candidates that may serve.
+    /// Candidates looked at that may serve.
     pub eligible: u32,
+    /// Candidates not looked at: their distance and prices alone cost more than the last target here.
+    pub skipped: u32,
     /// Candidates dropped, by the order of [`Drop::ALL`].
     pub drops: [u32; 5],
     /// Why the first is first.
@@ -172,6 +180,7 @@ pub fn evaluate(row: &Row, overlay: &Overlay, facts: &Facts, rates: &Rates) -> R
 #[derive(Debug, Default)]
 pub struct Scratch {
     seen: Vec<Seen>,
+    spans: Vec<Span>,
 }
 
 /// One candidate after the first pass. The overlay is kept because the live one moves on.
@@ -182,45 +191,64 @@ struct Seen {
     overlay: Overlay,
 }
 
+/// The candidates of one model that were looked at: they stand side by side among those seen.
+#[derive(Debug, Clone, Copy)]
+struct Span {
+    model: u32,
+    start: usize,
+    len: usize,
+}
+
+impl Scratch {
+    /// Every candidate seen with its place and its row.
+    fn rows<'a>(&'a self, world: &'a impl World) -> impl Iterator<Item = (usize, &'a Row)> {
+        self.spans.iter().flat_map(move |s| (s.start..).zip(&world.rows(s.model)[..s.len]))
+    }
+
+    /// The row that was met as the `at`-th.
+    fn row<'a>(&self, world: &'a impl World, at: usize) -> &'a Row {
+        let span = &self.spans[self.spans.partition_point(|s| s.start <= at) - 1];
+        &world.rows(span.model)[at - span.start]
+    }
+}
+
 /// Ranks the candidates of a request.
 pub fn decide(world: &impl World, facts: &Facts, choice: &Choice, scratch: &mut Scratch) -> Decision {
-    let mut out =
-        Decision { targets: Vec::new(), eligible: 0, drops: [0; 5], reason: Reason::Nothing, largest_context: 0 };
+    let mut out = Decision {
+        targets: Vec::new(),
+        eligible: 0,
+        skipped: 0,
+        drops: [0; 5],
+        reason: Reason::Nothing,
+        largest_context: 0,
+    };
+    let mut look = Look { best: Best::new(), pin: None };
     scratch.seen.clear();
-    let mut best = Best::new();
-    let mut pin = None;
+    scratch.spans.clear();
     for &model in &facts.models {
-        for row in world.rows(model) {
-            let overlay = world.overlay(row.endpoint);
-            let at = scratch.seen.len();
-            let (key, load) = match evaluate(row, &overlay, facts, &choice.rates) {
-                Ok((p, bill)) => {
-                    let key = key(choice.router, row, &overlay, &bill, out.eligible);
-                    out.eligible += 1;
-                    best.offer(key, at);
-                    if facts.pin == Some((row.endpoint, model)) {
-                        pin = Some(at);
-                    }
-                    (key, p.running + p.waiting)
-                }
-                Err(drop) => {
-                    out.drops[drop as usize] += 1;
-                    if drop == Drop::Context {
-                        out.largest_context = out.largest_context.max(row.context_tokens);
-                    }
-                    (f64::INFINITY, 0.0)
-                }
-            };
-            scratch.seen.push(Seen { key, load, overlay });
+        let (rows, floors, start) = (world.rows(model), world.floors(model), scratch.seen.len());
+        for (chunk, rows) in rows.chunks(CHUNK).enumerate() {
+            if floors.get(chunk).is_some_and(|floor| look.is_enough(floor, facts, choice)) {
+                break;
+            }
+            for row in rows {
+                look.at(row, world.overlay(row.endpoint), facts, choice, &mut scratch.seen, &mut out);
+            }
         }
+        let len = scratch.seen.len() - start;
+        out.skipped += (rows.len() - len) as u32;
+        scratch.spans.push(Span { model, start, len });
     }
-    if choice.router == Router::RoundRobin {
-        best = in_turn(&scratch.seen, out.eligible, choice.seed);
+    let Look { mut best, pin } = look;
+    match choice.router {
+        Router::RoundRobin => best = in_turn(&scratch.seen, out.eligible, choice.seed),
+        Router::PowerOfTwo => best.less_loaded_of_two_first(&scratch.seen),
+        Router::Rhumb | Router::Nearest | Router::LeastRequest | Router::Random => {}
     }
-    out.reason = best.choose(world, facts, choice, &scratch.seen, pin);
+    out.reason = best.choose(world, facts, choice, scratch, pin);
     out.targets.reserve_exact(best.len);
     for &(key, at) in best.kept() {
-        let (row, overlay) = (row_at(world, facts, at), scratch.seen[at].overlay);
+        let (row, overlay) = (scratch.row(world, at), scratch.seen[at].overlay);
         if let Ok((predicted, bill)) = evaluate(row, &overlay, facts, &choice.rates) {
             let Row { endpoint, site, model, .. } = *row;
             out.targets.push(Target { endpoint, site, model, bill, predicted, key, overlay });
@@ -229,27 +257,66 @@ pub fn decide(world: &impl World, facts: &Facts, choice: &Choice, scratch: &mut 
     out
 }
 
+/// The first pass over the candidates.
+struct Look {
+    best: Best,
+    /// The place of the pinned candidate, once it was met.
+    pin: Option<usize>,
+}
+
+impl Look {
+    /// No candidate with at least this bill can be kept, or be as good as the best. A pin that was not met yet keeps the
+    /// search on: why it was left is part of the record.
+    fn is_enough(&self, floor: &Floor, facts: &Facts, choice: &Choice) -> bool {
+        choice.router == Router::Rhumb
+            && self.best.len == KEPT
+            && (facts.pin.is_none() || self.pin.is_some())
+            && floor.total_usd(facts, &choice.rates)
+                > self.best.kept[KEPT - 1].0.max(self.best.kept[0].0 * (1.0 + NEAR))
+    }
+
+    fn at(
+        &mut self,
+        row: &Row,
+        overlay: Overlay,
+        facts: &Facts,
+        choice: &Choice,
+        seen: &mut Vec<Seen>,
+        out: &mut Decision,
+    ) {
+        let at = seen.len();
+        let (key, load) = match evaluate(row, &overlay, facts, &choice.rates) {
+            Ok((p, bill)) => {
+                let key = key(choice, row, &overlay, &bill, out.eligible);
+                out.eligible += 1;
+                self.best.offer(key, at);
+                if facts.pin == Some((row.endpoint, row.model)) {
+                    self.pin = Some(at);
+                }
+                (key, p.running + p.waiting)
+            }
+            Err(drop) => {
+                out.drops[drop as usize] += 1;
+                if drop == Drop::Context {
+                    out.largest_context = out.largest_context.max(row.context_tokens);
+                }
+                (f64::INFINITY, 0.0)
+            }
+        };
+        seen.push(Seen { key, load, overlay });
+    }
+}
+
 /// What the ranking goes by.
-fn key(router: Router, row: &Row, overlay: &Overlay, bill: &Bill, turn: u32) -> f64 {
-    match router {
+fn key(choice: &Choice, row: &Row, overlay: &Overlay, bill: &Bill, turn: u32) -> f64 {
+    match choice.router {
         Router::Rhumb => bill.total_usd(),
         Router::RoundRobin => f64::from(turn),
         // Sites are told apart by their round trip; inside one, requests in flight decide.
         Router::Nearest => row.rtt_ms * 1e6 + overlay.in_flight,
         Router::LeastRequest => overlay.in_flight,
+        Router::Random | Router::PowerOfTwo => unit(mix(choice.seed, row.endpoint)),
     }
-}
-
-/// The row that was met as the `at`-th.
-fn row_at<'a>(world: &'a impl World, facts: &Facts, mut at: usize) -> &'a Row {
-    for &model in &facts.models {
-        let rows = world.rows(model);
-        match rows.get(at) {
-            Some(row) => return row,
-            None => at -= rows.len(),
-        }
-    }
-    unreachable!("the first pass met this many rows")
 }
 
 /// The eligible candidates in turn, starting where the seed says.
@@ -289,15 +356,23 @@ impl Best {
         self.kept[i] = (key, at);
     }
 
+    /// Power of two choices (Mitzenmacher, 2001): of the first two, which chance drew, the one with less to do leads.
+    fn less_loaded_of_two_first(&mut self, seen: &[Seen]) {
+        if self.len >= 2 && seen[self.kept[1].1].load < seen[self.kept[0].1].load {
+            self.kept.swap(0, 1);
+        }
+    }
+
     /// Moves the chosen candidate to the front.
     fn choose(
         &mut self,
         world: &impl World,
         facts: &Facts,
         choice: &Choice,
-        seen: &[Seen],
+        scratch: &Scratch,
         pin: Option<usize>,
     ) -> Reason {
+        let seen = &scratch.seen;
         if self.len == 0 {
             return Reason::Nothing;
         }
@@ -310,7 +385,7 @@ impl Best {
             (Some(_), Some(pin)) if seen[pin].key <= near => (pin, Reason::Pinned),
             (Some(_), Some(_)) => (cheapest, Reason::MovedForBill),
             (moved, _) => {
-                let favoured = favoured(world, facts, choice, seen, near).unwrap_or(cheapest);
+                let favoured = favoured(world, facts, choice, scratch, near).unwrap_or(cheapest);
                 let reason = match moved {
                     Some(_) => Reason::MovedForDrop,
                     None if favoured == cheapest => Reason::Cheapest,
@@ -338,22 +413,18 @@ impl Best {
 
 /// Among the near-equals, the one that the affinity key prefers (rendezvous hashing: the highest hash of key and
 /// endpoint, so that the loss of one endpoint moves its own sessions only), or that chance prefers, by free seats.
-fn favoured(world: &impl World, facts: &Facts, choice: &Choice, seen: &[Seen], near: f64) -> Option<usize> {
+fn favoured(world: &impl World, facts: &Facts, choice: &Choice, scratch: &Scratch, near: f64) -> Option<usize> {
     let mut best: Option<(f64, usize)> = None;
-    let mut at = 0;
-    for &model in &facts.models {
-        for row in world.rows(model) {
-            let s = &seen[at];
-            if s.key <= near {
-                let score = match facts.affinity {
-                    Some(affinity) => unit(mix(affinity, row.endpoint)),
-                    None => unit(mix(choice.seed, row.endpoint)) / (1.0 + s.load),
-                };
-                if best.is_none_or(|(b, _)| score > b) {
-                    best = Some((score, at));
-                }
+    for (at, row) in scratch.rows(world) {
+        let s = &scratch.seen[at];
+        if s.key <= near {
+            let score = match facts.affinity {
+                Some(affinity) => unit(mix(affinity, row.endpoint)),
+                None => unit(mix(choice.seed, row.endpoint)) / (1.0 + s.load),
+            };
+            if best.is_none_or(|(b, _)| score > b) {
+                best = Some((score, at));
             }
-            at += 1;
         }
     }
     best.map(|(_, at)| at)

@@ -82,6 +82,17 @@ pub fn predict(row: &Row, overlay: &Overlay, facts: &Facts) -> Prediction {
 /// The spread is stated as the half-width of the central half; the t distribution's own quantile 0.75 is 0.8165.
 const T2_SCALE: f64 = 1.0 / 0.816_497;
 
+/// Probability that a time to first token of this median and relative spread exceeds an objective.
+fn tail(ttft_ms: f64, slo_ms: f64, spread: f64) -> f64 {
+    let x = (ttft_ms - slo_ms) / (ttft_ms * spread * T2_SCALE);
+    0.5 + 0.5 * x / libm::sqrt(2.0 + x * x)
+}
+
+/// The same at the least spread a prediction has. Below the objective no wider one gives a smaller probability.
+pub(crate) fn tail_fresh(ttft_ms: f64, slo_ms: f64) -> f64 {
+    tail(ttft_ms, slo_ms, SPREAD)
+}
+
 impl Prediction {
     /// Probability that the time to first token exceeds an objective.
     ///
@@ -89,12 +100,12 @@ impl Prediction {
     /// `(1 + x / sqrt(2 + x²)) / 2`, which needs no transcendental function, and its tails are as heavy as measured
     /// ones are. Age may only raise the result: a candidate beyond its objective must not gain from being unknown.
     pub fn miss(&self, slo_ms: f64) -> f64 {
-        let tail = |spread: f64| {
-            let x = (self.ttft_p50_ms - slo_ms) / (self.ttft_p50_ms * spread * T2_SCALE);
-            0.5 + 0.5 * x / libm::sqrt(2.0 + x * x)
-        };
-        let fresh = tail(self.spread);
-        if self.spread_age > 0.0 { fresh.max(tail(self.spread + self.spread_age)) } else { fresh }
+        let fresh = tail(self.ttft_p50_ms, slo_ms, self.spread);
+        if self.spread_age > 0.0 {
+            fresh.max(tail(self.ttft_p50_ms, slo_ms, self.spread + self.spread_age))
+        } else {
+            fresh
+        }
     }
 
     /// Expected time to first token; age adds half its spread.

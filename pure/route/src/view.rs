@@ -10,10 +10,12 @@ use rhumb_grid::index::{Grid, country};
 use serde::{Deserialize, Serialize};
 
 use crate::decide::World;
+use crate::floor::{Floor, floors};
 use crate::learn::{Correction, Ewma, PowerPrice, Rtt};
 use crate::row::{Able, Overlay, Row};
 
-/// A snapshot. Its rows are sorted by model, so that the candidates of a model stand side by side.
+/// A snapshot. Its rows are sorted by model, so that the candidates of a model stand side by side, those that are
+/// expected to be near first.
 #[derive(Debug, Clone)]
 pub struct View {
     /// Counts up with each snapshot of a gateway.
@@ -21,6 +23,7 @@ pub struct View {
     /// Every candidate.
     pub rows: Vec<Row>,
     by_model: Vec<Range<usize>>,
+    floors: Vec<Vec<Floor>>,
 }
 
 impl View {
@@ -33,6 +36,10 @@ impl View {
 impl World for View {
     fn rows(&self, model: u32) -> &[Row] {
         View::rows(self, model)
+    }
+
+    fn floors(&self, model: u32) -> &[Floor] {
+        self.floors.get(model as usize).map_or(&[], Vec::as_slice)
     }
 
     /// A view alone knows of nothing under way.
@@ -114,6 +121,8 @@ pub struct Viewer {
     sites: Vec<SiteState>,
     /// The power envelope of each site; infinite when not stated, and its headroom then costs nothing.
     site_watts_max: Vec<f64>,
+    pue: Vec<f64>,
+    carbon_usd_per_g: f64,
     version: u64,
     integrated_at_ms: Option<u64>,
 }
@@ -139,6 +148,8 @@ impl Viewer {
                 }
             }
         }
+        // A stable sort: where nothing tells distances apart, the order of the configuration stays.
+        template.sort_by(|a, b| a.model.cmp(&b.model).then(a.rtt_ms.total_cmp(&b.rtt_ms)));
         let mut by_model = Vec::with_capacity(c.models.len());
         for model in 0..c.models.len() as u32 {
             let start = template.partition_point(|r| r.model < model);
@@ -152,8 +163,19 @@ impl Viewer {
             endpoint_site: grid.endpoint_site.clone(),
             sites: alloc::vec![SiteState::default(); c.sites.len()],
             site_watts_max: c.sites.iter().map(watts_max).collect(),
+            pue: c.sites.iter().map(|s| s.pue).collect(),
+            carbon_usd_per_g: carbon_usd_per_g(grid),
             version: 0,
             integrated_at_ms: None,
+        }
+    }
+
+    /// What a site's electricity costs and emits from now on.
+    pub fn set_energy(&mut self, site: u32, usd_per_kwh: f64, carbon_g_per_kwh: f64) {
+        let pue = self.pue[site as usize];
+        for row in self.template.iter_mut().filter(|row| row.site == site) {
+            row.joule_usd = usd_per_kwh * pue / JOULES_PER_KWH;
+            row.carbon_usd = carbon_g_per_kwh * pue * self.carbon_usd_per_g / JOULES_PER_KWH;
         }
     }
 
@@ -192,7 +214,8 @@ impl Viewer {
                 row.rtt_age_ms = age(now_ms, at);
             }
         }
-        View { version: self.version, rows, by_model: self.by_model.clone() }
+        let floors = self.by_model.iter().map(|range| floors(&rows[range.clone()])).collect();
+        View { version: self.version, rows, by_model: self.by_model.clone(), floors }
     }
 
     /// The round trip to each site: the least that any of its endpoints showed. They share the way there; what one shows
@@ -241,6 +264,10 @@ fn watts_max(site: &Site) -> f64 {
 const GB: f64 = 1e9;
 const JOULES_PER_KWH: f64 = 3.6e6;
 
+fn carbon_usd_per_g(grid: &Grid) -> f64 {
+    grid.config.gateway.carbon_usd_per_tonne / 1e6
+}
+
 fn configure(row: &mut Row, grid: &Grid, site: &Site, endpoint: &Endpoint, served: &Served) {
     row.country = country(&site.country);
     row.context_tokens = served.context_tokens;
@@ -252,8 +279,7 @@ fn configure(row: &mut Row, grid: &Grid, site: &Site, endpoint: &Endpoint, serve
     }
     row.egress_usd = site.egress_usd_per_gb / GB;
     row.joule_usd = site.energy_usd_per_kwh * site.pue / JOULES_PER_KWH;
-    let carbon_usd_per_g = grid.config.gateway.carbon_usd_per_tonne / 1e6;
-    row.carbon_usd = site.carbon_g_per_kwh * site.pue * carbon_usd_per_g / JOULES_PER_KWH;
+    row.carbon_usd = site.carbon_g_per_kwh * site.pue * carbon_usd_per_g(grid) / JOULES_PER_KWH;
     row.site_watts_max = watts_max(site);
     row.rtt_ms = site.rtt_ms.unwrap_or_else(|| match grid.config.gateway.location {
         Some(l) => {

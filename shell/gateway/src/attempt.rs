@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use rhumb_flow::failover::Failover;
 use rhumb_grid::rates::Rates;
 use rhumb_openai::error::ApiError;
 use rhumb_openai::request::{Api, Scan, forward};
@@ -66,12 +67,10 @@ impl Journey<'_> {
     /// Tries the ranked targets until one serves.
     pub(crate) async fn run(&self, mut ledger: Ledger) -> Result<Served, ApiError> {
         let (mut retry_after, mut busy, mut timed_out) = (None::<u64>, 0u32, 0u32);
-        let mut untried: Vec<&Target> = self.placed.decision.targets.iter().collect();
-        let mut suspect: Vec<u32> = Vec::new();
-        while ledger.attempts < self.rates.max_attempts && !untried.is_empty() {
-            // What failed an endpoint often fails its whole site: others come first, in their order.
-            let elsewhere = untried.iter().position(|t| !suspect.contains(&t.site));
-            let target = untried.remove(elsewhere.unwrap_or(0));
+        let targets = &self.placed.decision.targets;
+        let mut failover = Failover::new(self.rates.max_attempts);
+        while let Some(next) = failover.next(targets.len(), |i| targets[i].site) {
+            let target = &targets[next];
             ledger.attempts += 1;
             let endpoint = target.endpoint;
             self.shared.metrics.sent(endpoint);
@@ -79,7 +78,6 @@ impl Journey<'_> {
             match self.attempt(target, &mut ledger).await {
                 Ok(opened) => return Ok(self.serve(*target, opened, ledger)),
                 Err(fail) => {
-                    suspect.push(target.site);
                     ledger.flight = None;
                     ledger.first_content = None;
                     self.shared.metrics.failed(endpoint);

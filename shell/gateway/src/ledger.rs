@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use rhumb_openai::response::Usage;
+use rhumb_route::account::{Tariff, Tokens};
 use rhumb_route::decide::Target;
 use rhumb_store::{Ended, Outcome};
 
@@ -44,37 +45,13 @@ pub(crate) struct Flight {
     pub(crate) sent: Instant,
 }
 
-/// What settling costs needs of a row.
-#[derive(Clone, Copy)]
-struct Tariff {
-    input_usd: f64,
-    cached_usd: f64,
-    output_usd: f64,
-    egress_usd: f64,
-    joule_usd: f64,
-    prefill_joules: f64,
-    step_joules: f64,
-    ttft_correction: f64,
-    pace_correction: f64,
-}
-
 impl Flight {
     /// Departs for a target. A plain answer does not show when its prompt was computed, so it counts as in flight and
     /// not as backlog.
     pub(crate) fn new(shared: &Arc<Shared>, target: Target, plain: bool) -> Self {
         let view = shared.view.load();
         let row = view.rows(target.model).iter().find(|r| r.endpoint == target.endpoint);
-        let tariff = row.map_or(Tariff::NONE, |r| Tariff {
-            input_usd: r.input_usd,
-            cached_usd: r.cached_usd,
-            output_usd: r.output_usd,
-            egress_usd: r.egress_usd,
-            joule_usd: r.joule_usd + r.carbon_usd,
-            prefill_joules: r.prefill_joules,
-            step_joules: r.step_joules,
-            ttft_correction: r.ttft_correction,
-            pace_correction: r.pace_correction,
-        });
+        let tariff = row.map_or(Tariff::NONE, Tariff::of);
         let backlog = if plain { 0 } else { target.predicted.uncached_tokens as u64 };
         shared.live[target.endpoint as usize].depart(backlog);
         Self { shared: Arc::clone(shared), target, tariff, backlog: Some(backlog), sent: Instant::now() }
@@ -95,30 +72,6 @@ impl Drop for Flight {
     }
 }
 
-impl Tariff {
-    const NONE: Self = Self {
-        input_usd: 0.0,
-        cached_usd: 0.0,
-        output_usd: 0.0,
-        egress_usd: 0.0,
-        joule_usd: 0.0,
-        prefill_joules: 0.0,
-        step_joules: 0.0,
-        ttft_correction: 1.0,
-        pace_correction: 1.0,
-    };
-
-    fn usd(&self, u: &Usage, running: f64, bytes_per_token: f64) -> f64 {
-        let (cached, output) = (u.cached_tokens as f64, u.completion_tokens as f64);
-        let uncached = u.prompt_tokens as f64 - cached;
-        let joules = uncached * self.prefill_joules + output * self.step_joules / (running + 1.0);
-        uncached * self.input_usd
-            + cached * self.cached_usd
-            + output * (self.output_usd + bytes_per_token * self.egress_usd)
-            + joules * self.joule_usd
-    }
-}
-
 impl Ledger {
     /// Content has begun: how long it took is learnt from.
     pub(crate) fn content_began(&mut self) {
@@ -126,11 +79,10 @@ impl Ledger {
         self.first_content = Some(now);
         let Some(flight) = &mut self.flight else { return };
         flight.answered();
-        let p = &flight.target.predicted;
-        let observed_ms = now.duration_since(flight.sent).as_secs_f64() * 1e3 - p.site_ms;
+        let observed_ms = now.duration_since(flight.sent).as_secs_f64() * 1e3;
         let mut learnt = lock(&self.shared.live[flight.target.endpoint as usize].learnt);
         if !self.plain {
-            learnt.state.ttft.observe(observed_ms, p.queue_ms + p.prefill_ms, flight.tariff.ttft_correction);
+            flight.tariff.learn_ttft(&mut learnt.state, &flight.target, observed_ms);
         }
         learnt.state.others_second_usd.add(self.second_usd);
         learnt.health.succeeded(self.shared.now_ms());
@@ -151,7 +103,9 @@ impl Ledger {
             },
             None => Usage::default(),
         });
-        let usd = served.map_or(0.0, |f| f.tariff.usd(&usage, f.target.predicted.running, self.bytes_per_token));
+        let (cached, output) = (usage.cached_tokens as f64, usage.completion_tokens as f64);
+        let tokens = Tokens { uncached: usage.prompt_tokens as f64 - cached, cached, output };
+        let usd = served.map_or(0.0, |f| f.tariff.usd(&tokens, f.target.predicted.running, self.bytes_per_token));
         if self.outcome == Outcome::Complete && !estimated {
             self.learn(&usage);
         }
@@ -187,7 +141,7 @@ impl Ledger {
         {
             let observed_ms = first.elapsed().as_secs_f64() * 1e3 / (usage.completion_tokens - 1) as f64;
             let mut learnt = lock(&self.shared.live[flight.target.endpoint as usize].learnt);
-            learnt.state.pace.observe(observed_ms, flight.target.predicted.pace_ms, flight.tariff.pace_correction);
+            flight.tariff.learn_pace(&mut learnt.state, &flight.target, observed_ms);
         }
     }
 }

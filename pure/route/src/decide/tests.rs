@@ -96,7 +96,7 @@ fn choice() -> Choice {
     Choice { rates, router: Router::Rhumb, seed: 7 }
 }
 
-fn run(world: &Rows, facts: &Facts, choice: &Choice) -> Decision {
+fn run(world: &impl World, facts: &Facts, choice: &Choice) -> Decision {
     decide(world, facts, choice, &mut Scratch::default())
 }
 
@@ -346,6 +346,12 @@ fn baselines_rank_by_their_own_key() {
     assert_eq!(of(Router::RoundRobin, 0), [1, 2, 3]);
     assert_eq!(of(Router::RoundRobin, 1), [2, 3, 1]);
     assert_eq!(of(Router::RoundRobin, 5), [3, 1, 2]);
+    let drawn = of(Router::Random, 0);
+    assert_ne!(drawn, of(Router::Random, 1));
+    let two = of(Router::PowerOfTwo, 0);
+    let busy = |e: u32| world.overlays[e as usize].in_flight;
+    let less = if busy(drawn[1]) < busy(drawn[0]) { drawn[1] } else { drawn[0] };
+    assert_eq!((two[0], two[2]), (less, drawn[2]));
     let none = run(&Rows::new(vec![]), &facts(), &Choice { router: Router::RoundRobin, ..choice() });
     assert_eq!((none.reason, none.eligible), (Reason::Nothing, 0));
 }
@@ -436,7 +442,8 @@ fn request() -> impl Strategy<Value = Facts> {
 
 fn router() -> impl Strategy<Value = Router> {
     prop_oneof![
-        4 => Just(Router::Rhumb), 1 => Just(Router::RoundRobin), 1 => Just(Router::Nearest), 1 => Just(Router::LeastRequest)
+        4 => Just(Router::Rhumb), 1 => Just(Router::RoundRobin), 1 => Just(Router::Nearest), 1 => Just(Router::LeastRequest),
+        1 => Just(Router::Random), 1 => Just(Router::PowerOfTwo)
     ]
 }
 
@@ -447,7 +454,81 @@ fn bits(d: &Decision) -> Vec<(u32, u32, u64, u64)> {
         .collect()
 }
 
+/// A world that knows its floors.
+struct Floored<'a>(&'a Rows, Vec<Vec<Floor>>);
+
+impl<'a> Floored<'a> {
+    fn new(rows: &'a Rows) -> Self {
+        Self(rows, (0..3).map(|model| crate::floor::floors(rows.rows(model))).collect())
+    }
+}
+
+impl World for Floored<'_> {
+    fn rows(&self, model: u32) -> &[Row] {
+        self.0.rows(model)
+    }
+
+    fn overlay(&self, endpoint: u32) -> Overlay {
+        self.0.overlay(endpoint)
+    }
+
+    fn floors(&self, model: u32) -> &[Floor] {
+        &self.1[model as usize]
+    }
+}
+
+/// Hundreds of candidates, so that floors have something to skip; in no order of distance.
+fn wide_world() -> impl Strategy<Value = Rows> {
+    (100u32..500, any::<u64>(), 0.0..1f64).prop_map(|(n, seed, spread)| {
+        let draw = |e: u32, purpose: u32| unit(mix(seed.wrapping_add(u64::from(purpose) << 32), e));
+        let rows = (0..n).map(|e| Row {
+            rtt_ms: 3.0 + 300.0 * draw(e, 1),
+            input_usd: 1e-7 * (1.0 + spread * draw(e, 2)),
+            prefill_ms: 0.05 * (1.0 + spread * draw(e, 3)),
+            reported: (12.0 * draw(e, 4)).floor(),
+            ttft_correction: 1.0 + spread * draw(e, 5),
+            load_age_ms: 2_000.0 * draw(e, 6),
+            model: e % 3,
+            ..row(e)
+        });
+        let mut rows: Vec<Row> = rows.collect();
+        rows.sort_by_key(|r| r.model);
+        Rows::new(rows)
+    })
+}
+
+#[test]
+fn far_candidates_are_not_looked_at() {
+    let mut rows: Vec<Row> = (0..4_000).map(|e| Row { rtt_ms: f64::from(e) / 10.0, ..row(e) }).collect();
+    rows[3_999].ill = true;
+    let world = Rows::new(rows);
+    let d = run(&Floored::new(&world), &facts(), &choice());
+    assert!(d.skipped > 2_000, "{} of 4,000 skipped", d.skipped);
+    assert_eq!(d.eligible + d.skipped, 4_000);
+}
+
 proptest! {
+    #[test]
+    fn what_is_skipped_changes_nothing(w in wide_world(), f in request(), seed: u64, preset in 0usize..6, router in router()) {
+        let c = Choice { rates: Rates::preset(Preset::ALL[preset].1), seed, router };
+        let (all, some) = (run(&w, &f, &c), run(&Floored::new(&w), &f, &c));
+        prop_assert_eq!(bits(&some), bits(&all));
+        prop_assert_eq!(some.reason, all.reason);
+        prop_assert!(some.skipped == 0 || router == Router::Rhumb);
+    }
+
+    #[test]
+    fn no_bill_is_below_its_floor(w in world(), f in request(), preset in 0usize..6) {
+        let rates = Rates::preset(Preset::ALL[preset].1);
+        for (model, floors) in Floored::new(&w).1.iter().enumerate() {
+            for (row, floor) in w.rows(model as u32).chunks(CHUNK).zip(floors).flat_map(|(rows, f)| rows.iter().map(move |r| (r, f))) {
+                if let Ok((_, bill)) = evaluate(row, &w.overlay(row.endpoint), &f, &rates) {
+                    prop_assert!(bill.total_usd() >= floor.total_usd(&f, &rates));
+                }
+            }
+        }
+    }
+
     #[test]
     fn a_dropped_candidate_is_never_a_target_and_none_is_lost(w in world(), f in request(), seed: u64, router in router()) {
         let c = Choice { seed, router, ..choice() };

@@ -1,0 +1,75 @@
+//! In which order the ranked targets of a request are tried.
+
+/// Most targets of one request.
+pub const TARGETS_MAX: usize = 32;
+
+/// The way of one request through its ranked targets. What failed an endpoint often fails its whole site, so targets at
+/// sites where nothing has failed come first, in their order; then the others, in theirs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Failover {
+    left: u32,
+    tried: u32,
+}
+
+impl Failover {
+    /// A request that may be tried at so many targets.
+    pub fn new(max_attempts: u32) -> Self {
+        Self { left: max_attempts, tried: 0 }
+    }
+
+    /// The next target, given that every one before has failed: its place in the ranking. `site` names the site of each
+    /// of the `targets`, of which those beyond [`TARGETS_MAX`] are left out.
+    pub fn next(&mut self, targets: usize, site: impl Fn(usize) -> u32) -> Option<usize> {
+        if self.left == 0 {
+            return None;
+        }
+        let targets = targets.min(TARGETS_MAX);
+        let tried = |i: usize| self.tried & (1 << i) != 0;
+        let suspect = |i: usize| (0..targets).any(|j| tried(j) && site(j) == site(i));
+        let untried = || (0..targets).filter(|i| !tried(*i));
+        let next = untried().find(|i| !suspect(*i)).or_else(|| untried().next())?;
+        self.tried |= 1 << next;
+        self.left -= 1;
+        Some(next)
+    }
+
+    /// Targets tried.
+    pub fn attempts(&self) -> u32 {
+        self.tried.count_ones()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn order(sites: &[u32], max_attempts: u32) -> ([usize; 8], u32) {
+        let mut failover = Failover::new(max_attempts);
+        let mut out = [usize::MAX; 8];
+        for slot in &mut out {
+            let Some(next) = failover.next(sites.len(), |i| sites[i]) else { break };
+            *slot = next;
+        }
+        (out, failover.attempts())
+    }
+
+    #[test]
+    fn other_sites_come_first_then_the_rest_in_order() {
+        let none = usize::MAX;
+        assert_eq!(order(&[1, 1, 2, 1, 3], 9), ([0, 2, 4, 1, 3, none, none, none], 5));
+        assert_eq!(order(&[1, 1, 2, 1, 3], 2), ([0, 2, none, none, none, none, none, none], 2));
+        assert_eq!(order(&[], 3).1, 0);
+        assert_eq!(order(&[7], 0).1, 0);
+    }
+
+    #[test]
+    fn no_target_is_tried_twice_and_too_many_are_left_out() {
+        let mut failover = Failover::new(100);
+        let mut seen = 0_u64;
+        while let Some(next) = failover.next(60, |i| i as u32 % 3) {
+            assert_eq!(seen & (1 << next), 0);
+            seen |= 1 << next;
+        }
+        assert_eq!(failover.attempts() as usize, TARGETS_MAX);
+    }
+}

@@ -252,6 +252,16 @@ impl Viewer {
     }
 }
 
+/// The speed model of an endpoint's model, where its GPU and the model's shape are known.
+pub fn perf_of(grid: &Grid) -> impl Fn(&Endpoint, &Served) -> Option<Perf> + '_ {
+    |endpoint, served| {
+        let model = grid.config.models.iter().find(|m| m.name == served.model)?;
+        let gpu = rhumb_engine::gpu(endpoint.gpu.as_deref()?)?;
+        let shape = rhumb_engine::shape(model.shape.as_deref().unwrap_or(&model.name))?;
+        Perf::new(gpu, endpoint.gpus, shape, served.quantization.bytes())
+    }
+}
+
 fn age(now_ms: u64, at_ms: u64) -> f64 {
     now_ms.saturating_sub(at_ms) as f64
 }

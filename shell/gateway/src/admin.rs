@@ -89,8 +89,8 @@ pub fn dry_run(grid: &Grid, body: &[u8]) -> Result<Explanation, ApiError> {
         return Err(ApiError::model_not_found(text));
     };
     let names = NameTable::new(grid);
-    let view =
-        Viewer::new(grid, crate::perf_of(grid)).view(&vec![EndpointState::default(); grid.config.endpoints.len()], 0);
+    let view = Viewer::new(grid, rhumb_route::view::perf_of(grid))
+        .view(&vec![EndpointState::default(); grid.config.endpoints.len()], 0);
     let policy = grid.policy_for(None, None).map_err(|_| ApiError::invalid("The gateway's policy does not exist."))?;
     let facts = Facts {
         models: models.to_vec(),

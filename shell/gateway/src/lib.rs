@@ -27,15 +27,3 @@ pub use metrics::Totals;
 pub use names::NameTable;
 pub use serve::{Running, StartError, start};
 pub use shared::SiteReading;
-
-/// The speed model of an endpoint's model, where its GPU and the model's shape are known.
-pub fn perf_of(
-    grid: &rhumb_grid::index::Grid,
-) -> impl Fn(&rhumb_grid::config::Endpoint, &rhumb_grid::config::Served) -> Option<rhumb_engine::Perf> + '_ {
-    |endpoint, served| {
-        let model = grid.config.models.iter().find(|m| m.name == served.model)?;
-        let gpu = rhumb_engine::gpu(endpoint.gpu.as_deref()?)?;
-        let shape = rhumb_engine::shape(model.shape.as_deref().unwrap_or(&model.name))?;
-        rhumb_engine::Perf::new(gpu, endpoint.gpus, shape, served.quantization.bytes())
-    }
-}

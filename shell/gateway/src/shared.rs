@@ -83,7 +83,7 @@ impl Shared {
         let grid = Arc::new(grid);
         let names = NameTable::new(&grid);
         let (models, tenants) = (grid.config.models.len(), grid.config.tenants.len());
-        let perf = crate::perf_of(&grid);
+        let perf = rhumb_route::view::perf_of(&grid);
         let mut viewer = Viewer::new(&grid, &perf);
         let blocks: usize = grid
             .config

@@ -1,1 +1,3 @@
-//! x
+//! Traces, scenarios, baselines and reports for the simulated grid.
+
+mod demo;

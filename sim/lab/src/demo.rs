@@ -1,0 +1,158 @@
+//! The demo's grid and traffic as simulated worlds, one for each router it compares.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use rhumb_engine::Limits;
+use rhumb_grid::config::{Location, Router};
+use rhumb_grid::geo::{distance_km, estimated_rtt_ms};
+use rhumb_grid::index::Grid;
+use rhumb_grid::rates::Rates;
+use rhumb_scene::economics::perf;
+use rhumb_scene::fleet::{GatewayPlan, Kind, config, entries, places};
+use rhumb_scene::scene::Scene;
+use rhumb_scene::traffic::nearest;
+use rhumb_world::{Ask, EngineSpec, Fault, FaultKind, GatewayAt, Jitter, Place, Setup, Telemetry};
+
+/// A failure that lasts to the end of the run.
+const FOR_GOOD_US: u64 = 86_400_000_000;
+
+/// The world that `kind` of the demo describes, under `router`.
+pub(crate) fn setup(scene: &Scene, kind: Kind, router: Router, seed: u64) -> Setup {
+    let atlas = &scene.atlas;
+    let engines = places(kind, atlas, scene.single);
+    let entry_sites = entries(kind, atlas, scene.single);
+    let nowhere: SocketAddr = ([127, 0, 0, 1], 1).into();
+    let links: Vec<_> = engines.iter().map(|p| (*p, nowhere)).collect();
+    let plan = GatewayPlan {
+        kind,
+        at: atlas.sites[entry_sites[0]].location,
+        listen: nowhere,
+        admin_listen: nowhere,
+        data_dir: Path::new("simulated"),
+        engines: &links,
+    };
+    let config = config(atlas, scene.mean, &plan);
+    let gateway = &config.gateway;
+    let telemetry = Telemetry {
+        scrape_us: gateway.scrape_interval_ms * 1_000,
+        probe_us: gateway.probe_interval_ms * 1_000,
+        ..Telemetry::default()
+    };
+    let rates = config.policies.first().map_or_else(|| Rates::preset(Default::default()), Rates::of);
+    let grid = Grid::new(config);
+    let region = |site: usize| atlas.sites[site].region.as_str();
+    let standing: Vec<usize> =
+        grid.config.sites.iter().filter_map(|s| atlas.sites.iter().position(|a| a.name == s.name)).collect();
+    let rtt_ms =
+        entry_sites.iter().flat_map(|e| standing.iter().map(|s| atlas.rtt_ms(region(*e), region(*s)))).collect();
+    let gateways = entry_sites
+        .iter()
+        .map(|s| GatewayAt { name: atlas.sites[*s].name.clone(), location: atlas.sites[*s].location });
+    let gateways: Vec<GatewayAt> = gateways.collect();
+    Setup {
+        router,
+        rates,
+        places: atlas.cities.iter().map(|c| place(c.location, &gateways)).collect(),
+        gateways,
+        rtt_ms,
+        engines: engines
+            .iter()
+            .map(|p| EngineSpec { perf: perf(&atlas.sites[p.origin]), limits: Limits::default() })
+            .collect(),
+        names: vec![vec![0]],
+        // The live demo delays every message by half the measured round trip, exactly.
+        jitter: Jitter { share: 0.0, asymmetry: 0.0 },
+        telemetry,
+        faults: vec![failure(scene, kind, &grid)],
+        energy: Vec::new(),
+        seed,
+        grid,
+    }
+}
+
+/// The engines of the failing site refuse new work, wherever they stand in this world.
+fn failure(scene: &Scene, kind: Kind, grid: &Grid) -> Fault {
+    let origins: Vec<usize> = places(kind, &scene.atlas, scene.single).iter().map(|p| p.origin).collect();
+    let from = origins.iter().position(|o| *o == scene.failure.site).unwrap_or(0);
+    let count = origins.iter().filter(|o| **o == scene.failure.site).count();
+    Fault {
+        from_us: (scene.failure.at_s * 1e6) as u64,
+        until_us: FOR_GOOD_US,
+        site: grid.endpoint_site[from],
+        endpoints: Some((from as u32, (from + count) as u32)),
+        kind: FaultKind::Refuse,
+    }
+}
+
+fn place(at: Location, gateways: &[GatewayAt]) -> Place {
+    let locations: Vec<Location> = gateways.iter().map(|g| g.location).collect();
+    let gateway = nearest(&locations, at);
+    Place { gateway: gateway as u32, rtt_ms: estimated_rtt_ms(distance_km(locations[gateway], at)) }
+}
+
+/// The demo's users for so many seconds.
+pub(crate) fn traffic(scene: &Scene, seconds: f64) -> impl Iterator<Item = Ask> + use<> {
+    let key = |l: Location| (l.latitude.to_bits(), l.longitude.to_bits());
+    let cities: BTreeMap<_, u32> = (0..).zip(&scene.atlas.cities).map(|(i, c)| (key(c.location), i)).collect();
+    scene.traffic().take_while(move |a| a.at_ms < seconds * 1e3).map(move |a| Ask {
+        at_us: (a.at_ms * 1e3) as u64,
+        place: cities.get(&key(a.user)).copied().unwrap_or(0),
+        name: 0,
+        input_tokens: a.input_tokens,
+        output_tokens: a.output_tokens,
+        session: None,
+        blocks: Vec::new(),
+        tag: 0,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rhumb_scene::atlas;
+    use rhumb_scene::scene::Options;
+    use rhumb_world::{Checks, End, run};
+
+    #[test]
+    fn x() {
+        let scene = Scene::new(Options {
+            rows: atlas::trace(),
+            rps: None,
+            burst: 1.2,
+            fail: None,
+            seed: Some(36),
+            period_s: 60.0,
+        })
+        .unwrap();
+        for kind in Kind::ALL {
+            let router = match kind {
+                Kind::SingleRegion => Router::LeastRequest,
+                Kind::RoundRobin => Router::RoundRobin,
+                Kind::Nearest => Router::Nearest,
+                Kind::Rhumb => Router::Rhumb,
+            };
+            let setup = setup(&scene, kind, router, 36);
+            let mut source = traffic(&scene, 60.0);
+            let ran = run(&setup, &mut source, &mut Checks::default()).unwrap();
+            let mut t: Vec<f32> = ran.outcomes.iter().filter(|o| o.end == End::Complete).map(|o| o.ttft_ms).collect();
+            t.sort_by(f32::total_cmp);
+            println!(
+                "{} n {} p50 {} p95 {} p99 {} failed {} usd {:.4} events {} steps {} elapsed {}",
+                kind.name(),
+                t.len(),
+                t[t.len() / 2],
+                t[t.len() * 95 / 100],
+                t[t.len() * 99 / 100],
+                ran.outcomes.len() - t.len(),
+                ran.outcomes.iter().map(|o| o.usd).sum::<f64>()
+                    / ran.outcomes.iter().map(|o| f64::from(o.input_tokens + o.output_tokens)).sum::<f64>()
+                    * 1e6,
+                ran.events,
+                ran.steps,
+                ran.elapsed_s
+            );
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! What happens by the clock and not by a request: readings, probes, views, deadlines, faults.
+
+use rhumb_chance::{hash, label, unit};
+
+use crate::queue::Event;
+use crate::server::{Mode, Server};
+use crate::setup::{Fault, FaultKind};
+use crate::telemetry::Falsified;
+use crate::world::World;
+
+/// What a server's own dither adds to a probe at most, ms.
+const PROBE_DITHER_MS: f64 = 0.4;
+
+impl World<'_> {
+    /// Every engine's load is read.
+    pub(crate) fn sample(&mut self) {
+        self.board.take(self.queue.now_us, &self.servers, &self.falsified);
+        self.queue.at(self.queue.now_us + self.setup.telemetry.scrape_us, Event::Sample);
+    }
+
+    /// A gateway gives up what is overdue, takes in what has arrived, probes, and publishes a view.
+    pub(crate) fn tick(&mut self, gateway: u32) {
+        let (now_us, telemetry) = (self.queue.now_us, self.setup.telemetry);
+        self.give_up_overdue(gateway);
+        self.take_readings(gateway);
+        // The first tick of each probe period probes.
+        if now_us % telemetry.probe_us < telemetry.publish_us {
+            self.probe(gateway);
+        }
+        self.gateways[gateway as usize].publish(now_us);
+        self.queue.at(now_us + telemetry.publish_us, Event::Tick { gateway });
+    }
+
+    fn give_up_overdue(&mut self, gateway: u32) {
+        let now_us = self.queue.now_us;
+        while let Some((at_us, ticket)) = self.deadlines[gateway as usize].front().copied() {
+            if at_us > now_us {
+                return;
+            }
+            self.deadlines[gateway as usize].pop_front();
+            let Some(flight) = self.flights.get(ticket) else { continue };
+            // A first token that is on its way has not come either, as far as the gateway can tell.
+            let came = flight.first_at_gateway_us.is_some_and(|first_us| first_us <= now_us);
+            let Some(attempt) = flight.attempt.as_ref().filter(|_| !came) else { continue };
+            let (endpoint, site) = (attempt.target.endpoint, attempt.target.site);
+            let there_us = self.network.there_us(gateway, site);
+            self.queue.at(now_us + there_us, Event::Cancel { endpoint, id: ticket.id() });
+            self.queue.at(now_us, Event::Failed { flight: ticket, broken: false });
+        }
+    }
+
+    fn take_readings(&mut self, gateway: u32) {
+        let (now_us, telemetry) = (self.queue.now_us, self.setup.telemetry);
+        let lost = hash(self.setup.seed, label("readings"));
+        for endpoint in 0..self.servers.len() {
+            let server = &self.servers[endpoint];
+            if matches!(server.mode, Mode::Dead | Mode::Silent) || self.network.is_cut(gateway, server.site) {
+                continue;
+            }
+            let delay_us = telemetry.delay_us + self.network.base_back_us(gateway, server.site);
+            let arrives_us = |taken_us: u64| {
+                let which = hash(lost ^ u64::from(gateway) << 32 ^ endpoint as u64, taken_us);
+                (telemetry.loss == 0.0 || unit(which) >= telemetry.loss).then_some(taken_us + delay_us)
+            };
+            let known = &mut self.gateways[gateway as usize];
+            if let Some((taken_us, arrived_us, reading)) =
+                self.board.newest(endpoint, known.taken_us(endpoint), now_us, arrives_us)
+            {
+                self.newest_reading_us = self.newest_reading_us.max(arrived_us);
+                known.report(endpoint, taken_us, arrived_us, reading);
+            }
+        }
+    }
+
+    fn probe(&mut self, gateway: u32) {
+        let now_us = self.queue.now_us;
+        let dither = hash(self.setup.seed, label("probes"));
+        for endpoint in 0..self.servers.len() {
+            let (site, mode) = (self.servers[endpoint].site, self.servers[endpoint].mode);
+            let cut = self.network.is_cut(gateway, site);
+            match mode {
+                Mode::Silent => self.gateways[gateway as usize].probe_silent(endpoint, now_us),
+                _ if cut => self.gateways[gateway as usize].probe_silent(endpoint, now_us),
+                Mode::Dead | Mode::Refusing => self.gateways[gateway as usize].probe_refused(endpoint, now_us),
+                Mode::Up => {
+                    let draw = unit(hash(dither ^ u64::from(gateway) << 32 ^ endpoint as u64, now_us));
+                    let network_us = self.network.there_us(gateway, site) + self.network.back_us(gateway, site);
+                    let ms = network_us as f64 / 1e3 + PROBE_DITHER_MS * draw;
+                    self.gateways[gateway as usize].round_trip(endpoint, ms, now_us);
+                }
+            }
+        }
+    }
+
+    /// A fault begins or ends.
+    pub(crate) fn fault(&mut self, index: u32, begins: bool) {
+        let fault = self.setup.faults[index as usize];
+        let Fault { site, kind, .. } = fault;
+        match kind {
+            FaultKind::Refuse => self.set_mode(&fault, if begins { Mode::Refusing } else { Mode::Up }),
+            FaultKind::BlackHole => self.set_mode(&fault, if begins { Mode::Silent } else { Mode::Up }),
+            FaultKind::Loss if begins => self.lose(&fault),
+            FaultKind::Loss => self.set_mode(&fault, Mode::Up),
+            FaultKind::BrownOut(factor) => {
+                self.struck(&fault).for_each(|server| server.slow = if begins { factor } else { 1.0 });
+            }
+            FaultKind::Rtt(factor) => self.network.stretch(site, if begins { factor } else { 1.0 }),
+            FaultKind::Partition(gateway) => self.network.set_cut(gateway, site, begins),
+            FaultKind::StaleTelemetry => {
+                self.falsified[site as usize] = if begins { Falsified::Stale } else { Falsified::No };
+            }
+            FaultKind::LyingTelemetry(requests) => {
+                self.falsified[site as usize] = if begins { Falsified::Lying(requests) } else { Falsified::No };
+            }
+            FaultKind::PowerCap(share) => self.sites[site as usize].cap_share = if begins { share } else { 1.0 },
+        }
+    }
+
+    fn struck(&mut self, fault: &Fault) -> impl Iterator<Item = &mut Server> {
+        let fault = *fault;
+        (0..).zip(&mut self.servers).filter(move |(e, s)| fault.strikes(*e, s.site)).map(|(_, s)| s)
+    }
+
+    fn set_mode(&mut self, fault: &Fault, mode: Mode) {
+        let (now_us, mut change) = (self.queue.now_us, 0.0);
+        for server in self.struck(fault) {
+            let before = server.watts;
+            match mode {
+                Mode::Up => server.recover(now_us),
+                mode => server.mode = mode,
+            }
+            change += server.watts - before;
+        }
+        self.sites[fault.site as usize].add(change);
+    }
+
+    /// Engines of a site die: what runs there is lost, and each gateway learns it when the reset arrives.
+    fn lose(&mut self, fault: &Fault) {
+        let (now_us, mut change) = (self.queue.now_us, 0.0);
+        for server in self.struck(fault) {
+            change -= server.watts;
+            server.die(now_us);
+        }
+        self.sites[fault.site as usize].add(change);
+        let mut resets = Vec::new();
+        for (ticket, flight) in self.flights.iter() {
+            let here = flight.attempt.as_ref().is_some_and(|a| fault.strikes(a.target.endpoint, a.target.site));
+            // What has not reached the site yet is refused there; what has left it arrives.
+            let reached =
+                flight.reached_us > 0 && flight.attempt.as_ref().is_some_and(|a| flight.reached_us >= a.sent_us);
+            if here && reached && !flight.done {
+                resets.push((ticket, flight.gateway, flight.first_at_gateway_us));
+            }
+        }
+        for (ticket, gateway, first_us) in resets {
+            let at_us = now_us + self.network.back_us(gateway, fault.site);
+            // The reset follows what was sent before it.
+            let at_us = at_us.max(first_us.unwrap_or(0));
+            self.queue.at(at_us, Event::Failed { flight: ticket, broken: first_us.is_some() });
+        }
+    }
+}

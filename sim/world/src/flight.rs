@@ -1,0 +1,95 @@
+//! Requests under way, in places that are used again.
+
+use rhumb_flow::failover::Failover;
+use rhumb_route::decide::Target;
+
+use crate::gateway::Attempt;
+use crate::queue::Ticket;
+use crate::source::Ask;
+
+/// One request on its way.
+#[derive(Debug)]
+pub(crate) struct Flight {
+    pub(crate) ask: Ask,
+    pub(crate) gateway: u32,
+    /// One way between user and gateway, µs.
+    pub(crate) client_us: u64,
+    /// Length of the prompt as the gateway sees it.
+    pub(crate) prompt_bytes: f64,
+    pub(crate) targets: Vec<Target>,
+    pub(crate) failover: Failover,
+    /// The attempt under way at an endpoint.
+    pub(crate) attempt: Option<Attempt>,
+    /// Which attempt that is, counted over all requests at this place.
+    pub(crate) number: u32,
+    pub(crate) reached_us: u64,
+    pub(crate) started_us: Option<u64>,
+    /// When its first token left the engine.
+    pub(crate) first_us: Option<u64>,
+    /// When its first token reaches the gateway.
+    pub(crate) first_at_gateway_us: Option<u64>,
+    /// Its last token has left the engine.
+    pub(crate) done: bool,
+    pub(crate) cached_tokens: u32,
+    /// An engine refused it for its size.
+    pub(crate) too_large: bool,
+}
+
+/// All requests under way.
+#[derive(Debug, Default)]
+pub(crate) struct Flights {
+    places: Vec<Option<Box<Flight>>>,
+    free: Vec<u32>,
+    /// The last attempt number of each place.
+    numbers: Vec<u32>,
+}
+
+impl Flights {
+    /// Takes a request in.
+    pub(crate) fn insert(&mut self, mut flight: Flight) -> Ticket {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.places.push(None);
+            self.numbers.push(0);
+            self.places.len() as u32 - 1
+        });
+        self.numbers[slot as usize] += 1;
+        flight.number = self.numbers[slot as usize];
+        let ticket = Ticket { slot, attempt: flight.number };
+        self.places[slot as usize] = Some(Box::new(flight));
+        ticket
+    }
+
+    /// The request of a ticket, unless the ticket is void.
+    pub(crate) fn get(&mut self, ticket: Ticket) -> Option<&mut Flight> {
+        let flight = self.places.get_mut(ticket.slot as usize)?.as_deref_mut()?;
+        (flight.number == ticket.attempt).then_some(flight)
+    }
+
+    /// Makes every earlier ticket of the request void; its new one.
+    pub(crate) fn renew(&mut self, ticket: Ticket) -> Option<Ticket> {
+        let number = self.numbers[ticket.slot as usize] + 1;
+        self.get(ticket)?.number = number;
+        self.numbers[ticket.slot as usize] = number;
+        Some(Ticket { slot: ticket.slot, attempt: number })
+    }
+
+    /// Takes a request out.
+    pub(crate) fn remove(&mut self, ticket: Ticket) -> Option<Flight> {
+        self.get(ticket)?;
+        self.free.push(ticket.slot);
+        self.places[ticket.slot as usize].take().map(|flight| *flight)
+    }
+
+    /// Every request under way with its ticket.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Ticket, &Flight)> {
+        self.places.iter().enumerate().filter_map(|(slot, f)| {
+            let flight = f.as_deref()?;
+            Some((Ticket { slot: slot as u32, attempt: flight.number }, flight))
+        })
+    }
+
+    /// Requests under way.
+    pub(crate) fn len(&self) -> usize {
+        self.places.len() - self.free.len()
+    }
+}

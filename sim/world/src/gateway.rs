@@ -1,0 +1,344 @@
+//! A gateway: the router's own code with what a live gateway would hold in memory.
+//!
+//! Nothing here can see an engine, another gateway, or the length of an answer that has not ended: readings, probes and
+//! the request's own events come in as arguments, each with the time at which it arrived.
+
+use rhumb_flow::health::Health;
+use rhumb_grid::config::Router;
+use rhumb_grid::rates::Rates;
+use rhumb_route::account::{Tariff, Tokens};
+use rhumb_route::decide::{Choice, Decision, Scratch, Target, World as Candidates, decide};
+use rhumb_route::facts::{Facts, Hit};
+use rhumb_route::floor::Floor;
+use rhumb_route::learn::Ewma;
+use rhumb_route::pins::Pins;
+use rhumb_route::prefix::PrefixIndex;
+use rhumb_route::row::{Able, Overlay, Row};
+use rhumb_route::view::{EndpointState, LoadReport, View, Viewer};
+
+use crate::telemetry::Reading;
+
+/// What a gateway can see of a request.
+#[derive(Debug, Clone)]
+pub(crate) struct Asked<'a> {
+    pub(crate) models: &'a [u32],
+    /// Length of the prompt in bytes; tokens are the engine's to count.
+    pub(crate) prompt_bytes: f64,
+    pub(crate) client_ms: f64,
+    pub(crate) session: Option<u64>,
+    pub(crate) blocks: &'a [u64],
+}
+
+/// An attempt under way at an endpoint.
+#[derive(Debug, Clone)]
+pub(crate) struct Attempt {
+    pub(crate) target: Target,
+    pub(crate) tariff: Tariff,
+    /// Prompt tokens that count as not computed yet.
+    backlog: Option<f64>,
+    pub(crate) sent_us: u64,
+    first_us: Option<u64>,
+}
+
+/// How an answer ended, as the engine's usage says.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Usage {
+    pub(crate) prompt_tokens: u32,
+    pub(crate) cached_tokens: u32,
+    pub(crate) output_tokens: u32,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Known {
+    state: EndpointState,
+    /// As requests found it.
+    health: Health,
+    /// As probes found it.
+    probed: Health,
+    overlay: Overlay,
+    /// When the last reading taken in was taken.
+    taken_us: Option<u64>,
+    /// When a probe last went unanswered.
+    silent_us: Option<u64>,
+}
+
+/// One gateway.
+#[derive(Debug)]
+pub(crate) struct Gateway {
+    viewer: Viewer,
+    view: View,
+    known: Vec<Known>,
+    states: Vec<EndpointState>,
+    pins: Pins,
+    prefixes: PrefixIndex,
+    block_tokens: f64,
+    output_tokens: Vec<Ewma>,
+    bytes_per_token: Vec<Ewma>,
+    turn: u64,
+    scratch: Scratch,
+    hits: Vec<Hit>,
+    router: Router,
+    rates: Rates,
+    /// Money of the requests that ended here, USD.
+    pub(crate) usd: f64,
+}
+
+/// Answer length before one has been seen, as in the live gateway.
+const OUTPUT_TOKENS: f64 = 200.0;
+/// Bytes of prompt per token before one has been seen, as in the live gateway.
+const BYTES_PER_TOKEN: f64 = 4.2;
+/// Bytes one streamed token takes on the wire, as in the live gateway.
+const STREAM_BYTES_PER_TOKEN: f64 = 190.0;
+const PINS: usize = 1 << 18;
+/// A probe that gets no answer at all is given up after so long.
+const PROBE_TIMEOUT_US: u64 = 5_000_000;
+
+/// The candidates as this gateway sees them.
+struct Seen<'a> {
+    view: &'a View,
+    known: &'a [Known],
+}
+
+impl Candidates for Seen<'_> {
+    fn rows(&self, model: u32) -> &[Row] {
+        self.view.rows(model)
+    }
+
+    fn overlay(&self, endpoint: u32) -> Overlay {
+        self.known[endpoint as usize].overlay
+    }
+
+    fn floors(&self, model: u32) -> &[Floor] {
+        self.view.floors(model)
+    }
+}
+
+impl Gateway {
+    pub(crate) fn new(
+        mut viewer: Viewer,
+        endpoints: usize,
+        models: usize,
+        router: Router,
+        rates: Rates,
+        cache: Cache,
+    ) -> Self {
+        let states = vec![EndpointState::default(); endpoints];
+        let view = viewer.view(&states, 0);
+        Self {
+            viewer,
+            view,
+            known: vec![Known::default(); endpoints],
+            states,
+            pins: Pins::new(PINS),
+            prefixes: PrefixIndex::new(cache.blocks),
+            block_tokens: cache.block_tokens,
+            output_tokens: vec![Ewma::new(OUTPUT_TOKENS, 0.02); models],
+            bytes_per_token: vec![Ewma::new(BYTES_PER_TOKEN, 0.02); models],
+            turn: 0,
+            scratch: Scratch::default(),
+            hits: Vec::new(),
+            router,
+            rates,
+            usd: 0.0,
+        }
+    }
+
+    /// Decides where a request runs.
+    pub(crate) fn decide(&mut self, asked: &Asked<'_>) -> (Facts, Decision) {
+        let first = asked.models.first().copied().unwrap_or(0) as usize;
+        self.hits.clear();
+        if !asked.blocks.is_empty() {
+            self.prefixes.lookup(asked.blocks, self.block_tokens, &mut self.hits);
+        }
+        let facts = Facts {
+            models: asked.models.to_vec(),
+            prompt_tokens: (asked.prompt_bytes / self.bytes_per_token[first].mean()).max(1.0),
+            output_tokens: self.output_tokens[first].mean(),
+            max_tokens: None,
+            bytes_per_token: STREAM_BYTES_PER_TOKEN,
+            needs: Able::default(),
+            countries: Vec::new(),
+            client_ms: asked.client_ms,
+            affinity: asked.session.or(asked.blocks.first().copied()),
+            pin: asked.session.and_then(|s| self.pins.get(s).copied()),
+            hits: self.hits.clone(),
+        };
+        let choice = Choice { rates: self.rates, router: self.router, seed: self.turn };
+        self.turn += 1;
+        let seen = Seen { view: &self.view, known: &self.known };
+        let decision = decide(&seen, &facts, &choice, &mut self.scratch);
+        (facts, decision)
+    }
+
+    /// A request leaves for a target.
+    pub(crate) fn depart(&mut self, target: &Target, now_us: u64) -> Attempt {
+        let row = self.view.rows(target.model).iter().find(|r| r.endpoint == target.endpoint);
+        let backlog = target.predicted.uncached_tokens;
+        let overlay = &mut self.known[target.endpoint as usize].overlay;
+        overlay.in_flight += 1.0;
+        overlay.backlog_tokens += backlog;
+        Attempt {
+            target: *target,
+            tariff: row.map_or(Tariff::NONE, Tariff::of),
+            backlog: Some(backlog),
+            sent_us: now_us,
+            first_us: None,
+        }
+    }
+
+    /// The first token of an answer arrives.
+    pub(crate) fn first(&mut self, attempt: &mut Attempt, session: Option<u64>, blocks: &[u64], now_us: u64) {
+        attempt.first_us = Some(now_us);
+        self.answered(attempt);
+        let Target { endpoint, model, .. } = attempt.target;
+        let known = &mut self.known[endpoint as usize];
+        let observed_ms = (now_us - attempt.sent_us) as f64 / 1e3;
+        attempt.tariff.learn_ttft(&mut known.state, &attempt.target, observed_ms);
+        known.state.others_second_usd.add(self.rates.second_usd);
+        known.health.succeeded(now_us / 1_000);
+        if let Some(session) = session {
+            self.pins.insert(session, (endpoint, model));
+        }
+        if !blocks.is_empty() {
+            self.prefixes.insert(blocks, endpoint);
+        }
+    }
+
+    fn answered(&mut self, attempt: &mut Attempt) {
+        if let Some(tokens) = attempt.backlog.take() {
+            let overlay = &mut self.known[attempt.target.endpoint as usize].overlay;
+            overlay.backlog_tokens = (overlay.backlog_tokens - tokens).max(0.0);
+        }
+    }
+
+    /// An attempt is over, one way or the other.
+    fn over(&mut self, attempt: &mut Attempt) {
+        self.answered(attempt);
+        self.known[attempt.target.endpoint as usize].overlay.in_flight -= 1.0;
+    }
+
+    /// An answer is whole; what it cost, USD.
+    pub(crate) fn complete(&mut self, mut attempt: Attempt, usage: Usage, prompt_bytes: f64, now_us: u64) -> f64 {
+        self.over(&mut attempt);
+        let Target { endpoint, model, predicted, .. } = attempt.target;
+        let output = f64::from(usage.output_tokens);
+        self.output_tokens[model as usize].add(output);
+        let density = prompt_bytes / f64::from(usage.prompt_tokens.max(1));
+        self.bytes_per_token[model as usize].add(density.clamp(0.5, 32.0));
+        if let Some(first_us) = attempt.first_us
+            && usage.output_tokens > 8
+        {
+            let observed_ms = (now_us - first_us) as f64 / 1e3 / (output - 1.0);
+            attempt.tariff.learn_pace(&mut self.known[endpoint as usize].state, &attempt.target, observed_ms);
+        }
+        self.charge(&attempt, usage, predicted.running)
+    }
+
+    fn charge(&mut self, attempt: &Attempt, usage: Usage, running: f64) -> f64 {
+        let cached = f64::from(usage.cached_tokens);
+        let uncached = f64::from(usage.prompt_tokens) - cached;
+        let tokens = Tokens { uncached, cached, output: f64::from(usage.output_tokens) };
+        let usd = attempt.tariff.usd(&tokens, running, STREAM_BYTES_PER_TOKEN);
+        self.usd += usd;
+        usd
+    }
+
+    /// A stream broke after its first token: what had come is billed; what it cost, USD.
+    pub(crate) fn broke(&mut self, mut attempt: Attempt, usage: Usage, now_us: u64) -> f64 {
+        self.over(&mut attempt);
+        self.fault(attempt.target.endpoint, now_us);
+        self.charge(&attempt, usage, attempt.target.predicted.running)
+    }
+
+    /// An attempt failed before its first token.
+    pub(crate) fn failed(&mut self, mut attempt: Attempt, now_us: u64) {
+        self.over(&mut attempt);
+        self.fault(attempt.target.endpoint, now_us);
+    }
+
+    /// An endpoint cannot take a request for its size: this says nothing of its health.
+    pub(crate) fn rejected(&mut self, mut attempt: Attempt) {
+        self.over(&mut attempt);
+    }
+
+    fn fault(&mut self, endpoint: u32, now_us: u64) {
+        let now_ms = now_us / 1_000;
+        let health = &mut self.known[endpoint as usize].health;
+        let before = health.is_ill(now_ms);
+        health.failed(now_ms);
+        if !before && health.is_ill(now_ms) {
+            // Decisions read the view: an illness that waits for the next one costs the requests until then.
+            self.publish(now_us);
+        }
+    }
+
+    /// When the last reading of an endpoint that has been taken in was taken.
+    pub(crate) fn taken_us(&self, endpoint: usize) -> Option<u64> {
+        self.known[endpoint].taken_us
+    }
+
+    /// A reading arrived.
+    pub(crate) fn report(&mut self, endpoint: usize, taken_us: u64, arrived_us: u64, r: Reading) {
+        let known = &mut self.known[endpoint];
+        known.taken_us = Some(taken_us);
+        known.state.load = Some(LoadReport {
+            running: r.running,
+            waiting: r.waiting,
+            kv_use: Some(r.kv_use),
+            watts: Some(r.watts),
+            own_in_flight: known.overlay.in_flight,
+            at_ms: arrived_us / 1_000,
+        });
+    }
+
+    /// A probe came back.
+    pub(crate) fn round_trip(&mut self, endpoint: usize, ms: f64, now_us: u64) {
+        let known = &mut self.known[endpoint];
+        known.state.rtt.add(ms);
+        known.state.rtt_at_ms = Some(now_us / 1_000);
+        known.probed.succeeded(now_us / 1_000);
+        known.silent_us = None;
+    }
+
+    /// A probe was refused.
+    pub(crate) fn probe_refused(&mut self, endpoint: usize, now_us: u64) {
+        self.known[endpoint].probed.failed(now_us / 1_000);
+    }
+
+    /// A probe has no answer; it counts as failed when it is given up.
+    pub(crate) fn probe_silent(&mut self, endpoint: usize, now_us: u64) {
+        let known = &mut self.known[endpoint];
+        let since_us = *known.silent_us.get_or_insert(now_us);
+        if now_us - since_us >= PROBE_TIMEOUT_US {
+            known.silent_us = Some(now_us);
+            known.probed.failed(now_us / 1_000);
+        }
+    }
+
+    /// Energy at a site costs this from now on.
+    pub(crate) fn set_energy(&mut self, site: u32, usd_per_kwh: f64, carbon_g_per_kwh: f64) {
+        self.viewer.set_energy(site, usd_per_kwh, carbon_g_per_kwh);
+    }
+
+    /// Makes a new view of what is known.
+    pub(crate) fn publish(&mut self, now_us: u64) {
+        let now_ms = now_us / 1_000;
+        for (state, known) in self.states.iter_mut().zip(&self.known) {
+            *state = EndpointState {
+                ill: known.health.is_ill(now_ms) || known.probed.is_ill(now_ms),
+                own_in_flight: known.overlay.in_flight,
+                ..known.state
+            };
+        }
+        self.view = self.viewer.view(&self.states, now_ms);
+    }
+}
+
+/// The prefix caches a gateway mirrors.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Cache {
+    /// Blocks that all engines together can hold.
+    pub(crate) blocks: usize,
+    /// Tokens of a block.
+    pub(crate) block_tokens: f64,
+}

@@ -1,0 +1,143 @@
+//! What happens next: events in order of time, and among those of one time in the order they were made.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+/// Something that happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Event {
+    /// A request reaches its gateway.
+    AtGateway {
+        /// The request.
+        flight: Ticket,
+    },
+    /// A request reaches the endpoint it was sent to.
+    AtEndpoint {
+        /// The request.
+        flight: Ticket,
+    },
+    /// An engine's step ends.
+    Step {
+        /// The engine.
+        endpoint: u32,
+        /// Counts its restarts, so that a step of an engine that died is void.
+        life: u32,
+    },
+    /// The first token reaches the gateway.
+    First {
+        /// The request.
+        flight: Ticket,
+    },
+    /// The last token reaches the gateway.
+    Last {
+        /// The request.
+        flight: Ticket,
+    },
+    /// The gateway learns that an attempt failed.
+    Failed {
+        /// The request.
+        flight: Ticket,
+        /// The stream broke after its first token.
+        broken: bool,
+    },
+    /// A cancellation reaches an endpoint.
+    Cancel {
+        /// Where.
+        endpoint: u32,
+        /// The engine's name for the request.
+        id: u64,
+    },
+    /// A gateway looks at its readings and publishes a view.
+    Tick {
+        /// Which.
+        gateway: u32,
+    },
+    /// The engines' loads are read.
+    Sample,
+    /// An hour begins: prices of energy change.
+    Hour,
+    /// A fault begins or ends.
+    Fault {
+        /// Its place in the list.
+        index: u32,
+        /// Whether it begins.
+        begins: bool,
+    },
+}
+
+/// A request on its way: the place it is kept at and which of the attempts kept there it is, so that what was meant for
+/// an earlier one is void.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Ticket {
+    /// Place.
+    pub slot: u32,
+    /// Attempt.
+    pub attempt: u32,
+}
+
+impl Ticket {
+    /// The engine's name for it.
+    pub fn id(self) -> u64 {
+        u64::from(self.attempt) << 32 | u64::from(self.slot)
+    }
+
+    /// The request behind an engine's name.
+    pub fn of(id: u64) -> Self {
+        Self { slot: id as u32, attempt: (id >> 32) as u32 }
+    }
+}
+
+/// The event heap and its clock.
+#[derive(Debug, Default)]
+pub(crate) struct Queue {
+    heap: BinaryHeap<Reverse<(u64, u64, Event)>>,
+    made: u64,
+    /// Events that have happened.
+    pub(crate) happened: u64,
+    /// Virtual time, µs.
+    pub(crate) now_us: u64,
+}
+
+impl Queue {
+    /// Makes an event happen at a time, which is not in the past.
+    pub(crate) fn at(&mut self, at_us: u64, event: Event) {
+        debug_assert!(at_us >= self.now_us, "nothing happens in the past");
+        self.heap.push(Reverse((at_us, self.made, event)));
+        self.made += 1;
+    }
+
+    /// Time of the next event.
+    pub(crate) fn next_at_us(&self) -> Option<u64> {
+        self.heap.peek().map(|Reverse((at_us, ..))| *at_us)
+    }
+
+    /// Moves the clock to the next event.
+    pub(crate) fn pop(&mut self) -> Option<Event> {
+        let Reverse((at_us, _, event)) = self.heap.pop()?;
+        self.now_us = at_us;
+        self.happened += 1;
+        Some(event)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_come_in_order_of_time_then_of_making() {
+        let mut queue = Queue::default();
+        queue.at(5, Event::Hour);
+        queue.at(3, Event::Sample);
+        queue.at(5, Event::Tick { gateway: 1 });
+        let order: Vec<(u64, Event)> = std::iter::from_fn(|| queue.pop().map(|e| (queue.now_us, e))).collect();
+        assert_eq!(order, [(3, Event::Sample), (5, Event::Hour), (5, Event::Tick { gateway: 1 })]);
+        assert_eq!(queue.happened, 3);
+    }
+
+    #[test]
+    fn a_ticket_survives_the_engine() {
+        let ticket = Ticket { slot: 7, attempt: 9 };
+        assert_eq!(Ticket::of(ticket.id()), ticket);
+    }
+}

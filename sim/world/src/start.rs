@@ -1,0 +1,59 @@
+//! How a world begins: sites, gateways with their first view, and the clocks that tick from then on.
+
+use rhumb_grid::config::Location;
+use rhumb_grid::index::Grid;
+use rhumb_route::view::{Viewer, perf_of};
+
+use crate::gateway::{Cache, Gateway};
+use crate::queue::Event;
+use crate::setup::{Energy, Setup};
+use crate::site::Site;
+use crate::world::{WARM_UP_US, World};
+
+/// Prefix blocks of an engine whose requests carry none are not remembered: a small index is enough.
+const NO_BLOCKS: usize = 64;
+
+pub(crate) fn sites(setup: &Setup) -> Vec<Site> {
+    let site = |s: &rhumb_grid::config::Site| {
+        let energy = Energy { usd_per_kwh: s.energy_usd_per_kwh, carbon_g_per_kwh: s.carbon_g_per_kwh };
+        Site::new(s.power_kw.map_or(f64::INFINITY, |kw| kw * 1e3), s.pue, energy)
+    };
+    setup.grid.config.sites.iter().map(site).collect()
+}
+
+/// A gateway knows the configuration, where it stands, and the speed model of each GPU and model: its prior.
+pub(crate) fn gateways(setup: &Setup) -> Vec<Gateway> {
+    let (endpoints, models) = (setup.engines.len(), setup.grid.config.models.len());
+    let cache = cache(setup);
+    let gateway = |location: Location| {
+        let mut grid: Grid = setup.grid.clone();
+        grid.config.gateway.location = Some(location);
+        let viewer = Viewer::new(&grid, perf_of(&grid));
+        Gateway::new(viewer, endpoints, models, setup.router, setup.rates, cache)
+    };
+    setup.gateways.iter().map(|g| gateway(g.location)).collect()
+}
+
+fn cache(setup: &Setup) -> Cache {
+    let block_tokens = setup.engines.first().map_or(16, |e| e.limits.block_tokens);
+    let blocks: u64 =
+        setup.engines.iter().map(|e| e.perf.kv_capacity_tokens() / u64::from(e.limits.block_tokens.max(1))).sum();
+    Cache { blocks: (blocks as usize).max(NO_BLOCKS), block_tokens: f64::from(block_tokens) }
+}
+
+impl World<'_> {
+    /// Sets every clock going. Gateways tick in turn, not all at once.
+    pub(crate) fn start_clocks(&mut self) {
+        let gateways = self.gateways.len() as u64;
+        let publish_us = self.setup.telemetry.publish_us;
+        self.queue.at(0, Event::Sample);
+        for gateway in 0..gateways {
+            self.queue.at(gateway * publish_us / gateways, Event::Tick { gateway: gateway as u32 });
+        }
+        self.queue.at(WARM_UP_US, Event::Hour);
+        for (index, fault) in (0..).zip(&self.setup.faults) {
+            self.queue.at(WARM_UP_US + fault.from_us, Event::Fault { index, begins: true });
+            self.queue.at(WARM_UP_US + fault.until_us, Event::Fault { index, begins: false });
+        }
+    }
+}

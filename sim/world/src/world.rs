@@ -1,0 +1,476 @@
+//! The world: events move requests between users, gateways and engines.
+
+use std::collections::VecDeque;
+
+use rhumb_chance::{hash, label, unit};
+use rhumb_engine::Request;
+use rhumb_flow::failover::Failover;
+
+use crate::flight::{Flight, Flights};
+use crate::gateway::{Asked, Gateway, Usage};
+use crate::network::Network;
+use crate::outcome::{End, Outcome, Ran};
+use crate::queue::{Event, Queue, Ticket};
+use crate::server::{Mode, Server};
+use crate::setup::Setup;
+use crate::site::Site;
+use crate::source::{Ask, Source};
+use crate::telemetry::{Board, Falsified};
+use crate::watch::{Breach, Broken, Decided, Moment, Watch};
+
+/// Gateways take their first readings before users come, µs.
+pub const WARM_UP_US: u64 = 3_000_000;
+
+/// A gateway gives up on a connection after this, as the live one does, µs.
+const CONNECT_TIMEOUT_US: u64 = 2_000_000;
+
+const HOUR_US: u64 = 3_600_000_000;
+
+/// Bytes of a prompt token as users write: mean, and relative deviation from one prompt to the next.
+const BYTES_PER_TOKEN: f64 = 4.2;
+const BYTES_SPREAD: f64 = 0.15;
+
+/// A grid under traffic.
+pub(crate) struct World<'a> {
+    pub(crate) setup: &'a Setup,
+    pub(crate) queue: Queue,
+    pub(crate) network: Network,
+    pub(crate) servers: Vec<Server>,
+    pub(crate) sites: Vec<Site>,
+    pub(crate) gateways: Vec<Gateway>,
+    pub(crate) board: Board,
+    pub(crate) falsified: Vec<Falsified>,
+    pub(crate) flights: Flights,
+    /// By gateway: attempts in the order they will be given up in, with that time.
+    pub(crate) deadlines: Vec<VecDeque<(u64, Ticket)>>,
+    pub(crate) newest_reading_us: u64,
+    source: &'a mut dyn Source,
+    next: Option<Ask>,
+    bytes_seed: u64,
+    entered: u64,
+    decisions: u64,
+    steps: u64,
+    outcomes: Vec<Outcome>,
+    /// Request that the event under way ended, for those who look on.
+    ended: Option<(Ticket, u32)>,
+}
+
+/// Runs a grid under traffic until every request has ended.
+///
+/// # Errors
+/// An invariant that `watch` checks does not hold.
+pub fn run<W: Watch>(setup: &Setup, source: &mut dyn Source, watch: &mut W) -> Result<Ran, Broken> {
+    let mut world = World::new(setup, source);
+    loop {
+        let next_ask_us = world.next.as_ref().map(|ask| ask.at_us + WARM_UP_US);
+        match (next_ask_us, world.queue.next_at_us()) {
+            (None, _) if world.flights.len() == 0 => break,
+            (Some(ask_us), event_us) if event_us.is_none_or(|event_us| ask_us <= event_us) => {
+                let next = world.source.next_ask();
+                if let Some(ask) = std::mem::replace(&mut world.next, next) {
+                    world.enter(ask);
+                }
+            }
+            (_, None) => break,
+            _ => {
+                let Some(event) = world.queue.pop() else { break };
+                let (number, now_us) = (world.queue.happened, world.queue.now_us);
+                let outcome = world.happen(event, watch).and_then(|()| world.show(event, watch));
+                outcome.map_err(|breach| Broken { breach, event: number, at_us: now_us })?;
+                // Whoever looks on has seen what the step did: the next one may overwrite it.
+                if let Event::Step { endpoint, life } = event
+                    && world.servers[endpoint as usize].life == life
+                {
+                    world.start_step(endpoint);
+                }
+            }
+        }
+    }
+    Ok(world.end())
+}
+
+impl<'a> World<'a> {
+    fn new(setup: &'a Setup, source: &'a mut dyn Source) -> Self {
+        let sites = setup.grid.config.sites.len();
+        let servers: Vec<Server> =
+            setup.engines.iter().zip(&setup.grid.endpoint_site).map(|(spec, site)| Server::new(*spec, *site)).collect();
+        let next = source.next_ask();
+        let mut world = Self {
+            queue: Queue::default(),
+            network: Network::new(&setup.rtt_ms, sites, setup.jitter, setup.seed),
+            sites: crate::start::sites(setup),
+            gateways: crate::start::gateways(setup),
+            board: Board::default(),
+            falsified: vec![Falsified::No; sites],
+            flights: Flights::default(),
+            deadlines: vec![VecDeque::new(); setup.gateways.len()],
+            newest_reading_us: 0,
+            source,
+            next,
+            bytes_seed: hash(setup.seed, label("bytes")),
+            entered: 0,
+            decisions: 0,
+            steps: 0,
+            outcomes: Vec::new(),
+            ended: None,
+            setup,
+            servers,
+        };
+        for server in &world.servers {
+            world.sites[server.site as usize].add(server.watts);
+        }
+        world.start_clocks();
+        world
+    }
+
+    /// A user sends a request.
+    fn enter(&mut self, ask: Ask) {
+        self.entered += 1;
+        let place = &self.setup.places[ask.place as usize];
+        let client_us = (place.rtt_ms * 500.0) as u64;
+        // Prompts differ in how many bytes a token takes, and a gateway sees bytes.
+        let spread = 1.0 + BYTES_SPREAD * (2.0 * unit(hash(self.bytes_seed, self.entered)) - 1.0);
+        let at_us = (ask.at_us + WARM_UP_US + client_us).max(self.queue.now_us);
+        let flight = self.flights.insert(Flight {
+            gateway: place.gateway,
+            client_us,
+            prompt_bytes: f64::from(ask.input_tokens) * BYTES_PER_TOKEN * spread,
+            targets: Vec::new(),
+            failover: Failover::new(self.setup.rates.max_attempts),
+            attempt: None,
+            number: 0,
+            reached_us: 0,
+            started_us: None,
+            first_us: None,
+            first_at_gateway_us: None,
+            done: false,
+            cached_tokens: 0,
+            too_large: false,
+            ask,
+        });
+        self.queue.at(at_us, Event::AtGateway { flight });
+    }
+
+    fn happen(&mut self, event: Event, watch: &mut impl Watch) -> Result<(), Breach> {
+        match event {
+            Event::AtGateway { flight } => return self.at_gateway(flight, watch),
+            Event::AtEndpoint { flight } => self.at_endpoint(flight),
+            Event::Step { endpoint, life } => self.step_ended(endpoint, life),
+            Event::First { flight } => self.first(flight),
+            Event::Last { flight } => self.last(flight),
+            Event::Failed { flight, broken } => self.failed(flight, broken),
+            Event::Cancel { endpoint, id } => {
+                self.servers[endpoint as usize].engine.cancel(id);
+            }
+            Event::Tick { gateway } => self.tick(gateway),
+            Event::Sample => self.sample(),
+            Event::Hour => self.hour(),
+            Event::Fault { index, begins } => self.fault(index, begins),
+        }
+        Ok(())
+    }
+
+    fn at_gateway(&mut self, ticket: Ticket, watch: &mut impl Watch) -> Result<(), Breach> {
+        let now_us = self.queue.now_us;
+        let Some(flight) = self.flights.get(ticket) else { return Ok(()) };
+        let gateway = &mut self.gateways[flight.gateway as usize];
+        let asked = Asked {
+            models: &self.setup.names[flight.ask.name as usize],
+            prompt_bytes: flight.prompt_bytes,
+            client_ms: flight.client_us as f64 / 500.0,
+            session: flight.ask.session,
+            blocks: &flight.ask.blocks,
+        };
+        let (facts, decision) = gateway.decide(&asked);
+        self.decisions += 1;
+        if is_on(watch) {
+            let newest_reading_us = self.newest_reading_us;
+            let (gateway, request) = (flight.gateway, self.decisions);
+            let (facts, decision) = (&facts, &decision);
+            watch.decided(&Decided { now_us, gateway, request, facts, decision, newest_reading_us })?;
+        }
+        flight.targets = decision.targets;
+        self.dispatch(ticket);
+        Ok(())
+    }
+
+    /// Sends a request to its next target, or gives it up.
+    fn dispatch(&mut self, ticket: Ticket) {
+        let now_us = self.queue.now_us;
+        let Some(flight) = self.flights.get(ticket) else { return };
+        let targets = &flight.targets;
+        let next = flight.failover.next(targets.len(), |i| targets[i].site).map(|i| targets[i]);
+        let Some(target) = next else { return self.give_up(ticket) };
+        let gateway = flight.gateway;
+        flight.attempt = Some(self.gateways[gateway as usize].depart(&target, now_us));
+        (flight.started_us, flight.first_us, flight.first_at_gateway_us) = (None, None, None);
+        if self.network.is_cut(gateway, target.site) {
+            self.queue.at(now_us + CONNECT_TIMEOUT_US, Event::Failed { flight: ticket, broken: false });
+            return;
+        }
+        let at_us = now_us + self.network.there_us(gateway, target.site);
+        self.queue.at(at_us, Event::AtEndpoint { flight: ticket });
+        let timeout_us = self.setup.rates.first_token_timeout_ms * 1_000;
+        self.deadlines[gateway as usize].push_back((now_us + timeout_us, ticket));
+    }
+
+    fn at_endpoint(&mut self, ticket: Ticket) {
+        let now_us = self.queue.now_us;
+        let Some(flight) = self.flights.get(ticket) else { return };
+        let Some(target) = flight.attempt.as_ref().map(|a| a.target) else { return };
+        flight.reached_us = now_us;
+        let gateway = flight.gateway;
+        let server = &mut self.servers[target.endpoint as usize];
+        let refused = match server.mode {
+            Mode::Silent => return,
+            Mode::Dead | Mode::Refusing => true,
+            Mode::Up => {
+                let request = Request {
+                    id: ticket.id(),
+                    prompt_blocks: flight.ask.blocks.clone(),
+                    prompt_tokens: flight.ask.input_tokens,
+                    output_tokens: flight.ask.output_tokens,
+                };
+                flight.too_large = server.submit(request).is_err();
+                flight.too_large
+            }
+        };
+        if refused {
+            let at_us = now_us + self.network.back_us(gateway, target.site);
+            self.queue.at(at_us, Event::Failed { flight: ticket, broken: false });
+        } else {
+            self.start_step(target.endpoint);
+        }
+    }
+
+    /// Starts a step of an engine that has work and is not at it.
+    pub(crate) fn start_step(&mut self, endpoint: u32) {
+        let now_us = self.queue.now_us;
+        let server = &mut self.servers[endpoint as usize];
+        let site = &mut self.sites[server.site as usize];
+        let before = server.watts;
+        let others = site.watts - before;
+        let Some(duration_us) = server.start(now_us, |watts| site.throttle(others + watts)) else { return };
+        site.add(server.watts - before);
+        if server.watts < server.step.watts {
+            site.totals.throttled_s += duration_us as f64 / 1e6;
+        }
+        self.steps += 1;
+        for admitted in &server.step.admitted {
+            if let Some(flight) = self.flights.get(Ticket::of(admitted.id))
+                && flight.started_us.is_none()
+            {
+                flight.started_us = Some(now_us);
+                flight.cached_tokens = admitted.cached_tokens;
+            }
+        }
+        let life = server.life;
+        self.queue.at(now_us + duration_us, Event::Step { endpoint, life });
+    }
+
+    fn step_ended(&mut self, endpoint: u32, life: u32) {
+        let now_us = self.queue.now_us;
+        let server = &mut self.servers[endpoint as usize];
+        if server.life != life {
+            return;
+        }
+        let before = server.watts;
+        server.end(now_us);
+        self.sites[server.site as usize].add(server.watts - before);
+        for token in server.step.emitted.iter().filter(|t| t.first || t.finished) {
+            let ticket = Ticket::of(token.id);
+            let Some(flight) = self.flights.get(ticket) else { continue };
+            let mut at_us = now_us + self.network.back_us(flight.gateway, server.site);
+            if token.first {
+                flight.first_us = Some(now_us);
+                flight.first_at_gateway_us = Some(at_us);
+                self.queue.at(at_us, Event::First { flight: ticket });
+            }
+            if token.finished {
+                // One connection keeps its order.
+                at_us = at_us.max(flight.first_at_gateway_us.unwrap_or(at_us));
+                flight.done = true;
+                self.queue.at(at_us, Event::Last { flight: ticket });
+            }
+        }
+    }
+
+    fn first(&mut self, ticket: Ticket) {
+        let now_us = self.queue.now_us;
+        let Some(flight) = self.flights.get(ticket) else { return };
+        let Some(attempt) = flight.attempt.as_mut() else { return };
+        let gateway = &mut self.gateways[flight.gateway as usize];
+        gateway.first(attempt, flight.ask.session, &flight.ask.blocks, now_us);
+    }
+
+    fn last(&mut self, ticket: Ticket) {
+        let now_us = self.queue.now_us;
+        let Some(mut flight) = self.flights.remove(ticket) else { return };
+        let Some(attempt) = flight.attempt.take() else { return };
+        let usage = Usage {
+            prompt_tokens: flight.ask.input_tokens,
+            cached_tokens: flight.cached_tokens,
+            output_tokens: flight.ask.output_tokens,
+        };
+        let (endpoint, sent_us) = (attempt.target.endpoint, attempt.sent_us);
+        let gateway = &mut self.gateways[flight.gateway as usize];
+        let usd = gateway.complete(attempt, usage, flight.prompt_bytes, now_us);
+        self.ended = Some((ticket, usage.output_tokens));
+        self.record(&flight, End::Complete, Some((endpoint, sent_us)), usage.output_tokens, usd);
+        self.follow(flight.ask.tag, now_us + flight.client_us);
+    }
+
+    fn failed(&mut self, ticket: Ticket, broken: bool) {
+        let now_us = self.queue.now_us;
+        let Some(flight) = self.flights.get(ticket) else { return };
+        let Some(attempt) = flight.attempt.take() else { return };
+        let gateway = &mut self.gateways[flight.gateway as usize];
+        if broken {
+            let (endpoint, sent_us) = (attempt.target.endpoint, attempt.sent_us);
+            let (prompt_tokens, cached_tokens) = (flight.ask.input_tokens, flight.cached_tokens);
+            let usd = gateway.broke(attempt, Usage { prompt_tokens, cached_tokens, output_tokens: 1 }, now_us);
+            let Some(flight) = self.flights.remove(ticket) else { return };
+            self.record(&flight, End::Broken, Some((endpoint, sent_us)), 1, usd);
+            self.follow(flight.ask.tag, now_us + flight.client_us);
+            return;
+        }
+        if flight.too_large {
+            gateway.rejected(attempt);
+        } else {
+            gateway.failed(attempt, now_us);
+        }
+        if let Some(ticket) = self.flights.renew(ticket) {
+            self.dispatch(ticket);
+        }
+    }
+
+    /// No target is left: the user gets an error.
+    fn give_up(&mut self, ticket: Ticket) {
+        let now_us = self.queue.now_us;
+        let Some(flight) = self.flights.remove(ticket) else { return };
+        let end = if flight.too_large { End::Rejected } else { End::Failed };
+        self.record(&flight, end, None, 0, 0.0);
+        self.follow(flight.ask.tag, now_us + flight.client_us);
+    }
+
+    /// What follows the end of a request in a closed loop.
+    fn follow(&mut self, tag: u64, at_us: u64) {
+        if let Some(ask) = self.source.ended(tag, at_us.saturating_sub(WARM_UP_US)) {
+            self.enter(ask);
+        }
+    }
+
+    fn record(&mut self, flight: &Flight, end: End, served: Option<(u32, u64)>, output_tokens: u32, usd: f64) {
+        let now_us = self.queue.now_us;
+        let sent_us = flight.ask.at_us + WARM_UP_US;
+        let ms = |us: u64| us as f32 / 1e3;
+        let first = flight.first_at_gateway_us.filter(|at_us| *at_us <= now_us);
+        let ttft = first.map(|at_us| at_us + flight.client_us - sent_us);
+        let started = flight.started_us.unwrap_or(flight.reached_us);
+        let first_us = flight.first_us.unwrap_or(started);
+        let network = served.filter(|_| first.is_some()).map(|(_, attempt_us)| {
+            2 * flight.client_us + (flight.reached_us - attempt_us) + (first.unwrap_or(first_us) - first_us)
+        });
+        self.outcomes.push(Outcome {
+            at_us: flight.ask.at_us,
+            end,
+            place: flight.ask.place,
+            endpoint: served.map_or(u32::MAX, |s| s.0),
+            attempts: flight.failover.attempts(),
+            input_tokens: flight.ask.input_tokens,
+            cached_tokens: flight.cached_tokens,
+            output_tokens,
+            ttft_ms: ttft.map_or(f32::NAN, ms),
+            e2e_ms: if end == End::Complete { ms(now_us + flight.client_us - sent_us) } else { f32::NAN },
+            network_ms: network.map_or(f32::NAN, ms),
+            queue_ms: if first.is_some() { ms(started - flight.reached_us) } else { f32::NAN },
+            prefill_ms: if first.is_some() { ms(first_us - started) } else { f32::NAN },
+            usd,
+        });
+    }
+
+    fn show(&mut self, event: Event, watch: &mut impl Watch) -> Result<(), Breach> {
+        let ended = self.ended.take();
+        if !is_on(watch) {
+            return Ok(());
+        }
+        let engine = match event {
+            Event::Step { endpoint, life } => {
+                let server = &self.servers[endpoint as usize];
+                Some((endpoint, &server.engine, (server.life == life).then_some(&server.step)))
+            }
+            Event::AtEndpoint { flight } => self.flights.get(flight).and_then(|f| f.attempt.as_ref()).map(|a| {
+                let endpoint = a.target.endpoint;
+                (endpoint, &self.servers[endpoint as usize].engine, None)
+            }),
+            _ => None,
+        };
+        let (left, under_way) = (self.outcomes.len() as u64, self.flights.len() as u64);
+        let (number, now_us, entered) = (self.queue.happened, self.queue.now_us, self.entered);
+        watch.happened(&Moment { number, now_us, event, entered, left, under_way, engine, ended })
+    }
+
+    fn end(mut self) -> Ran {
+        let now_us = self.queue.now_us;
+        self.bill_energy();
+        let mut prefix_tokens = (0, 0);
+        let mut preemptions = 0;
+        for server in &self.servers {
+            let counters = server.engine.counters();
+            prefix_tokens.0 += counters.prefix_query_tokens;
+            prefix_tokens.1 += counters.prefix_hit_tokens;
+            preemptions += counters.preemptions;
+        }
+        Ran {
+            outcomes: self.outcomes,
+            elapsed_s: now_us.saturating_sub(WARM_UP_US) as f64 / 1e6,
+            events: self.queue.happened,
+            decisions: self.decisions,
+            steps: self.steps,
+            sites: self.sites.iter().map(|s| s.totals).collect(),
+            prefix_tokens,
+            preemptions,
+        }
+    }
+
+    /// Bills the energy of every site up to now.
+    pub(crate) fn bill_energy(&mut self) {
+        let joules = self.joules_by_site();
+        for (site, joules) in self.sites.iter_mut().zip(joules) {
+            site.bill(joules);
+        }
+    }
+
+    /// Energy that the GPUs of each site have drawn, joules.
+    pub(crate) fn joules_by_site(&self) -> Vec<f64> {
+        let mut joules = vec![0.0; self.sites.len()];
+        for server in &self.servers {
+            joules[server.site as usize] += server.joules_at(self.queue.now_us);
+        }
+        joules
+    }
+
+    fn hour(&mut self) {
+        if self.queue.now_us == WARM_UP_US {
+            for (site, joules) in self.joules_by_site().into_iter().enumerate() {
+                self.sites[site].begin(joules);
+            }
+        }
+        self.bill_energy();
+        let hour = self.queue.now_us.saturating_sub(WARM_UP_US) / HOUR_US;
+        for (site, series) in self.setup.energy.iter().enumerate() {
+            let Some(energy) = series.get(hour as usize % series.len().max(1)) else { continue };
+            self.sites[site].set_energy(*energy);
+            for gateway in &mut self.gateways {
+                gateway.set_energy(site as u32, energy.usd_per_kwh, energy.carbon_g_per_kwh);
+            }
+        }
+        if !self.setup.energy.is_empty() {
+            self.queue.at(self.queue.now_us + HOUR_US, Event::Hour);
+        }
+    }
+}
+
+fn is_on<W: Watch>(_: &W) -> bool {
+    W::ON
+}

@@ -8,6 +8,7 @@
 
 mod check;
 pub mod config;
+pub mod document;
 pub mod geo;
 pub mod index;
 mod mask;
@@ -31,6 +32,9 @@ use config::Config;
 use path::Path;
 use yaml::Span;
 
+/// What an empty `rhumb.yaml` should hold.
+const EXAMPLE: &str = "at least `sites`, `models` and `endpoints`; examples/rhumb.yaml is a whole one to begin with";
+
 /// Reads and checks a `rhumb.yaml`.
 ///
 /// `env` looks up the environment variables that `${NAME}` in the text stands for; `catalogue` holds the names that
@@ -42,7 +46,7 @@ pub fn load(
 ) -> Result<Config, Vec<Problem>> {
     let mut tree = yaml::parse(text).map_err(|problem| vec![problem])?;
     let mut problems = secrets::fill(&mut tree, env);
-    let outcome = structure::check(&mut tree, &schema::json_schema());
+    let outcome = structure::check(&mut tree, &schema::json_schema(), EXAMPLE);
     problems.extend(outcome.problems);
     if outcome.whole {
         match serde_json::from_value::<Config>(tree.to_json()) {

@@ -19,12 +19,11 @@ pub(crate) struct Outcome {
     pub(crate) whole: bool,
 }
 
-/// Checks a tree against the schema.
-pub(crate) fn check(root: &mut Node, schema: &Json) -> Outcome {
+/// Checks a tree against the schema; `example` says what an empty file should hold.
+pub(crate) fn check(root: &mut Node, schema: &Json, example: &str) -> Outcome {
     let mut walker = Walker { schema, problems: Vec::new(), whole: true };
     if root.value == Value::Null {
-        let right = "at least `sites`, `models` and `endpoints`; examples/rhumb.yaml is a whole one to begin with";
-        walker.problem(root.span, &Path::root(), "the file is empty".to_owned(), right.to_owned());
+        walker.problem(root.span, &Path::root(), "the file is empty".to_owned(), example.to_owned());
         walker.whole = false;
     } else {
         walker.node(root, schema, &Path::root(), false);

@@ -6,7 +6,7 @@ use crate::yaml::parse;
 fn problems(text: &str) -> String {
     let schema = json_schema();
     let mut tree = parse(text).expect("valid YAML");
-    let outcome = check(&mut tree, &schema);
+    let outcome = check(&mut tree, &schema, "");
     let mut lines = String::new();
     for problem in outcome.problems {
         lines.push_str(&format!("{}:{} {} / {}\n", problem.line, problem.column, problem.what, problem.right));
@@ -85,7 +85,7 @@ fn what_can_be_understood_is_put_right() {
     let schema = json_schema();
     let mut tree =
         parse("gateway: { worker: many, router: x }\nsites: []\nmodels: []\nendpoints: []\n").expect("valid");
-    let outcome = check(&mut tree, &schema);
+    let outcome = check(&mut tree, &schema, "");
     assert!(outcome.whole, "{:?}", outcome.problems);
     let config: crate::config::Config = serde_json::from_value(tree.to_json()).expect("put right");
     assert_eq!(config.gateway.workers, 0);

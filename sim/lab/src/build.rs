@@ -1,0 +1,281 @@
+//! From a scenario to the worlds of its routers.
+
+use std::path::Path;
+
+use rhumb_engine::{Limits, Perf, gpu, gpus, shape, shapes};
+use rhumb_grid::config::{
+    Config, Endpoint, EngineKind, Gateway, Location, Model, Operator, Policy, Router, Served, Site,
+};
+use rhumb_grid::index::Grid;
+use rhumb_grid::rates::Rates;
+use rhumb_scene::economics::{self, MeanRequest, PLANNED_UTILISATION};
+use rhumb_world::{EngineSpec, GatewayAt, Jitter, Setup, Telemetry};
+
+use crate::atlas::{self, Spot};
+use crate::places::{entries, near_users};
+use crate::scenario::{GridPlan, RouterName, Scenario, SitesFrom};
+use crate::wan::Wan;
+
+/// Power usage effectiveness of the sites of a scenario.
+const PUE: f64 = 1.3;
+/// Price of traffic leaving a site, USD per GB: the usual list price between regions of one cloud.
+const EGRESS_USD_PER_GB: f64 = 0.02;
+
+/// A grid to be, the same for every router but for where it stands.
+#[derive(Debug)]
+pub(crate) struct Ground {
+    pub(crate) spots: Vec<Spot>,
+    pub(crate) cities: Vec<Spot>,
+    /// By spot.
+    pub(crate) perfs: Vec<Perf>,
+    pub(crate) mean: MeanRequest,
+    pub(crate) block_tokens: u32,
+}
+
+/// What is wrong with a plan: path of the value, what it is, what would be right.
+pub(crate) type Wrong = (&'static str, String, String);
+
+/// The sites of a plan and the speed of their engines.
+pub(crate) fn ground(plan: &GridPlan, cities: u32, mean: MeanRequest, block_tokens: u32) -> Result<Ground, Wrong> {
+    let all = match plan.sites {
+        SitesFrom::Akamai => atlas::akamai(),
+        SitesFrom::Aws => atlas::aws(),
+        SitesFrom::Cities | SitesFrom::Demo | SitesFrom::File => atlas::cities(),
+    };
+    let mut cities_all = atlas::cities();
+    cities_all.truncate(cities as usize);
+    let count = plan.count.map_or(all.len(), |c| c as usize);
+    if count > all.len() {
+        let what = format!("`count` is {count}");
+        return Err(("grid.count", what, format!("at most {}: this list has no more sites", all.len())));
+    }
+    let spots: Vec<Spot> = match plan.sites {
+        SitesFrom::Cities => all.into_iter().take(count).collect(),
+        _ if count == all.len() => all,
+        _ => {
+            let at: Vec<Location> = all.iter().map(|s| s.location).collect();
+            near_users(&at, &cities_all, count).into_iter().map(|i| all[i].clone()).collect()
+        }
+    };
+    let mut perfs = Vec::with_capacity(plan.gpus.len());
+    for name in &plan.gpus {
+        perfs.push(perf(plan, name)?);
+    }
+    let perfs = (0..spots.len()).map(|i| perfs[i % perfs.len()]).collect();
+    Ok(Ground { spots, cities: cities_all, perfs, mean, block_tokens })
+}
+
+fn perf(plan: &GridPlan, name: &str) -> Result<Perf, Wrong> {
+    let list = |names: Vec<&str>| format!("one of {}", names.join(", "));
+    let Some(gpu) = gpu(name) else {
+        let known = gpus().iter().map(|g| g.name).collect();
+        return Err(("grid.gpus", format!("there is no GPU `{name}`"), list(known)));
+    };
+    let Some(shape) = shape(&plan.model) else {
+        let known = shapes().iter().map(|s| s.name).collect();
+        return Err(("grid.model", format!("there is no model `{}`", plan.model), list(known)));
+    };
+    Perf::new(gpu, plan.gpus_per_engine, shape, plan.quantization.bytes()).ok_or_else(|| {
+        let what = format!("`{}` does not fit {} × `{name}`", plan.model, plan.gpus_per_engine);
+        let right = match Perf::gpus_needed(gpu, shape, plan.quantization.bytes()) {
+            Some(needed) => format!("at least {needed} GPUs an engine, or a smaller number format"),
+            None => "a GPU with more memory, or a smaller number format".to_owned(),
+        };
+        ("grid.gpus_per_engine", what, right)
+    })
+}
+
+impl Ground {
+    /// Requests a second that all engines together can serve.
+    pub(crate) fn capacity_rps(&self, plan: &GridPlan) -> f64 {
+        let engines = f64::from(plan.engines_per_site);
+        self.perfs.iter().map(|p| engines * economics::capacity_rps(p, self.mean)).sum()
+    }
+
+    /// The spot that is nearest to users: where a single region stands.
+    fn centre(&self) -> usize {
+        let at: Vec<Location> = self.spots.iter().map(|s| s.location).collect();
+        near_users(&at, &self.cities, 1)[0]
+    }
+
+    /// The world of one router.
+    pub(crate) fn setup(&self, scenario: &Scenario, router: RouterName, seed: u64) -> Setup {
+        let single = (router == RouterName::SingleRegion).then(|| self.centre());
+        let grid = Grid::new(self.config(scenario, single));
+        let at: Vec<Location> = self.spots.iter().map(|s| s.location).collect();
+        let wanted = (scenario.grid.gateways as usize).min(at.len());
+        let standing = single.map_or_else(|| near_users(&at, &self.cities, wanted), |s| vec![s]);
+        let gateways: Vec<GatewayAt> =
+            standing.iter().map(|i| GatewayAt { name: self.spots[*i].name.clone(), location: at[*i] }).collect();
+        let places: Vec<Location> = gateways.iter().map(|g| g.location).collect();
+        let wan = Wan::new(seed);
+        let sites: Vec<Location> =
+            grid.config.sites.iter().map(|s| Location { latitude: s.latitude, longitude: s.longitude }).collect();
+        let rtt_ms = wan.matrix(&places, &sites);
+        let engines = self.perfs.iter().flat_map(|perf| {
+            let limits = self.limits(&scenario.grid);
+            std::iter::repeat_n(EngineSpec { perf: *perf, limits }, scenario.grid.engines_per_site as usize)
+        });
+        Setup {
+            router: engine_router(router),
+            rates: rates(scenario),
+            places: entries(&self.cities, &places),
+            gateways,
+            rtt_ms,
+            engines: engines.collect(),
+            names: vec![vec![0]],
+            jitter: Jitter { share: scenario.network.jitter, asymmetry: scenario.network.asymmetry },
+            telemetry: telemetry(scenario),
+            faults: Vec::new(),
+            energy: Vec::new(),
+            seed,
+            grid,
+        }
+    }
+
+    fn limits(&self, plan: &GridPlan) -> Limits {
+        Limits {
+            max_num_seqs: plan.max_num_seqs,
+            max_batched_tokens: plan.max_batched_tokens,
+            block_tokens: self.block_tokens,
+        }
+    }
+
+    fn config(&self, scenario: &Scenario, single: Option<usize>) -> Config {
+        let plan = &scenario.grid;
+        let site_of = |spot: usize| single.unwrap_or(spot);
+        let standing: Vec<usize> = single.map_or_else(|| (0..self.spots.len()).collect(), |s| vec![s]);
+        let power_kw = |spot: usize| {
+            let engines = f64::from(plan.engines_per_site);
+            let here = (0..self.spots.len()).filter(|s| site_of(*s) == spot);
+            let kw: f64 = here.map(|s| self.perfs[s].max_watts() * engines / 1e3).sum();
+            plan.power_share.map(|share| share * kw)
+        };
+        let sites = standing.iter().map(|s| self.site(scenario, *s, power_kw(*s))).collect();
+        let mut endpoints = Vec::new();
+        for (spot, perf) in self.perfs.iter().enumerate() {
+            for engine in 1..=plan.engines_per_site {
+                endpoints.push(self.endpoint(plan, spot, &self.spots[site_of(spot)].name, engine, perf));
+            }
+        }
+        Config {
+            gateway: Gateway {
+                carbon_usd_per_tonne: scenario.energy.carbon_usd_per_tonne,
+                router: engine_router(if single.is_some() { RouterName::SingleRegion } else { RouterName::Rhumb }),
+                ..Gateway::default()
+            },
+            operators: vec![Operator { name: "simulated".into() }],
+            sites,
+            models: vec![model(&plan.model)],
+            virtual_models: Vec::new(),
+            endpoints,
+            policies: Vec::new(),
+            tenants: Vec::new(),
+        }
+    }
+
+    fn site(&self, scenario: &Scenario, spot: usize, power_kw: Option<f64>) -> Site {
+        let s = &self.spots[spot];
+        Site {
+            name: s.name.clone(),
+            operator: "simulated".into(),
+            city: s.city.clone(),
+            country: s.country.clone(),
+            latitude: s.location.latitude,
+            longitude: s.location.longitude,
+            power_kw,
+            pue: PUE,
+            energy_usd_per_kwh: scenario.energy.usd_per_kwh,
+            carbon_g_per_kwh: scenario.energy.carbon_g_per_kwh,
+            egress_usd_per_gb: EGRESS_USD_PER_GB,
+            rtt_ms: None,
+        }
+    }
+
+    fn endpoint(&self, plan: &GridPlan, spot: usize, site: &str, engine: u32, perf: &Perf) -> Endpoint {
+        let gpu_hour_usd = plan.gpu_hour_usd * f64::from(plan.gpus_per_engine);
+        Endpoint {
+            name: format!("{}-{engine}", self.spots[spot].name),
+            site: site.to_owned(),
+            url: "http://127.0.0.1:1".into(),
+            engine: EngineKind::Vllm,
+            gpu: Some(plan.gpus[spot % plan.gpus.len()].clone()),
+            gpus: plan.gpus_per_engine,
+            max_concurrency: economics::seats(perf, self.mean).min(plan.max_num_seqs),
+            api_key: None,
+            gpu_hour_usd: None,
+            planned_utilisation: PLANNED_UTILISATION,
+            models: vec![Served {
+                model: plan.model.clone(),
+                served_as: None,
+                revision: String::new(),
+                quantization: plan.quantization,
+                context_tokens: CONTEXT_TOKENS,
+                price: Some(economics::price(perf, gpu_hour_usd, self.mean)),
+            }],
+        }
+    }
+}
+
+/// Longest prompt plus answer of a simulated engine: its memory is what limits it.
+const CONTEXT_TOKENS: u32 = 10_000_000;
+
+fn model(name: &str) -> Model {
+    Model {
+        name: name.to_owned(),
+        aliases: Vec::new(),
+        shape: None,
+        quality: 0.7,
+        vision: false,
+        audio: false,
+        tools: true,
+        embedding: false,
+    }
+}
+
+/// How a competitor's gateways choose.
+pub(crate) fn engine_router(router: RouterName) -> Router {
+    match router {
+        RouterName::Rhumb => Router::Rhumb,
+        RouterName::SingleRegion | RouterName::LeastRequest => Router::LeastRequest,
+        RouterName::RoundRobin => Router::RoundRobin,
+        RouterName::Random => Router::Random,
+        RouterName::PowerOfTwo => Router::PowerOfTwo,
+        RouterName::Nearest => Router::Nearest,
+    }
+}
+
+fn rates(scenario: &Scenario) -> Rates {
+    let plan = &scenario.policy;
+    Rates::of(&Policy {
+        name: "scenario".into(),
+        preset: plan.preset,
+        second_usd: plan.second_usd,
+        ttft_slo_ms: Some(scenario.slo.ttft_ms),
+        miss_usd: plan.miss_usd,
+        reading_pace_ms: plan.reading_pace_ms,
+        quality: None,
+        quality_usd: None,
+        switch_usd: None,
+        first_token_timeout_ms: plan.first_token_timeout_ms,
+        idle_timeout_ms: None,
+        max_attempts: plan.max_attempts,
+        countries: Vec::new(),
+    })
+}
+
+pub(crate) fn telemetry(scenario: &Scenario) -> Telemetry {
+    let t = &scenario.telemetry;
+    Telemetry {
+        scrape_us: t.scrape_ms * 1_000,
+        probe_us: t.probe_ms * 1_000,
+        publish_us: t.publish_ms * 1_000,
+        delay_us: t.delay_ms * 1_000,
+        loss: t.loss,
+    }
+}
+
+/// The folder of a scenario's own files.
+pub(crate) fn folder(file: &Path) -> &Path {
+    file.parent().unwrap_or(Path::new("."))
+}

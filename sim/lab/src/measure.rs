@@ -1,0 +1,176 @@
+//! From what users saw to the figures of a report.
+
+use std::collections::BTreeMap;
+
+use rhumb_world::{End, Outcome, Ran, Setup};
+use serde::Serialize;
+
+use crate::scenario::Slo;
+
+/// Quantiles and mean of a time, ms; `null` where nothing was measured.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Times {
+    /// Mean.
+    pub mean: Option<f64>,
+    /// Median.
+    pub p50: Option<f64>,
+    /// 90th percentile.
+    pub p90: Option<f64>,
+    /// 95th percentile.
+    pub p95: Option<f64>,
+    /// 99th percentile.
+    pub p99: Option<f64>,
+}
+
+/// What a million tokens cost, prompt and answer together, USD.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct UsdPerMtok {
+    /// At list prices, for what was used.
+    pub metered: Option<f64>,
+    /// All GPU-hours of the run, used or not.
+    pub provisioned: Option<f64>,
+    /// Electricity of all sites.
+    pub energy: Option<f64>,
+}
+
+/// The figures of one router.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RouterReport {
+    /// Requests that users sent.
+    pub requests: u64,
+    /// Those that did not get their whole answer: no target served them, or their stream broke.
+    pub lost: u64,
+    /// Of the lost, streams that broke after the first token.
+    pub broken: u64,
+    /// Of the lost, requests that no engine has room for.
+    pub rejected: u64,
+    /// Requests that needed more than one target.
+    pub retried: u64,
+    /// Time to first token as users saw it.
+    pub ttft_ms: Times,
+    /// Time to the last token.
+    pub e2e_ms: Times,
+    /// Time per output token after the first.
+    pub tpot_ms: Times,
+    /// Share of the time to first token spent on the network.
+    pub network_ms: Times,
+    /// Share of it spent waiting for the engine.
+    pub queue_ms: Times,
+    /// Share of it spent on the prompt.
+    pub prefill_ms: Times,
+    /// Answers a second that met the objectives.
+    pub goodput_rps: f64,
+    /// Share of the requests that met the objectives.
+    pub slo_attainment: f64,
+    /// Prompt and answer tokens a second.
+    pub tokens_per_s: f64,
+    /// Cost of a million tokens.
+    pub usd_per_mtok: UsdPerMtok,
+    /// Energy of all GPUs over all tokens.
+    pub joules_per_token: Option<f64>,
+    /// Emissions of a million tokens, facility overhead included.
+    pub carbon_g_per_mtok: Option<f64>,
+    /// Prompt tokens found in prefix caches, of those looked up.
+    pub prefix_hit: Option<f64>,
+    /// Sequences preempted for want of KV memory.
+    pub preemptions: u64,
+    /// Mean power of all GPUs.
+    pub watts: f64,
+    /// Share of the time for which power caps slowed engines, over sites.
+    pub throttled: f64,
+    /// Virtual length of the run, seconds.
+    pub elapsed_s: f64,
+    /// Answers by the site that gave them.
+    pub by_site: BTreeMap<String, u64>,
+}
+
+/// The value that a share of the sorted values does not exceed (nearest rank).
+pub(crate) fn quantile(sorted: &[f32], share: f64) -> Option<f64> {
+    let rank = (share * sorted.len() as f64).ceil() as usize;
+    sorted.get(rank.clamp(1, sorted.len().max(1)) - 1).map(|v| f64::from(*v))
+}
+
+/// To a tenth of a microsecond: what lies below is noise of the 32-bit floats that times are kept in.
+fn tidy(value: f64) -> f64 {
+    (value * 1e4).round() / 1e4
+}
+
+pub(crate) fn times(values: impl Iterator<Item = f32>) -> Times {
+    let mut sorted: Vec<f32> = values.filter(|v| v.is_finite()).collect();
+    sorted.sort_by(f32::total_cmp);
+    let sum: f64 = sorted.iter().map(|v| f64::from(*v)).sum();
+    let at = |share| quantile(&sorted, share).map(tidy);
+    let mean = (!sorted.is_empty()).then(|| tidy(sum / sorted.len() as f64));
+    Times { mean, p50: at(0.5), p90: at(0.9), p95: at(0.95), p99: at(0.99) }
+}
+
+/// Whether an answer was a good one.
+pub(crate) fn is_good(o: &Outcome, slo: &Slo) -> bool {
+    o.end == End::Complete
+        && f64::from(o.ttft_ms) <= slo.ttft_ms
+        && o.tpot_ms().is_none_or(|tpot| f64::from(tpot) <= slo.tpot_ms)
+}
+
+/// The figures of one run.
+pub(crate) fn report(setup: &Setup, ran: &Ran, slo: &Slo, gpu_hours_usd_per_s: f64) -> RouterReport {
+    let all = &ran.outcomes;
+    let count = |test: &dyn Fn(&Outcome) -> bool| all.iter().filter(|o| test(o)).count() as u64;
+    let complete = count(&|o| o.end == End::Complete);
+    let good = count(&|o| is_good(o, slo)) as f64;
+    let tokens: f64 =
+        all.iter().filter(|o| o.end == End::Complete).map(|o| f64::from(o.input_tokens) + f64::from(o.output_tokens)).sum();
+    let per_mtok = |sum: f64| (tokens > 0.0).then_some(sum / tokens * 1e6);
+    let total = |of: &dyn Fn(&rhumb_world::SiteTotals) -> f64| ran.sites.iter().map(of).sum::<f64>();
+    let elapsed_s = ran.elapsed_s.max(1e-9);
+    let (looked, hit) = ran.prefix_tokens;
+    RouterReport {
+        requests: all.len() as u64,
+        lost: all.len() as u64 - complete,
+        broken: count(&|o| o.end == End::Broken),
+        rejected: count(&|o| o.end == End::Rejected),
+        retried: count(&|o| o.attempts > 1),
+        ttft_ms: times(all.iter().map(|o| o.ttft_ms)),
+        e2e_ms: times(all.iter().map(|o| o.e2e_ms)),
+        tpot_ms: times(all.iter().filter_map(Outcome::tpot_ms)),
+        network_ms: times(all.iter().map(|o| o.network_ms)),
+        queue_ms: times(all.iter().map(|o| o.queue_ms)),
+        prefill_ms: times(all.iter().map(|o| o.prefill_ms)),
+        goodput_rps: good / elapsed_s,
+        slo_attainment: good / (all.len() as f64).max(1.0),
+        tokens_per_s: tokens / elapsed_s,
+        usd_per_mtok: UsdPerMtok {
+            metered: per_mtok(all.iter().map(|o| o.usd).sum()),
+            provisioned: per_mtok(gpu_hours_usd_per_s * elapsed_s),
+            energy: per_mtok(total(&|s| s.energy_usd)),
+        },
+        joules_per_token: (tokens > 0.0).then(|| total(&|s| s.joules) / tokens),
+        carbon_g_per_mtok: per_mtok(total(&|s| s.carbon_g)),
+        prefix_hit: (looked > 0).then(|| hit as f64 / looked as f64),
+        preemptions: ran.preemptions,
+        watts: total(&|s| s.joules) / elapsed_s,
+        throttled: total(&|s| s.throttled_s) / elapsed_s / ran.sites.len().max(1) as f64,
+        elapsed_s,
+        by_site: by_site(setup, all),
+    }
+}
+
+fn by_site(setup: &Setup, all: &[Outcome]) -> BTreeMap<String, u64> {
+    let mut counts = vec![0_u64; setup.grid.config.sites.len()];
+    for o in all.iter().filter(|o| o.end == End::Complete) {
+        counts[setup.grid.endpoint_site[o.endpoint as usize] as usize] += 1;
+    }
+    let names = setup.grid.config.sites.iter().map(|s| s.name.clone());
+    names.zip(counts).filter(|(_, n)| *n > 0).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_are_the_nearest_rank_and_ignore_what_was_not_measured() {
+        let t = times((1..=100).rev().map(|n| n as f32).chain([f32::NAN]));
+        assert_eq!((t.p50, t.p95, t.p99, t.mean), (Some(50.0), Some(95.0), Some(99.0), Some(50.5)));
+        assert_eq!(times(std::iter::empty()).p50, None);
+    }
+}

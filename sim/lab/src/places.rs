@@ -1,0 +1,111 @@
+//! Where users live, which sites are taken, and where gateways stand.
+
+use rhumb_chance::{hash, label, unit};
+use rhumb_grid::config::Location;
+use rhumb_grid::geo::{distance_km, estimated_rtt_ms};
+use rhumb_world::Place;
+
+use crate::atlas::Spot;
+
+/// The users of a world: cities, and the running sum of their people.
+#[derive(Debug, Clone)]
+pub(crate) struct Users {
+    people: Vec<f64>,
+    seed: u64,
+}
+
+impl Users {
+    pub(crate) fn new(cities: &[Spot], seed: u64) -> Self {
+        let mut sum = 0.0;
+        let people = cities.iter().map(|c| {
+            sum += c.population;
+            sum
+        });
+        Self { people: people.collect(), seed: hash(seed, label("users")) }
+    }
+
+    /// The city that somebody lives in: the same each time for the same person.
+    pub(crate) fn city(&self, person: u64) -> u32 {
+        let at = unit(hash(self.seed, person)) * self.people.last().copied().unwrap_or(0.0);
+        self.people.partition_point(|sum| *sum <= at).min(self.people.len().saturating_sub(1)) as u32
+    }
+}
+
+/// Index of the nearest of some places.
+pub(crate) fn nearest(places: &[Location], to: Location) -> usize {
+    let km = |i: &usize| distance_km(places[*i], to);
+    (0..places.len()).min_by(|a, b| km(a).total_cmp(&km(b))).unwrap_or(0)
+}
+
+/// Chooses `count` of the spots so that users are near to one: each next one is that which brings users most. At most
+/// the spots nearest to some city are looked at.
+pub(crate) fn near_users(spots: &[Location], cities: &[Spot], count: usize) -> Vec<usize> {
+    let mut candidates: Vec<usize> = cities.iter().map(|c| nearest(spots, c.location)).collect();
+    candidates.sort_unstable();
+    candidates.dedup();
+    // Where more are wanted than any city is nearest to, the others follow in their order.
+    candidates.extend((0..spots.len()).filter(|i| candidates.binary_search(i).is_err()).collect::<Vec<_>>());
+    let near = candidates.len().min(count.max(cities.len()));
+    let km: Vec<Vec<f64>> =
+        candidates[..near].iter().map(|i| cities.iter().map(|c| distance_km(spots[*i], c.location)).collect()).collect();
+    let mut best_km = vec![f64::INFINITY; cities.len()];
+    let mut chosen: Vec<usize> = Vec::new();
+    while chosen.len() < count.min(near) {
+        let cost = |c: &usize| -> f64 {
+            let legs = km[*c].iter().zip(&best_km).zip(cities);
+            legs.map(|((new, old), city)| new.min(*old) * city.population.max(1.0)).sum()
+        };
+        let left = (0..near).filter(|c| !chosen.contains(c));
+        let Some(next) = left.min_by(|a, b| cost(a).total_cmp(&cost(b))) else { break };
+        best_km.iter_mut().zip(&km[next]).for_each(|(best, new)| *best = best.min(*new));
+        chosen.push(next);
+    }
+    let mut out: Vec<usize> = chosen.into_iter().map(|c| candidates[c]).collect();
+    out.sort_unstable();
+    out
+}
+
+/// For each city, the gateway its people enter at and how far away that is.
+pub(crate) fn entries(cities: &[Spot], gateways: &[Location]) -> Vec<Place> {
+    let place = |c: &Spot| {
+        let gateway = nearest(gateways, c.location);
+        Place { gateway: gateway as u32, rtt_ms: estimated_rtt_ms(distance_km(gateways[gateway], c.location)) }
+    };
+    cities.iter().map(place).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::atlas;
+
+    #[test]
+    fn people_live_where_they_live_and_large_cities_have_more_of_them() {
+        let cities = atlas::cities();
+        let users = Users::new(&cities[..300], 1);
+        let mut counts = vec![0; 300];
+        for person in 0..30_000 {
+            assert_eq!(users.city(person), users.city(person));
+            counts[users.city(person) as usize] += 1;
+        }
+        let people: f64 = cities[..300].iter().map(|c| c.population).sum();
+        let expected = 30_000.0 * cities[0].population / people;
+        assert!((f64::from(counts[0]) / expected - 1.0).abs() < 0.15, "{} {expected}", counts[0]);
+    }
+
+    #[test]
+    fn gateways_stand_near_users_and_more_of_them_stand_nearer() {
+        let (cities, sites) = (atlas::cities(), atlas::akamai());
+        let spots: Vec<Location> = sites.iter().map(|s| s.location).collect();
+        let mean_ms = |count| {
+            let chosen = near_users(&spots, &cities[..300], count);
+            assert_eq!(chosen.len(), count);
+            let at: Vec<Location> = chosen.iter().map(|i| spots[*i]).collect();
+            let legs = entries(&cities[..300], &at);
+            let people: f64 = cities[..300].iter().map(|c| c.population).sum();
+            legs.iter().zip(&cities).map(|(l, c)| l.rtt_ms * c.population).sum::<f64>() / people
+        };
+        let (one, eight, all) = (mean_ms(1), mean_ms(8), mean_ms(43));
+        assert!(one > eight && eight > all, "{one} {eight} {all}");
+    }
+}

@@ -1,0 +1,460 @@
+//! A scenario: a small file that says which grid, which traffic, what goes wrong, who competes, and what must come out.
+
+use rhumb_grid::config::Quantization;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A scenario file.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Scenario {
+    /// What it shows, in one line.
+    pub about: String,
+    /// Where GPUs stand and what they serve.
+    pub grid: GridPlan,
+    /// Who asks what.
+    pub traffic: TrafficPlan,
+    /// What goes wrong.
+    #[serde(default)]
+    pub faults: Vec<FaultPlan>,
+    /// How messages travel.
+    #[serde(default)]
+    pub network: NetworkPlan,
+    /// How readings reach gateways.
+    #[serde(default)]
+    pub telemetry: TelemetryPlan,
+    /// What energy costs.
+    #[serde(default)]
+    pub energy: EnergyPlan,
+    /// What time and money are worth to users.
+    #[serde(default)]
+    pub policy: PolicyPlan,
+    /// Who competes, unless the command line says.
+    #[serde(default = "all_routers")]
+    #[schemars(length(min = 1))]
+    pub routers: Vec<RouterName>,
+    /// What a good answer is: goodput counts these.
+    #[serde(default)]
+    pub slo: Slo,
+    /// What must come out.
+    #[serde(default)]
+    pub pass: Vec<PassPlan>,
+}
+
+fn all_routers() -> Vec<RouterName> {
+    RouterName::ALL.to_vec()
+}
+
+/// A competitor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum RouterName {
+    /// The lowest bill.
+    Rhumb,
+    /// All GPUs in the one place that is nearest to demand, least requests inside it.
+    SingleRegion,
+    /// In turn.
+    RoundRobin,
+    /// By chance.
+    Random,
+    /// Fewest requests of its own in flight.
+    LeastRequest,
+    /// Of two drawn by chance, the less loaded.
+    PowerOfTwo,
+    /// The site with the smallest round trip.
+    Nearest,
+}
+
+impl RouterName {
+    /// Every router.
+    pub const ALL: [Self; 7] = [
+        Self::Rhumb,
+        Self::SingleRegion,
+        Self::RoundRobin,
+        Self::Random,
+        Self::LeastRequest,
+        Self::PowerOfTwo,
+        Self::Nearest,
+    ];
+
+    /// Its name in files, on the command line and in reports.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Rhumb => "rhumb",
+            Self::SingleRegion => "single-region",
+            Self::RoundRobin => "round-robin",
+            Self::Random => "random",
+            Self::LeastRequest => "least-request",
+            Self::PowerOfTwo => "power-of-two",
+            Self::Nearest => "nearest",
+        }
+    }
+}
+
+/// Where the list of sites comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum SitesFrom {
+    /// The grid of `rhumb demo`, with its prices and GPUs; the other keys of `grid` do not apply.
+    Demo,
+    /// 43 sites of one edge network.
+    Akamai,
+    /// 32 cloud regions with measured round trips.
+    Aws,
+    /// The most populous cities of the world, at most 4,400.
+    Cities,
+    /// A `rhumb.yaml` of one's own, named by `config`.
+    File,
+}
+
+/// Where GPUs stand and what they serve.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GridPlan {
+    /// Where the list of sites comes from.
+    pub sites: SitesFrom,
+    /// For `sites: file`: the configuration, relative to the scenario.
+    #[serde(default)]
+    pub config: Option<String>,
+    /// Sites taken: spread as evenly over users as so many can be. Not stated: all.
+    #[serde(default)]
+    #[schemars(range(min = 1, max = 4400))]
+    pub count: Option<u32>,
+    /// Engines at each site.
+    #[serde(default = "one")]
+    #[schemars(range(min = 1, max = 1024))]
+    pub engines_per_site: u32,
+    /// GPU types, dealt to the sites in turn.
+    #[serde(default = "default_gpus")]
+    #[schemars(length(min = 1))]
+    pub gpus: Vec<String>,
+    /// GPUs of one engine.
+    #[serde(default = "one")]
+    #[schemars(range(min = 1, max = 64))]
+    pub gpus_per_engine: u32,
+    /// Model that every engine serves.
+    #[serde(default = "default_model")]
+    pub model: String,
+    /// Number format of its weights.
+    #[serde(default = "default_quantization")]
+    pub quantization: Quantization,
+    /// Most sequences that an engine runs at once.
+    #[serde(default = "default_seqs")]
+    #[schemars(range(min = 1, max = 4096))]
+    pub max_num_seqs: u32,
+    /// Most tokens that an engine computes in one step.
+    #[serde(default = "default_batched")]
+    #[schemars(range(min = 16, max = 262_144))]
+    pub max_batched_tokens: u32,
+    /// Price of one GPU-hour, USD.
+    #[serde(default = "default_gpu_hour")]
+    #[schemars(range(min = 0.01, max = 1000.0))]
+    pub gpu_hour_usd: f64,
+    /// Gateways, at the sites nearest to most users.
+    #[serde(default = "default_gateways")]
+    #[schemars(range(min = 1, max = 256))]
+    pub gateways: u32,
+    /// Power envelope of a site, as a share of the board power of its GPUs. Not stated: none.
+    #[serde(default)]
+    #[schemars(range(min = 0.1, max = 10.0))]
+    pub power_share: Option<f64>,
+}
+
+fn one() -> u32 {
+    1
+}
+
+fn default_gpus() -> Vec<String> {
+    vec!["rtx-pro-6000".into()]
+}
+
+fn default_model() -> String {
+    "llama-3.1-8b".into()
+}
+
+fn default_quantization() -> Quantization {
+    Quantization::Fp8
+}
+
+fn default_seqs() -> u32 {
+    128
+}
+
+fn default_batched() -> u32 {
+    2048
+}
+
+fn default_gpu_hour() -> f64 {
+    1.69
+}
+
+fn default_gateways() -> u32 {
+    8
+}
+
+/// Who asks what.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TrafficPlan {
+    /// `demo` (the traffic of `rhumb demo`), `poisson`, or a trace: `azure-sample` is built in; `azure-conv`,
+    /// `azure-code`, `mooncake`, `agentic`, `servegen-m-large`, `servegen-m-small` and `servegen-mm-image` need the data
+    /// folder; anything else is the path of a CSV or JSONL file, relative to the scenario.
+    pub workload: String,
+    /// Requests a second. Not stated: what `utilisation` asks for.
+    #[serde(default)]
+    #[schemars(range(min = 0.001, max = 10_000_000.0))]
+    pub rps: Option<f64>,
+    /// Share of what all engines can serve that comes, on average.
+    #[serde(default = "default_utilisation")]
+    #[schemars(range(min = 0.001, max = 10.0))]
+    pub utilisation: f64,
+    /// Length of the traffic. One of `seconds` and `requests` is needed; with both, what comes first ends it.
+    #[serde(default)]
+    #[schemars(range(min = 0.1, max = 31_622_400.0))]
+    pub seconds: Option<f64>,
+    /// Requests at most.
+    #[serde(default)]
+    #[schemars(range(min = 1, max = 1_000_000_000))]
+    pub requests: Option<u64>,
+    /// Where in a trace to begin, seconds.
+    #[serde(default)]
+    #[schemars(range(min = 0.0, max = 31_622_400.0))]
+    pub from_s: f64,
+    /// Copies of a trace, each shifted by so many hours: as if users of other time zones did the same.
+    #[serde(default)]
+    pub copies_hours: Vec<f64>,
+    /// For `poisson`: mean prompt, tokens.
+    #[serde(default = "default_input")]
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub input_tokens: u32,
+    /// For `poisson`: mean answer, tokens.
+    #[serde(default = "default_output")]
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub output_tokens: u32,
+    /// For `demo`: demand of the bursting region at its peak, over what its own site can serve.
+    #[serde(default = "default_burst")]
+    #[schemars(range(min = 0.0, max = 10.0))]
+    pub burst: f64,
+    /// Cities that users live in, the largest first.
+    #[serde(default = "default_cities")]
+    #[schemars(range(min = 1, max = 4400))]
+    pub cities: u32,
+}
+
+fn default_utilisation() -> f64 {
+    0.6
+}
+
+fn default_input() -> u32 {
+    1_000
+}
+
+fn default_output() -> u32 {
+    200
+}
+
+fn default_burst() -> f64 {
+    1.2
+}
+
+fn default_cities() -> u32 {
+    300
+}
+
+/// Something that goes wrong.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FaultPlan {
+    /// Name of the site.
+    pub site: String,
+    /// When it begins, seconds since the traffic began.
+    #[schemars(range(min = 0.0, max = 31_622_400.0))]
+    pub from_s: f64,
+    /// When it ends. Not stated: never.
+    #[serde(default)]
+    #[schemars(range(min = 0.0, max = 31_622_400.0))]
+    pub until_s: Option<f64>,
+    /// What goes wrong.
+    pub kind: FaultName,
+    /// How bad it is: for `brown-out` and `rtt` the factor, for `lying-telemetry` the requests shown, for `power-cap`
+    /// the share left.
+    #[serde(default)]
+    #[schemars(range(min = 0.0, max = 1000.0))]
+    pub by: Option<f64>,
+    /// For `partition`: the gateway cut off. Not stated: all.
+    #[serde(default)]
+    pub gateway: Option<String>,
+    /// The fault comes and goes: up and down for so many seconds each.
+    #[serde(default)]
+    #[schemars(range(min = 0.1, max = 86_400.0))]
+    pub flapping_s: Option<f64>,
+}
+
+/// A kind of fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum FaultName {
+    /// New work is refused; what runs goes on.
+    Refuse,
+    /// Engines die with what they run and hold.
+    SiteLoss,
+    /// Requests are taken and never answered.
+    BlackHole,
+    /// Steps take longer.
+    BrownOut,
+    /// Round trips take longer.
+    Rtt,
+    /// Nothing passes between the site and one gateway, or all.
+    Partition,
+    /// Readings stay what they were.
+    StaleTelemetry,
+    /// Readings show a number of requests, whatever runs.
+    LyingTelemetry,
+    /// The power envelope shrinks.
+    PowerCap,
+}
+
+/// How messages travel.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct NetworkPlan {
+    /// Mean of the exponential tail of a delay, as a share of it.
+    #[schemars(range(min = 0.0, max = 10.0))]
+    pub jitter: f64,
+    /// Most that one way is longer than the other, as a share of the round trip.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub asymmetry: f64,
+}
+
+impl Default for NetworkPlan {
+    fn default() -> Self {
+        let jitter = rhumb_world::Jitter::default();
+        Self { jitter: jitter.share, asymmetry: jitter.asymmetry }
+    }
+}
+
+/// How readings reach gateways.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct TelemetryPlan {
+    /// Period of the readings of load, ms.
+    #[schemars(range(min = 10, max = 600_000))]
+    pub scrape_ms: u64,
+    /// Period of the round-trip probes, ms.
+    #[schemars(range(min = 10, max = 600_000))]
+    pub probe_ms: u64,
+    /// Period of the views that decisions are made on, ms.
+    #[schemars(range(min = 10, max = 600_000))]
+    pub publish_ms: u64,
+    /// Delay of a reading on top of the network's, ms.
+    #[schemars(range(min = 0, max = 600_000))]
+    pub delay_ms: u64,
+    /// Share of the readings that get lost.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub loss: f64,
+}
+
+impl Default for TelemetryPlan {
+    fn default() -> Self {
+        let t = rhumb_world::Telemetry::default();
+        Self {
+            scrape_ms: t.scrape_us / 1_000,
+            probe_ms: t.probe_us / 1_000,
+            publish_ms: t.publish_us / 1_000,
+            delay_ms: t.delay_us / 1_000,
+            loss: t.loss,
+        }
+    }
+}
+
+/// What energy costs and emits.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct EnergyPlan {
+    /// Hourly prices and carbon of 2024 of the nearest zone instead of one figure (needs the data folder).
+    pub hourly: bool,
+    /// Hour of that year (UTC) at which the traffic begins.
+    #[schemars(range(min = 0, max = 8783))]
+    pub start_hour: u32,
+    /// Price of electricity where hours are not used, USD per kWh.
+    #[schemars(range(min = 0.0, max = 10.0))]
+    pub usd_per_kwh: f64,
+    /// Carbon intensity where hours are not used, grams of CO2e per kWh.
+    #[schemars(range(min = 0.0, max = 5000.0))]
+    pub carbon_g_per_kwh: f64,
+    /// Price of emitted carbon dioxide, USD per tonne.
+    #[schemars(range(min = 0.0, max = 100_000.0))]
+    pub carbon_usd_per_tonne: f64,
+}
+
+impl Default for EnergyPlan {
+    fn default() -> Self {
+        Self { hourly: false, start_hour: 0, usd_per_kwh: 0.08, carbon_g_per_kwh: 300.0, carbon_usd_per_tonne: 0.0 }
+    }
+}
+
+/// What time and money are worth; what is not stated comes from the preset.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct PolicyPlan {
+    /// The preset.
+    pub preset: rhumb_grid::config::Preset,
+    /// What one second of a waiting person is worth, USD.
+    #[schemars(range(min = 0.0, max = 1000.0))]
+    pub second_usd: Option<f64>,
+    /// What missing the objective for the time to first token (`slo.ttft_ms`) costs, USD.
+    #[schemars(range(min = 0.0, max = 1000.0))]
+    pub miss_usd: Option<f64>,
+    /// Pace at which a reader keeps up, milliseconds per token.
+    #[schemars(range(min = 0.1, max = 60_000.0))]
+    pub reading_pace_ms: Option<f64>,
+    /// Longest wait for the first token before the next target is tried, ms.
+    #[schemars(range(min = 10, max = 3_600_000))]
+    pub first_token_timeout_ms: Option<u64>,
+    /// Targets tried for one request.
+    #[schemars(range(min = 1, max = 16))]
+    pub max_attempts: Option<u32>,
+}
+
+/// What a good answer is.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Slo {
+    /// Longest time to first token, ms.
+    #[schemars(range(min = 1.0, max = 3_600_000.0))]
+    pub ttft_ms: f64,
+    /// Longest time per output token after it, ms.
+    #[schemars(range(min = 0.1, max = 60_000.0))]
+    pub tpot_ms: f64,
+}
+
+impl Default for Slo {
+    fn default() -> Self {
+        Self { ttft_ms: 500.0, tpot_ms: 100.0 }
+    }
+}
+
+/// A line of the pass conditions: a metric of one router, against a figure or against another router.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PassPlan {
+    /// Whose.
+    #[serde(default = "rhumb")]
+    pub router: RouterName,
+    /// What: a path into the router's report, as `ttft_ms.p95`, `lost` or `usd_per_mtok.metered`.
+    pub metric: String,
+    /// The metric may be at most this, or this many times the other router's.
+    #[serde(default)]
+    pub at_most: Option<f64>,
+    /// The metric must be at least this, or this many times the other router's.
+    #[serde(default)]
+    pub at_least: Option<f64>,
+    /// The other router. Not stated: the figure itself counts.
+    #[serde(default)]
+    pub of: Option<RouterName>,
+}
+
+fn rhumb() -> RouterName {
+    RouterName::Rhumb
+}

@@ -144,8 +144,11 @@ impl Agentic {
 }
 
 /// By session: tokens of its tools and of its system prompt.
-fn read_sessions(source: Source) -> Result<(String, BTreeMap<u64, (u32, u32)>), TraceError> {
-    let mut prefixes = BTreeMap::new();
+type Prefixes = BTreeMap<u64, (u32, u32)>;
+
+/// Reads the sessions' file; returns its name with it.
+fn read_sessions(source: Source) -> Result<(String, Prefixes), TraceError> {
+    let mut prefixes = Prefixes::new();
     let file = Table::new(source, &["session", "tool_tokens", "system_tokens"], &[], false)?.each(|cells| {
         let tokens = |name| cells.number(name, 0..=*TOKENS.end());
         let session = cells.number("session", 0..=u64::MAX)?;

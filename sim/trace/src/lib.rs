@@ -16,6 +16,8 @@ mod kind;
 mod lengths;
 mod mix;
 mod mooncake;
+#[cfg(test)]
+mod never_panics;
 mod open;
 mod options;
 mod own;

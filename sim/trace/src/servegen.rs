@@ -93,7 +93,7 @@ fn read_rates(source: Source) -> Result<Vec<Client>, TraceError> {
 
 fn window(cells: &Cells<'_>) -> Result<Window, Fault> {
     let at_s: u32 = cells.number("window_s", 0..=1_000_000_000)?;
-    if at_s % WINDOW_S != 0 {
+    if !at_s.is_multiple_of(WINDOW_S) {
         return Err(Fault::found("window_s", cells.text("window_s"), "give a multiple of 600"));
     }
     let weibull = match cells.text("pattern") {
@@ -101,7 +101,7 @@ fn window(cells: &Cells<'_>) -> Result<Window, Fault> {
         "G" => false,
         other => return Err(Fault::found("pattern", other, "give G for Gamma or W for Weibull")),
     };
-    Ok(Window { at_s, rate_rps: cells.number("rate_rps", 1e-6..=1e6)?, cv: cells.number("cv", 0.001..=1e4)?, weibull })
+    Ok(Window { at_s, rate_rps: cells.number("rate_rps", 1e-6..=1e5)?, cv: cells.number("cv", 0.001..=1e4)?, weibull })
 }
 
 /// What a line of the lengths' file describes, beside the counts that go with it.
@@ -213,7 +213,7 @@ pub(crate) mod tests {
         );
         assert_eq!(rates("3,700,1,1,G"), "r.csv line 5, window_s: is \"700\"; give a multiple of 600");
         assert_eq!(rates("3,600,1,1,X"), "r.csv line 5, pattern: is \"X\"; give G for Gamma or W for Weibull");
-        assert_eq!(rates("3,600,-1,1,G"), "r.csv line 5, rate_rps: is \"-1\"; give a number from 0.000001 to 1000000");
+        assert_eq!(rates("3,600,-1,1,G"), "r.csv line 5, rate_rps: is \"-1\"; give a number from 0.000001 to 100000");
         let lengths = |row: &str| of(RATES, &format!("{LENGTHS}{row}\n")).unwrap_err().to_string();
         assert_eq!(
             lengths("m,7,input_tokens,2,30,1,2,3,4,5,6,7"),

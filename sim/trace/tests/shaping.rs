@@ -1,5 +1,7 @@
 //! One's own file through the front door: a fixture that the zstd tool packed, and what the options make of it.
 
+#![expect(clippy::unwrap_used, reason = "a test's helpers fail the test")]
+
 use std::path::{Path, PathBuf};
 
 use rhumb_trace::{Call, Kind, Options, TraceError, Workload, open, stats};

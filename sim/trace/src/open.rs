@@ -1,0 +1,62 @@
+//! From a name and a data directory to a workload.
+
+use std::path::Path;
+
+use crate::agentic::Agentic;
+use crate::call::Limited;
+use crate::file::Source;
+use crate::fleet::Fleet;
+use crate::mix::Stream;
+use crate::replay::Replay;
+use crate::rows::Rows;
+use crate::servegen::Mix;
+use crate::{Kind, Options, TraceError, Workload, agentic, azure, mooncake, own, servegen};
+
+/// A trace as it was read.
+pub(crate) enum Loaded {
+    Rows(Rows),
+    Agentic(Agentic),
+    Mix(Mix),
+}
+
+/// Reads the files of a workload; `data_dir` is where `traces/` lies.
+pub(crate) fn load(kind: &Kind, data_dir: Option<&Path>, seed: u64) -> Result<Loaded, TraceError> {
+    let data = |name: &str| Source::in_data(data_dir, &format!("traces/{name}"));
+    let mix = |model: &str| {
+        let rates = data(&format!("servegen_{model}_rates.csv.zst"))?;
+        servegen::read(rates, data("servegen_token_lengths.csv.zst")?, model).map(Loaded::Mix)
+    };
+    match kind {
+        Kind::AzureConv => azure::read(data("azure_llm_2023_conv.csv.zst")?).map(Loaded::Rows),
+        Kind::AzureCode => azure::read(data("azure_llm_2023_code.csv.zst")?).map(Loaded::Rows),
+        Kind::Mooncake => mooncake::read(data("mooncake_conversation.jsonl.zst")?, seed).map(Loaded::Rows),
+        Kind::Agentic => {
+            let sessions = data("agentic_coding_sessions.csv.zst")?;
+            agentic::read(data("agentic_coding_requests.csv.zst")?, sessions).map(Loaded::Agentic)
+        }
+        Kind::ServegenMLarge => mix("m-large"),
+        Kind::ServegenMSmall => mix("m-small"),
+        Kind::ServegenMmImage => mix("mm-image"),
+        Kind::Own(path) => own::open(path).map(Loaded::Rows),
+    }
+}
+
+/// Opens a workload. `data_dir` is the directory that has `traces/`; a file of one's own needs none.
+///
+/// # Errors
+/// An option out of its range; a file that is missing, cut short, or wrong, by line and field.
+pub fn open(kind: &Kind, data_dir: Option<&Path>, options: &Options) -> Result<Box<dyn Workload>, TraceError> {
+    options.check()?;
+    Ok(match load(kind, data_dir, options.seed)? {
+        Loaded::Rows(rows) => limited(Replay::new(rows, options)?, options.limit),
+        Loaded::Agentic(trace) => limited(Fleet::new(trace, options), options.limit),
+        Loaded::Mix(mix) => limited(Stream::new(mix, options)?, options.limit),
+    })
+}
+
+fn limited(workload: impl Workload + 'static, limit: Option<u64>) -> Box<dyn Workload> {
+    match limit {
+        Some(left) => Box::new(Limited { inner: workload, left }),
+        None => Box::new(workload),
+    }
+}

@@ -1,0 +1,108 @@
+//! Scenario files: those that are built in, and those of one's own.
+
+use std::path::{Path, PathBuf};
+
+use rhumb_grid::document::{self, Places};
+
+use crate::lab::folder_of;
+use crate::problem::LabError;
+use crate::report::is_figure;
+use crate::scenario::Scenario;
+
+/// A scenario with its text, so that what is wrong with it can be shown there.
+#[derive(Debug)]
+pub struct Loaded {
+    /// Its name: the file's, without its ending.
+    pub name: String,
+    /// What it says.
+    pub scenario: Scenario,
+    pub(crate) folder: PathBuf,
+    text: String,
+    places: Places,
+}
+
+macro_rules! built_in {
+    ($($name:literal),* $(,)?) => {
+        [$(($name, include_str!(concat!("../../../scenarios/", $name, ".yaml")))),*]
+    };
+}
+
+/// The scenarios that come with the program.
+const BUILT_IN: [(&str, &str); 8] = built_in![
+    "demo", "edge-43", "edge-burst", "grid-4400", "site-loss", "power", "conversations", "agents",
+];
+
+const EXAMPLE: &str = "at least `about`, `grid` and `traffic`; `rhumb sim list` names whole ones to begin with";
+
+/// Names and one line about each scenario that is built in.
+///
+/// # Errors
+/// Never: they are tested to be right.
+pub fn list() -> Result<Vec<(&'static str, String)>, LabError> {
+    BUILT_IN.iter().map(|(name, _)| Ok((*name, load(name)?.scenario.about))).collect()
+}
+
+/// The scenario of a name, or of a file.
+///
+/// # Errors
+/// There is no such scenario, or it is wrong.
+pub fn load(given: &str) -> Result<Loaded, LabError> {
+    if let Some((name, text)) = BUILT_IN.iter().find(|(name, _)| *name == given) {
+        return parse(name, given, text, PathBuf::from("."));
+    }
+    let path = Path::new(given);
+    let looks_like_a_file = path.extension().is_some() || given.contains('/');
+    if !looks_like_a_file {
+        let known = BUILT_IN.map(|(name, _)| name).join(", ");
+        return Err(LabError::UnknownScenario { given: given.to_owned(), known });
+    }
+    let text = std::fs::read_to_string(path).map_err(|why| LabError::Read { path: path.to_owned(), why })?;
+    let name = path.file_stem().map_or_else(|| given.to_owned(), |s| s.to_string_lossy().into_owned());
+    parse(&name, given, &text, folder_of(path))
+}
+
+fn parse(name: &str, file: &str, text: &str, folder: PathBuf) -> Result<Loaded, LabError> {
+    let (scenario, places) = document::read::<Scenario>(text, EXAMPLE).map_err(|problems| LabError::Scenario {
+        file: file.to_owned(),
+        text: text.to_owned(),
+        problems,
+    })?;
+    let loaded = Loaded { name: name.to_owned(), scenario, folder, text: text.to_owned(), places };
+    loaded.check()?;
+    Ok(loaded)
+}
+
+impl Loaded {
+    /// The error that a value of the scenario is wrong.
+    pub(crate) fn wrong(&self, path: &str, what: String, right: String) -> LabError {
+        let problems = vec![self.places.problem(path, what, right)];
+        LabError::Scenario { file: self.name.clone(), text: self.text.clone(), problems }
+    }
+
+    /// What the types cannot say.
+    fn check(&self) -> Result<(), LabError> {
+        let s = &self.scenario;
+        if s.traffic.seconds.is_none() && s.traffic.requests.is_none() {
+            let what = "the traffic has no end".to_owned();
+            return Err(self.wrong("traffic", what, "add `seconds:` or `requests:`".to_owned()));
+        }
+        if (s.traffic.workload == "demo") && s.grid.sites != crate::scenario::SitesFrom::Demo {
+            let what = "the workload `demo` belongs to the demo's grid".to_owned();
+            return Err(self.wrong("traffic.workload", what, "`azure-sample`, or `sites: demo` for the grid".to_owned()));
+        }
+        let shape = crate::measure::empty();
+        for (i, pass) in s.pass.iter().enumerate() {
+            if pass.at_most.is_none() && pass.at_least.is_none() {
+                let what = "the line wants nothing".to_owned();
+                return Err(self.wrong(&format!("pass[{i}]"), what, "add `at_most:` or `at_least:`".to_owned()));
+            }
+            if !is_figure(&shape, &pass.metric) {
+                let what = format!("there is no figure `{}`", pass.metric);
+                let right = "a path into a router's report, such as `ttft_ms.p95`, `lost`, `slo_attainment`, \
+                             `goodput_rps`, `usd_per_mtok.metered`, `joules_per_token` or `prefix_hit`";
+                return Err(self.wrong(&format!("pass[{i}].metric"), what, right.to_owned()));
+            }
+        }
+        Ok(())
+    }
+}

@@ -8,7 +8,6 @@ use crate::TraceError;
 
 /// A workload.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Kind {
     /// An hour of Azure's chat service, 2023: `azure-conv`.
     AzureConv,

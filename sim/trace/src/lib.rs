@@ -7,6 +7,7 @@
 
 mod agentic;
 mod azure;
+mod burst;
 mod call;
 mod error;
 mod file;

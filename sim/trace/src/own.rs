@@ -105,4 +105,13 @@ mod tests {
                 .starts_with("a.jsonl line 1, sesion: is not a field")
         );
     }
+
+    #[test]
+    fn the_examples_of_the_reference_are_one_trace() {
+        let page = include_str!("../../../docs/reference/traces.md");
+        let example = |fence: &str| page.split_once(fence).unwrap().1.split_once("```").unwrap().0.to_owned();
+        let csv = of("a.csv", &example("```csv\n")).unwrap();
+        assert_eq!(csv.list, of("a.jsonl", &example("```json\n")).unwrap().list);
+        assert_eq!((csv.list.len(), csv.list[0].next, csv.block_tokens), (3, Some(2), 64));
+    }
 }

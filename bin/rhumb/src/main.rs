@@ -5,6 +5,7 @@ mod exit;
 mod explain;
 mod load;
 mod replay;
+mod sim;
 mod table;
 mod up;
 
@@ -35,6 +36,8 @@ enum Command {
     Explain(explain::Args),
     /// Decide again from the log and compare, bit for bit
     Replay(replay::Args),
+    /// Simulate a grid under a scenario and compare routers
+    Sim(sim::Args),
     /// Run an emulated engine server: the real API with the timing of a GPU
     Engine(rhumb_emulator::cli::EngineArgs),
 }
@@ -59,6 +62,7 @@ fn main() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Sim(args) => sim::run(&args),
         Command::Engine(args) => {
             rhumb_emulator::cli::run(args).map(|()| exit::DONE).map_err(|e| exit::Failure::new(exit::USAGE, e))
         }

@@ -114,6 +114,11 @@ impl Scene {
         Traffic::new(&self.rows, &self.atlas.cities, &entries, base_rps, burst, self.seed)
     }
 
+    /// Requests a second that all engines together can serve.
+    pub fn capacity_rps(&self) -> f64 {
+        plan::total_capacity_rps(&self.atlas.sites, self.mean)
+    }
+
     /// Requests a second, averaged over a period.
     pub fn mean_rps(&self) -> f64 {
         let share = crate::traffic::BURST_TO - crate::traffic::BURST_FROM;

@@ -42,7 +42,10 @@ struct CityRow {
 }
 
 fn rows<T: DeserializeOwned>(text: &str) -> Vec<T> {
-    csv::Reader::from_reader(text.as_bytes()).deserialize().collect::<Result<_, _>>().expect("the embedded tables are whole")
+    csv::Reader::from_reader(text.as_bytes())
+        .deserialize()
+        .collect::<Result<_, _>>()
+        .expect("the embedded tables are whole")
 }
 
 fn sites(text: &str) -> Vec<Spot> {
@@ -72,7 +75,8 @@ pub(crate) fn cities() -> Vec<Spot> {
     let spot = |c: CityRow| {
         let count = seen.entry((c.name.clone(), c.country.clone())).or_insert(0);
         *count += 1;
-        let slug: String = c.name.to_lowercase().chars().map(|ch| if ch.is_alphanumeric() { ch } else { '-' }).collect();
+        let slug: String =
+            c.name.to_lowercase().chars().map(|ch| if ch.is_alphanumeric() { ch } else { '-' }).collect();
         let country = c.country.to_lowercase();
         let name = if *count == 1 { format!("{slug}-{country}") } else { format!("{slug}-{country}-{count}") };
         let location = Location { latitude: c.latitude, longitude: c.longitude };

@@ -1,7 +1,5 @@
 //! From a scenario to the worlds of its routers.
 
-use std::path::Path;
-
 use rhumb_engine::{Limits, Perf, gpu, gpus, shape, shapes};
 use rhumb_grid::config::{
     Config, Endpoint, EngineKind, Gateway, Location, Model, Operator, Policy, Router, Served, Site,
@@ -273,9 +271,4 @@ pub(crate) fn telemetry(scenario: &Scenario) -> Telemetry {
         delay_us: t.delay_ms * 1_000,
         loss: t.loss,
     }
-}
-
-/// The folder of a scenario's own files.
-pub(crate) fn folder(file: &Path) -> &Path {
-    file.parent().unwrap_or(Path::new("."))
 }

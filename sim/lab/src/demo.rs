@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 
+use crate::atlas::Spot;
+use crate::build::engine_router;
+use crate::scenario::RouterName;
 use rhumb_engine::Limits;
-use rhumb_grid::config::{Location, Router};
+use rhumb_grid::config::Location;
 use rhumb_grid::geo::{distance_km, estimated_rtt_ms};
 use rhumb_grid::index::Grid;
 use rhumb_grid::rates::Rates;
@@ -18,8 +21,22 @@ use rhumb_world::{Ask, EngineSpec, Fault, FaultKind, GatewayAt, Jitter, Place, S
 /// A failure that lasts to the end of the run.
 const FOR_GOOD_US: u64 = 86_400_000_000;
 
-/// The world that `kind` of the demo describes, under `router`.
-pub(crate) fn setup(scene: &Scene, kind: Kind, router: Router, seed: u64) -> Setup {
+/// Length of the demo where none is given, seconds.
+pub(crate) const PERIOD_S: f64 = 60.0;
+
+/// The demo's world for a router: the grid, or everything in one region.
+fn kind_of(router: RouterName) -> Kind {
+    match router {
+        RouterName::SingleRegion => Kind::SingleRegion,
+        RouterName::RoundRobin => Kind::RoundRobin,
+        RouterName::Nearest => Kind::Nearest,
+        RouterName::Rhumb | RouterName::Random | RouterName::LeastRequest | RouterName::PowerOfTwo => Kind::Rhumb,
+    }
+}
+
+/// The demo's world under `router`.
+pub(crate) fn setup(scene: &Scene, router: RouterName, seed: u64) -> Setup {
+    let kind = kind_of(router);
     let atlas = &scene.atlas;
     let engines = places(kind, atlas, scene.single);
     let entry_sites = entries(kind, atlas, scene.single);
@@ -52,7 +69,7 @@ pub(crate) fn setup(scene: &Scene, kind: Kind, router: Router, seed: u64) -> Set
         .map(|s| GatewayAt { name: atlas.sites[*s].name.clone(), location: atlas.sites[*s].location });
     let gateways: Vec<GatewayAt> = gateways.collect();
     Setup {
-        router,
+        router: engine_router(router),
         rates,
         places: atlas.cities.iter().map(|c| place(c.location, &gateways)).collect(),
         gateways,
@@ -92,6 +109,18 @@ fn place(at: Location, gateways: &[GatewayAt]) -> Place {
     Place { gateway: gateway as u32, rtt_ms: estimated_rtt_ms(distance_km(locations[gateway], at)) }
 }
 
+/// Where the demo's users live.
+pub(crate) fn cities(scene: &Scene) -> Vec<Spot> {
+    let spot = |c: &rhumb_scene::atlas::City| Spot {
+        name: String::new(),
+        city: String::new(),
+        country: String::new(),
+        location: c.location,
+        population: c.population,
+    };
+    scene.atlas.cities.iter().map(spot).collect()
+}
+
 /// The demo's users for so many seconds.
 pub(crate) fn traffic(scene: &Scene, seconds: f64) -> impl Iterator<Item = Ask> + use<> {
     let key = |l: Location| (l.latitude.to_bits(), l.longitude.to_bits());
@@ -106,53 +135,4 @@ pub(crate) fn traffic(scene: &Scene, seconds: f64) -> impl Iterator<Item = Ask> 
         blocks: Vec::new(),
         tag: 0,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use rhumb_scene::atlas;
-    use rhumb_scene::scene::Options;
-    use rhumb_world::{Checks, End, run};
-
-    #[test]
-    fn x() {
-        let scene = Scene::new(Options {
-            rows: atlas::trace(),
-            rps: None,
-            burst: 1.2,
-            fail: None,
-            seed: Some(36),
-            period_s: 60.0,
-        })
-        .unwrap();
-        for kind in Kind::ALL {
-            let router = match kind {
-                Kind::SingleRegion => Router::LeastRequest,
-                Kind::RoundRobin => Router::RoundRobin,
-                Kind::Nearest => Router::Nearest,
-                Kind::Rhumb => Router::Rhumb,
-            };
-            let setup = setup(&scene, kind, router, 36);
-            let mut source = traffic(&scene, 60.0);
-            let ran = run(&setup, &mut source, &mut Checks::default()).unwrap();
-            let mut t: Vec<f32> = ran.outcomes.iter().filter(|o| o.end == End::Complete).map(|o| o.ttft_ms).collect();
-            t.sort_by(f32::total_cmp);
-            println!(
-                "{} n {} p50 {} p95 {} p99 {} failed {} usd {:.4} events {} steps {} elapsed {}",
-                kind.name(),
-                t.len(),
-                t[t.len() / 2],
-                t[t.len() * 95 / 100],
-                t[t.len() * 99 / 100],
-                ran.outcomes.len() - t.len(),
-                ran.outcomes.iter().map(|o| o.usd).sum::<f64>()
-                    / ran.outcomes.iter().map(|o| f64::from(o.input_tokens + o.output_tokens)).sum::<f64>()
-                    * 1e6,
-                ran.events,
-                ran.steps,
-                ran.elapsed_s
-            );
-        }
-    }
 }

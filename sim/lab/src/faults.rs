@@ -56,7 +56,8 @@ pub(crate) fn of(scenario: &Scenario, setup: &Setup) -> Vec<Fault> {
         let Some(endpoints) = endpoints_of(setup, &plan.site) else { continue };
         let site = setup.grid.endpoint_site[endpoints.0 as usize];
         let us = |s: f64| (s * 1e6) as u64;
-        let fault = |from_us, until_us| Fault { from_us, until_us, site, endpoints: Some(endpoints), kind: kind(plan, setup) };
+        let fault =
+            |from_us, until_us| Fault { from_us, until_us, site, endpoints: Some(endpoints), kind: kind(plan, setup) };
         let until_us = plan.until_s.map_or(FOR_GOOD_US, us);
         match plan.flapping_s {
             None => out.push(fault(us(plan.from_s), until_us)),

@@ -28,9 +28,8 @@ macro_rules! built_in {
 }
 
 /// The scenarios that come with the program.
-const BUILT_IN: [(&str, &str); 8] = built_in![
-    "demo", "edge-43", "edge-burst", "grid-4400", "site-loss", "power", "conversations", "agents",
-];
+const BUILT_IN: [(&str, &str); 8] =
+    built_in!["demo", "edge-43", "edge-burst", "grid-4400", "site-loss", "power", "conversations", "agents",];
 
 const EXAMPLE: &str = "at least `about`, `grid` and `traffic`; `rhumb sim list` names whole ones to begin with";
 
@@ -88,7 +87,11 @@ impl Loaded {
         }
         if (s.traffic.workload == "demo") && s.grid.sites != crate::scenario::SitesFrom::Demo {
             let what = "the workload `demo` belongs to the demo's grid".to_owned();
-            return Err(self.wrong("traffic.workload", what, "`azure-sample`, or `sites: demo` for the grid".to_owned()));
+            return Err(self.wrong(
+                "traffic.workload",
+                what,
+                "`azure-sample`, or `sites: demo` for the grid".to_owned(),
+            ));
         }
         let shape = crate::measure::empty();
         for (i, pass) in s.pass.iter().enumerate() {

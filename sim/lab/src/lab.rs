@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
 
 use rhumb_scene::scene::{Options as SceneOptions, Scene};
 use rhumb_world::{Checks, Ran, Setup, Source, Watch, run};
@@ -16,6 +17,7 @@ use crate::plots::{Plots, plots};
 use crate::problem::LabError;
 use crate::report::{Report, line, mean_and_ci};
 use crate::scenario::{RouterName, Scenario, SitesFrom};
+use crate::trace::replay_command;
 use crate::traffic::{Crowd, Origin, Wanted};
 use crate::{demo, faults};
 
@@ -37,6 +39,9 @@ pub struct Options {
     /// The commit that runs it.
     pub commit: String,
 }
+
+/// How often progress is shown. Only the screen depends on it.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// How far a scenario is.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -126,7 +131,8 @@ impl<'a> Lab<'a> {
     fn source(&self, seed: u64, came: &Arc<AtomicU64>) -> Result<Box<dyn Source>, LabError> {
         let plan = &self.scenario().traffic;
         if let (World::Demo(scene), Origin::Demo) = (&self.kind, &self.origin) {
-            let scene = Scene { seed, ..(**scene).clone() };
+            let mut scene = (**scene).clone();
+            scene.seed = seed;
             return Ok(Box::new(demo::traffic(&scene, plan.seconds.unwrap_or(demo::PERIOD_S))));
         }
         let cities = match &self.kind {
@@ -177,10 +183,7 @@ impl<'a> Lab<'a> {
     ) -> Result<Ran, LabError> {
         let mut source = self.source(seed, came)?;
         run(setup, source.as_mut(), watch).map_err(|broken| {
-            let (scenario, router) = (&self.loaded.name, router.name());
-            let at = broken.event;
-            let replay =
-                format!("rhumb sim replay {seed} --scenario {scenario} --router {router} --at {at} --trace");
+            let replay = replay_command(&self.loaded.name, router, seed, broken.event);
             LabError::Broken { broken, replay }
         })
     }
@@ -212,7 +215,7 @@ impl<'a> Lab<'a> {
             routers.iter().flat_map(|r| seeds.iter().map(move |seed| (*r, *seed))).collect();
         let (next, done, came) = (AtomicUsize::new(0), AtomicUsize::new(0), Arc::new(AtomicU64::new(0)));
         let results: Vec<Mutex<Option<Result<Run, LabError>>>> = jobs.iter().map(|_| Mutex::new(None)).collect();
-        let ended = AtomicUsize::new(0);
+        let (ended, bell) = (Mutex::new(0), Condvar::new());
         let threads = self.options.threads.clamp(1, jobs.len());
         std::thread::scope(|scope| {
             for _ in 0..threads {
@@ -223,16 +226,18 @@ impl<'a> Lab<'a> {
                         *results[at].lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
                         done.fetch_add(1, Ordering::Relaxed);
                     }
-                    ended.fetch_add(1, Ordering::Relaxed);
+                    *ended.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+                    bell.notify_all();
                 });
             }
             let show = || {
                 let (done, requests) = (done.load(Ordering::Relaxed), came.load(Ordering::Relaxed));
                 progress(Progress { done, runs: jobs.len(), requests });
             };
-            // Whoever shows progress waits between two looks; where nobody does, there is nothing to look at.
-            while ended.load(Ordering::Relaxed) < threads {
+            let mut count = ended.lock().unwrap_or_else(PoisonError::into_inner);
+            while *count < threads {
                 show();
+                count = bell.wait_timeout(count, LOOK).unwrap_or_else(PoisonError::into_inner).0;
             }
         });
         let mut runs: BTreeMap<RouterName, Vec<Run>> = BTreeMap::new();

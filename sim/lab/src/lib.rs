@@ -1,3 +1,33 @@
-//! Traces, scenarios, baselines and reports for the simulated grid.
+//! Scenarios for the simulated grid: which sites, whose traffic, what goes wrong, who competes, and what comes out.
+//!
+//! `file` and `scenario` read one, `build`, `places`, `wan`, `demo`, `faults` and `energy` make its worlds, `traffic` its
+//! users, `lab` runs them, `measure`, `plots` and `report` say what came out.
 
+mod atlas;
+mod build;
 mod demo;
+mod energy;
+mod faults;
+mod file;
+mod html;
+mod lab;
+mod measure;
+mod places;
+mod plots;
+mod problem;
+mod report;
+mod scenario;
+mod terminal;
+mod trace;
+mod traffic;
+mod wan;
+
+pub use file::{Loaded, list, load};
+pub use lab::{Lab, Options, Progress};
+pub use measure::{RouterReport, Times, UsdPerMtok};
+pub use plots::{Flow, Plots, SiteDot, Stretch};
+pub use problem::LabError;
+pub use report::{Line, Report};
+pub use rhumb_world::Checks;
+pub use scenario::{RouterName, Scenario};
+pub use trace::{Tracer, replay_command};

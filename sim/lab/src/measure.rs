@@ -84,6 +84,37 @@ pub struct RouterReport {
     pub by_site: BTreeMap<String, u64>,
 }
 
+/// A report with no figure in it, for its shape.
+pub(crate) fn empty() -> serde_json::Value {
+    let none = Times { mean: None, p50: None, p90: None, p95: None, p99: None };
+    let report = RouterReport {
+        requests: 0,
+        lost: 0,
+        broken: 0,
+        rejected: 0,
+        retried: 0,
+        ttft_ms: none,
+        e2e_ms: none,
+        tpot_ms: none,
+        network_ms: none,
+        queue_ms: none,
+        prefill_ms: none,
+        goodput_rps: 0.0,
+        slo_attainment: 0.0,
+        tokens_per_s: 0.0,
+        usd_per_mtok: UsdPerMtok { metered: None, provisioned: None, energy: None },
+        joules_per_token: None,
+        carbon_g_per_mtok: None,
+        prefix_hit: None,
+        preemptions: 0,
+        watts: 0.0,
+        throttled: 0.0,
+        elapsed_s: 0.0,
+        by_site: BTreeMap::new(),
+    };
+    serde_json::to_value(report).expect("a report has string keys and finite numbers")
+}
+
 /// The value that a share of the sorted values does not exceed (nearest rank).
 pub(crate) fn quantile(sorted: &[f32], share: f64) -> Option<f64> {
     let rank = (share * sorted.len() as f64).ceil() as usize;
@@ -117,8 +148,11 @@ pub(crate) fn report(setup: &Setup, ran: &Ran, slo: &Slo, gpu_hours_usd_per_s: f
     let count = |test: &dyn Fn(&Outcome) -> bool| all.iter().filter(|o| test(o)).count() as u64;
     let complete = count(&|o| o.end == End::Complete);
     let good = count(&|o| is_good(o, slo)) as f64;
-    let tokens: f64 =
-        all.iter().filter(|o| o.end == End::Complete).map(|o| f64::from(o.input_tokens) + f64::from(o.output_tokens)).sum();
+    let tokens: f64 = all
+        .iter()
+        .filter(|o| o.end == End::Complete)
+        .map(|o| f64::from(o.input_tokens) + f64::from(o.output_tokens))
+        .sum();
     let per_mtok = |sum: f64| (tokens > 0.0).then_some(sum / tokens * 1e6);
     let total = |of: &dyn Fn(&rhumb_world::SiteTotals) -> f64| ran.sites.iter().map(of).sum::<f64>();
     let elapsed_s = ran.elapsed_s.max(1e-9);

@@ -46,8 +46,10 @@ pub(crate) fn near_users(spots: &[Location], cities: &[Spot], count: usize) -> V
     // Where more are wanted than any city is nearest to, the others follow in their order.
     candidates.extend((0..spots.len()).filter(|i| candidates.binary_search(i).is_err()).collect::<Vec<_>>());
     let near = candidates.len().min(count.max(cities.len()));
-    let km: Vec<Vec<f64>> =
-        candidates[..near].iter().map(|i| cities.iter().map(|c| distance_km(spots[*i], c.location)).collect()).collect();
+    let km: Vec<Vec<f64>> = candidates[..near]
+        .iter()
+        .map(|i| cities.iter().map(|c| distance_km(spots[*i], c.location)).collect())
+        .collect();
     let mut best_km = vec![f64::INFINITY; cities.len()];
     let mut chosen: Vec<usize> = Vec::new();
     while chosen.len() < count.min(near) {

@@ -48,6 +48,20 @@ pub struct Report {
     pub faults: Vec<(f64, f64, String)>,
 }
 
+impl Report {
+    /// The report as a table for a terminal.
+    #[must_use]
+    pub fn terminal(&self) -> String {
+        crate::terminal::table(self)
+    }
+
+    /// The report with pictures as one self-contained page.
+    #[must_use]
+    pub fn html(&self) -> String {
+        crate::html::page(self)
+    }
+}
+
 /// A pass condition and what came out.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Line {
@@ -121,16 +135,16 @@ pub(crate) fn line(plan: &PassPlan, routers: &BTreeMap<&'static str, Value>) -> 
     if let Some(other) = plan.of {
         about += &format!(" over {}'s", other.name());
         got = match (got, of(other.name())) {
-            (Some(a), Some(b)) if b != 0.0 => Some(a / b),
-            (Some(a), Some(_)) if a == 0.0 => Some(1.0),
+            // Nothing over nothing is equal.
+            (Some(0.0), Some(0.0)) => Some(1.0),
+            (Some(a), Some(b)) => Some(a / b).filter(|ratio| ratio.is_finite()),
             _ => None,
         };
     }
     let mut wants = Vec::new();
     wants.extend(plan.at_most.map(|limit| format!("at most {limit}")));
     wants.extend(plan.at_least.map(|limit| format!("at least {limit}")));
-    let holds =
-        |v: f64| plan.at_most.is_none_or(|limit| v <= limit) && plan.at_least.is_none_or(|limit| v >= limit);
+    let holds = |v: f64| plan.at_most.is_none_or(|limit| v <= limit) && plan.at_least.is_none_or(|limit| v >= limit);
     Line { line: about, want: wants.join(" and "), got, pass: got.is_some_and(holds) }
 }
 
@@ -152,8 +166,17 @@ mod tests {
 
     #[test]
     fn lines_compare_with_a_figure_or_a_rival() {
-        let routers = BTreeMap::from([("rhumb", json!({"ttft_ms": {"p95": 300.0}})), ("nearest", json!({"ttft_ms": {"p95": 400.0}}))]);
-        let plan = |of, at_most| PassPlan { router: RouterName::Rhumb, metric: "ttft_ms.p95".into(), at_most: Some(at_most), at_least: None, of };
+        let routers = BTreeMap::from([
+            ("rhumb", json!({"ttft_ms": {"p95": 300.0}})),
+            ("nearest", json!({"ttft_ms": {"p95": 400.0}})),
+        ]);
+        let plan = |of, at_most| PassPlan {
+            router: RouterName::Rhumb,
+            metric: "ttft_ms.p95".into(),
+            at_most: Some(at_most),
+            at_least: None,
+            of,
+        };
         assert!(line(&plan(None, 300.0), &routers).pass);
         let rival = line(&plan(Some(RouterName::Nearest), 0.7), &routers);
         assert_eq!((rival.got, rival.pass), (Some(0.75), false));

@@ -12,6 +12,7 @@ mod call;
 mod error;
 mod file;
 mod fleet;
+mod hours;
 mod jsonl;
 mod kind;
 mod lengths;
@@ -31,6 +32,7 @@ mod thin;
 
 pub use call::{Call, Workload};
 pub use error::TraceError;
+pub use hours::hours;
 pub use kind::Kind;
 pub use open::open;
 pub use options::Options;

@@ -1,0 +1,217 @@
+//! `rhumb sim`.
+
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::sync::Mutex;
+
+use rhumb_lab::{Checks, Lab, LabError, Options, Progress, RouterName, Tracer};
+
+use crate::exit::{self, Failure, Outcome};
+
+/// Arguments of `rhumb sim`.
+#[derive(clap::Args)]
+#[command(args_conflicts_with_subcommands = true, arg_required_else_help = true)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// Name of a scenario (`rhumb sim list`) or a file
+    scenario: Option<String>,
+    /// Competitor, in place of the scenario's own; give it several times for several
+    #[arg(long = "router", value_name = "NAME", value_parser = router)]
+    routers: Vec<RouterName>,
+    /// Decides every draw: the same seed gives the same bytes
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// Runs of each router on successive seeds; figures are then means with 95 % confidence intervals
+    #[arg(long, value_name = "K", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    seeds: u64,
+    /// Requests at most, in place of the scenario's own
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    requests: Option<u64>,
+    /// Print the report as JSON
+    #[arg(long)]
+    json: bool,
+    /// Write the report with pictures as one self-contained page
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Check every invariant after every event (slower)
+    #[arg(long)]
+    check: bool,
+    #[command(flatten)]
+    data: Data,
+    /// Runs at the same time; default: one for each core
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+}
+
+#[derive(clap::Args)]
+struct Data {
+    /// Folder of traces, prices and measurements; default: RHUMB_DATA_DIR
+    #[arg(long = "data", value_name = "DIR")]
+    dir: Option<PathBuf>,
+}
+
+impl Data {
+    fn dir(&self) -> Option<PathBuf> {
+        self.dir.clone().or_else(|| std::env::var_os("RHUMB_DATA_DIR").map(PathBuf::from))
+    }
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    /// Name the scenarios that are built in
+    List,
+    /// Run one router on one seed again and show what happens around an event
+    Replay(Replay),
+}
+
+#[derive(clap::Args)]
+struct Replay {
+    /// Seed of the run
+    seed: u64,
+    /// Name of a scenario or a file
+    #[arg(long, value_name = "NAME", default_value = "demo")]
+    scenario: String,
+    /// Competitor
+    #[arg(long, value_name = "NAME", value_parser = router, default_value = "rhumb")]
+    router: RouterName,
+    /// Number of the event to look at
+    #[arg(long, value_name = "EVENT")]
+    at: u64,
+    /// Show decisions and engines too
+    #[arg(long)]
+    trace: bool,
+    #[command(flatten)]
+    data: Data,
+}
+
+fn router(text: &str) -> Result<RouterName, String> {
+    let known = || RouterName::ALL.map(RouterName::name).join(", ");
+    RouterName::ALL.into_iter().find(|r| r.name() == text).ok_or_else(|| format!("the routers are {}", known()))
+}
+
+pub(crate) fn run(args: &Args) -> Outcome {
+    match &args.command {
+        Some(Command::List) => list(),
+        Some(Command::Replay(replay)) => again(replay),
+        None => simulate(args),
+    }
+}
+
+fn failure(error: LabError) -> Failure {
+    let code = if matches!(error, LabError::Broken { .. }) { exit::BROKEN } else { exit::USAGE };
+    Failure::new(code, error)
+}
+
+fn list() -> Outcome {
+    for (name, about) in rhumb_lab::list().map_err(failure)? {
+        println!("{name:<14}  {about}");
+    }
+    Ok(exit::DONE)
+}
+
+fn commit() -> String {
+    option_env!("RHUMB_COMMIT").unwrap_or("unknown").to_owned()
+}
+
+fn simulate(args: &Args) -> Outcome {
+    let Some(name) = &args.scenario else {
+        return Err(Failure::new(exit::USAGE, "name a scenario: `rhumb sim list` shows those there are"));
+    };
+    let mut loaded = rhumb_lab::load(name).map_err(failure)?;
+    if args.requests.is_some() {
+        loaded.scenario.traffic.requests = args.requests;
+    }
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let options = Options {
+        routers: args.routers.clone(),
+        seed: args.seed,
+        seeds: args.seeds,
+        data: args.data.dir(),
+        check: args.check,
+        threads: args.threads.unwrap_or(cores),
+        commit: commit(),
+    };
+    let lab = Lab::new(&loaded, &options).map_err(failure)?;
+    let bar = Bar::new();
+    let report = lab.run(&|progress| bar.show(progress));
+    bar.end();
+    let report = report.map_err(failure)?;
+    let mut out = std::io::stdout().lock();
+    let written = if args.json {
+        let text = serde_json::to_string_pretty(&report).expect("the report has string keys and finite numbers");
+        writeln!(out, "{text}")
+    } else {
+        write!(out, "{}", report.terminal())
+    };
+    written.map_err(|why| Failure::new(exit::USAGE, format!("cannot print the report: {why}")))?;
+    if let Some(path) = &args.html {
+        let page = report.html();
+        std::fs::write(path, page)
+            .map_err(|why| Failure::new(exit::USAGE, format!("cannot write `{}`: {why}", path.display())))?;
+        eprintln!("wrote {}", path.display());
+    }
+    Ok(if report.pass { exit::DONE } else { exit::FOUND })
+}
+
+fn again(args: &Replay) -> Outcome {
+    let loaded = rhumb_lab::load(&args.scenario).map_err(failure)?;
+    let options = Options {
+        routers: vec![args.router],
+        seed: args.seed,
+        seeds: 1,
+        data: args.data.dir(),
+        check: true,
+        threads: 1,
+        commit: commit(),
+    };
+    let lab = Lab::new(&loaded, &options).map_err(failure)?;
+    let mut watch = (Tracer::new(args.at, args.trace), Checks::default());
+    let ran = lab.watch(args.router, args.seed, &mut watch);
+    print!("{}", watch.0.text);
+    let ran = ran.map_err(failure)?;
+    if args.at > ran.events {
+        let text = format!("the run has {} events: give --at a number up to that", ran.events);
+        return Err(Failure::new(exit::USAGE, text));
+    }
+    println!("every invariant held over {} events", ran.events);
+    Ok(exit::DONE)
+}
+
+/// One line on standard error, if somebody is there to read it.
+struct Bar {
+    shown: bool,
+    last: Mutex<Option<Progress>>,
+}
+
+/// Characters of the bar.
+const BAR: usize = 30;
+
+impl Bar {
+    fn new() -> Self {
+        Self { shown: std::io::stderr().is_terminal(), last: Mutex::new(None) }
+    }
+
+    fn show(&self, progress: Progress) {
+        let mut last = self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if !self.shown || *last == Some(progress) {
+            return;
+        }
+        *last = Some(progress);
+        let Progress { done, runs, requests } = progress;
+        let full = BAR * done / runs.max(1);
+        // A closed standard error is no reason to stop.
+        let _ = write!(
+            std::io::stderr().lock(),
+            "\r[{}{}] {done} of {runs} runs, {requests} requests ",
+            "#".repeat(full),
+            "-".repeat(BAR - full)
+        );
+    }
+
+    fn end(&self) {
+        if self.shown {
+            let _ = writeln!(std::io::stderr().lock());
+        }
+    }
+}

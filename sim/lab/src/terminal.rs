@@ -1,0 +1,71 @@
+//! A report as a table for a terminal.
+
+use std::fmt::Write;
+
+use serde_json::Value;
+
+use crate::report::Report;
+
+/// A column: heading, path of the figure, digits after the point.
+const COLUMNS: [(&str, &str, usize); 12] = [
+    ("requests", "requests", 0),
+    ("lost", "lost", 0),
+    ("TTFT p50 ms", "ttft_ms.p50", 0),
+    ("p95", "ttft_ms.p95", 0),
+    ("p99", "ttft_ms.p99", 0),
+    ("network p50", "network_ms.p50", 0),
+    ("queue p95", "queue_ms.p95", 0),
+    ("E2E p50 ms", "e2e_ms.p50", 0),
+    ("goodput/s", "goodput_rps", 1),
+    ("SLO %", "slo_attainment", 1),
+    ("USD/Mtok", "usd_per_mtok.metered", 4),
+    ("J/token", "joules_per_token", 3),
+];
+
+fn figure(report: &Value, path: &str) -> Option<f64> {
+    path.split('.').try_fold(report, |at, key| at.get(key))?.as_f64()
+}
+
+/// The table, the pass lines, and how to see them again.
+pub(crate) fn table(report: &Report) -> String {
+    let mut rows: Vec<Vec<String>> =
+        vec![std::iter::once("router").chain(COLUMNS.iter().map(|c| c.0)).map(str::to_owned).collect()];
+    for (name, figures) in &report.routers {
+        let ci = report.ci95.get(name);
+        let cell = |(heading, path, digits): &(&str, &str, usize)| {
+            let scale = if *heading == "SLO %" { 100.0 } else { 1.0 };
+            let Some(value) = figure(figures, path) else { return "-".to_owned() };
+            let mut text = format!("{:.*}", *digits, value * scale);
+            if let Some(half) = ci.and_then(|ci| figure(ci, path)) {
+                let _ = write!(text, " ±{:.*}", *digits, half * scale);
+            }
+            text
+        };
+        rows.push(std::iter::once((*name).to_owned()).chain(COLUMNS.iter().map(cell)).collect());
+    }
+    let widths: Vec<usize> =
+        (0..rows[0].len()).map(|c| rows.iter().map(|r| r[c].chars().count()).max().unwrap_or(0)).collect();
+    let mut out = format!("{}: {}\n", report.scenario, report.about);
+    let seeds = if report.seeds == 1 { String::new() } else { format!("..{}", report.seed + report.seeds - 1) };
+    let _ = writeln!(
+        out,
+        "seed {}{seeds}, commit {}, capacity {:.1} requests/s\n",
+        report.seed, report.commit, report.capacity_rps
+    );
+    for row in &rows {
+        for (i, cell) in row.iter().enumerate() {
+            let pad = " ".repeat(widths[i] - cell.chars().count());
+            let _ = if i == 0 { write!(out, "{cell}{pad}") } else { write!(out, "  {pad}{cell}") };
+        }
+        out.push('\n');
+    }
+    if !report.lines.is_empty() {
+        out.push('\n');
+    }
+    for line in &report.lines {
+        let verdict = if line.pass { "pass" } else { "FAIL" };
+        let got = line.got.map_or_else(|| "nothing".to_owned(), |g| format!("{g:.4}"));
+        let _ = writeln!(out, "{verdict}  {}: {got}, wanted {}", line.line, line.want);
+    }
+    out
+}

@@ -54,6 +54,18 @@ impl Bill {
 
 /// The bill of one candidate.
 pub fn bill(row: &Row, p: &Prediction, facts: &Facts, rates: &Rates) -> Bill {
+    with_miss(before_miss(row, p, facts, rates), p, rates)
+}
+
+/// Adds the chance of missing the objective to a bill that lacks it.
+pub(crate) fn with_miss(mut bill: Bill, p: &Prediction, rates: &Rates) -> Bill {
+    bill.waiting_usd += rates.miss_usd * p.miss(rates.ttft_slo_ms);
+    bill
+}
+
+/// The bill but for the chance of missing the objective, which takes as long to compute as all the rest: no candidate's
+/// bill is below this.
+pub(crate) fn before_miss(row: &Row, p: &Prediction, facts: &Facts, rates: &Rates) -> Bill {
     let joules = p.uncached_tokens * row.prefill_joules + facts.output_tokens * row.step_joules / (p.running + 1.0);
     let network_extra_ms = (rates.network_factor - 1.0) * (p.client_ms + p.site_ms);
     let waiting_s = (p.expected_ms() + network_extra_ms) / 1_000.0;
@@ -72,7 +84,7 @@ pub fn bill(row: &Row, p: &Prediction, facts: &Facts, rates: &Rates) -> Bill {
         egress_usd: facts.output_tokens * facts.bytes_per_token * row.egress_usd,
         energy_usd: joules * row.joule_usd,
         carbon_usd: joules * row.carbon_usd,
-        waiting_usd: rates.second_usd * waiting_s + rates.miss_usd * p.miss(rates.ttft_slo_ms),
+        waiting_usd: rates.second_usd * waiting_s,
         pace_usd: rates.second_usd * facts.output_tokens * slow_ms / 1_000.0,
         fit_usd: rates.quality_usd * (rates.quality - row.quality).max(0.0) + if left { rates.switch_usd } else { 0.0 },
         headroom_usd: row.others_second_usd * (prefill_delay_ms + step_delay_ms) / 1_000.0,

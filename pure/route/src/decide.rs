@@ -7,7 +7,7 @@ use rhumb_grid::config::Router;
 use rhumb_grid::rates::Rates;
 use serde::{Deserialize, Serialize};
 
-use crate::bill::{Bill, bill};
+use crate::bill::{Bill, before_miss, bill, with_miss};
 use crate::facts::Facts;
 use crate::floor::{CHUNK, Floor};
 use crate::predict::{Prediction, predict};
@@ -149,6 +149,14 @@ pub struct Choice {
 /// # Errors
 /// The gate it fails. Gates of authority fail closed.
 pub fn evaluate(row: &Row, overlay: &Overlay, facts: &Facts, rates: &Rates) -> Result<(Prediction, Bill), Drop> {
+    gates(row, facts)?;
+    let p = predict(row, overlay, facts);
+    let b = bill(row, &p, facts, rates);
+    Ok((p, b))
+}
+
+/// The hard gates, in the order of their cost.
+fn gates(row: &Row, facts: &Facts) -> Result<(), Drop> {
     let (needs, able) = (facts.needs, row.able);
     if (needs.vision && !able.vision)
         || (needs.audio && !able.audio)
@@ -171,9 +179,7 @@ pub fn evaluate(row: &Row, overlay: &Overlay, facts: &Facts, rates: &Rates) -> R
     if row.site_watts + row.seq_watts > row.site_watts_max {
         return Err(Drop::Power);
     }
-    let p = predict(row, overlay, facts);
-    let b = bill(row, &p, facts, rates);
-    Ok((p, b))
+    Ok(())
 }
 
 /// Working memory of [`decide`], kept by the caller so that a decision allocates nothing per candidate.
@@ -269,10 +275,14 @@ impl Look {
     /// search on: why it was left is part of the record.
     fn is_enough(&self, floor: &Floor, facts: &Facts, choice: &Choice) -> bool {
         choice.router == Router::Rhumb
-            && self.best.len == KEPT
             && (facts.pin.is_none() || self.pin.is_some())
-            && floor.total_usd(facts, &choice.rates)
-                > self.best.kept[KEPT - 1].0.max(self.best.kept[0].0 * (1.0 + NEAR))
+            && self.is_beyond(floor.total_usd(facts, &choice.rates))
+    }
+
+    /// A bill that is neither among those kept nor near the lowest.
+    fn is_beyond(&self, usd: f64) -> bool {
+        let best = &self.best;
+        best.len == KEPT && usd > best.kept[KEPT - 1].0.max(best.kept[0].0 * (1.0 + NEAR))
     }
 
     fn at(
@@ -285,15 +295,24 @@ impl Look {
         out: &mut Decision,
     ) {
         let at = seen.len();
-        let (key, load) = match evaluate(row, &overlay, facts, &choice.rates) {
-            Ok((p, bill)) => {
-                let key = key(choice, row, &overlay, &bill, out.eligible);
+        let (key, load) = match gates(row, facts) {
+            Ok(()) => {
+                let p = predict(row, &overlay, facts);
+                let least = before_miss(row, &p, facts, &choice.rates);
+                let is_pin = facts.pin == Some((row.endpoint, row.model));
+                let turn = out.eligible;
                 out.eligible += 1;
-                self.best.offer(key, at);
-                if facts.pin == Some((row.endpoint, row.model)) {
-                    self.pin = Some(at);
+                let load = p.running + p.waiting;
+                if choice.router == Router::Rhumb && !is_pin && self.is_beyond(least.total_usd()) {
+                    (f64::INFINITY, load)
+                } else {
+                    let key = key(choice, row, &overlay, &with_miss(least, &p, &choice.rates), turn);
+                    self.best.offer(key, at);
+                    if is_pin {
+                        self.pin = Some(at);
+                    }
+                    (key, load)
                 }
-                (key, p.running + p.waiting)
             }
             Err(drop) => {
                 out.drops[drop as usize] += 1;

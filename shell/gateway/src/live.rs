@@ -17,7 +17,8 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub(crate) struct Live {
     in_flight: AtomicU32,
     backlog_tokens: AtomicU64,
-    pub(crate) learnt: Mutex<Learnt>,
+    /// Apart from the counters: a decision over thousands of endpoints reads those of all and nothing else.
+    pub(crate) learnt: Box<Mutex<Learnt>>,
 }
 
 /// What readings and requests taught.

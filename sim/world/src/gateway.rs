@@ -55,7 +55,6 @@ struct Known {
     health: Health,
     /// As probes found it.
     probed: Health,
-    overlay: Overlay,
     /// When the last reading taken in was taken.
     taken_us: Option<u64>,
     /// When a probe last went unanswered.
@@ -68,6 +67,8 @@ pub(crate) struct Gateway {
     viewer: Viewer,
     view: View,
     known: Vec<Known>,
+    /// By endpoint, apart from the rest: a decision reads all of them and nothing else.
+    overlays: Vec<Overlay>,
     states: Vec<EndpointState>,
     pins: Pins,
     prefixes: PrefixIndex,
@@ -96,7 +97,7 @@ const PROBE_TIMEOUT_US: u64 = 5_000_000;
 /// The candidates as this gateway sees them.
 struct Seen<'a> {
     view: &'a View,
-    known: &'a [Known],
+    overlays: &'a [Overlay],
 }
 
 impl Candidates for Seen<'_> {
@@ -105,7 +106,7 @@ impl Candidates for Seen<'_> {
     }
 
     fn overlay(&self, endpoint: u32) -> Overlay {
-        self.known[endpoint as usize].overlay
+        self.overlays[endpoint as usize]
     }
 
     fn floors(&self, model: u32) -> &[Floor] {
@@ -128,6 +129,7 @@ impl Gateway {
             viewer,
             view,
             known: vec![Known::default(); endpoints],
+            overlays: vec![Overlay::default(); endpoints],
             states,
             pins: Pins::new(PINS),
             prefixes: PrefixIndex::new(cache.blocks),
@@ -165,7 +167,7 @@ impl Gateway {
         };
         let choice = Choice { rates: self.rates, router: self.router, seed: self.turn };
         self.turn += 1;
-        let seen = Seen { view: &self.view, known: &self.known };
+        let seen = Seen { view: &self.view, overlays: &self.overlays };
         let decision = decide(&seen, &facts, &choice, &mut self.scratch);
         (facts, decision)
     }
@@ -174,7 +176,7 @@ impl Gateway {
     pub(crate) fn depart(&mut self, target: &Target, now_us: u64) -> Attempt {
         let row = self.view.rows(target.model).iter().find(|r| r.endpoint == target.endpoint);
         let backlog = target.predicted.uncached_tokens;
-        let overlay = &mut self.known[target.endpoint as usize].overlay;
+        let overlay = &mut self.overlays[target.endpoint as usize];
         overlay.in_flight += 1.0;
         overlay.backlog_tokens += backlog;
         Attempt {
@@ -206,7 +208,7 @@ impl Gateway {
 
     fn answered(&mut self, attempt: &mut Attempt) {
         if let Some(tokens) = attempt.backlog.take() {
-            let overlay = &mut self.known[attempt.target.endpoint as usize].overlay;
+            let overlay = &mut self.overlays[attempt.target.endpoint as usize];
             overlay.backlog_tokens = (overlay.backlog_tokens - tokens).max(0.0);
         }
     }
@@ -214,7 +216,7 @@ impl Gateway {
     /// An attempt is over, one way or the other.
     fn over(&mut self, attempt: &mut Attempt) {
         self.answered(attempt);
-        self.known[attempt.target.endpoint as usize].overlay.in_flight -= 1.0;
+        self.overlays[attempt.target.endpoint as usize].in_flight -= 1.0;
     }
 
     /// An answer is whole; what it cost, USD.
@@ -286,7 +288,7 @@ impl Gateway {
             waiting: r.waiting,
             kv_use: Some(r.kv_use),
             watts: Some(r.watts),
-            own_in_flight: known.overlay.in_flight,
+            own_in_flight: self.overlays[endpoint].in_flight,
             at_ms: arrived_us / 1_000,
         });
     }
@@ -323,10 +325,10 @@ impl Gateway {
     /// Makes a new view of what is known.
     pub(crate) fn publish(&mut self, now_us: u64) {
         let now_ms = now_us / 1_000;
-        for (state, known) in self.states.iter_mut().zip(&self.known) {
+        for ((state, known), overlay) in self.states.iter_mut().zip(&self.known).zip(&self.overlays) {
             *state = EndpointState {
                 ill: known.health.is_ill(now_ms) || known.probed.is_ill(now_ms),
-                own_in_flight: known.overlay.in_flight,
+                own_in_flight: overlay.in_flight,
                 ..known.state
             };
         }

@@ -14,6 +14,8 @@ pub(crate) struct Site {
     cap_watts: f64,
     /// The share of it that is left to it.
     pub(crate) cap_share: f64,
+    /// What its boards could draw together, watts.
+    boards_watts: f64,
     pue: f64,
     energy: Energy,
     /// Energy that has been billed, joules.
@@ -22,14 +24,24 @@ pub(crate) struct Site {
 }
 
 impl Site {
-    pub(crate) fn new(cap_watts: f64, pue: f64, energy: Energy) -> Self {
-        Self { watts: 0.0, cap_watts, cap_share: 1.0, pue, energy, billed_joules: 0.0, totals: SiteTotals::default() }
+    pub(crate) fn new(cap_watts: f64, boards_watts: f64, pue: f64, energy: Energy) -> Self {
+        Self {
+            watts: 0.0,
+            cap_watts,
+            cap_share: 1.0,
+            boards_watts,
+            pue,
+            energy,
+            billed_joules: 0.0,
+            totals: SiteTotals::default(),
+        }
     }
 
-    /// How much longer a step takes that would bring the site to `watts`: clocks fall in proportion as the draw would
-    /// exceed the envelope. A first-order law: real clocks fall less than power does.
-    pub(crate) fn throttle(&self, watts: f64) -> f64 {
-        (watts / (self.cap_watts * self.cap_share)).max(1.0)
+    /// How many times as long a step takes that would draw `watts` at an engine whose boards may draw `max_watts`. The
+    /// envelope is shared out over the boards as limits, as one sets them on real ones, and clocks fall in proportion as
+    /// a board would exceed its own. A first-order law: real clocks fall less than power does.
+    pub(crate) fn throttle(&self, watts: f64, max_watts: f64) -> f64 {
+        (watts / (self.cap_watts * self.cap_share * max_watts / self.boards_watts)).max(1.0)
     }
 
     /// Its GPUs draw so much more, or less.

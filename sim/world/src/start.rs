@@ -14,11 +14,15 @@ use crate::world::{WARM_UP_US, World};
 const NO_BLOCKS: usize = 64;
 
 pub(crate) fn sites(setup: &Setup) -> Vec<Site> {
-    let site = |s: &rhumb_grid::config::Site| {
+    let mut boards_watts = vec![0.0; setup.grid.config.sites.len()];
+    for (spec, site) in setup.engines.iter().zip(&setup.grid.endpoint_site) {
+        boards_watts[*site as usize] += spec.perf.max_watts();
+    }
+    let site = |(s, boards_watts): (&rhumb_grid::config::Site, f64)| {
         let energy = Energy { usd_per_kwh: s.energy_usd_per_kwh, carbon_g_per_kwh: s.carbon_g_per_kwh };
-        Site::new(s.power_kw.map_or(f64::INFINITY, |kw| kw * 1e3), s.pue, energy)
+        Site::new(s.power_kw.map_or(f64::INFINITY, |kw| kw * 1e3), boards_watts, s.pue, energy)
     };
-    setup.grid.config.sites.iter().map(site).collect()
+    setup.grid.config.sites.iter().zip(boards_watts).map(site).collect()
 }
 
 /// A gateway knows the configuration, where it stands, and the speed model of each GPU and model: its prior.

@@ -249,8 +249,8 @@ impl<'a> World<'a> {
         let server = &mut self.servers[endpoint as usize];
         let site = &mut self.sites[server.site as usize];
         let before = server.watts;
-        let others = site.watts - before;
-        let Some(duration_us) = server.start(now_us, |watts| site.throttle(others + watts)) else { return };
+        let max_watts = server.engine.perf().max_watts();
+        let Some(duration_us) = server.start(now_us, |watts| site.throttle(watts, max_watts)) else { return };
         site.add(server.watts - before);
         if server.watts < server.step.watts {
             site.totals.throttled_s += duration_us as f64 / 1e6;

@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+pub mod agreement;
 pub mod client;
 pub mod config;
 pub mod connection;

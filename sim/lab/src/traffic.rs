@@ -242,7 +242,7 @@ mod tests {
         let plan: TrafficPlan =
             serde_json::from_str(r#"{"workload":"poisson","input_tokens":500,"output_tokens":50}"#).unwrap();
         let (rps, input) = rate(Poisson::new(&plan, 40.0, 3), 20_000);
-        assert!((rps / 40.0 - 1.0).abs() < 0.02 && (input / 500.0 - 1.0).abs() < 0.02, "{rps} {input}");
+        assert!((rps / 40.0 - 1.0).abs() < 0.03 && (input / 500.0 - 1.0).abs() < 0.02, "{rps} {input}");
     }
 
     #[test]

@@ -1,0 +1,128 @@
+//! Every scenario that is built in runs, its invariants checked after every event; bad ones end with what is wrong.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::path::PathBuf;
+
+use rhumb_lab::{Checks, Lab, LabError, Options, RouterName, Tracer, list, load};
+
+fn options(routers: Vec<RouterName>) -> Options {
+    let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let data = std::env::var_os("RHUMB_DATA_DIR").map_or_else(|| here.join("../../../shared/data"), PathBuf::from);
+    let data = data.is_dir().then_some(data);
+    Options { routers, seed: 3, seeds: 1, data, check: true, threads: 2, commit: "test".into() }
+}
+
+#[test]
+fn every_built_in_scenario_runs_and_keeps_its_invariants() {
+    for (name, about) in list().unwrap() {
+        assert!(!about.is_empty());
+        let mut loaded = load(name).unwrap();
+        let traffic = &mut loaded.scenario.traffic;
+        traffic.requests = Some(traffic.requests.unwrap_or(600).min(600));
+        traffic.seconds = traffic.seconds.map(|s| s.min(600.0));
+        let options = options(vec![RouterName::Rhumb, RouterName::SingleRegion]);
+        let lab = match Lab::new(&loaded, &options) {
+            Err(LabError::Trace(why)) if options.data.is_none() => {
+                println!("{name} is left out: {why}");
+                continue;
+            }
+            lab => lab.unwrap(),
+        };
+        let report = lab.run(&|_| {}).unwrap();
+        assert_eq!(report.routers.len(), 2, "{name}");
+        assert!(report.routers["rhumb"]["requests"].as_u64().unwrap() > 50, "{name}");
+    }
+}
+
+#[test]
+fn the_demo_comes_out_as_it_is_promised() {
+    let loaded = load("demo").unwrap();
+    let mut options = options(Vec::new());
+    (options.check, options.seed) = (false, 31);
+    let report = Lab::new(&loaded, &options).unwrap().run(&|_| {}).unwrap();
+    assert!(report.pass, "{}", report.terminal());
+    assert_eq!((report.routers.len(), report.lines.len()), (7, 7));
+}
+
+#[test]
+fn a_run_can_be_seen_again_around_an_event() {
+    let loaded = load("site-loss").unwrap();
+    let options = options(vec![RouterName::Rhumb]);
+    let mut loaded = loaded;
+    loaded.scenario.traffic.requests = Some(300);
+    let lab = Lab::new(&loaded, &options).unwrap();
+    let mut watch = (Tracer::new(2_000, true), Checks::default());
+    let ran = lab.watch(RouterName::Rhumb, 3, &mut watch).unwrap();
+    assert_eq!(watch.0.events(), ran.events);
+    assert!(watch.0.text.contains("\n>      2000  "), "{}", watch.0.text);
+    assert!(watch.0.text.contains("running, "), "{}", watch.0.text);
+}
+
+fn scenario(change: impl FnOnce(&str) -> String) -> String {
+    let whole = "about: a test\ngrid:\n  sites: aws\n  count: 4\n  gateways: 2\ntraffic:\n  workload: poisson\n  rps: 5\n  requests: 20\n";
+    let dir = std::env::temp_dir().join(format!("rhumb-lab-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    let text = change(whole);
+    let path = dir.join(format!("{:x}.yaml", text.len() * 31 + usize::from(text.as_bytes()[text.len() / 2])));
+    std::fs::write(&path, text).unwrap();
+    path.display().to_string()
+}
+
+fn error(change: impl FnOnce(&str) -> String) -> String {
+    let path = scenario(change);
+    let options = options(vec![RouterName::Rhumb]);
+    let run = || Lab::new(&load(&path)?, &options)?.run(&|_| {});
+    let text = run().unwrap_err().to_string();
+    std::fs::remove_file(path).unwrap();
+    text
+}
+
+#[test]
+fn a_scenario_of_ones_own_runs() {
+    let path = scenario(str::to_owned);
+    let (loaded, options) = (load(&path).unwrap(), options(vec![RouterName::Rhumb]));
+    let report = Lab::new(&loaded, &options).unwrap().run(&|_| {}).unwrap();
+    assert_eq!(report.routers["rhumb"]["requests"], 20);
+    std::fs::remove_file(path).unwrap();
+}
+
+#[test]
+fn what_is_wrong_is_named_with_what_would_be_right() {
+    let has = |text: String, parts: &[&str]| {
+        for part in parts {
+            assert!(text.contains(part), "`{part}` is not in: {text}");
+        }
+    };
+    let after = |key: &str, more: &str| {
+        let (key, more) = (key.to_owned(), more.to_owned());
+        move |s: &str| s.replace(&key, &(key.clone() + &more))
+    };
+    has(
+        error(after("gateways: 2\n", "  gpus: [h1000]\n")),
+        &[".yaml:6:9:", "there is no GPU `h1000`", "right: one of", "h100"],
+    );
+    has(error(after("gateways: 2\n", "  model: lama\n")), &["there is no model `lama`", "llama-3.1-8b"]);
+    has(error(after("gateways: 2\n", "  gpus: [l4]\n  model: llama-3.1-70b\n")), &["does not fit", "at least "]);
+    has(error(|s| s.replace("count: 4", "count: 400")), &["`count` is 400", "at most 32"]);
+    has(
+        error(|s| s.replace("workload: poisson", "workload: azure")),
+        &["no workload is called \"azure\"", "azure-conv"],
+    );
+    has(error(|s| s.replace("poisson", "mine.csv")), &["mine.csv"]);
+    has(error(|s| s.replace("  requests: 20\n", "")), &["the traffic has no end", "`seconds:` or `requests:`"]);
+    has(error(|s| s.replace("rps: 5", "rps: -5")), &["rps"]);
+    has(error(|s| s.replace("sites: aws", "sites: moon")), &["moon", "akamai"]);
+    has(error(|s| s.to_owned() + "routers: [rhum]\n"), &["no choice `rhum`", "right: `rhumb`"]);
+    has(
+        error(|s| s.to_owned() + "faults:\n  - {site: nowhere, kind: refuse, from_s: 1}\n"),
+        &["there is no site `nowhere`", ".yaml:11:12"],
+    );
+    has(error(|s| s.to_owned() + "pass:\n  - {metric: ttft.p95, at_most: 1}\n"), &["there is no figure `ttft.p95`"]);
+    has(error(|s| s.to_owned() + "pass:\n  - {metric: lost}\n"), &["the line wants nothing"]);
+    has(error(|s| s.replace("requests: 20", "seconds: 0.1").replace("rps: 5", "rps: 0.001")), &["brings no request"]);
+    has(error(|_| "about: x\n".into()), &["missing key `grid`", "missing key `traffic`"]);
+    let unknown = load("edge-44").unwrap_err().to_string();
+    has(unknown, &["there is no scenario `edge-44`", "edge-43"]);
+    has(load("none/there.yaml").unwrap_err().to_string(), &["cannot read `none/there.yaml`"]);
+}

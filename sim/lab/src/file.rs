@@ -96,6 +96,14 @@ impl Loaded {
                 "`azure-sample`, or `sites: demo` for the grid".to_owned(),
             ));
         }
+        if let Some(i) = s.traffic.loads.iter().position(|load| !(0.001..=10.0).contains(load)) {
+            let what = format!("a load of {}", s.traffic.loads[i]);
+            return Err(self.wrong(
+                &format!("traffic.loads[{i}]"),
+                what,
+                "a share of capacity from 0.001 to 10".to_owned(),
+            ));
+        }
         let shape = crate::measure::empty();
         for (i, pass) in s.pass.iter().enumerate() {
             if pass.at_most.is_none() && pass.at_least.is_none() {

@@ -72,9 +72,18 @@ enum World {
     Ground(Box<Ground>),
 }
 
+/// One run to do.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Job {
+    router: RouterName,
+    seed: u64,
+    /// Share of capacity offered, where it is not the scenario's own.
+    load: Option<f64>,
+}
+
 struct Run {
     report: RouterReport,
-    plots: Option<(Plots, Setup)>,
+    plots: Option<Plots>,
 }
 
 impl<'a> Lab<'a> {
@@ -128,7 +137,7 @@ impl<'a> Lab<'a> {
         Ok(setup)
     }
 
-    fn source(&self, seed: u64, came: &Arc<AtomicU64>) -> Result<Box<dyn Source>, LabError> {
+    fn source(&self, seed: u64, load: Option<f64>, came: &Arc<AtomicU64>) -> Result<Box<dyn Source>, LabError> {
         let plan = &self.scenario().traffic;
         if let (World::Demo(scene), Origin::Demo) = (&self.kind, &self.origin) {
             let mut scene = (**scene).clone();
@@ -142,7 +151,7 @@ impl<'a> Lab<'a> {
         let crowd = Crowd::new(&Wanted {
             plan,
             origin: &self.origin,
-            rps: self.rps,
+            rps: load.map_or(self.rps, |load| load * self.capacity_rps),
             data: self.options.data.clone(),
             users: Users::new(&cities, seed),
             seed,
@@ -170,37 +179,37 @@ impl<'a> Lab<'a> {
     /// A trace turns out wrong, or an invariant does not hold.
     pub fn watch<W: Watch>(&self, router: RouterName, seed: u64, watch: &mut W) -> Result<Ran, LabError> {
         let setup = self.setup(router, seed)?;
-        self.run_setup(&setup, router, seed, &Arc::default(), watch)
+        self.run_setup(&setup, Job { router, seed, load: None }, &Arc::default(), watch)
     }
 
     fn run_setup<W: Watch>(
         &self,
         setup: &Setup,
-        router: RouterName,
-        seed: u64,
+        Job { router, seed, load }: Job,
         came: &Arc<AtomicU64>,
         watch: &mut W,
     ) -> Result<Ran, LabError> {
-        let mut source = self.source(seed, came)?;
+        let mut source = self.source(seed, load, came)?;
         run(setup, source.as_mut(), watch).map_err(|broken| {
             let replay = replay_command(&self.loaded.name, router, seed, broken.event);
             LabError::Broken { broken, replay }
         })
     }
 
-    fn one(&self, router: RouterName, seed: u64, draw: bool, came: &Arc<AtomicU64>) -> Result<Run, LabError> {
-        let setup = self.setup(router, seed)?;
+    fn one(&self, job: Job, came: &Arc<AtomicU64>) -> Result<Run, LabError> {
+        let setup = self.setup(job.router, job.seed)?;
         let ran = if self.options.check {
-            self.run_setup(&setup, router, seed, came, &mut Checks::default())?
+            self.run_setup(&setup, job, came, &mut Checks::default())?
         } else {
-            self.run_setup(&setup, router, seed, came, &mut ())?
+            self.run_setup(&setup, job, came, &mut ())?
         };
+        let draw = job.load.is_none() && job.seed == self.options.seed;
         if ran.outcomes.is_empty() {
             return Err(LabError::NoTraffic { scenario: self.loaded.name.clone() });
         }
         let slo = &self.scenario().slo;
         let report = report(&setup, &ran, slo, self.usd_per_s());
-        let plots = draw.then(|| (plots(&setup, &ran, slo), setup));
+        let plots = draw.then(|| plots(&setup, &ran, slo));
         Ok(Run { report, plots })
     }
 
@@ -209,10 +218,7 @@ impl<'a> Lab<'a> {
     /// # Errors
     /// The first run that cannot be finished: there is no partial report.
     pub fn run(&self, progress: &(dyn Fn(Progress) + Sync)) -> Result<Report, LabError> {
-        let routers = if self.options.routers.is_empty() { &self.scenario().routers } else { &self.options.routers };
-        let seeds: Vec<u64> = (0..self.options.seeds.max(1)).map(|k| self.options.seed.wrapping_add(k)).collect();
-        let jobs: Vec<(RouterName, u64)> =
-            routers.iter().flat_map(|r| seeds.iter().map(move |seed| (*r, *seed))).collect();
+        let jobs = self.jobs();
         let (next, done, came) = (AtomicUsize::new(0), AtomicUsize::new(0), Arc::new(AtomicU64::new(0)));
         let results: Vec<Mutex<Option<Result<Run, LabError>>>> = jobs.iter().map(|_| Mutex::new(None)).collect();
         let (ended, bell) = (Mutex::new(0), Condvar::new());
@@ -220,9 +226,10 @@ impl<'a> Lab<'a> {
         std::thread::scope(|scope| {
             for _ in 0..threads {
                 scope.spawn(|| {
-                    while let Some((router, seed)) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        let at = jobs.iter().position(|job| job == &(*router, *seed)).unwrap_or(0);
-                        let result = self.one(*router, *seed, *seed == self.options.seed, &came);
+                    loop {
+                        let at = next.fetch_add(1, Ordering::Relaxed);
+                        let Some(job) = jobs.get(at) else { break };
+                        let result = self.one(*job, &came);
                         *results[at].lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
                         done.fetch_add(1, Ordering::Relaxed);
                     }
@@ -241,11 +248,32 @@ impl<'a> Lab<'a> {
             }
         });
         let mut runs: BTreeMap<RouterName, Vec<Run>> = BTreeMap::new();
-        for ((router, _), result) in jobs.iter().zip(results) {
+        let mut load: BTreeMap<&'static str, Vec<(f64, f64)>> = BTreeMap::new();
+        for (job, result) in jobs.iter().zip(results) {
             let result = result.into_inner().unwrap_or_else(PoisonError::into_inner);
-            runs.entry(*router).or_default().push(result.expect("every job was taken and finished")?);
+            let run = result.expect("every job was taken and finished")?;
+            match job.load {
+                None => runs.entry(job.router).or_default().push(run),
+                Some(share) => load.entry(job.router.name()).or_default().push((share, run.report.goodput_rps)),
+            }
         }
-        Ok(self.assemble(runs))
+        Ok(Report { load, ..self.assemble(runs) })
+    }
+
+    /// Every router on every seed, then on the first seed at every further load.
+    fn jobs(&self) -> Vec<Job> {
+        let routers = if self.options.routers.is_empty() { &self.scenario().routers } else { &self.options.routers };
+        let mut jobs = Vec::new();
+        for &router in routers {
+            let seeds = (0..self.options.seeds.max(1)).map(|k| self.options.seed.wrapping_add(k));
+            jobs.extend(seeds.map(|seed| Job { router, seed, load: None }));
+            let loads = match self.kind {
+                World::Demo(_) => &[][..],
+                World::Ground(_) => &self.scenario().traffic.loads,
+            };
+            jobs.extend(loads.iter().map(|load| Job { router, seed: self.options.seed, load: Some(*load) }));
+        }
+        jobs
     }
 
     fn assemble(&self, runs: BTreeMap<RouterName, Vec<Run>>) -> Report {
@@ -273,7 +301,7 @@ impl<'a> Lab<'a> {
             if self.options.seeds > 1 {
                 out.ci95.insert(router.name(), ci);
             }
-            let drawn = runs.into_iter().find_map(|r| r.plots).map(|(plots, _)| plots);
+            let drawn = runs.into_iter().find_map(|r| r.plots);
             out.plots.extend(drawn.map(|plots| (router.name(), plots)));
         }
         // A line about a router that did not run says nothing.

@@ -209,6 +209,9 @@ pub struct TrafficPlan {
     #[serde(default = "default_utilisation")]
     #[schemars(range(min = 0.001, max = 10.0))]
     pub utilisation: f64,
+    /// Further shares of capacity that each router is run at, for the picture of goodput over load. Not for `demo`.
+    #[serde(default)]
+    pub loads: Vec<f64>,
     /// Length of the traffic. One of `seconds` and `requests` is needed; with both, what comes first ends it.
     #[serde(default)]
     #[schemars(range(min = 0.1, max = 31_622_400.0))]

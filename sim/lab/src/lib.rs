@@ -29,5 +29,5 @@ pub use plots::{Flow, Plots, SiteDot, Stretch};
 pub use problem::LabError;
 pub use report::{Line, Report};
 pub use rhumb_world::Checks;
-pub use scenario::{RouterName, Scenario};
+pub use scenario::{RouterName, Scenario, schema};
 pub use trace::{Tracer, replay_command};

@@ -41,6 +41,14 @@ pub struct Scenario {
     pub pass: Vec<PassPlan>,
 }
 
+/// The JSON Schema of a scenario file.
+#[must_use]
+pub fn schema() -> serde_json::Value {
+    let mut schema = schemars::schema_for!(Scenario).to_value();
+    schema["title"] = "a scenario of rhumb sim".into();
+    schema
+}
+
 fn all_routers() -> Vec<RouterName> {
     RouterName::ALL.to_vec()
 }

@@ -1,0 +1,21 @@
+//! How far the engine model is from public measurements, and the fit that brings it near.
+//!
+//! [`run_fit`] reads the measurements and makes the table of coefficients that `pure/engine` commits. [`run_report`]
+//! judges the model on points that its fit did not see. Both are functions of the files they read: no clock, no chance,
+//! the same table from the same data.
+
+mod closed_loop;
+pub mod cross;
+mod error;
+mod fit;
+mod gemm;
+mod parameters;
+mod power_rows;
+mod sample;
+mod silicon;
+mod solve;
+mod table;
+
+pub use closed_loop::{ClosedLoop, closed_loop};
+pub use error::Error;
+pub use fit::{Fitted, run_fit};

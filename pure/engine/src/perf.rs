@@ -156,9 +156,8 @@ impl Perf {
         let imbalance = if deployment.expert_parallel { of(Term::Imbalance) } else { 1.0 };
         let expert_share =
             libm::exp(ln(Term::ComputeExpert) + ln(Term::ComputeExpertFormat)) * deployment.experts.tflops(gpu);
-        let dense_share =
-            libm::exp(ln(Term::GemmCompute) + ln(Term::ComputeShared) + ln(Term::ComputeSharedFormat))
-                * deployment.dense.tflops(gpu);
+        let dense_share = libm::exp(ln(Term::GemmCompute) + ln(Term::ComputeShared) + ln(Term::ComputeSharedFormat))
+            * deployment.dense.tflops(gpu);
         let memory_share = libm::exp(ln(Term::GemmMemory) + ln(Term::MemoryShared)).min(1.0);
         let expert_memory_share = libm::exp(ln(Term::MemoryExpert) + ln(Term::MemoryExpertFormat)).min(1.0);
         let pair_flop = 4.0 * f64::from(shape.kv_layers) * f64::from(shape.heads) * f64::from(shape.head_dim);

@@ -79,12 +79,7 @@ impl Perf {
     /// Energy of one uncached prompt token at the steady prefill rate, joules.
     #[must_use]
     pub fn joules_per_prefill_token(&self) -> f64 {
-        let chunk = StepWork {
-            prefill_tokens: 2048,
-            prefill_pairs: 2048.0 * 1024.0,
-            decode_seqs: 0,
-            kv_tokens: 2048,
-        };
+        let chunk = StepWork { prefill_tokens: 2048, prefill_pairs: 2048.0 * 1024.0, decode_seqs: 0, kv_tokens: 2048 };
         self.work_watts(&chunk) / (self.prefill_tokens_per_ms() * 1000.0)
     }
 

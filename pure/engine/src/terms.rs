@@ -4,6 +4,7 @@
 //! family); a pair never measured has no entry, which is the factor 1: the first-principles form.
 
 use crate::coefficients::COEFFICIENTS;
+pub use crate::coefficients::SOURCES;
 use crate::deployment::{Deployment, Quant};
 
 macro_rules! terms {

@@ -49,6 +49,14 @@ impl Data {
         Ok(data)
     }
 
+    /// Whether these are the files that the committed coefficients were fitted to.
+    pub(crate) fn is_the_fitted(&self) -> bool {
+        let known = |(name, sha256, _): &(&str, String, &str)| {
+            rhumb_engine::terms::SOURCES.iter().any(|source| source == &(*name, sha256.as_str()))
+        };
+        self.sources.iter().all(known)
+    }
+
     /// The samples a fit may use and `admit` admits.
     pub(crate) fn admitted(&self, admit: impl Fn(&Sample) -> bool) -> Vec<&Sample> {
         self.samples.iter().filter(|sample| sample.fit && admit(sample)).collect()
@@ -140,6 +148,12 @@ fn source(data: &Data, entries: &[(Key<'static>, f64)]) -> String {
     out.push_str("\nuse crate::terms::{Coefficient, Key, Term};\n\n");
     out.push_str("const fn row(term: Term, first: &'static str, second: &'static str, ln: f64) -> Coefficient {\n");
     out.push_str("    Coefficient { key: Key { term, first, second }, ln }\n}\n\n");
+    out.push_str("/// The files it was fitted to, each with its SHA-256.\n#[rustfmt::skip]\n");
+    out.push_str("pub const SOURCES: &[(&str, &str)] = &[\n");
+    for (name, sha256, _) in &data.sources {
+        let _ = writeln!(out, "    ({name:?}, {sha256:?}),");
+    }
+    out.push_str("];\n\n");
     out.push_str("/// Every fitted factor, sorted by key.\n#[rustfmt::skip]\n");
     out.push_str("pub(crate) const COEFFICIENTS: &[Coefficient] = &[\n");
     for (key, ln) in entries {

@@ -57,8 +57,11 @@ pub(crate) fn read(path: &Path) -> Result<(Vec<(Key<'static>, f64)>, String), Er
             latency_ms,
         });
     }
-    let shares: BTreeMap<_, _> =
-        products.iter().filter(|(_, points)| points.len() >= MIN_POINTS).map(|(key, points)| (*key, fit(points))).collect();
+    let shares: BTreeMap<_, _> = products
+        .iter()
+        .filter(|(_, points)| points.len() >= MIN_POINTS)
+        .map(|(key, points)| (*key, fit(points)))
+        .collect();
     Ok((entries(&shares), table.sha256))
 }
 

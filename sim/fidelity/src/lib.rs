@@ -4,13 +4,17 @@
 //! judges the model on points that its fit did not see. Both are functions of the files they read: no clock, no chance,
 //! the same table from the same data.
 
+mod causes;
 mod closed_loop;
-pub mod cross;
+mod cross;
 mod error;
 mod fit;
 mod gemm;
+mod markdown;
 mod parameters;
 mod power_rows;
+mod replay;
+mod report;
 mod sample;
 mod silicon;
 mod solve;
@@ -19,3 +23,5 @@ mod table;
 pub use closed_loop::{ClosedLoop, closed_loop};
 pub use error::Error;
 pub use fit::{Fitted, run_fit};
+pub use replay::Replay;
+pub use report::{Excluded, Figures, Group, Options, Report, Summary, Target, run_report};

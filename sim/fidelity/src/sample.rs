@@ -1,7 +1,7 @@
 //! One measurement, ready to be predicted.
 
-use rhumb_engine::{Basis, Deployment, MeanWork, Perf};
 use rhumb_engine::terms::{TERM_COUNT, Values};
+use rhumb_engine::{Basis, Deployment, MeanWork, Perf};
 
 use crate::closed_loop::{ClosedLoop, closed_loop_with};
 
@@ -72,7 +72,8 @@ impl Sample {
     /// Rows that share program, release and number format err together; they count as fewer than they are.
     pub(crate) fn cell(&self) -> (&'static str, &'static str, &'static str, &'static str, &'static str) {
         let (family, gpu) = self.group();
-        let format = if self.deployment.shape.experts.is_some() { self.deployment.experts } else { self.deployment.dense };
+        let format =
+            if self.deployment.shape.experts.is_some() { self.deployment.experts } else { self.deployment.dense };
         (family, gpu, self.deployment.backend.name(), self.deployment.release, format.name())
     }
 
@@ -86,11 +87,7 @@ impl Sample {
                 Prediction { ttft_ms, tpot_ms, watts: 0.0 }
             }
             Measured::Decoding { batch, context_tokens, prompt_tokens, .. } => {
-                let decode = MeanWork {
-                    decode_seqs: *batch,
-                    kv_tokens: batch * context_tokens,
-                    ..MeanWork::default()
-                };
+                let decode = MeanWork { decode_seqs: *batch, kv_tokens: batch * context_tokens, ..MeanWork::default() };
                 let mixed = MeanWork {
                     prefill_tokens: *prompt_tokens,
                     prefill_pairs: prompt_tokens * prompt_tokens / 2.0,

@@ -34,8 +34,7 @@ pub(crate) fn locate(folder: &Path, sub: &str, name: &str) -> Option<PathBuf> {
 impl Table {
     /// Reads and checks a file.
     pub(crate) fn read(path: &Path, columns: &[&'static str]) -> Result<Self, Error> {
-        let raw =
-            std::fs::read(path).map_err(|error| Error::Read { path: path.to_owned(), why: error.to_string() })?;
+        let raw = std::fs::read(path).map_err(|error| Error::Read { path: path.to_owned(), why: error.to_string() })?;
         let sha256 = Sha256::digest(&raw).iter().map(|byte| format!("{byte:02x}")).collect();
         let text = if path.extension().is_some_and(|extension| extension == "zst") { unpack(path, &raw)? } else { raw };
         let mut reader = csv::ReaderBuilder::new().from_reader(text.as_slice());

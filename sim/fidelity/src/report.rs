@@ -1,0 +1,348 @@
+//! The report: how far predictions are from measurements that their fit did not see.
+
+use crate::cross::{HeldOut, Judged, judge};
+use crate::error::Error;
+use crate::fit::Data;
+use crate::replay::{self, Replay};
+use crate::sample::{Measured, Sample as Point};
+use crate::silicon::DISAGGREGATED;
+use crate::table;
+use rhumb_engine::Basis;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// What to judge.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Data folders. The files that the committed coefficients were fitted to are judged by fits that leave out what
+    /// they judge; all others, being foreign, by the committed coefficients.
+    pub data: Vec<PathBuf>,
+}
+
+/// A median and a tail of absolute relative errors.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct Figures {
+    /// Rows judged, those left out included.
+    pub points: u64,
+    /// Half of the rows are nearer than this; `None` without rows.
+    pub median_abs_error: Option<f64>,
+    /// Nine of ten rows are nearer than this; `None` without rows, or when so many were left out.
+    pub p90_abs_error: Option<f64>,
+}
+
+/// Errors on the way to figures: each with the number of rows it stands for.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Sample {
+    errors: Vec<(f64, u32)>,
+}
+
+impl Sample {
+    pub(crate) fn add(&mut self, error: f64, rows: u32) {
+        self.errors.push((error, rows));
+    }
+
+    pub(crate) fn figures(&self) -> Figures {
+        let mut sorted = self.errors.clone();
+        sorted.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let points: u64 = sorted.iter().map(|(_, rows)| u64::from(*rows)).sum();
+        let at = |share: f64| {
+            let rank = (share * points as f64).ceil().max(1.0) as u64;
+            let mut below = 0;
+            let value = sorted.iter().find(|(_, rows)| {
+                below += u64::from(*rows);
+                below >= rank
+            });
+            value.map(|(error, _)| *error).filter(|error| error.is_finite())
+        };
+        Figures { points, median_abs_error: at(0.5), p90_abs_error: at(0.9) }
+    }
+}
+
+/// The four errors.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct Summary {
+    /// Time to first token.
+    pub ttft: Figures,
+    /// Time per further token.
+    pub tpot: Figures,
+    /// Time of a whole request.
+    pub e2e: Figures,
+    /// Power of all boards.
+    pub power: Figures,
+}
+
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Tally {
+    ttft: Sample,
+    tpot: Sample,
+    e2e: Sample,
+    power: Sample,
+}
+
+impl Tally {
+    fn add(&mut self, point: &Point, prediction: Option<crate::sample::Prediction>) {
+        let error = |predicted: Option<f64>, measured: f64| {
+            predicted.map_or(f64::INFINITY, |predicted| (predicted / measured - 1.0).abs())
+        };
+        match &point.measured {
+            Measured::Serving { ttft_ms, tpot_ms, output_tokens, .. } => {
+                let whole = |ttft: f64, tpot: f64| ttft + tpot * (output_tokens - 1.0);
+                self.ttft.add(error(prediction.map(|p| p.ttft_ms), *ttft_ms), point.rows);
+                self.tpot.add(error(prediction.map(|p| p.tpot_ms), *tpot_ms), point.rows);
+                let e2e = prediction.map(|p| whole(p.ttft_ms, p.tpot_ms));
+                self.e2e.add(error(e2e, whole(*ttft_ms, *tpot_ms)), point.rows);
+            }
+            Measured::Decoding { watts, .. } => {
+                self.power.add(error(prediction.map(|p| p.watts), *watts), point.rows);
+            }
+        }
+    }
+
+    /// Rows left out are misses of every kind their file has.
+    fn miss(&mut self, reason: &str, rows: u32) {
+        if reason.starts_with("power:") {
+            self.power.add(f64::INFINITY, rows);
+        } else {
+            for errors in [&mut self.ttft, &mut self.tpot, &mut self.e2e] {
+                errors.add(f64::INFINITY, rows);
+            }
+        }
+    }
+
+    fn summary(&self) -> Summary {
+        Summary {
+            ttft: self.ttft.figures(),
+            tpot: self.tpot.figures(),
+            e2e: self.e2e.figures(),
+            power: self.power.figures(),
+        }
+    }
+}
+
+/// Errors of one model on one system.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Group {
+    /// The model as its rows name it.
+    pub model: String,
+    /// The system as its rows name it.
+    pub system: String,
+    /// Whether board and architecture each occur elsewhere in the fit that judged it.
+    pub seen: bool,
+    /// Its errors.
+    #[serde(flatten)]
+    pub errors: Summary,
+    /// Why it misses, where it does.
+    pub cause: Option<String>,
+}
+
+/// Rows that were not judged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Excluded {
+    /// Why.
+    pub reason: String,
+    /// How many.
+    pub points: u32,
+    /// Whether they count as misses: all do but the disaggregated ones.
+    pub counted_as_misses: bool,
+}
+
+/// One target and what was reached.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Target {
+    /// Which error, on which groups.
+    pub name: &'static str,
+    /// Highest median absolute error that meets it.
+    pub target: f64,
+    /// The one reached.
+    pub reached: Option<f64>,
+    /// Whether it is met.
+    pub met: bool,
+    /// Whether it is missed by at most a quarter.
+    pub within_a_quarter: bool,
+}
+
+/// The whole report.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// Time to first token, groups whose board and architecture were each seen in the fit.
+    pub ttft: Figures,
+    /// Time per further token, the same groups.
+    pub tpot: Figures,
+    /// Time of a whole request, the same groups.
+    pub e2e: Figures,
+    /// Power, the same groups.
+    pub power: Figures,
+    /// Every group.
+    pub by_group: Vec<Group>,
+    /// What was not judged.
+    pub excluded: Vec<Excluded>,
+    /// The same errors where the board, or the architecture, was never seen.
+    pub unseen: Summary,
+    /// The board never seen.
+    pub unseen_board: Summary,
+    /// The architecture never seen.
+    pub unseen_model: Summary,
+    /// The targets.
+    pub targets: Vec<Target>,
+    /// Measured runs, request by request.
+    pub replay: Vec<Replay>,
+    /// What the figures are of.
+    pub method: &'static str,
+    /// Files read: name and SHA-256.
+    pub files: Vec<(String, String)>,
+}
+
+const HELD_OUT: &str = "each point is judged by a fit that saw no row of its architecture on its board";
+const COMMITTED: &str = "each point is judged by the committed coefficients, which were fitted to other files";
+
+/// Reads the folders, fits and judges.
+///
+/// # Errors
+/// When a folder has no data, or a file is broken: then there is no report at all.
+pub fn run_report(options: &Options) -> Result<Report, Error> {
+    let mut folders = Vec::new();
+    let mut replays = Vec::new();
+    for folder in &options.data {
+        if let Some(path) = table::locate(folder, "perf", replay::FILE) {
+            replays.extend(replay::read(&path)?);
+        }
+        match Data::read(folder) {
+            Ok(data) => folders.push(data),
+            Err(Error::NoData { .. }) if !replays.is_empty() => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let mut tallies = Tallies::default();
+    let mut method = HELD_OUT;
+    for data in &folders {
+        if data.is_the_fitted() {
+            for judged in judge(data) {
+                tallies.held_out(&judged);
+            }
+        } else {
+            method = COMMITTED;
+            for sample in &data.samples {
+                tallies.foreign(sample);
+            }
+        }
+        for (reason, rows) in &data.excluded {
+            *tallies.excluded.entry(reason.clone()).or_insert(0) += rows;
+        }
+    }
+    let files =
+        folders.iter().flat_map(|data| data.sources.iter().map(|(name, sha, _)| ((*name).to_owned(), sha.clone())));
+    Ok(tallies.report(replays, method, files.collect()))
+}
+
+#[derive(Default)]
+struct Tallies {
+    seen: Tally,
+    unseen: Tally,
+    board: Tally,
+    family: Tally,
+    groups: BTreeMap<(String, String), (bool, Tally, crate::causes::Evidence)>,
+    excluded: BTreeMap<String, u32>,
+}
+
+impl Tallies {
+    fn held_out(&mut self, judged: &Judged<'_>) {
+        match judged.held_out {
+            HeldOut::Group(..) => {
+                let tally = if judged.seen { &mut self.seen } else { &mut self.unseen };
+                tally.add(judged.sample, judged.prediction);
+                self.group(judged.sample, judged.prediction, judged.seen);
+            }
+            HeldOut::Board(_) => {
+                self.unseen.add(judged.sample, judged.prediction);
+                self.board.add(judged.sample, judged.prediction);
+            }
+            HeldOut::Family(_) => {
+                self.unseen.add(judged.sample, judged.prediction);
+                self.family.add(judged.sample, judged.prediction);
+            }
+        }
+    }
+
+    fn foreign(&mut self, sample: &Point) {
+        let prediction = sample.predict(&sample.deployment.values());
+        let seen = sample.basis() == Basis::Measured;
+        let tally = if seen { &mut self.seen } else { &mut self.unseen };
+        tally.add(sample, prediction);
+        match sample.basis() {
+            Basis::ModelMeasured => self.board.add(sample, prediction),
+            Basis::GpuMeasured => self.family.add(sample, prediction),
+            Basis::Measured | Basis::FirstPrinciples => {}
+        }
+        self.group(sample, prediction, seen);
+    }
+
+    fn group(&mut self, sample: &Point, prediction: Option<crate::sample::Prediction>, seen: bool) {
+        let key = (sample.model.clone(), sample.system.clone());
+        let (group_seen, tally, evidence) = self.groups.entry(key).or_default();
+        *group_seen = seen;
+        tally.add(sample, prediction);
+        evidence.add(sample, prediction);
+    }
+
+    fn report(mut self, replay: Vec<Replay>, method: &'static str, files: Vec<(String, String)>) -> Report {
+        for (reason, rows) in &self.excluded {
+            if reason != DISAGGREGATED {
+                self.seen.miss(reason, *rows);
+            }
+        }
+        let (seen, unseen) = (self.seen.summary(), self.unseen.summary());
+        let by_group = self.groups.into_iter().map(|((model, system), (seen, tally, evidence))| {
+            let errors = tally.summary();
+            let cause = evidence.cause(&errors, seen);
+            Group { model, system, seen, errors, cause }
+        });
+        let excluded = self.excluded.into_iter().map(|(reason, points)| {
+            let counted_as_misses = reason != DISAGGREGATED;
+            Excluded { reason, points, counted_as_misses }
+        });
+        Report {
+            ttft: seen.ttft,
+            tpot: seen.tpot,
+            e2e: seen.e2e,
+            power: seen.power,
+            by_group: by_group.collect(),
+            excluded: excluded.collect(),
+            unseen,
+            unseen_board: self.board.summary(),
+            unseen_model: self.family.summary(),
+            targets: targets(&seen, &unseen),
+            replay,
+            method,
+            files,
+        }
+    }
+}
+
+pub(crate) const SEEN_TARGETS: [f64; 4] = [0.15, 0.09, 0.09, 0.10];
+pub(crate) const UNSEEN_TARGETS: [f64; 4] = [0.25, 0.15, 0.15, 0.25];
+
+fn targets(seen: &Summary, unseen: &Summary) -> Vec<Target> {
+    let target = |name, target: f64, figures: &Figures| {
+        let reached = figures.median_abs_error;
+        Target {
+            name,
+            target,
+            reached,
+            met: reached.is_some_and(|reached| reached <= target),
+            within_a_quarter: reached.is_some_and(|reached| reached <= target * 1.25),
+        }
+    };
+    let [ttft, tpot, e2e, power] = SEEN_TARGETS;
+    let [new_ttft, new_tpot, new_e2e, new_power] = UNSEEN_TARGETS;
+    vec![
+        target("TTFT, seen", ttft, &seen.ttft),
+        target("TPOT, seen", tpot, &seen.tpot),
+        target("E2E, seen", e2e, &seen.e2e),
+        target("power, seen", power, &seen.power),
+        target("TTFT, never seen", new_ttft, &unseen.ttft),
+        target("TPOT, never seen", new_tpot, &unseen.tpot),
+        target("E2E, never seen", new_e2e, &unseen.e2e),
+        target("power, never seen", new_power, &unseen.power),
+    ]
+}

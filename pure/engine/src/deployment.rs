@@ -77,6 +77,26 @@ impl Quant {
     }
 }
 
+/// What prompts and answers are made of: it decides how many experts a batch touches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Text {
+    /// What people and programs write.
+    Written,
+    /// Random tokens, as benchmarks send them.
+    Random,
+}
+
+impl Text {
+    /// Slug by which the table of coefficients names it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Written => "written",
+            Self::Random => "random",
+        }
+    }
+}
+
 /// One model on one engine.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Deployment<'a> {
@@ -105,6 +125,8 @@ pub struct Deployment<'a> {
     pub backend: Backend,
     /// Its release, or empty where unknown: some releases are measured apart.
     pub release: &'a str,
+    /// What it is asked.
+    pub text: Text,
 }
 
 impl<'a> Deployment<'a> {
@@ -124,6 +146,7 @@ impl<'a> Deployment<'a> {
             kv_bytes: 2.0,
             backend: Backend::Vllm,
             release: "",
+            text: Text::Written,
         }
     }
 

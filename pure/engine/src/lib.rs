@@ -27,7 +27,7 @@ mod shapes;
 pub mod terms;
 
 pub use batch::{Admitted, Counters, Emitted, Engine, Limits, Request, Step, SubmitError};
-pub use deployment::{Backend, Basis, Deployment, Quant};
+pub use deployment::{Backend, Basis, Deployment, Quant, Text};
 pub use gpu::{Generation, GpuSpec, gpu, gpus};
 pub use perf::{MeanWork, Perf, StepWork};
 pub use shape::{Experts, ModelShape, shape, shapes};

@@ -51,6 +51,8 @@ pub enum Labels {
     KindGeneration,
     /// Number format of the expert layers, or of all in a dense model.
     Format,
+    /// What the prompts are made of.
+    Text,
 }
 
 terms! {
@@ -76,8 +78,9 @@ terms! {
     MemoryKv: None,
     /// Share of the peak 16-bit rate that prefill attention reaches.
     ComputeAttention: None,
-    /// A batch of `n` tokens touches the experts that `n` to this power independent tokens would.
-    Spread: None,
+    /// A batch of `n` tokens touches the experts that `n` to this power independent tokens would: texts
+    /// choose alike, random tokens less so.
+    Spread: Text,
     /// Time of experts spread over boards (expert parallel) against tensor parallel: the slowest board counts.
     Imbalance: None,
     /// Share of the peak link rate that an all-reduce of activations reaches.
@@ -201,6 +204,7 @@ impl<'a> Deployment<'a> {
             Labels::ExpertGeneration if mixture => (self.experts.name(), generation),
             Labels::DenseGeneration | Labels::ExpertGeneration => return None,
             Labels::KindGeneration => (if mixture { "mixture" } else { "dense" }, generation),
+            Labels::Text => (self.text.name(), ""),
             Labels::Format => (self.format().name(), ""),
         };
         Some(Key { term, first, second })

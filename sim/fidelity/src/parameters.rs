@@ -20,7 +20,8 @@ pub(crate) fn prior(term: Term) -> Prior {
     match term {
         Term::GemmMemory | Term::GemmCompute => Prior { value: 1.0, width: None },
         Term::MemoryShared => fitted(1.0, 0.1),
-        Term::ComputeShared | Term::MemoryExpert | Term::Spread => fitted(0.8, 0.2),
+        Term::ComputeShared | Term::MemoryExpert => fitted(0.8, 0.2),
+        Term::Spread => fitted(0.8, 0.25),
         Term::ComputeExpert => fitted(0.3, 0.4),
         Term::MemoryExpertFormat => fitted(1.0, 0.15),
         Term::ComputeExpertFormat => fitted(1.0, 0.25),

@@ -3,7 +3,7 @@
 use crate::error::Error;
 use crate::sample::{Measured, Sample};
 use crate::table::{Row, Table};
-use rhumb_engine::{Backend, Deployment, GpuSpec, ModelShape, Quant, gpu, shape};
+use rhumb_engine::{Backend, Deployment, GpuSpec, ModelShape, Quant, Text, gpu, shape};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -92,7 +92,10 @@ fn sample(row: &Row<'_>) -> Result<Result<Sample, String>, Error> {
     let Some(gpu) = gpu_of(&system) else { return Ok(Err(format!("unknown system `{system}`"))) };
     let Some(shape) = shape_of(&model) else { return Ok(Err(format!("unknown model `{model}`"))) };
     let layout = Layout::read(row)?;
-    let deployment = formats(row, layout.on(Deployment { backend, ..Deployment::new(gpu, 1, shape, Quant::Bf16) }))?;
+    let deployment = formats(
+        row,
+        layout.on(Deployment { backend, text: Text::Random, ..Deployment::new(gpu, 1, shape, Quant::Bf16) }),
+    )?;
     let batch = row.optional("batch_size")?;
     let stated_users = row.optional("silicon_concurrency")?;
     let ranks = layout.attention_ranks.unwrap_or(1.0).max(1.0);

@@ -180,8 +180,8 @@ pub struct Key<'a> {
 pub struct Coefficient {
     /// What it is and for whom.
     pub key: Key<'static>,
-    /// Natural logarithm of the factor.
-    pub ln: f64,
+    /// The factor.
+    pub factor: f64,
 }
 
 impl<'a> Deployment<'a> {
@@ -239,8 +239,8 @@ pub fn absent(term: Term) -> f64 {
     if term == Term::FormatLayer { f64::NEG_INFINITY } else { 0.0 }
 }
 
-/// The entry of the committed table under exactly this key.
+/// The logarithm of the entry of the committed table under exactly this key.
 pub(crate) fn find(key: Key<'_>) -> Option<f64> {
     let at = COEFFICIENTS.binary_search_by(|row| row.key.cmp(&key)).ok()?;
-    Some(COEFFICIENTS[at].ln)
+    Some(libm::log(COEFFICIENTS[at].factor))
 }

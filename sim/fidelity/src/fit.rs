@@ -128,7 +128,7 @@ pub fn run_fit(folder: &Path) -> Result<Fitted, Error> {
     Ok(Fitted { source: source(&data, &entries), entries: entries.len(), points: samples.len() })
 }
 
-/// Digits kept of a logarithm: a millionth is far below what the data can tell.
+/// Decimals kept of a factor. The smallest are some thousandths.
 const DIGITS: usize = 6;
 
 fn source(data: &Data, entries: &[(Key<'static>, f64)]) -> String {
@@ -141,13 +141,13 @@ fn source(data: &Data, entries: &[(Key<'static>, f64)]) -> String {
     let first = entries.iter().filter(|(key, _)| is_first_token(key.term)).count();
     let _ = writeln!(
         out,
-        "//!\n//! {} entries of {} terms, {first} of them for what a first token waits for. Each is a natural logarithm: 0 is the\n//! first-principles factor 1.",
+        "//!\n//! {} entries of {} terms, {first} of them for what a first token waits for. A deviation\n//! without an entry is the first-principles factor 1.",
         entries.len(),
         TERMS.len(),
     );
     out.push_str("\nuse crate::terms::{Coefficient, Key, Term};\n\n");
-    out.push_str("const fn row(term: Term, first: &'static str, second: &'static str, ln: f64) -> Coefficient {\n");
-    out.push_str("    Coefficient { key: Key { term, first, second }, ln }\n}\n\n");
+    out.push_str("const fn row(term: Term, first: &'static str, second: &'static str, factor: f64) -> Coefficient {\n");
+    out.push_str("    Coefficient { key: Key { term, first, second }, factor }\n}\n\n");
     out.push_str("/// The files it was fitted to, each with its SHA-256.\n#[rustfmt::skip]\n");
     out.push_str("pub const SOURCES: &[(&str, &str)] = &[\n");
     for (name, sha256, _) in &data.sources {
@@ -157,7 +157,8 @@ fn source(data: &Data, entries: &[(Key<'static>, f64)]) -> String {
     out.push_str("/// Every fitted factor, sorted by key.\n#[rustfmt::skip]\n");
     out.push_str("pub(crate) const COEFFICIENTS: &[Coefficient] = &[\n");
     for (key, ln) in entries {
-        let _ = writeln!(out, "    row(Term::{:?}, {:?}, {:?}, {ln:.DIGITS$}),", key.term, key.first, key.second);
+        let _ =
+            writeln!(out, "    row(Term::{:?}, {:?}, {:?}, {:.DIGITS$}),", key.term, key.first, key.second, ln.exp());
     }
     out.push_str("];\n");
     out

@@ -89,10 +89,10 @@ impl Parameters {
         let mut index = BTreeMap::new();
         for sample in samples {
             for term in TERMS {
-                if let (Some(_), Some(key)) = (prior(*term).width, sample.deployment.key(*term)) {
-                    if !matches!((*term, key.first), (Term::FormatLayer, "bf16" | "fp8" | "fp8-block")) {
-                        index.insert(key, 0);
-                    }
+                let Some(key) = sample.deployment.key(*term) else { continue };
+                let nothing = matches!((*term, key.first), (Term::FormatLayer, "bf16" | "fp8" | "fp8-block"));
+                if prior(*term).width.is_some() && !nothing {
+                    index.insert(key, 0);
                 }
             }
         }

@@ -47,7 +47,8 @@ impl Evidence {
                     self.cold += sample.rows;
                 }
             }
-            Measured::Decoding { watts, .. } => self.power.push((prediction.watts / watts).ln()),
+            Measured::Decoding { watts: Some(watts), .. } => self.power.push((prediction.watts / watts).ln()),
+            Measured::Decoding { watts: None, .. } => {}
         }
     }
 

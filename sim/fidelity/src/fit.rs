@@ -4,7 +4,8 @@ use crate::error::Error;
 use crate::parameters::{Parameters, is_first_token, is_power};
 use crate::sample::Sample;
 use crate::solve::{Goal, Problem};
-use crate::{gemm, power_rows, silicon, table};
+use crate::{gemm, power_rows, series, silicon, table};
+use rhumb_engine::Deployment;
 use rhumb_engine::terms::{Key, TERMS, Values};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -37,13 +38,18 @@ impl Data {
             data.excluded.extend(file.excluded);
             data.sources.push((power_rows::FILE, file.sha256, "the ML.ENERGY Benchmark, no licence stated"));
         }
+        if let Some(path) = table::locate(folder, "perf", series::FILE) {
+            let (samples, sha256) = series::read(&path)?;
+            data.samples.extend(samples);
+            data.sources.push((series::FILE, sha256, "casys-kaist/LLMServingSim, MIT"));
+        }
         if let Some(path) = table::locate(folder, "perf", gemm::FILE) {
             let (fixed, sha256) = gemm::read(&path)?;
             data.fixed = fixed;
             data.sources.push((gemm::FILE, sha256, "ai-dynamo/aiconfigurator, Apache-2.0"));
         }
         if data.sources.is_empty() {
-            let expected = [silicon::FILE, power_rows::FILE, gemm::FILE].join(", ");
+            let expected = [silicon::FILE, power_rows::FILE, series::FILE, gemm::FILE].join(", ");
             return Err(Error::NoData { folder: folder.to_owned(), expected });
         }
         Ok(data)
@@ -88,7 +94,12 @@ impl Model {
 
     /// The values a sample is predicted with.
     pub(crate) fn values(&self, sample: &Sample) -> Values {
-        self.parameters.template(sample).fill(&self.values)
+        self.values_of(&sample.deployment)
+    }
+
+    /// The values a deployment is predicted with.
+    pub(crate) fn values_of(&self, deployment: &Deployment<'static>) -> Values {
+        self.parameters.template(deployment).fill(&self.values)
     }
 
     fn entries(&self, fixed: &[(Key<'static>, f64)]) -> Vec<(Key<'static>, f64)> {
@@ -115,7 +126,8 @@ pub struct Fitted {
 /// # Errors
 /// When a file is missing or broken.
 pub fn run_fit(folder: &Path) -> Result<Fitted, Error> {
-    for (sub, name) in [("perf", silicon::FILE), ("power", power_rows::FILE), ("perf", gemm::FILE)] {
+    let files = [("perf", silicon::FILE), ("power", power_rows::FILE), ("perf", series::FILE), ("perf", gemm::FILE)];
+    for (sub, name) in files {
         if table::locate(folder, sub, name).is_none() {
             let path: PathBuf = folder.join(sub).join(name);
             return Err(Error::Read { path, why: "no such file, plain or with .zst".to_owned() });

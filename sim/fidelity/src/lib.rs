@@ -16,6 +16,7 @@ mod power_rows;
 mod replay;
 mod report;
 mod sample;
+mod series;
 mod silicon;
 mod solve;
 mod table;

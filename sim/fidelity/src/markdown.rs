@@ -72,8 +72,8 @@ impl Report {
         }
         out.push_str(
             "\n## Replay of measured vLLM runs\n\n300 ShareGPT requests each, at their measured times, through \
-             `rhumb_engine::Engine` with vLLM's limits (2,048 tokens a step, 128 sequences; RTX 4090: 256). No fit saw \
-             these runs. Means are measured → modelled; errors are the median over requests / nine of ten.\n\n",
+             `rhumb_engine::Engine` with vLLM's limits (2,048 tokens a step, 128 sequences; RTX 4090 and the mixture: 256). A run is judged by a fit \
+             that saw nothing of its model on its board. Means are measured → modelled; errors are the median over requests / nine of ten.\n\n",
         );
         out.push_str("| run | mean TTFT, ms | mean TPOT, ms | mean E2E, ms | TTFT | TPOT | E2E | basis |\n");
         out.push_str("|---|---|---|---|---|---|---|---|\n");

@@ -2,6 +2,7 @@
 //! the standard deviation of its logarithm that the fit pays for.
 
 use crate::sample::Sample;
+use rhumb_engine::Deployment;
 use rhumb_engine::terms::{Key, TERMS, Term, Values, absent};
 use std::collections::BTreeMap;
 
@@ -41,8 +42,9 @@ pub(crate) fn prior(term: Term) -> Prior {
         Term::ComputeBackend => fitted(1.0, 0.2),
         Term::GpuMemory => fitted(1.0, 0.03),
         Term::GpuOverhead => fitted(1.0, 0.06),
-        Term::KindOverhead | Term::FamilyCompute => fitted(1.0, 0.12),
-        Term::FamilyOverhead => fitted(1.0, 0.25),
+        Term::FamilyCompute => fitted(1.0, 0.12),
+        Term::KindOverhead => fitted(1.0, 0.2),
+        Term::FamilyOverhead => fitted(1.0, 0.4),
         Term::ReleaseOverhead | Term::ReleaseCompute => fitted(1.0, 0.12),
         Term::FamilyMemory => fitted(1.0, 0.05),
         Term::PairOverhead => fitted(1.0, 0.08),
@@ -105,18 +107,18 @@ impl Parameters {
         Self { keys, start, width, index, fixed: fixed.iter().copied().collect() }
     }
 
-    /// For a sample: its values where nothing is fitted, and which parameter goes where.
-    pub(crate) fn template(&self, sample: &Sample) -> Template {
+    /// For a deployment: its values where nothing is fitted, and which parameter goes where.
+    pub(crate) fn template(&self, deployment: &Deployment<'static>) -> Template {
         let mut values = crate::sample::NO_VALUES;
         let mut slots = Vec::new();
         for (at, term) in TERMS.iter().enumerate() {
-            let Some(key) = sample.deployment.key(*term) else { continue };
+            let Some(key) = deployment.key(*term) else { continue };
             if let Some(parameter) = self.index.get(&key) {
                 slots.push((at, *parameter));
                 continue;
             }
             values[at] = match prior(*term).width {
-                None => self.fixed_value(sample, key),
+                None => self.fixed_value(deployment, key),
                 // Never seen: the first-principles value, or nothing for what a format adds.
                 Some(_) if absent(*term) != 0.0 => absent(*term),
                 Some(_) => prior(*term).value.ln(),
@@ -125,8 +127,8 @@ impl Parameters {
         Template { values, slots }
     }
 
-    fn fixed_value(&self, sample: &Sample, key: Key<'static>) -> f64 {
-        let generation = Key { second: sample.deployment.gpu.generation.name(), ..key };
+    fn fixed_value(&self, deployment: &Deployment<'static>, key: Key<'static>) -> f64 {
+        let generation = Key { second: deployment.gpu.generation.name(), ..key };
         let any = Key { second: "", ..key };
         [key, generation, any].iter().find_map(|key| self.fixed.get(key)).copied().unwrap_or(0.0)
     }

@@ -93,7 +93,8 @@ impl Tally {
                 let e2e = prediction.map(|p| whole(p.ttft_ms, p.tpot_ms));
                 self.e2e.add(error(e2e, whole(*ttft_ms, *tpot_ms)), point.rows);
             }
-            Measured::Decoding { watts, .. } => {
+            Measured::Decoding { watts: None, .. } => {}
+            Measured::Decoding { watts: Some(watts), .. } => {
                 self.power.add(error(prediction.map(|p| p.watts), *watts), point.rows);
             }
         }
@@ -202,17 +203,19 @@ const COMMITTED: &str = "each point is judged by the committed coefficients, whi
 /// When a folder has no data, or a file is broken: then there is no report at all.
 pub fn run_report(options: &Options) -> Result<Report, Error> {
     let mut folders = Vec::new();
-    let mut replays = Vec::new();
+    let mut runs = Vec::new();
     for folder in &options.data {
         if let Some(path) = table::locate(folder, "perf", replay::FILE) {
-            replays.extend(replay::read(&path)?);
+            runs.extend(replay::read(&path)?);
         }
         match Data::read(folder) {
             Ok(data) => folders.push(data),
-            Err(Error::NoData { .. }) if !replays.is_empty() => {}
+            Err(Error::NoData { .. }) if !runs.is_empty() => {}
             Err(error) => return Err(error),
         }
     }
+    let fitted = folders.iter().find(|data| data.is_the_fitted());
+    let replays = runs.iter().filter_map(|run| run.replay(fitted)).collect();
     let mut tallies = Tallies::default();
     let mut method = HELD_OUT;
     for data in &folders {
@@ -278,6 +281,9 @@ impl Tallies {
     }
 
     fn group(&mut self, sample: &Point, prediction: Option<crate::sample::Prediction>, seen: bool) {
+        if matches!(sample.measured, Measured::Decoding { watts: None, .. }) {
+            return; // Judged request by request in the replay.
+        }
         let key = (sample.model.clone(), sample.system.clone());
         let (group_seen, tally, evidence) = self.groups.entry(key).or_default();
         *group_seen = seen;

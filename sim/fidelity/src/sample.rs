@@ -31,8 +31,8 @@ pub(crate) enum Measured {
         prompt_tokens: f64,
         /// Median time between tokens, ms.
         itl_ms: f64,
-        /// Mean power of all boards, watts.
-        watts: f64,
+        /// Mean power of all boards, watts, where measured.
+        watts: Option<f64>,
     },
 }
 

@@ -217,6 +217,8 @@ pub(crate) fn gpu_of(system: &str) -> Option<&'static GpuSpec> {
         "rtx_pro_6000_server" => "rtx-pro-6000",
         "a100_sxm" => "a100-80",
         "a100_pcie" => "a100-80-pcie",
+        "RTXPRO6000" => "rtx-pro-6000",
+        "RTX4090" => "rtx-4090",
         _ => "",
     };
     let plain = system.to_lowercase().replace('_', "-");

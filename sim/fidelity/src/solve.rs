@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 /// Scale of an error, as a logarithm, beyond which a point loses its pull.
 const CAUCHY: f64 = 1.5;
 /// Rows of one cell count as this power of their number, times the power of one: they err together.
-const CELL_POWER: f64 = 0.25;
+const CELL_POWER: f64 = 0.15;
 /// The loss starts wide and narrows, lest the start decide which points are outliers: factor and rounds.
 const STAGES: [(f64, u32); 3] = [(4.0, 5), (2.0, 4), (1.0, 9)];
 /// Step of the numerical derivative.
@@ -42,10 +42,10 @@ fn residuals(sample: &Sample, prediction: &Prediction, goal: Goal) -> [(f64, f64
         (Measured::Decoding { itl_ms, .. }, Goal::Time) => {
             [(error(prediction.tpot_ms, *itl_ms, 0.08), 1.0), (0.0, 0.0), (0.0, 0.0)]
         }
-        (Measured::Decoding { watts, .. }, Goal::Power) => {
+        (Measured::Decoding { watts: Some(watts), .. }, Goal::Power) => {
             [(error(prediction.watts, *watts, 0.08), 1.0), (0.0, 0.0), (0.0, 0.0)]
         }
-        (Measured::Serving { .. }, Goal::Power) => [(0.0, 0.0); RESIDUALS],
+        (_, Goal::Power) => [(0.0, 0.0); RESIDUALS],
     }
 }
 
@@ -68,7 +68,7 @@ impl<'a> Problem<'a> {
             .iter()
             .map(|sample| {
                 let weight = f64::from(cells[&sample.cell()]).powf(CELL_POWER - 1.0);
-                (*sample, parameters.template(sample), weight)
+                (*sample, parameters.template(&sample.deployment), weight)
             })
             .collect();
         Self { parameters, goal, points }

@@ -25,6 +25,7 @@ mod sequence;
 pub mod shape;
 mod shapes;
 pub mod terms;
+mod work;
 
 pub use batch::{Admitted, Counters, Emitted, Engine, Limits, Request, Step, SubmitError};
 pub use deployment::{Backend, Basis, Deployment, Quant, Text};

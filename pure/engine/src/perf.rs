@@ -5,11 +5,14 @@
 //! Dense layers, experts and attention run one after the other. In the first two, reading weights and arithmetic
 //! overlap in part: their times add as the sides of a right angle do.
 
+mod line;
+
 use crate::deployment::{Basis, Deployment, Quant};
 use crate::gpu::GpuSpec;
 use crate::power::Power;
 use crate::shape::ModelShape;
 use crate::terms::{Term, Values};
+pub use crate::work::{MeanWork, StepWork};
 
 /// Share of memory an engine takes for itself (vLLM's `gpu_memory_utilization`).
 const MEMORY_SHARE: f64 = 0.9;
@@ -19,50 +22,9 @@ const RUNTIME_GIB: f64 = 1.5;
 const MIN_KV_TOKENS: u64 = 2048;
 /// Context assumed where a caller asks for energy without naming one, tokens.
 pub(crate) const TYPICAL_CONTEXT_TOKENS: f64 = 1024.0;
-/// Prefill chunk at which the steady prefill rate is taken, tokens (vLLM's default budget of a step).
-const TYPICAL_CHUNK_TOKENS: u32 = 2048;
-/// Batch at the far end of the line that stands for decode time.
-const LINE_BATCH: u32 = 64;
 /// Boards over which the start-up of an all-reduce is stated.
 const REDUCE_DOUBLINGS: f64 = 3.0;
 const GIB: f64 = 1_073_741_824.0;
-
-/// What one step computes.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct StepWork {
-    /// Prompt tokens computed (recomputed ones too).
-    pub prefill_tokens: u32,
-    /// Pairs of (prompt token, earlier token it attends to): what the arithmetic of prefill attention grows with.
-    pub prefill_pairs: f64,
-    /// Sequences that make one token each.
-    pub decode_seqs: u32,
-    /// Tokens of KV read, summed over the sequences of the step.
-    pub kv_tokens: u64,
-}
-
-/// The work of an average step, whose counts need not be whole.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct MeanWork {
-    /// See [`StepWork::prefill_tokens`].
-    pub prefill_tokens: f64,
-    /// See [`StepWork::prefill_pairs`].
-    pub prefill_pairs: f64,
-    /// See [`StepWork::decode_seqs`].
-    pub decode_seqs: f64,
-    /// See [`StepWork::kv_tokens`].
-    pub kv_tokens: f64,
-}
-
-impl From<&StepWork> for MeanWork {
-    fn from(work: &StepWork) -> Self {
-        Self {
-            prefill_tokens: f64::from(work.prefill_tokens),
-            prefill_pairs: work.prefill_pairs,
-            decode_seqs: f64::from(work.decode_seqs),
-            kv_tokens: work.kv_tokens as f64,
-        }
-    }
-}
 
 /// Time of one part of a step, ms: what reads memory and what computes.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -250,63 +212,6 @@ impl Perf {
     /// Share of the experts that a batch of `tokens` reads: `1 − (1 − share)ⁿ`, were `n` tokens routed independently.
     fn experts_touched(&self, tokens: f64) -> f64 {
         1.0 - libm::exp(self.ln_untouched * libm::exp(self.spread * libm::log(tokens)))
-    }
-
-    /// Duration, ms, of a step that computes `prefill_tokens` of one prompt from its start, one token for each of
-    /// `decode_seqs` sequences, and reads `kv_tokens` of KV in all.
-    #[must_use]
-    pub fn step_ms(&self, prefill_tokens: u32, decode_seqs: u32, kv_tokens: u64) -> f64 {
-        let prefill = f64::from(prefill_tokens);
-        self.work_ms(&StepWork { prefill_tokens, prefill_pairs: prefill * prefill / 2.0, decode_seqs, kv_tokens })
-    }
-
-    /// Time, ms, to compute `new_tokens` of a prompt whose first `cached_tokens` are in memory, on an idle engine and
-    /// in chunks of 2048.
-    #[must_use]
-    pub fn prefill_ms(&self, new_tokens: u32, cached_tokens: u32) -> f64 {
-        let chunks = new_tokens.div_ceil(TYPICAL_CHUNK_TOKENS).max(1);
-        let (new, cached) = (f64::from(new_tokens), f64::from(cached_tokens));
-        // Chunks differ only in how much lies before them, and time is linear in that: an average chunk times their
-        // number, read once per chunk.
-        let chunk = StepWork {
-            prefill_tokens: new_tokens.div_ceil(chunks),
-            prefill_pairs: (new * cached + new * new / 2.0) / f64::from(chunks),
-            decode_seqs: 0,
-            kv_tokens: (cached + new / 2.0) as u64,
-        };
-        self.work_ms(&chunk) * f64::from(chunks)
-    }
-
-    /// Latency of a first token that is not in any step, ms: HTTP, tokenising, queues between processes, and what a
-    /// prompt's step costs the host.
-    #[must_use]
-    pub fn first_token_overhead_ms(&self, prompt_tokens: f64) -> f64 {
-        self.first_token_ms + self.first_token_ms_per_token * prompt_tokens
-    }
-
-    /// Steady prefill rate in full chunks of a short prompt, tokens/ms.
-    #[must_use]
-    pub fn prefill_tokens_per_ms(&self) -> f64 {
-        let chunk = TYPICAL_CHUNK_TOKENS;
-        f64::from(chunk) / self.step_ms(chunk, 0, u64::from(chunk))
-    }
-
-    /// Part of a decode step that does not depend on the batch, ms: the intercept of the line through batch 1 and
-    /// batch 64.
-    #[must_use]
-    pub fn decode_base_ms(&self) -> f64 {
-        self.step_ms(0, 1, 0) - self.decode_slope_ms()
-    }
-
-    /// What one more sequence with `context_tokens` of context adds to a decode step, ms. The line holds up to where
-    /// arithmetic binds, a batch of some hundreds.
-    #[must_use]
-    pub fn decode_ms_per_seq(&self, context_tokens: f64) -> f64 {
-        self.decode_slope_ms() + context_tokens * self.kv_token_ms
-    }
-
-    fn decode_slope_ms(&self) -> f64 {
-        (self.step_ms(0, LINE_BATCH, 0) - self.step_ms(0, 1, 0)) / f64::from(LINE_BATCH - 1)
     }
 
     /// Tokens of context that fit in KV memory at once.

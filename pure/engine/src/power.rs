@@ -4,8 +4,9 @@
 //! The three shares are fitted on the ML.ENERGY benchmark (see [`crate::terms`]).
 
 use crate::gpu::GpuSpec;
-use crate::perf::{MeanWork, Parts, Perf, StepWork, TYPICAL_CONTEXT_TOKENS};
+use crate::perf::{Parts, Perf, TYPICAL_CONTEXT_TOKENS};
 use crate::terms::{Term, Values};
+use crate::work::{MeanWork, StepWork};
 
 /// Power of all boards of an engine.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -1,7 +1,7 @@
 //! The fit: measurements in, table of coefficients out.
 
 use crate::error::Error;
-use crate::parameters::{Parameters, is_first_token, is_power};
+use crate::parameters::{Parameters, is_first_token};
 use crate::sample::Sample;
 use crate::solve::{Goal, Problem};
 use crate::{gemm, power_rows, series, silicon, table};
@@ -82,13 +82,6 @@ impl Model {
         let parameters = Parameters::of(samples, fixed);
         let timed = Problem::new(samples, &parameters, Goal::Time).solve(&parameters.start);
         let values = Problem::new(samples, &parameters, Goal::Power).solve(&timed);
-        // The second solution may shrink the times' parameters to their priors; they are settled.
-        let values = parameters
-            .keys
-            .iter()
-            .enumerate()
-            .map(|(at, key)| if is_power(key.term) { values[at] } else { timed[at] })
-            .collect();
         Self { parameters, values }
     }
 

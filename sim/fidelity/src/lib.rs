@@ -20,9 +20,11 @@ mod series;
 mod silicon;
 mod solve;
 mod table;
+mod tally;
 
 pub use closed_loop::{ClosedLoop, closed_loop};
 pub use error::Error;
 pub use fit::{Fitted, run_fit};
 pub use replay::Replay;
-pub use report::{Excluded, Figures, Group, Options, Report, Summary, Target, run_report};
+pub use report::{Excluded, Group, Options, Report, Target, run_report};
+pub use tally::{Figures, Summary};

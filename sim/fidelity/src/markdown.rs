@@ -1,6 +1,7 @@
 //! The report as a page and as lines for a terminal.
 
-use crate::report::{Figures, Report, Summary};
+use crate::report::Report;
+use crate::tally::{Figures, Summary};
 use std::fmt::Write as _;
 
 /// A share as a percentage, or a dash.

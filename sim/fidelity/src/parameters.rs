@@ -57,11 +57,11 @@ pub(crate) fn prior(term: Term) -> Prior {
         Term::Burst => fitted(0.04, 0.5),
         Term::BurstHost => fitted(2.0, 1.0),
         Term::Queueing => fitted(0.5, 0.7),
-        Term::PowerBase => fitted(0.3, 0.3),
-        Term::PowerMemory => fitted(0.4, 0.3),
-        Term::PowerCompute => fitted(0.6, 0.3),
+        Term::PowerBase => fitted(0.3, 1.0),
+        Term::PowerMemory => fitted(0.4, 1.0),
+        Term::PowerCompute => fitted(0.6, 1.0),
         Term::PowerGpu => fitted(1.0, 0.1),
-        Term::PowerFamily => fitted(1.0, 0.04),
+        Term::PowerFamily => fitted(1.0, 0.08),
     }
 }
 

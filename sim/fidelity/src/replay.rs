@@ -3,9 +3,9 @@
 
 use crate::error::Error;
 use crate::fit::{Data, Model};
-use crate::report::{Figures, Sample as Errors};
 use crate::silicon::{gpu_of, shape_of};
 use crate::table::Table;
+use crate::tally::{Figures, Sample as Errors};
 use rhumb_engine::{Deployment, Engine, Limits, Perf, Quant, Request, Step};
 use serde::Serialize;
 use std::collections::BTreeMap;

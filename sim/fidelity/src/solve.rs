@@ -2,7 +2,7 @@
 //! Cauchy's loss, so that a run that measured something else (a cold start, another mode) has little pull. Sums run in
 //! one order, so the same data give the same parameters.
 
-use crate::parameters::{Parameters, Template};
+use crate::parameters::{Parameters, Template, is_power};
 use crate::sample::{Measured, Prediction, Sample};
 use std::collections::BTreeMap;
 
@@ -103,6 +103,11 @@ impl<'a> Problem<'a> {
         at
     }
 
+    /// Whether the goal moves a parameter.
+    fn moves(&self, parameter: usize) -> bool {
+        is_power(self.parameters.keys[parameter].term) == (self.goal == Goal::Power)
+    }
+
     fn loss(&self, at: &[f64], width: f64) -> f64 {
         let scale = CAUCHY * width;
         let mut sum = 0.0;
@@ -129,7 +134,7 @@ impl<'a> Problem<'a> {
             let pull = base.map(|(error, share)| weight * share * width / scale / (1.0 + (error / scale).powi(2)));
             let mut slopes: Vec<(usize, [f64; RESIDUALS])> = Vec::with_capacity(template.slots.len());
             for (slot, parameter) in &template.slots {
-                if crate::parameters::is_power(rhumb_engine::terms::TERMS[*slot]) != (self.goal == Goal::Power) {
+                if !self.moves(*parameter) {
                     continue;
                 }
                 let kept = values[*slot];
@@ -150,7 +155,10 @@ impl<'a> Problem<'a> {
         for (i, x) in at.iter().enumerate() {
             let precision = 1.0 / self.parameters.width[i].powi(2);
             matrix[i * count + i] += precision;
-            gradient[i] += precision * (x - self.parameters.start[i]);
+            // What is not about the goal stays where it is.
+            if self.moves(i) {
+                gradient[i] += precision * (x - self.parameters.start[i]);
+            }
         }
         (matrix, gradient)
     }

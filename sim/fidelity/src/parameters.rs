@@ -44,11 +44,10 @@ pub(crate) fn prior(term: Term) -> Prior {
         Term::GpuOverhead => fitted(1.0, 0.06),
         Term::FamilyCompute => fitted(1.0, 0.12),
         Term::KindOverhead => fitted(1.0, 0.2),
-        Term::FamilyOverhead => fitted(1.0, 0.4),
+        Term::FamilyOverhead => fitted(1.0, 0.6),
         Term::ReleaseOverhead | Term::ReleaseCompute => fitted(1.0, 0.12),
         Term::FamilyMemory => fitted(1.0, 0.05),
-        Term::PairOverhead => fitted(1.0, 0.08),
-        Term::PairCompute | Term::BurstPower | Term::OwnPrefill => fitted(1.0, 0.15),
+        Term::PairOverhead | Term::PairCompute | Term::BurstPower | Term::OwnPrefill => fitted(1.0, 0.15),
         Term::FirstBase => fitted(15.0, 0.7),
         Term::FirstLayer => fitted(0.7, 0.5),
         Term::FirstToken => fitted(0.005, 1.0),
@@ -61,7 +60,7 @@ pub(crate) fn prior(term: Term) -> Prior {
         Term::PowerMemory => fitted(0.4, 1.0),
         Term::PowerCompute => fitted(0.6, 1.0),
         Term::PowerGpu => fitted(1.0, 0.1),
-        Term::PowerFamily => fitted(1.0, 0.08),
+        Term::PowerFamily => fitted(1.0, 0.12),
     }
 }
 

@@ -13,6 +13,8 @@
 extern crate alloc;
 
 pub mod batch;
+mod coefficients;
+pub mod deployment;
 pub mod gpu;
 mod hash;
 pub mod kv;
@@ -21,8 +23,12 @@ mod power;
 pub mod prefix;
 mod sequence;
 pub mod shape;
+mod shapes;
+pub mod terms;
+mod work;
 
 pub use batch::{Admitted, Counters, Emitted, Engine, Limits, Request, Step, SubmitError};
-pub use gpu::{GpuSpec, gpu, gpus};
-pub use perf::{Perf, StepWork};
+pub use deployment::{Backend, Basis, Deployment, Quant, Text};
+pub use gpu::{Generation, GpuSpec, gpu, gpus};
+pub use perf::{MeanWork, Perf, StepWork};
 pub use shape::{Experts, ModelShape, shape, shapes};

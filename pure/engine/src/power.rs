@@ -1,26 +1,94 @@
-//! Power of a board as a function of how busy it is.
+//! Power of a board as a function of what its step does: a part drawn by any running step, a part with memory
+//! bandwidth in use and a part with arithmetic in use, up to the board's limit.
 //!
-//! Source of the constants: the ML.ENERGY benchmark, Llama-3.1-8B chat on one H100: 486 W of 700 W at batch 8,
-//! 688 W at batch 512, close to a straight line in the logarithm of the batch.
+//! The three shares are fitted on the ML.ENERGY benchmark (see [`crate::terms`]).
 
-/// Share of board power a decode step of one sequence draws.
-const SHARE_AT_ONE: f64 = 0.55;
-/// Share of board power each doubling of the batch adds: (688 − 486) / 700 over the six doublings from 8 to 512.
-const SHARE_PER_DOUBLING: f64 = 0.0481;
+use crate::gpu::GpuSpec;
+use crate::perf::{Parts, Perf, TYPICAL_CONTEXT_TOKENS};
+use crate::terms::{Term, Values};
+use crate::work::{MeanWork, StepWork};
 
-/// Share of board power drawn while a step that decodes `decode_seqs` sequences runs, 0 to 1.
-pub(crate) fn active_share(decode_seqs: f64) -> f64 {
-    (SHARE_AT_ONE + SHARE_PER_DOUBLING * libm::log2(decode_seqs.max(1.0))).min(1.0)
+/// Power of all boards of an engine.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Power {
+    idle_watts: f64,
+    max_watts: f64,
+    base_watts: f64,
+    memory_watts: f64,
+    compute_watts: f64,
 }
 
-#[cfg(test)]
-mod tests {
-    use super::active_share;
+impl Power {
+    pub(crate) fn new(gpu: &GpuSpec, boards: f64, values: &Values) -> Self {
+        let of = |term: Term| libm::exp(values[term as usize]);
+        let range = boards * (gpu.board_watts - gpu.idle_watts) * of(Term::PowerGpu) * of(Term::PowerFamily);
+        Self {
+            idle_watts: boards * gpu.idle_watts,
+            max_watts: boards * gpu.board_watts,
+            base_watts: range * of(Term::PowerBase),
+            memory_watts: range * of(Term::PowerMemory),
+            compute_watts: range * of(Term::PowerCompute),
+        }
+    }
 
-    #[test]
-    fn matches_the_two_measured_ends() {
-        assert!((active_share(8.0) * 700.0 - 486.0).abs() < 5.0);
-        assert!((active_share(512.0) * 700.0 - 688.0).abs() < 5.0);
-        assert_eq!(active_share(1e9), 1.0);
+    /// Power while a step of these parts runs, watts.
+    fn active_watts(&self, parts: &Parts) -> f64 {
+        if parts.total_ms <= 0.0 {
+            return self.idle_watts;
+        }
+        let memory = (parts.memory_ms / parts.total_ms).min(1.0);
+        let compute = (parts.compute_ms / parts.total_ms).min(1.0);
+        let watts = self.idle_watts + self.base_watts + self.memory_watts * memory + self.compute_watts * compute;
+        watts.min(self.max_watts)
+    }
+}
+
+impl Perf {
+    /// Power of all boards with the model loaded and nothing running, watts.
+    #[must_use]
+    pub fn idle_watts(&self) -> f64 {
+        self.power.idle_watts
+    }
+
+    /// Power limit of all boards, watts.
+    #[must_use]
+    pub fn max_watts(&self) -> f64 {
+        self.power.max_watts
+    }
+
+    /// Mean power of all boards, watts, when steps run for `busy` (0 to 1) of the time and decode `decode_seqs`
+    /// sequences of 1024 tokens of context each.
+    #[must_use]
+    pub fn watts(&self, busy: f64, decode_seqs: u32) -> f64 {
+        let decode_seqs = f64::from(decode_seqs.max(1));
+        let work = MeanWork { decode_seqs, kv_tokens: decode_seqs * TYPICAL_CONTEXT_TOKENS, ..MeanWork::default() };
+        self.idle_watts() + busy.clamp(0.0, 1.0) * (self.mean_watts(&work) - self.idle_watts())
+    }
+
+    /// Power of all boards during one step, watts.
+    #[must_use]
+    pub fn work_watts(&self, work: &StepWork) -> f64 {
+        self.mean_watts(&work.into())
+    }
+
+    /// Power of all boards during an average step, watts.
+    #[must_use]
+    pub fn mean_watts(&self, work: &MeanWork) -> f64 {
+        self.power.active_watts(&self.parts(work))
+    }
+
+    /// Energy of one uncached prompt token at the steady prefill rate, joules.
+    #[must_use]
+    pub fn joules_per_prefill_token(&self) -> f64 {
+        let chunk = StepWork { prefill_tokens: 2048, prefill_pairs: 2048.0 * 1024.0, decode_seqs: 0, kv_tokens: 2048 };
+        self.work_watts(&chunk) / (self.prefill_tokens_per_ms() * 1000.0)
+    }
+
+    /// Energy of one generated token in a batch of `batch` sequences of 1024 tokens of context, joules.
+    #[must_use]
+    pub fn joules_per_decode_token(&self, batch: f64) -> f64 {
+        let decode_seqs = batch.max(1.0);
+        let work = MeanWork { decode_seqs, kv_tokens: decode_seqs * TYPICAL_CONTEXT_TOKENS, ..MeanWork::default() };
+        self.mean_watts(&work) * self.mean_ms(&work) / 1000.0 / decode_seqs
     }
 }

@@ -1,8 +1,9 @@
-//! The models the engine can run, reduced to what decides time and memory.
-//!
-//! Source of every row: the model's published configuration (`config.json`) and parameter count.
+//! The models the engine can run, reduced to what decides time and memory. The table is in `shapes.rs`.
 
 use serde::Serialize;
+
+/// Width of the latent vector of a token and layer: 512 compressed and 64 of position, in every model that has it.
+const LATENT_ELEMENTS: u32 = 576;
 
 /// Expert layers of a mixture-of-experts model.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -18,6 +19,9 @@ pub struct Experts {
 pub struct ModelShape {
     /// Slug by which configuration and command line name it.
     pub name: &'static str,
+    /// Models of one architecture and size, whatever their names: what was measured on one holds for all. The name of
+    /// the family in the table of coefficients.
+    pub family: &'static str,
     /// All parameters, 10⁹.
     pub params_b: f64,
     /// Parameters one token passes through, 10⁹ (equal to `params_b` for a dense model).
@@ -34,6 +38,8 @@ pub struct ModelShape {
     pub kv_heads: u32,
     /// Width of one head.
     pub head_dim: u32,
+    /// Whether keys and values are kept as one latent vector for all heads (multi-head latent attention).
+    pub latent: bool,
     /// Longest context the model was trained for, tokens.
     pub context_tokens: u32,
     /// The expert layers, or `None` for a dense model.
@@ -41,10 +47,21 @@ pub struct ModelShape {
 }
 
 impl ModelShape {
-    /// Bytes of keys and values one token of context takes, 16-bit: two tensors of `kv_heads × head_dim` a layer.
+    /// Numbers that one token of context keeps: two tensors of `kv_heads × head_dim` a layer, or one latent vector.
+    #[must_use]
+    pub fn kv_elements_per_token(&self) -> f64 {
+        let per_layer = if self.latent {
+            f64::from(LATENT_ELEMENTS)
+        } else {
+            2.0 * f64::from(self.kv_heads) * f64::from(self.head_dim)
+        };
+        f64::from(self.kv_layers) * per_layer
+    }
+
+    /// Bytes of keys and values one token of context takes in 16 bits.
     #[must_use]
     pub fn kv_bytes_per_token(&self) -> f64 {
-        2.0 * 2.0 * f64::from(self.kv_layers) * f64::from(self.kv_heads) * f64::from(self.head_dim)
+        2.0 * self.kv_elements_per_token()
     }
 
     /// Share of the experts a token is sent to: 1 for a dense model.
@@ -64,65 +81,16 @@ impl ModelShape {
     }
 }
 
-/// A dense model of grouped-query attention whose every layer sees the whole context.
-#[expect(clippy::too_many_arguments, reason = "one call is one line of the table below, its columns in field order")]
-const fn dense(
-    name: &'static str,
-    params_b: f64,
-    layers: u32,
-    hidden: u32,
-    heads: u32,
-    kv_heads: u32,
-    head_dim: u32,
-    context_tokens: u32,
-) -> ModelShape {
-    ModelShape {
-        name,
-        params_b,
-        active_params_b: params_b,
-        layers,
-        kv_layers: layers,
-        hidden,
-        heads,
-        kv_heads,
-        head_dim,
-        context_tokens,
-        experts: None,
-    }
-}
-
-const SHAPES: &[ModelShape] = &[
-    // About Qwen2.5-0.5B: small enough that every board holds it, for examples and tests.
-    dense("tiny", 0.494, 24, 896, 14, 2, 64, 32_768),
-    dense("llama-3.1-8b", 8.03, 32, 4096, 32, 8, 128, 131_072),
-    dense("llama-3.1-70b", 70.55, 80, 8192, 64, 8, 128, 131_072),
-    dense("llama-3.3-70b", 70.55, 80, 8192, 64, 8, 128, 131_072),
-    dense("qwen3-8b", 8.19, 36, 4096, 32, 8, 128, 40_960),
-    dense("qwen3-32b", 32.76, 64, 5120, 64, 8, 128, 40_960),
-    ModelShape {
-        active_params_b: 3.3,
-        experts: Some(Experts { total: 128, per_token: 8 }),
-        ..dense("qwen3-30b-a3b", 30.5, 48, 2048, 32, 4, 128, 262_144)
-    },
-    ModelShape {
-        active_params_b: 5.1,
-        // Every second layer attends to the last 128 tokens only.
-        kv_layers: 18,
-        experts: Some(Experts { total: 128, per_token: 4 }),
-        ..dense("gpt-oss-120b", 116.8, 36, 2880, 64, 8, 64, 131_072)
-    },
-];
-
 /// Every known model, the smallest first within its family.
 #[must_use]
 pub fn shapes() -> &'static [ModelShape] {
-    SHAPES
+    crate::shapes::SHAPES
 }
 
 /// The model called `name`, or `None`.
 #[must_use]
 pub fn shape(name: &str) -> Option<&'static ModelShape> {
-    SHAPES.iter().find(|shape| shape.name == name)
+    shapes().iter().find(|shape| shape.name == name)
 }
 
 #[cfg(test)]
@@ -132,6 +100,19 @@ mod tests {
     #[test]
     fn kv_of_llama_8b_is_128_kib_a_token() {
         assert_eq!(shape("llama-3.1-8b").unwrap().kv_bytes_per_token(), 131_072.0);
+    }
+
+    #[test]
+    fn latent_kv_is_one_vector_a_layer() {
+        // DeepSeek-V3: 61 layers of 576 numbers.
+        assert_eq!(shape("deepseek-v3").unwrap().kv_bytes_per_token(), 70_272.0);
+    }
+
+    #[test]
+    fn names_are_unique() {
+        for (i, shape) in shapes().iter().enumerate() {
+            assert!(shapes().iter().skip(i + 1).all(|other| other.name != shape.name), "{} twice", shape.name);
+        }
     }
 
     #[test]

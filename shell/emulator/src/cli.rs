@@ -274,15 +274,15 @@ async fn terminated() -> std::io::Result<()> {
 /// The known GPUs and models, in columns.
 #[must_use]
 pub fn list() -> String {
-    let mut out = format!("{:<14} {:>8} {:>9} {:>7} {:>7}\n", "GPU", "GiB", "GB/s", "TFLOPS", "watts");
+    let mut out = format!("{:<24} {:>8} {:>9} {:>7} {:>7}\n", "GPU", "GiB", "GB/s", "TFLOPS", "watts");
     for spec in gpus() {
         let GpuSpec { name, memory_gib, memory_gb_per_s, bf16_tflops, board_watts, .. } = spec;
-        out += &format!("{name:<14} {memory_gib:>8.0} {memory_gb_per_s:>9.0} {bf16_tflops:>7.0} {board_watts:>7.0}\n");
+        out += &format!("{name:<24} {memory_gib:>8.0} {memory_gb_per_s:>9.0} {bf16_tflops:>7.0} {board_watts:>7.0}\n");
     }
-    out += &format!("\n{:<14} {:>8} {:>9} {:>7} {:>7}\n", "MODEL", "params", "active", "layers", "context");
+    out += &format!("\n{:<24} {:>8} {:>9} {:>7} {:>7}\n", "MODEL", "params", "active", "layers", "context");
     for shape in shapes() {
         let ModelShape { name, params_b, active_params_b, layers, context_tokens, .. } = shape;
-        out += &format!("{name:<14} {params_b:>7.1}B {active_params_b:>8.1}B {layers:>7} {context_tokens:>7}\n");
+        out += &format!("{name:<24} {params_b:>7.1}B {active_params_b:>8.1}B {layers:>7} {context_tokens:>7}\n");
     }
     out
 }
@@ -325,6 +325,6 @@ mod tests {
         let list = list();
         assert!(gpus().iter().all(|spec| list.contains(spec.name)));
         assert!(shapes().iter().all(|shape| list.contains(shape.name)));
-        assert!(list.lines().filter(|line| !line.is_empty()).all(|line| line.len() == 49), "{list}");
+        assert!(list.lines().filter(|line| !line.is_empty()).all(|line| line.len() == 59), "{list}");
     }
 }

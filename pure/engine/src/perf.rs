@@ -5,6 +5,7 @@
 //! Dense layers, experts and attention run one after the other. In the first two, reading weights and arithmetic
 //! overlap in part: their times add as the sides of a right angle do.
 
+mod constant;
 mod line;
 
 use crate::deployment::{Basis, Deployment, Quant};

@@ -63,6 +63,33 @@ enum Command {
     List,
     /// Run one router on one seed again and show what happens around an event
     Replay(Replay),
+    /// Say how far the engine model is from measurements that its fit did not see (some minutes)
+    Fidelity(Fidelity),
+    /// Fit the engine model to a data folder and print its table of coefficients
+    Fit(Fit),
+}
+
+#[derive(clap::Args)]
+struct Fidelity {
+    /// Folder of measurements; give it several times for several. What the model was fitted to is judged by fits that
+    /// leave it out, all else by the model as it is; default: RHUMB_DATA_DIR
+    #[arg(long = "data", value_name = "DIR")]
+    dirs: Vec<PathBuf>,
+    /// Print the figures as JSON
+    #[arg(long)]
+    json: bool,
+    /// Print the page that stands in docs/fidelity.md
+    #[arg(long, conflicts_with = "json")]
+    markdown: bool,
+}
+
+#[derive(clap::Args)]
+struct Fit {
+    #[command(flatten)]
+    data: Data,
+    /// File to write instead of standard output
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
 }
 
 #[derive(clap::Args)]
@@ -94,6 +121,8 @@ pub(crate) fn run(args: &Args) -> Outcome {
     match &args.command {
         Some(Command::List) => list(),
         Some(Command::Replay(replay)) => again(replay),
+        Some(Command::Fidelity(args)) => fidelity(args),
+        Some(Command::Fit(args)) => fit(args),
         None => simulate(args),
     }
 }
@@ -175,6 +204,43 @@ fn again(args: &Replay) -> Outcome {
         return Err(Failure::new(exit::USAGE, text));
     }
     println!("every invariant held over {} events", ran.events);
+    Ok(exit::DONE)
+}
+
+fn no_data() -> Failure {
+    Failure::new(exit::USAGE, "no data folder is given: set RHUMB_DATA_DIR or pass `--data DIR`")
+}
+
+fn fidelity(args: &Fidelity) -> Outcome {
+    let mut data = args.dirs.clone();
+    data.extend(std::env::var_os("RHUMB_DATA_DIR").filter(|_| data.is_empty()).map(PathBuf::from));
+    if data.is_empty() {
+        return Err(no_data());
+    }
+    if std::io::stderr().is_terminal() {
+        eprintln!("fitting the model once for each group it is judged on: some minutes");
+    }
+    let report =
+        rhumb_fidelity::run_report(&rhumb_fidelity::Options { data }).map_err(|e| Failure::new(exit::USAGE, e))?;
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&report).expect("the report has string keys and finite numbers"));
+    } else if args.markdown {
+        print!("{}", report.markdown());
+    } else {
+        print!("{}", report.terminal());
+    }
+    Ok(if report.targets.iter().all(|t| t.met) { exit::DONE } else { exit::FOUND })
+}
+
+fn fit(args: &Fit) -> Outcome {
+    let data = args.data.dir().ok_or_else(no_data)?;
+    let fitted = rhumb_fidelity::run_fit(&data).map_err(|e| Failure::new(exit::USAGE, e))?;
+    eprintln!("{} coefficients from {} measurements", fitted.entries, fitted.points);
+    match &args.out {
+        None => print!("{}", fitted.source),
+        Some(path) => std::fs::write(path, &fitted.source)
+            .map_err(|why| Failure::new(exit::USAGE, format!("cannot write `{}`: {why}", path.display())))?,
+    }
     Ok(exit::DONE)
 }
 

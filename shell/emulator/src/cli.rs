@@ -242,12 +242,13 @@ fn announce(emulator: &Emulator, args: &EngineArgs) {
     let config = emulator.config();
     for address in emulator.addresses() {
         let line = format!(
-            "engine on http://{address}/v1: {} on {}, KV memory for {} tokens, {:.0} to {:.0} W\n",
+            "engine on http://{address}/v1: {} on {}, KV memory for {} tokens, {:.0} to {:.0} W ({})\n",
             config.model,
             config.name,
             config.perf.kv_capacity_tokens(),
             config.perf.idle_watts(),
             config.perf.max_watts(),
+            config.perf.basis().describe(),
         );
         // A closed stderr is no reason not to serve.
         let _ = std::io::stderr().lock().write_all(line.as_bytes());

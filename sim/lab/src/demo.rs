@@ -12,7 +12,8 @@ use rhumb_grid::config::Location;
 use rhumb_grid::geo::{distance_km, estimated_rtt_ms};
 use rhumb_grid::index::Grid;
 use rhumb_grid::rates::Rates;
-use rhumb_scene::economics::perf;
+use rhumb_scene::atlas::SitePlan;
+use rhumb_scene::economics::{MODEL, perf};
 use rhumb_scene::fleet::{GatewayPlan, Kind, config, entries, places};
 use rhumb_scene::scene::Scene;
 use rhumb_scene::traffic::nearest;
@@ -107,6 +108,11 @@ fn place(at: Location, gateways: &[GatewayAt]) -> Place {
     let locations: Vec<Location> = gateways.iter().map(|g| g.location).collect();
     let gateway = nearest(&locations, at);
     Place { gateway: gateway as u32, rtt_ms: estimated_rtt_ms(distance_km(locations[gateway], at)) }
+}
+
+/// An engine of a site, and where its model comes from.
+pub(crate) fn engine(site: &SitePlan) -> (String, &'static str) {
+    (format!("1 × {}, {MODEL}", site.gpu), perf(site).basis().describe())
 }
 
 /// Where the demo's users live.

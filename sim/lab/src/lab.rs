@@ -285,6 +285,7 @@ impl<'a> Lab<'a> {
             seeds: self.options.seeds.max(1),
             commit: self.options.commit.clone(),
             capacity_rps: self.capacity_rps,
+            engines: self.engines(),
             routers: BTreeMap::new(),
             ci95: BTreeMap::new(),
             pass: true,
@@ -310,6 +311,19 @@ impl<'a> Lab<'a> {
         out.lines = plans.map(|plan| line(plan, &out.routers)).collect();
         out.pass = out.lines.iter().all(|l| l.pass);
         out
+    }
+
+    /// Where the engine model of each GPU and model in use comes from.
+    fn engines(&self) -> BTreeMap<String, &'static str> {
+        match &self.kind {
+            World::Demo(scene) => scene.atlas.sites.iter().map(|s| demo::engine(s)).collect(),
+            World::Ground(ground) => {
+                let plan = &self.scenario().grid;
+                let name = |i: usize| format!("{} × {}, {}", plan.gpus_per_engine, plan.gpus[i], plan.model);
+                let perfs = ground.perfs.iter().take(plan.gpus.len()).enumerate();
+                perfs.map(|(i, perf)| (name(i), perf.basis().describe())).collect()
+            }
+        }
     }
 
     fn places(&self) -> Vec<(f64, f64)> {

@@ -24,6 +24,8 @@ pub struct Report {
     pub commit: String,
     /// Requests a second that all engines can serve, by the model's own measure.
     pub capacity_rps: f64,
+    /// The engines in use, and how far each one's model rests on measurements.
+    pub engines: BTreeMap<String, &'static str>,
     /// By router: its figures, means over the seeds.
     pub routers: BTreeMap<&'static str, Value>,
     /// By router, where there are several seeds: half the width of the 95 % confidence interval of each mean.

@@ -59,6 +59,10 @@ pub(crate) fn table(report: &Report) -> String {
         }
         out.push('\n');
     }
+    out.push('\n');
+    for (engine, basis) in &report.engines {
+        let _ = writeln!(out, "engine model  {engine}: {basis}");
+    }
     if !report.lines.is_empty() {
         out.push('\n');
     }

@@ -243,7 +243,7 @@ pub(crate) fn engine_router(router: RouterName) -> Router {
     }
 }
 
-fn rates(scenario: &Scenario) -> Rates {
+pub(crate) fn rates(scenario: &Scenario) -> Rates {
     let plan = &scenario.policy;
     Rates::of(&Policy {
         name: "scenario".into(),

@@ -40,9 +40,14 @@ fn kind(plan: &FaultPlan, setup: &Setup) -> FaultKind {
     }
 }
 
-/// The engines that belong to a site in the grid: where all stand in one place, they are still the same engines.
+/// The engines that belong to a site in the grid: where all stand in one place, they are still the same engines. Those of
+/// a scenario are named after their site; in a configuration of one's own the site says it.
 fn endpoints_of(setup: &Setup, site: &str) -> Option<(u32, u32)> {
     let endpoints = &setup.grid.config.endpoints;
+    if let Some(from) = endpoints.iter().position(|e| e.site == site).filter(|_| setup.grid.config.sites.len() > 1) {
+        let count = endpoints[from..].iter().take_while(|e| e.site == site).count();
+        return Some((from as u32, (from + count) as u32));
+    }
     let belongs = |name: &str| name.strip_prefix(site).is_some_and(|rest| rest.starts_with('-'));
     let from = endpoints.iter().position(|e| belongs(&e.name))?;
     let count = endpoints[from..].iter().take_while(|e| belongs(&e.name)).count();

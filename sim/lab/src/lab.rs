@@ -9,9 +9,11 @@ use std::time::Duration;
 use rhumb_scene::scene::{Options as SceneOptions, Scene};
 use rhumb_world::{Checks, Ran, Setup, Source, Watch, run};
 
+use crate::atlas::{self, Spot};
 use crate::build::{Ground, ground};
 use crate::file::Loaded;
 use crate::measure::{RouterReport, report};
+use crate::own::Own;
 use crate::places::Users;
 use crate::plots::{Plots, plots};
 use crate::problem::LabError;
@@ -70,6 +72,7 @@ pub struct Lab<'a> {
 enum World {
     Demo(Box<Scene>),
     Ground(Box<Ground>),
+    Own(Box<Own>),
 }
 
 /// One run to do.
@@ -96,7 +99,11 @@ impl<'a> Lab<'a> {
         let plan = &scenario.traffic;
         let origin = Origin::of(&plan.workload, &loaded.folder)?;
         let (mean, block_tokens) = origin.sizes(plan, options.data.as_deref())?;
-        let (kind, capacity_rps) = if scenario.grid.sites == SitesFrom::Demo {
+        let (kind, capacity_rps) = if scenario.grid.sites == SitesFrom::File {
+            let own = Own::new(loaded, atlas::cities(), mean, block_tokens)?;
+            let capacity_rps = own.capacity_rps();
+            (World::Own(Box::new(own)), capacity_rps)
+        } else if scenario.grid.sites == SitesFrom::Demo {
             let scene = Scene::new(SceneOptions {
                 rows: rhumb_scene::atlas::trace(),
                 rps: plan.rps,
@@ -129,6 +136,7 @@ impl<'a> Lab<'a> {
         let mut setup = match &self.kind {
             World::Demo(scene) => demo::setup(scene, router, seed),
             World::Ground(ground) => ground.setup(self.scenario(), router, seed),
+            World::Own(own) => own.setup(self.scenario(), router, seed),
         };
         setup.faults.extend(faults::of(self.scenario(), &setup));
         if self.scenario().energy.hourly {
@@ -144,10 +152,7 @@ impl<'a> Lab<'a> {
             scene.seed = seed;
             return Ok(Box::new(demo::traffic(&scene, plan.seconds.unwrap_or(demo::PERIOD_S))));
         }
-        let cities = match &self.kind {
-            World::Demo(scene) => demo::cities(scene),
-            World::Ground(ground) => ground.cities.clone(),
-        };
+        let cities = self.cities();
         let crowd = Crowd::new(&Wanted {
             plan,
             origin: &self.origin,
@@ -169,6 +174,7 @@ impl<'a> Lab<'a> {
                 let gpus = ground.spots.len() as f64 * f64::from(plan.engines_per_site * plan.gpus_per_engine);
                 gpus * plan.gpu_hour_usd
             }
+            World::Own(own) => own.usd_per_hour(),
         };
         usd_per_hour / 3_600.0
     }
@@ -269,7 +275,7 @@ impl<'a> Lab<'a> {
             jobs.extend(seeds.map(|seed| Job { router, seed, load: None }));
             let loads = match self.kind {
                 World::Demo(_) => &[][..],
-                World::Ground(_) => &self.scenario().traffic.loads,
+                World::Ground(_) | World::Own(_) => &self.scenario().traffic.loads,
             };
             jobs.extend(loads.iter().map(|load| Job { router, seed: self.options.seed, load: Some(*load) }));
         }
@@ -313,10 +319,20 @@ impl<'a> Lab<'a> {
         out
     }
 
+    /// Where users live.
+    fn cities(&self) -> Vec<Spot> {
+        match &self.kind {
+            World::Demo(scene) => demo::cities(scene),
+            World::Ground(ground) => ground.cities.clone(),
+            World::Own(own) => own.cities.clone(),
+        }
+    }
+
     /// Where the engine model of each GPU and model in use comes from.
     fn engines(&self) -> BTreeMap<String, &'static str> {
         match &self.kind {
-            World::Demo(scene) => scene.atlas.sites.iter().map(|s| demo::engine(s)).collect(),
+            World::Demo(scene) => scene.atlas.sites.iter().map(demo::engine).collect(),
+            World::Own(own) => own.engines().collect(),
             World::Ground(ground) => {
                 let plan = &self.scenario().grid;
                 let name = |i: usize| format!("{} × {}, {}", plan.gpus_per_engine, plan.gpus[i], plan.model);
@@ -327,11 +343,7 @@ impl<'a> Lab<'a> {
     }
 
     fn places(&self) -> Vec<(f64, f64)> {
-        let cities = match &self.kind {
-            World::Demo(scene) => demo::cities(scene),
-            World::Ground(ground) => ground.cities.clone(),
-        };
-        cities.iter().map(|c| (c.location.latitude, c.location.longitude)).collect()
+        self.cities().iter().map(|c| (c.location.latitude, c.location.longitude)).collect()
     }
 }
 

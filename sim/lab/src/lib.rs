@@ -12,6 +12,7 @@ mod file;
 mod html;
 mod lab;
 mod measure;
+mod own;
 mod places;
 mod plots;
 mod problem;

@@ -112,7 +112,8 @@ pub enum SitesFrom {
     Aws,
     /// The most populous cities of the world, at most 4,400.
     Cities,
-    /// A `rhumb.yaml` of one's own, named by `config`.
+    /// A `rhumb.yaml` of one's own, named by `config`: its sites, endpoints and prices. Of the other keys of `grid`, the
+    /// scheduler's bounds and `gateways` apply.
     File,
 }
 
@@ -209,6 +210,9 @@ pub struct TrafficPlan {
     /// `azure-code`, `mooncake`, `agentic`, `servegen-m-large`, `servegen-m-small` and `servegen-mm-image` need the data
     /// folder; anything else is the path of a CSV or JSONL file, relative to the scenario.
     pub workload: String,
+    /// For `sites: file`: the model or virtual model that users ask for. Not stated: the first.
+    #[serde(default)]
+    pub model: Option<String>,
     /// Requests a second. Not stated: what `utilisation` asks for.
     #[serde(default)]
     #[schemars(range(min = 0.001, max = 10_000_000.0))]

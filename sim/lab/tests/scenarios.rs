@@ -88,6 +88,44 @@ fn a_scenario_of_ones_own_runs() {
 }
 
 #[test]
+fn a_grid_of_ones_own_runs() {
+    let config = "operators: [{name: o}]\nsites:\n  - {name: a, operator: o, country: DE, latitude: 50, longitude: 8}\n  \
+                  - {name: b, operator: o, country: US, latitude: 39, longitude: -77}\nmodels: [{name: llama-3.1-8b}]\n\
+                  endpoints:\n  - {name: a1, site: a, url: 'http://10.0.0.1:1', gpu: l40s, models: [{model: llama-3.1-8b}]}\n  \
+                  - {name: b1, site: b, url: 'http://10.0.0.2:1', gpu: h100, models: [{model: llama-3.1-8b}]}\n";
+    let example = PathBuf::from(scenario(|_| config.to_owned()));
+    let with = |more: &str| {
+        let text = format!(
+            "about: mine\ngrid: {{sites: file, config: {}, gateways: 2}}\ntraffic: {{workload: poisson, requests: 60, seconds: 500{more}}}\n",
+            example.display()
+        );
+        scenario(move |_| text.clone())
+    };
+    let options = options(vec![RouterName::Rhumb, RouterName::SingleRegion]);
+    let run = |path: &str| Lab::new(&load(path)?, &options)?.run(&|_| {});
+    let path = with("");
+    let report = match run(&path) {
+        Ok(report) => report,
+        Err(why) => panic!("{why}"),
+    };
+    assert_eq!(report.routers["rhumb"]["lost"], 0, "{}", report.terminal());
+    std::fs::remove_file(path).unwrap();
+    let path = with(", model: nobody");
+    let error = run(&path).unwrap_err().to_string();
+    assert!(error.contains("there is no model `nobody`") && error.contains("right: one of "), "{error}");
+    std::fs::remove_file(path).unwrap();
+    let path = with("");
+    std::fs::write(&example, config.replace("gpu: l40s, ", "")).unwrap();
+    let error = run(&path).unwrap_err().to_string();
+    assert!(error.contains("endpoint `a1`") && error.contains("has no engine model"), "{error}");
+    std::fs::write(&example, config.replace("site: b,", "site: nowhere,")).unwrap();
+    let error = run(&path).unwrap_err().to_string();
+    assert!(error.contains("nowhere"), "{error}");
+    std::fs::remove_file(path).unwrap();
+    std::fs::remove_file(example).unwrap();
+}
+
+#[test]
 fn what_is_wrong_is_named_with_what_would_be_right() {
     let has = |text: String, parts: &[&str]| {
         for part in parts {

@@ -1,7 +1,7 @@
 # The two commands a newcomer needs are `make demo` and `make test`; both install or name what they need.
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: help tools build demo test test-vllm bench mutants check clean
+.PHONY: help tools build demo test test-vllm bench bench-sim mutants check clean
 
 RHUMB := $(CURDIR)/target/release/rhumb
 export RHUMB_BIN ?= $(RHUMB)
@@ -21,14 +21,22 @@ demo: build ## See a grid at work: emulated sites, real prices and distances (q 
 	@$(RHUMB) demo $(ARGS)
 
 test: build ## Run every test, those against a real engine and the official SDK included
+	@# A simulator that is not deterministic would make every later failure of one useless.
+	cargo test --locked --quiet -p rhumb-world --test determinism
+	cargo test --locked --quiet -p rhumb-lab --test same_seed
 	cargo test --locked --workspace --quiet
 	tests/real/run.sh
 
 test-vllm: build ## Run the same tests against a real vLLM on the CPU (installs 6 GB once)
 	tests/real/vllm.sh
 
-bench: build ## Measure decisions, and the gateway beside nginx (RHUMB_BENCH_DIR names the runner)
+bench: build ## Measure decisions, the simulator, and the gateway beside nginx (RHUMB_BENCH_DIR names the runner)
+	cargo bench --locked --quiet -p rhumb-bench
+	bench/sim.sh
 	bench/run.sh
+
+bench-sim: build ## Measure the simulator alone: speed, agreement with the emulator and with the live demo
+	bench/sim.sh
 
 mutants: tools ## Break pure/route and wire/openai in every small way and see whether a test notices
 	@command -v cargo-mutants >/dev/null || cargo install --locked cargo-mutants

@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
-# `make bench`: decisions here, then the gateway beside nginx in one run of the side-by-side runner.
+# `make bench`: the gateway beside nginx in one run of the side-by-side runner.
 set -euo pipefail
 cd "$(dirname "$0")"
-cargo bench --locked --quiet -p rhumb-bench
 dir="${RHUMB_BENCH_DIR:-}"
 if [ -z "$dir" ] || [ ! -f "$dir/run.py" ]; then
   echo "the side-by-side runner is not there: name its folder (the one with run.py) in RHUMB_BENCH_DIR" >&2

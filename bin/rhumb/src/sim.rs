@@ -28,6 +28,9 @@ pub(crate) struct Args {
     /// Requests at most, in place of the scenario's own
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     requests: Option<u64>,
+    /// Leave out the further loads that the scenario asks for
+    #[arg(long)]
+    no_loads: bool,
     /// Print the report as JSON
     #[arg(long)]
     json: bool,
@@ -150,6 +153,9 @@ fn simulate(args: &Args) -> Outcome {
     let mut loaded = rhumb_lab::load(name).map_err(failure)?;
     if args.requests.is_some() {
         loaded.scenario.traffic.requests = args.requests;
+    }
+    if args.no_loads {
+        loaded.scenario.traffic.loads.clear();
     }
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let options = Options {

@@ -6,6 +6,7 @@ use rhumb_grid::index::Grid;
 use rhumb_grid::rates::Rates;
 use rhumb_route::decide::{Choice, World};
 use rhumb_route::facts::Facts;
+use rhumb_route::floor::Floors;
 use rhumb_route::row::{Able, Overlay, Row};
 use rhumb_route::view::{EndpointState, LoadReport, View, Viewer};
 
@@ -75,6 +76,10 @@ impl World for ManyEndpoints {
 
     fn overlay(&self, endpoint: u32) -> Overlay {
         self.overlays[endpoint as usize]
+    }
+
+    fn floors(&self, model: u32) -> &[Floors] {
+        World::floors(&self.view, model)
     }
 }
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bill::{Bill, before_miss, bill, with_miss};
 use crate::facts::Facts;
-use crate::floor::{CHUNK, Floor};
+use crate::floor::{CHUNK, Floor, Floors};
 use crate::predict::{Prediction, predict};
 use crate::row::{Overlay, Row};
 
@@ -19,9 +19,9 @@ pub trait World {
     fn rows(&self, model: u32) -> &[Row];
     /// What this gateway has under way at an endpoint now.
     fn overlay(&self, endpoint: u32) -> Overlay;
-    /// What the candidates of a model cost at least, from each chunk of them on; empty where nothing is known, and then
-    /// every candidate is looked at.
-    fn floors(&self, _model: u32) -> &[Floor] {
+    /// What the candidates of a model cost at least, chunk by chunk; empty where nothing is known, and then every
+    /// candidate is looked at.
+    fn floors(&self, _model: u32) -> &[Floors] {
         &[]
     }
 }
@@ -197,24 +197,27 @@ struct Seen {
     overlay: Overlay,
 }
 
-/// The candidates of one model that were looked at: they stand side by side among those seen.
+/// Candidates of one model that were looked at and stand side by side, in the view and among those seen.
 #[derive(Debug, Clone, Copy)]
 struct Span {
     model: u32,
+    /// Of the first among those seen.
     start: usize,
+    /// Of the first among the rows of its model.
+    row: usize,
     len: usize,
 }
 
 impl Scratch {
     /// Every candidate seen with its place and its row.
     fn rows<'a>(&'a self, world: &'a impl World) -> impl Iterator<Item = (usize, &'a Row)> {
-        self.spans.iter().flat_map(move |s| (s.start..).zip(&world.rows(s.model)[..s.len]))
+        self.spans.iter().flat_map(move |s| (s.start..).zip(&world.rows(s.model)[s.row..s.row + s.len]))
     }
 
     /// The row that was met as the `at`-th.
     fn row<'a>(&self, world: &'a impl World, at: usize) -> &'a Row {
         let span = &self.spans[self.spans.partition_point(|s| s.start <= at) - 1];
-        &world.rows(span.model)[at - span.start]
+        &world.rows(span.model)[span.row + at - span.start]
     }
 }
 
@@ -232,18 +235,7 @@ pub fn decide(world: &impl World, facts: &Facts, choice: &Choice, scratch: &mut 
     scratch.seen.clear();
     scratch.spans.clear();
     for &model in &facts.models {
-        let (rows, floors, start) = (world.rows(model), world.floors(model), scratch.seen.len());
-        for (chunk, rows) in rows.chunks(CHUNK).enumerate() {
-            if floors.get(chunk).is_some_and(|floor| look.is_enough(floor, facts, choice)) {
-                break;
-            }
-            for row in rows {
-                look.at(row, world.overlay(row.endpoint), facts, choice, &mut scratch.seen, &mut out);
-            }
-        }
-        let len = scratch.seen.len() - start;
-        out.skipped += (rows.len() - len) as u32;
-        scratch.spans.push(Span { model, start, len });
+        look.at_model(world, model, facts, choice, scratch, &mut out);
     }
     let Look { mut best, pin } = look;
     match choice.router {
@@ -271,6 +263,35 @@ struct Look {
 }
 
 impl Look {
+    /// Looks at the candidates of a model, chunk by chunk, but for those that cannot be kept.
+    fn at_model(
+        &mut self,
+        world: &impl World,
+        model: u32,
+        facts: &Facts,
+        choice: &Choice,
+        scratch: &mut Scratch,
+        out: &mut Decision,
+    ) {
+        let (rows, floors) = (world.rows(model), world.floors(model));
+        for (chunk, here) in rows.chunks(CHUNK).enumerate() {
+            if let Some(floors) = floors.get(chunk) {
+                if self.is_enough(&floors.rest, facts, choice) {
+                    out.skipped += (rows.len() - chunk * CHUNK) as u32;
+                    return;
+                }
+                if self.is_enough(&floors.chunk, facts, choice) {
+                    out.skipped += here.len() as u32;
+                    continue;
+                }
+            }
+            scratch.spans.push(Span { model, start: scratch.seen.len(), row: chunk * CHUNK, len: here.len() });
+            for row in here {
+                self.at(row, world.overlay(row.endpoint), facts, choice, &mut scratch.seen, out);
+            }
+        }
+    }
+
     /// No candidate with at least this bill can be kept, or be as good as the best. A pin that was not met yet keeps the
     /// search on: why it was left is part of the record.
     fn is_enough(&self, floor: &Floor, facts: &Facts, choice: &Choice) -> bool {

@@ -10,7 +10,7 @@ use rhumb_grid::index::{Grid, country};
 use serde::{Deserialize, Serialize};
 
 use crate::decide::World;
-use crate::floor::{Floor, floors};
+use crate::floor::{Floors, floors};
 use crate::learn::{Correction, Ewma, PowerPrice, Rtt};
 use crate::row::{Able, Overlay, Row};
 
@@ -23,7 +23,7 @@ pub struct View {
     /// Every candidate.
     pub rows: Vec<Row>,
     by_model: Vec<Range<usize>>,
-    floors: Vec<Vec<Floor>>,
+    floors: Vec<Vec<Floors>>,
 }
 
 impl View {
@@ -38,7 +38,7 @@ impl World for View {
         View::rows(self, model)
     }
 
-    fn floors(&self, model: u32) -> &[Floor] {
+    fn floors(&self, model: u32) -> &[Floors] {
         self.floors.get(model as usize).map_or(&[], Vec::as_slice)
     }
 

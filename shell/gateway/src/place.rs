@@ -9,6 +9,7 @@ use rhumb_openai::error::ApiError;
 use rhumb_openai::request::{Api, BLOCK_BYTES, Scan, block_hashes};
 use rhumb_route::decide::{Choice, Decision, Drop, KEPT, Scratch, World, decide};
 use rhumb_route::facts::{Facts, Hit};
+use rhumb_route::floor::Floors;
 use rhumb_route::record::{Kept, fingerprint};
 use rhumb_route::row::{Able, Overlay, Row};
 use rhumb_route::view::View;
@@ -32,6 +33,10 @@ impl World for LiveWorld<'_> {
 
     fn overlay(&self, endpoint: u32) -> Overlay {
         self.shared.live[endpoint as usize].overlay()
+    }
+
+    fn floors(&self, model: u32) -> &[Floors] {
+        World::floors(self.view, model)
     }
 }
 

@@ -9,7 +9,7 @@ use rhumb_grid::rates::Rates;
 use rhumb_route::account::{Tariff, Tokens};
 use rhumb_route::decide::{Choice, Decision, Scratch, Target, World as Candidates, decide};
 use rhumb_route::facts::{Facts, Hit};
-use rhumb_route::floor::Floor;
+use rhumb_route::floor::Floors;
 use rhumb_route::learn::Ewma;
 use rhumb_route::pins::Pins;
 use rhumb_route::prefix::PrefixIndex;
@@ -109,8 +109,8 @@ impl Candidates for Seen<'_> {
         self.overlays[endpoint as usize]
     }
 
-    fn floors(&self, model: u32) -> &[Floor] {
-        self.view.floors(model)
+    fn floors(&self, model: u32) -> &[Floors] {
+        Candidates::floors(self.view, model)
     }
 }
 

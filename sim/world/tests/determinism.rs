@@ -1,5 +1,7 @@
 //! The same seed twice gives the same bytes. Everything else that is tested with a simulation rests on this.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod common;
 
 use common::{asks, setup};

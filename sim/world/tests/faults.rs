@@ -1,5 +1,7 @@
 //! What each fault does to users, and what it does not.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod common;
 
 use common::{asks, setup};

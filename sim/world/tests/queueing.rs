@@ -1,5 +1,7 @@
 //! The simulated engine against queueing theory, where theory has an answer; and the knee it predicts, where it has not.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod common;
 
 use common::setup;

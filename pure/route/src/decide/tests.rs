@@ -455,7 +455,7 @@ fn bits(d: &Decision) -> Vec<(u32, u32, u64, u64)> {
 }
 
 /// A world that knows its floors.
-struct Floored<'a>(&'a Rows, Vec<Vec<Floor>>);
+struct Floored<'a>(&'a Rows, Vec<Vec<Floors>>);
 
 impl<'a> Floored<'a> {
     fn new(rows: &'a Rows) -> Self {
@@ -472,7 +472,7 @@ impl World for Floored<'_> {
         self.0.overlay(endpoint)
     }
 
-    fn floors(&self, model: u32) -> &[Floor] {
+    fn floors(&self, model: u32) -> &[Floors] {
         &self.1[model as usize]
     }
 }
@@ -486,6 +486,7 @@ fn wide_world() -> impl Strategy<Value = Rows> {
             input_usd: 1e-7 * (1.0 + spread * draw(e, 2)),
             prefill_ms: 0.05 * (1.0 + spread * draw(e, 3)),
             reported: (12.0 * draw(e, 4)).floor(),
+            own_at_report: (4.0 * draw(e, 7)).floor(),
             ttft_correction: 1.0 + spread * draw(e, 5),
             load_age_ms: 2_000.0 * draw(e, 6),
             model: e % 3,
@@ -521,9 +522,12 @@ proptest! {
     fn no_bill_is_below_its_floor(w in world(), f in request(), preset in 0usize..6) {
         let rates = Rates::preset(Preset::ALL[preset].1);
         for (model, floors) in Floored::new(&w).1.iter().enumerate() {
-            for (row, floor) in w.rows(model as u32).chunks(CHUNK).zip(floors).flat_map(|(rows, f)| rows.iter().map(move |r| (r, f))) {
+            let rows = w.rows(model as u32);
+            for (at, row) in rows.iter().enumerate() {
+                let floor = &floors[at / CHUNK];
                 if let Ok((_, bill)) = evaluate(row, &w.overlay(row.endpoint), &f, &rates) {
-                    prop_assert!(bill.total_usd() >= floor.total_usd(&f, &rates));
+                    prop_assert!(bill.total_usd() >= floor.chunk.total_usd(&f, &rates));
+                    prop_assert!(floor.chunk.total_usd(&f, &rates) >= floor.rest.total_usd(&f, &rates) * (1.0 - 1e-12));
                 }
             }
         }

@@ -16,6 +16,8 @@ pub struct Loaded {
     pub name: String,
     /// What it says.
     pub scenario: Scenario,
+    /// The name or the path that it was asked for by.
+    pub(crate) given: String,
     pub(crate) folder: PathBuf,
     text: String,
     places: Places,
@@ -66,7 +68,8 @@ fn parse(name: &str, file: &str, text: &str, folder: PathBuf) -> Result<Loaded, 
         text: text.to_owned(),
         problems,
     })?;
-    let loaded = Loaded { name: name.to_owned(), scenario, folder, text: text.to_owned(), places };
+    let (name, given) = (name.to_owned(), file.to_owned());
+    let loaded = Loaded { name, scenario, given, folder, text: text.to_owned(), places };
     loaded.check()?;
     Ok(loaded)
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use rhumb_scene::scene::{Options as SceneOptions, Scene};
 use rhumb_world::{Checks, Ran, Setup, Source, Watch, run};
 
+use crate::atlas::Spot;
 use crate::build::{Ground, ground};
 use crate::file::Loaded;
 use crate::measure::{RouterReport, report};
@@ -135,16 +136,12 @@ impl<'a> Lab<'a> {
             scene.seed = seed;
             return Ok(Box::new(demo::traffic(&scene, plan.seconds.unwrap_or(demo::PERIOD_S))));
         }
-        let cities = match &self.kind {
-            World::Demo(scene) => demo::cities(scene),
-            World::Ground(ground) => ground.cities.clone(),
-        };
         let crowd = Crowd::new(&Wanted {
             plan,
             origin: &self.origin,
             rps: self.rps,
             data: self.options.data.clone(),
-            users: Users::new(&cities, seed),
+            users: Users::new(&self.cities(), seed),
             seed,
             came: Arc::clone(came),
         })?;
@@ -262,9 +259,11 @@ impl<'a> Lab<'a> {
             pass: true,
             lines: Vec::new(),
             plots: BTreeMap::new(),
-            places: self.places(),
+            places: self.cities().iter().map(|c| (c.location.latitude, c.location.longitude)).collect(),
             load: BTreeMap::new(),
-            faults: faults::named(scenario),
+            faults: self.faults(),
+            slo: scenario.slo,
+            command: crate::command::of(self.loaded, self.options),
         };
         for (router, runs) in runs {
             let reports: Vec<RouterReport> = runs.iter().map(|r| r.report.clone()).collect();
@@ -284,12 +283,19 @@ impl<'a> Lab<'a> {
         out
     }
 
-    fn places(&self) -> Vec<(f64, f64)> {
-        let cities = match &self.kind {
+    fn cities(&self) -> Vec<Spot> {
+        match &self.kind {
             World::Demo(scene) => demo::cities(scene),
             World::Ground(ground) => ground.cities.clone(),
+        }
+    }
+
+    fn faults(&self) -> Vec<(f64, f64, String)> {
+        let own = match &self.kind {
+            World::Demo(scene) => Some(demo::failing(scene)),
+            World::Ground(_) => None,
         };
-        cities.iter().map(|c| (c.location.latitude, c.location.longitude)).collect()
+        own.into_iter().chain(faults::named(self.scenario())).collect()
     }
 }
 

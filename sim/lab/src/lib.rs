@@ -5,6 +5,7 @@
 
 mod atlas;
 mod build;
+mod command;
 mod demo;
 mod energy;
 mod faults;
@@ -29,5 +30,5 @@ pub use plots::{Flow, Plots, SiteDot, Stretch};
 pub use problem::LabError;
 pub use report::{Line, Report};
 pub use rhumb_world::Checks;
-pub use scenario::{RouterName, Scenario};
+pub use scenario::{RouterName, Scenario, Slo};
 pub use trace::{Tracer, replay_command};

@@ -72,7 +72,7 @@ fn curve(id: &str, what: &str, routers: &[Router], of: fn(&Plots) -> &Vec<f64>, 
     }
     let named = drawn.iter().zip(lines).map(|((r, _), points)| Named {
         // At the ends, where all lines meet, a name says little.
-        points: points.into_iter().filter(|p| (plot.y.clamped(92.0)..=plot.y.clamped(6.0)).contains(&p.1)).collect(),
+        points: points.into_iter().filter(|p| (plot.y.clamped(84.0)..=plot.y.clamped(8.0)).contains(&p.1)).collect(),
         width: r.name.len() as f64 * CHARACTER,
         gap: 8.0,
     });

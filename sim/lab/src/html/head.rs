@@ -85,16 +85,18 @@ pub(super) fn tiles(routers: &[Router]) -> String {
     let tile = |(name, path, digits, unit, less): &(&str, &str, usize, &str, bool)| {
         let Some(own) = first.figure(path) else { return String::new() };
         let ahead = |a: f64, b: f64| if *less { a < b } else { a > b };
-        let others = rivals.iter().filter_map(|r| Some((r.name, r.figure(path)?)));
+        let others = rivals.iter().filter_map(|r| Some((r, r.figure(path)?)));
         let best = others.reduce(|best, next| if ahead(next.1, best.1) { next } else { best });
         let told = |v: f64| grouped(v, *digits);
         let rival = best.map_or_else(String::new, |(rival, value)| {
-            let (class, word) = match (ahead(own, value), told(own) == told(value)) {
-                (_, true) => ("even", "level with"),
-                (true, _) => ("ahead", "ahead of"),
-                (false, _) => ("behind", "behind"),
+            let noise = first.half(path).unwrap_or(0.0) + rival.half(path).unwrap_or(0.0);
+            let level = told(own) == told(value) || (own - value).abs() <= noise;
+            let (class, word) = match (level, ahead(own, value)) {
+                (true, _) => ("even", "level with"),
+                (false, true) => ("ahead", "ahead of"),
+                (false, false) => ("behind", "behind"),
             };
-            format!("<p class=\"{class}\">{word} {}: {}</p>", escape(rival), told(value))
+            format!("<p class=\"{class}\">{word} {}: {}</p>", escape(rival.name), told(value))
         });
         format!(
             "<div class=\"tile\"><h3>{name}</h3><p class=\"big\">{} <small>{unit}</small></p>{rival}</div>\n",

@@ -31,7 +31,9 @@ fn overlap(a: Box, b: Box) -> bool {
 
 /// Places each name where it covers least: no other name if possible, and few points of anything.
 pub(super) fn place(named: &[Named], within: Box) -> Vec<Option<Placed>> {
-    let all: Vec<(f64, f64)> = named.iter().flat_map(|n| dense(&n.points)).collect();
+    // A mark is about as large as its name keeps away from it.
+    let mark = |(x, y): (f64, f64), r: f64| (x - r, y - r, x + r, y + r);
+    let all: Vec<Box> = named.iter().flat_map(|n| dense(&n.points).into_iter().map(|p| mark(p, n.gap - 5.0))).collect();
     let mut taken: Vec<Box> = Vec::new();
     let mut out = Vec::new();
     for one in named {
@@ -46,7 +48,7 @@ pub(super) fn place(named: &[Named], within: Box) -> Vec<Option<Placed>> {
                     continue;
                 }
                 let names = taken.iter().filter(|t| overlap(**t, covers)).count();
-                let points = all.iter().filter(|p| overlap((p.0, p.1, p.0, p.1), covers)).count();
+                let points = all.iter().filter(|m| overlap(**m, covers)).count();
                 let off_middle = i.abs_diff(middle) as f64 / one.points.len() as f64;
                 let cost = names as f64 * 1e4 + points as f64 + off_middle;
                 if best.is_none_or(|(least, ..)| cost < least) {

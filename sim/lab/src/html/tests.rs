@@ -26,7 +26,7 @@ fn plots(scale: f64) -> Plots {
     let stretch = |i: u32| Stretch {
         from_s: f64::from(i),
         requests: 17,
-        lost: u64::from(i % 7 == 0),
+        lost: u64::from(i.is_multiple_of(7)),
         goodput_rps: 16.0,
         ttft_p50_ms: f64::NAN,
         ttft_p95_ms: if i == 5 { f64::NAN } else { 300.0 * scale },

@@ -10,7 +10,7 @@ use crate::report::Report;
 
 const WIDTH: f64 = 1140.0;
 const LEFT: f64 = 62.0;
-const RIGHT: f64 = WIDTH - 130.0;
+const RIGHT: f64 = WIDTH - 158.0;
 /// Height of a fault's bar.
 const LANE: f64 = 17.0;
 /// Bars of faults at most.

@@ -104,6 +104,12 @@ fn failure(scene: &Scene, kind: Kind, grid: &Grid) -> Fault {
     }
 }
 
+/// When the failing site fails, with a name, for pictures.
+pub(crate) fn failing(scene: &Scene) -> (f64, f64, String) {
+    let name = scene.atlas.sites.get(scene.failure.site).map_or("", |s| s.name.as_str());
+    (scene.failure.at_s, f64::INFINITY, format!("refuse {name}"))
+}
+
 fn place(at: Location, gateways: &[GatewayAt]) -> Place {
     let locations: Vec<Location> = gateways.iter().map(|g| g.location).collect();
     let gateway = nearest(&locations, at);

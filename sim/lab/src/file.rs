@@ -16,9 +16,9 @@ pub struct Loaded {
     pub name: String,
     /// What it says.
     pub scenario: Scenario,
+    /// The name or the path that it was asked for by.
+    pub(crate) given: String,
     pub(crate) folder: PathBuf,
-    /// As it was asked for.
-    file: String,
     text: String,
     places: Places,
 }
@@ -68,8 +68,8 @@ fn parse(name: &str, file: &str, text: &str, folder: PathBuf) -> Result<Loaded, 
         text: text.to_owned(),
         problems,
     })?;
-    let loaded =
-        Loaded { name: name.to_owned(), scenario, folder, file: file.to_owned(), text: text.to_owned(), places };
+    let (name, given) = (name.to_owned(), file.to_owned());
+    let loaded = Loaded { name, scenario, given, folder, text: text.to_owned(), places };
     loaded.check()?;
     Ok(loaded)
 }
@@ -78,7 +78,7 @@ impl Loaded {
     /// The error that a value of the scenario is wrong.
     pub(crate) fn wrong(&self, path: &str, what: String, right: String) -> LabError {
         let problems = vec![self.places.problem(path, what, right)];
-        LabError::Scenario { file: self.file.clone(), text: self.text.clone(), problems }
+        LabError::Scenario { file: self.given.clone(), text: self.text.clone(), problems }
     }
 
     /// What the types cannot say.

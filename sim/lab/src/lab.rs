@@ -152,13 +152,12 @@ impl<'a> Lab<'a> {
             scene.seed = seed;
             return Ok(Box::new(demo::traffic(&scene, plan.seconds.unwrap_or(demo::PERIOD_S))));
         }
-        let cities = self.cities();
         let crowd = Crowd::new(&Wanted {
             plan,
             origin: &self.origin,
             rps: load.map_or(self.rps, |load| load * self.capacity_rps),
             data: self.options.data.clone(),
-            users: Users::new(&cities, seed),
+            users: Users::new(&self.cities(), seed),
             seed,
             came: Arc::clone(came),
         })?;
@@ -297,9 +296,11 @@ impl<'a> Lab<'a> {
             pass: true,
             lines: Vec::new(),
             plots: BTreeMap::new(),
-            places: self.places(),
+            places: self.cities().iter().map(|c| (c.location.latitude, c.location.longitude)).collect(),
             load: BTreeMap::new(),
-            faults: faults::named(scenario),
+            faults: self.faults(),
+            slo: scenario.slo,
+            command: crate::command::of(self.loaded, self.options),
         };
         for (router, runs) in runs {
             let reports: Vec<RouterReport> = runs.iter().map(|r| r.report.clone()).collect();
@@ -342,8 +343,12 @@ impl<'a> Lab<'a> {
         }
     }
 
-    fn places(&self) -> Vec<(f64, f64)> {
-        self.cities().iter().map(|c| (c.location.latitude, c.location.longitude)).collect()
+    fn faults(&self) -> Vec<(f64, f64, String)> {
+        let own = match &self.kind {
+            World::Demo(scene) => Some(demo::failing(scene)),
+            World::Ground(_) | World::Own(_) => None,
+        };
+        own.into_iter().chain(faults::named(self.scenario())).collect()
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod atlas;
 mod build;
+mod command;
 mod demo;
 mod energy;
 mod faults;
@@ -30,5 +31,5 @@ pub use plots::{Flow, Plots, SiteDot, Stretch};
 pub use problem::LabError;
 pub use report::{Line, Report};
 pub use rhumb_world::Checks;
-pub use scenario::{RouterName, Scenario, schema};
+pub use scenario::{RouterName, Scenario, Slo, schema};
 pub use trace::{Tracer, replay_command};

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::measure::RouterReport;
 use crate::plots::Plots;
-use crate::scenario::PassPlan;
+use crate::scenario::{PassPlan, Slo};
 
 /// A finished scenario.
 #[derive(Debug, Clone, Serialize)]
@@ -48,6 +48,12 @@ pub struct Report {
     /// When faults begin and end, seconds, with a name.
     #[serde(skip)]
     pub faults: Vec<(f64, f64, String)>,
+    /// What a good answer is.
+    #[serde(skip)]
+    pub slo: Slo,
+    /// The command that makes this report again.
+    #[serde(skip)]
+    pub command: String,
 }
 
 impl Report {

@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use crate::report::Report;
 
-/// A column: heading, path of the figure, digits after the point.
-const COLUMNS: [(&str, &str, usize); 12] = [
+/// Columns: heading, path of the figure, digits after the point.
+pub(crate) const COLUMNS: [(&str, &str, usize); 12] = [
     ("requests", "requests", 0),
     ("lost", "lost", 0),
     ("TTFT p50 ms", "ttft_ms.p50", 0),
@@ -22,7 +22,8 @@ const COLUMNS: [(&str, &str, usize); 12] = [
     ("J/token", "joules_per_token", 3),
 ];
 
-fn figure(report: &Value, path: &str) -> Option<f64> {
+/// The figure at a path such as `ttft_ms.p95`.
+pub(crate) fn figure(report: &Value, path: &str) -> Option<f64> {
     path.split('.').try_fold(report, |at, key| at.get(key))?.as_f64()
 }
 

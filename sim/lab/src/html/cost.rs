@@ -1,0 +1,96 @@
+//! Price against speed: one dot for each router.
+
+use super::labels::{CHARACTER, Named, place};
+use super::scale::{Scale, extent, number, time_unit};
+use super::style::Router;
+use super::svg::{Plot, escape, line, picture, series, text};
+
+const WIDTH: f64 = 1140.0;
+const HEIGHT: f64 = 400.0;
+
+struct Dot<'a, 'b> {
+    router: &'a Router<'b>,
+    ms: f64,
+    usd: f64,
+}
+
+/// The scatter of price over the 95th percentile of the time to first token.
+pub(super) fn section(routers: &[Router]) -> String {
+    let dots: Vec<Dot> = routers
+        .iter()
+        .filter_map(|router| {
+            let (ms, usd) = (router.figure("ttft_ms.p95")?, router.figure("usd_per_mtok.metered")?);
+            (ms > 0.0).then_some(Dot { router, ms, usd })
+        })
+        .collect();
+    let ends = |of: fn(&Dot) -> f64, path: &'static str| {
+        extent(dots.iter().flat_map(move |d| {
+            let half = d.router.half(path).unwrap_or(0.0);
+            [of(d) - half, of(d) + half].map(|v| v.max(of(d) * 0.5))
+        }))
+    };
+    let (Some((fast, slow)), Some((cheap, dear))) =
+        (ends(|d| d.ms, "ttft_ms.p95"), ends(|d| d.usd, "usd_per_mtok.metered"))
+    else {
+        return String::new();
+    };
+    let (unit, unit_name) = time_unit(slow);
+    let room = ((dear - cheap) * 0.15).max(dear.abs() * 0.02);
+    let plot = Plot {
+        x: Scale::log((fast / 1.12, slow * 1.12), (62.0, WIDTH - 16.0)),
+        y: Scale::linear(((cheap - room).max(0.0), dear + room), (HEIGHT - 46.0, 34.0)),
+    };
+    let along = format!("time to first token, 95th percentile, {unit_name}, logarithmic");
+    let mut out = plot.frame(Some(&along), "price as metered, USD/Mtok", &|v| number(v / unit), &number);
+    out += &better(&plot);
+    out += &marks(&plot, &dots);
+    let tell = |d: &Dot| format!("{}: {} ms, {} USD/Mtok", d.router.name, number(d.ms), number(d.usd));
+    let describe = dots.iter().map(tell).collect::<Vec<_>>().join("; ");
+    let svg = picture("cost", (WIDTH, HEIGHT), "Price against time to first token", &describe, &out);
+    let caption = "<b>Price against speed.</b> Down is cheaper, left is faster. The axes do not begin at nought; with \
+                   several seeds the crosses are 95 % confidence intervals.";
+    format!("<section>\n<h2>What speed costs</h2>\n{}</section>\n", super::figure(&svg, caption))
+}
+
+/// An arrow towards the corner that is better. It stands above the axes, for in that corner the best router's dot is.
+fn better(plot: &Plot) -> String {
+    let words = "better: cheaper and faster";
+    let (x, y) = (plot.x.end - words.len() as f64 * CHARACTER - 12.0, plot.y.end - 10.0);
+    format!(
+        "<path class=\"arrow\" d=\"M{x:.1} {:.1}l-12 12m0 -9v9h9\"/>\n{}",
+        y - 10.0,
+        text("hint end", (plot.x.end, y), words)
+    )
+}
+
+fn marks(plot: &Plot, dots: &[Dot]) -> String {
+    let mut out = String::new();
+    let at = |d: &Dot| (plot.x.clamped(d.ms), plot.y.clamped(d.usd));
+    for dot in dots.iter().rev() {
+        let (x, y) = at(dot);
+        let mut inside = String::new();
+        if let Some(half) = dot.router.half("ttft_ms.p95") {
+            inside += &line("whisker", (plot.x.clamped(dot.ms - half), y), (plot.x.clamped(dot.ms + half), y));
+        }
+        if let Some(half) = dot.router.half("usd_per_mtok.metered") {
+            inside += &line("whisker", (x, plot.y.clamped(dot.usd - half)), (x, plot.y.clamped(dot.usd + half)));
+        }
+        let told = format!("{}\n{} ms\n{} USD/Mtok", dot.router.name, number(dot.ms), number(dot.usd));
+        inside += &format!(
+            "<circle class=\"dot\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"7\"><title>{}</title></circle>",
+            escape(&told)
+        );
+        out += &series(&dot.router.class, &inside);
+    }
+    let named: Vec<Named> = dots
+        .iter()
+        .map(|d| Named { points: vec![at(d)], width: d.router.name.len() as f64 * CHARACTER, gap: 12.0 })
+        .collect();
+    let within = (plot.x.start, plot.y.end - 14.0, plot.x.end + 10.0, plot.y.start);
+    for (dot, place) in dots.iter().zip(place(&named, within)) {
+        if let Some(p) = place {
+            out += &series(&dot.router.class, &text(&format!("name {}", p.anchor), (p.x, p.y), dot.router.name));
+        }
+    }
+    out
+}

@@ -140,7 +140,7 @@ impl Perf {
             kv_token_ms: kv_bytes_per_token * slower / of(Term::MemoryKv).min(1.0),
             pair_ms: pair_flop * arithmetic / (gpu.bf16_tflops * of(Term::ComputeAttention)),
             step_ms: fixed_ms(deployment, values),
-            sequence_ms: of(Term::Sequence) / ranks,
+            sequence_ms: libm::exp(ln(Term::Sequence) + ln(Term::ReleaseSequence)) / ranks,
             link_token_ms: link_bytes / (gpu.link_gb_per_s * 1e6 * of(Term::Link)),
             prompt_step_ms: of(Term::PromptStep),
             first_token_ms: (of(Term::FirstBase) + f64::from(shape.layers) * of(Term::FirstLayer))

@@ -125,6 +125,8 @@ terms! {
     ReleaseOverhead: Release,
     /// Deviation of the backend's release: arithmetic.
     ReleaseCompute: Release,
+    /// Deviation of the backend's release: what a decoding sequence costs (newer ones hide it behind the step).
+    ReleaseSequence: Release,
     /// Latency of a first token outside the steps (HTTP, tokenising, queues between processes), ms.
     FirstBase: Backend,
     /// What a layer adds to that, ms: prompts run without captured graphs.
@@ -136,12 +138,14 @@ terms! {
     /// Deviation of that latency: the backend's release.
     ReleaseFirst: Release,
     /// Share of the users that wait for each other at the start of a run: a property of how loads are made, as are the
-    /// next four.
+    /// next five.
     Burst: Backend,
     /// Power of the number of users with which that wait grows.
     BurstPower: Backend,
     /// Host work per prompt that waits, ms.
     BurstHost: Backend,
+    /// Share of a decoding step that each of these prompts waits for besides.
+    BurstStep: Backend,
     /// Own prefill against its marginal cost.
     OwnPrefill: Backend,
     /// Weight of queueing behind others' prefills.

@@ -47,6 +47,7 @@ pub(crate) fn closed_loop_with(
     let (own, queueing) = (of(Term::OwnPrefill), of(Term::Queueing));
     let burst = of(Term::Burst) * seats.powf(of(Term::BurstPower));
     let burst_host_ms = of(Term::BurstHost);
+    let burst_step = of(Term::BurstStep);
     let host_ms = perf.first_token_overhead_ms(input_tokens);
     let mut decoding = seats;
     let mut means = ClosedLoop { ttft_ms: 0.0, tpot_ms: 0.0, steady_ttft_ms: 0.0, decode_seqs: seats };
@@ -59,7 +60,7 @@ pub(crate) fn closed_loop_with(
         let tpot_ms = decode_ms + decoding / output_tokens * prompt_ms;
         let load = (decoding * prompt_ms / (output_tokens * tpot_ms)).min(MAX_PREFILL_LOAD);
         let steady_ttft_ms = 0.5 * tpot_ms + decode_ms + prompt_ms * (own + queueing * load / (1.0 - load));
-        let ttft_ms = host_ms + steady_ttft_ms + burst * (prompt_ms + burst_host_ms);
+        let ttft_ms = host_ms + steady_ttft_ms + burst * (prompt_ms + burst_host_ms + burst_step * decode_ms);
         let answer_ms = tpot_ms * output_tokens;
         means = ClosedLoop { ttft_ms, tpot_ms, steady_ttft_ms, decode_seqs: decoding };
         decoding = seats * answer_ms / (answer_ms + ttft_ms.min(answer_ms));

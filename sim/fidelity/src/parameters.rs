@@ -46,6 +46,8 @@ pub(crate) fn prior(term: Term) -> Prior {
         Term::KindOverhead => fitted(1.0, 0.2),
         Term::FamilyOverhead => fitted(1.0, 0.6),
         Term::ReleaseOverhead | Term::ReleaseCompute => fitted(1.0, 0.12),
+        Term::ReleaseSequence => fitted(1.0, 0.5),
+        Term::BurstStep => fitted(0.1, 1.0),
         Term::FamilyMemory => fitted(1.0, 0.05),
         Term::PairOverhead | Term::PairCompute | Term::BurstPower | Term::OwnPrefill => fitted(1.0, 0.15),
         Term::FirstBase => fitted(15.0, 0.7),
@@ -59,7 +61,7 @@ pub(crate) fn prior(term: Term) -> Prior {
         Term::PowerBase => fitted(0.3, 1.0),
         Term::PowerMemory => fitted(0.4, 1.0),
         Term::PowerCompute => fitted(0.6, 1.0),
-        Term::PowerGpu => fitted(1.0, 0.1),
+        Term::PowerGpu => fitted(1.0, 0.2),
         Term::PowerFamily => fitted(1.0, 0.12),
     }
 }

@@ -91,6 +91,7 @@ fn sample(row: &Row<'_>) -> Result<Result<Sample, String>, Error> {
             context_tokens: prompt + output_tokens / 2.0,
             prompt_tokens: batch * prompt / output_tokens,
             itl_ms,
+            mean: false,
             watts: Some(watts),
         },
         rows: 1,

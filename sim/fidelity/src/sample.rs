@@ -29,8 +29,10 @@ pub(crate) enum Measured {
         context_tokens: f64,
         /// Prompt tokens computed per step, on average.
         prompt_tokens: f64,
-        /// Median time between tokens, ms.
+        /// Time between tokens, ms.
         itl_ms: f64,
+        /// Whether that time is the mean over all steps; else the median, which is of steps without prompts.
+        mean: bool,
         /// Mean power of all boards, watts, where measured.
         watts: Option<f64>,
     },
@@ -86,14 +88,15 @@ impl Sample {
                     closed_loop_with(&perf, values, *users, *input_tokens, *output_tokens);
                 Prediction { ttft_ms, tpot_ms, watts: 0.0 }
             }
-            Measured::Decoding { batch, context_tokens, prompt_tokens, .. } => {
+            Measured::Decoding { batch, context_tokens, prompt_tokens, mean, .. } => {
                 let decode = MeanWork { decode_seqs: *batch, kv_tokens: batch * context_tokens, ..MeanWork::default() };
                 let mixed = MeanWork {
                     prefill_tokens: *prompt_tokens,
                     prefill_pairs: prompt_tokens * prompt_tokens / 2.0,
                     ..decode
                 };
-                Prediction { ttft_ms: 0.0, tpot_ms: perf.mean_ms(&decode), watts: perf.mean_watts(&mixed) }
+                let timed = if *mean { &mixed } else { &decode };
+                Prediction { ttft_ms: 0.0, tpot_ms: perf.mean_ms(timed), watts: perf.mean_watts(&mixed) }
             }
         })
     }

@@ -83,17 +83,22 @@ fn a_far_site_gets_less_and_lies_do_not_break_anything() {
 fn a_power_cap_is_never_exceeded_and_slows_what_runs() {
     let mut setup = setup(1, 2, Router::Rhumb);
     let board_watts = 72.0;
-    setup.grid.config.sites[0].power_kw = Some(2.0 * board_watts * 0.75 / 1e3);
-    // The gate at the cap would refuse new work: a router that does not look at power shows the throttle.
-    setup.router = Router::Random;
-    let capped = run(&setup, &mut asks(300, 6.0, 1, 5).into_iter(), &mut Checks::default()).unwrap();
+    // The router believes in twice the envelope, or its gate would refuse work before the boards slow down.
+    let mut believed = setup.clone();
+    believed.faults =
+        vec![Fault { from_us: 0, until_us: u64::MAX / 2, site: 0, endpoints: None, kind: FaultKind::PowerCap(0.5) }];
+    believed.grid.config.sites[0].power_kw = Some(4.0 * board_watts * 0.75 / 1e3);
+    let capped = run(&believed, &mut asks(300, 6.0, 1, 5).into_iter(), &mut Checks::default()).unwrap();
     assert!(capped.sites[0].watts_max <= 2.0 * board_watts * 0.75 + 1e-6, "{}", capped.sites[0].watts_max);
     assert!(capped.sites[0].throttled_s > 0.0);
     setup.grid.config.sites[0].power_kw = None;
     let free = run(&setup, &mut asks(300, 6.0, 1, 5).into_iter(), &mut Checks::default()).unwrap();
     assert!(free.sites[0].watts_max > capped.sites[0].watts_max && free.sites[0].throttled_s == 0.0);
-    let mean = |r: &Ran| r.outcomes.iter().map(|o| f64::from(o.e2e_ms)).filter(|v| v.is_finite()).sum::<f64>();
-    assert!(mean(&capped) > mean(&free));
+    let pace = |r: &Ran| {
+        assert_eq!(count(r, End::Complete), 300);
+        r.outcomes.iter().filter_map(|o| o.tpot_ms()).map(f64::from).sum::<f64>()
+    };
+    assert!(pace(&capped) > pace(&free), "{} {}", pace(&capped), pace(&free));
 }
 
 #[test]

@@ -54,11 +54,19 @@ fn endpoints_of(setup: &Setup, site: &str) -> Option<(u32, u32)> {
     Some((from as u32, (from + count) as u32))
 }
 
+fn strikes_engines(kind: FaultName) -> bool {
+    matches!(kind, FaultName::Refuse | FaultName::SiteLoss | FaultName::BlackHole | FaultName::BrownOut)
+}
+
 /// The faults of a scenario in a world. A site that has no engines of its own there is struck nowhere.
 pub(crate) fn of(scenario: &Scenario, setup: &Setup) -> Vec<Fault> {
     let mut out = Vec::new();
     for plan in &scenario.faults {
         let Some(endpoints) = endpoints_of(setup, &plan.site) else { continue };
+        // What strikes the way to a place, or its power, does not follow engines that stand elsewhere.
+        if !strikes_engines(plan.kind) && setup.grid.config.sites.iter().all(|s| s.name != plan.site) {
+            continue;
+        }
         let site = setup.grid.endpoint_site[endpoints.0 as usize];
         let us = |s: f64| (s * 1e6) as u64;
         let fault =

@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use rhumb_grid::document::{self, Places};
 
-use crate::lab::folder_of;
 use crate::problem::LabError;
 use crate::report::is_figure;
 use crate::scenario::Scenario;
@@ -119,4 +118,9 @@ impl Loaded {
         }
         Ok(())
     }
+}
+
+/// A scenario's file is at a path; what it names is beside it.
+fn folder_of(path: &Path) -> PathBuf {
+    path.parent().map_or_else(|| PathBuf::from("."), Path::to_path_buf)
 }

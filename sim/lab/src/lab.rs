@@ -1,7 +1,7 @@
 //! Runs a scenario: every router on every seed.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
@@ -344,15 +344,7 @@ impl<'a> Lab<'a> {
     }
 
     fn faults(&self) -> Vec<(f64, f64, String)> {
-        let own = match &self.kind {
-            World::Demo(scene) => Some(demo::failing(scene)),
-            World::Ground(_) | World::Own(_) => None,
-        };
+        let own = if let World::Demo(scene) = &self.kind { Some(demo::failing(scene)) } else { None };
         own.into_iter().chain(faults::named(self.scenario())).collect()
     }
-}
-
-/// A scenario's file is at a path; what it names is beside it.
-pub(crate) fn folder_of(path: &Path) -> PathBuf {
-    path.parent().map_or_else(|| PathBuf::from("."), Path::to_path_buf)
 }

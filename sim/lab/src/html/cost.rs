@@ -82,15 +82,44 @@ fn marks(plot: &Plot, dots: &[Dot]) -> String {
         );
         out += &series(&dot.router.class, &inside);
     }
-    let named: Vec<Named> = dots
-        .iter()
-        .map(|d| Named { points: vec![at(d)], width: d.router.name.len() as f64 * CHARACTER, gap: 12.0 })
-        .collect();
+    let named = dots.iter().map(|d| Named {
+        points: vec![at(d)],
+        width: d.router.name.len() as f64 * CHARACTER,
+        gap: 12.0,
+        aside: around(at(d)),
+    });
+    let named: Vec<Named> = named.collect();
     let within = (plot.x.start, plot.y.end - 14.0, plot.x.end + 10.0, plot.y.start);
     for (dot, place) in dots.iter().zip(place(&named, within)) {
-        if let Some(p) = place {
-            out += &series(&dot.router.class, &text(&format!("name {}", p.anchor), (p.x, p.y), dot.router.name));
+        let Some(p) = place else { continue };
+        let mut inside = String::new();
+        if p.aside {
+            inside += &line("leader", at(dot), (p.x, p.y - 4.0));
         }
+        inside += &text(&format!("name {}", p.anchor), (p.x, p.y), dot.router.name);
+        out += &series(&dot.router.class, &inside);
     }
     out
+}
+
+/// Ways off a dot.
+const WAYS: [(f64, f64); 12] = [
+    (1.0, -0.5),
+    (1.0, 0.5),
+    (0.5, -1.0),
+    (0.5, 1.0),
+    (1.0, -1.0),
+    (1.0, 1.0),
+    (0.0, -1.0),
+    (0.0, 1.0),
+    (-1.0, -0.5),
+    (-1.0, 0.5),
+    (-0.5, -1.0),
+    (-0.5, 1.0),
+];
+
+/// Places for the name of a dot among others, from near to far.
+fn around((x, y): (f64, f64)) -> Vec<(f64, f64)> {
+    let away = |r: f64| WAYS.iter().map(move |(dx, dy)| (x + r * dx, y + r * dy));
+    [30.0, 50.0, 75.0, 105.0].into_iter().flat_map(away).collect()
 }

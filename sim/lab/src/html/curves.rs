@@ -75,6 +75,7 @@ fn curve(id: &str, what: &str, routers: &[Router], of: fn(&Plots) -> &Vec<f64>, 
         points: points.into_iter().filter(|p| (plot.y.clamped(84.0)..=plot.y.clamped(8.0)).contains(&p.1)).collect(),
         width: r.name.len() as f64 * CHARACTER,
         gap: 8.0,
+        aside: Vec::new(),
     });
     let within = (plot.x.start + 2.0, plot.y.end + 2.0, plot.x.end, plot.y.start - 2.0);
     for ((router, _), at) in drawn.iter().zip(place(&named.collect::<Vec<_>>(), within)) {

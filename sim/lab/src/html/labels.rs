@@ -5,6 +5,8 @@ pub(super) struct Named {
     pub(super) points: Vec<(f64, f64)>,
     pub(super) width: f64,
     pub(super) gap: f64,
+    /// Places further off where the name may stand, the better ones first; a line should lead there.
+    pub(super) aside: Vec<(f64, f64)>,
 }
 
 /// Where a name stands.
@@ -14,6 +16,8 @@ pub(super) struct Placed {
     pub(super) y: f64,
     /// Class that says which end of the text is at `x`.
     pub(super) anchor: &'static str,
+    /// Whether it stands aside.
+    pub(super) aside: bool,
 }
 
 /// Pixels of a character.
@@ -40,19 +44,26 @@ pub(super) fn place(named: &[Named], within: Box) -> Vec<Option<Placed>> {
         let every = (one.points.len() / TRIED).max(1);
         let middle = one.points.len() / 2;
         let mut best: Option<(f64, Box, Placed)> = None;
-        for (i, point) in one.points.iter().enumerate().step_by(every) {
-            for (place, covers) in around(*point, one.width, one.gap) {
+        let beside = one.points.iter().enumerate().step_by(every).map(|(i, point)| {
+            let off_middle = i.abs_diff(middle) as f64 / one.points.len() as f64;
+            (*point, off_middle, false)
+        });
+        // Where there is room aside, nothing need be covered.
+        let weight = if one.aside.is_empty() { 1.0 } else { 100.0 };
+        let aside = one.aside.iter().enumerate().map(|(i, point)| (*point, 3.0 + i as f64 / 10.0, true));
+        for (point, off, aside) in beside.chain(aside) {
+            for (place, covers) in around(point, one.width, if aside { 0.0 } else { one.gap }) {
                 let inside =
                     covers.0 >= within.0 && covers.1 >= within.1 && covers.2 <= within.2 && covers.3 <= within.3;
                 if !inside {
                     continue;
                 }
                 let names = taken.iter().filter(|t| overlap(**t, covers)).count();
-                let points = all.iter().filter(|m| overlap(**m, covers)).count();
-                let off_middle = i.abs_diff(middle) as f64 / one.points.len() as f64;
-                let cost = names as f64 * 1e4 + points as f64 + off_middle;
-                if best.is_none_or(|(least, ..)| cost < least) {
-                    best = Some((cost, covers, place));
+                let marks = all.iter().filter(|m| overlap(**m, covers)).count();
+                let cost = names as f64 * 1e4 + marks as f64 * weight + off;
+                // To be better by less than that is chance of the last digit.
+                if best.is_none_or(|(least, ..)| cost < least - 1e-9) {
+                    best = Some((cost, covers, Placed { aside, ..place }));
                 }
             }
         }
@@ -75,8 +86,9 @@ fn dense(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
 
 /// A name to the right of a point, to its left, above it and below it.
 fn around((x, y): (f64, f64), width: f64, gap: f64) -> [(Placed, Box); 4] {
-    let at =
-        |x: f64, y: f64, anchor, left: f64| (Placed { x, y, anchor }, (left, y - HEIGHT + 2.0, left + width, y + 3.0));
+    let at = |x: f64, y: f64, anchor, left: f64| {
+        (Placed { x, y, anchor, aside: false }, (left, y - HEIGHT + 2.0, left + width, y + 3.0))
+    };
     [
         at(x + gap, y + 4.0, "start", x + gap),
         at(x - gap, y + 4.0, "end", x - gap - width),
@@ -91,16 +103,30 @@ mod tests {
 
     #[test]
     fn names_cover_neither_each_other_nor_lines() {
-        let line =
-            |y: f64| Named { points: (0..=20).map(|i| (f64::from(i) * 10.0, y)).collect(), width: 60.0, gap: 6.0 };
+        let line = |y: f64| Named {
+            points: (0..=20).map(|i| (f64::from(i) * 10.0, y)).collect(),
+            width: 60.0,
+            gap: 6.0,
+            aside: vec![],
+        };
         let placed = place(&[line(50.0), line(60.0)], (0.0, 0.0, 200.0, 100.0));
         let (a, b) = (placed[0].unwrap(), placed[1].unwrap());
         assert!(a.y < 50.0 && b.y > 60.0, "{a:?} {b:?}");
     }
 
     #[test]
+    fn names_of_a_crowd_go_aside_rather_than_over_its_marks() {
+        let dot = |i: u32| {
+            let x = 100.0 + f64::from(i) * 8.0;
+            Named { points: vec![(x, 50.0)], width: 60.0, gap: 12.0, aside: vec![(x, 90.0), (x, 110.0), (x, 10.0)] }
+        };
+        let placed = place(&[0, 1, 2, 3, 4, 5].map(dot), (0.0, 0.0, 300.0, 130.0));
+        assert!(placed.iter().any(|p| p.unwrap().aside), "{placed:?}");
+    }
+
+    #[test]
     fn a_name_with_no_room_is_left_out() {
-        let tight = Named { points: vec![(5.0, 5.0)], width: 60.0, gap: 6.0 };
+        let tight = Named { points: vec![(5.0, 5.0)], width: 60.0, gap: 6.0, aside: vec![] };
         assert_eq!(place(&[tight], (0.0, 0.0, 10.0, 10.0)), [None]);
     }
 }

@@ -173,6 +173,7 @@ fn sites(sites: &[SiteDot]) -> String {
         points: vec![*at],
         width: if i < NAMES { s.name.chars().count() as f64 * CHARACTER } else { f64::INFINITY },
         gap: radius(s.answers, most) + 4.0,
+        aside: Vec::new(),
     };
     let named: Vec<Named> = placed.iter().enumerate().map(named).collect();
     for ((site, _), spot) in placed.iter().zip(place(&named, (2.0, 2.0, WIDTH - 2.0, HEIGHT - 2.0))) {

@@ -118,7 +118,7 @@ pub fn config(atlas: &Atlas, mean: MeanRequest, plan: &GatewayPlan<'_>) -> Confi
         gateway: gateway(plan),
         operators: operators.iter().map(|name| Operator { name: (*name).to_owned() }).collect(),
         sites: standing.iter().map(|s| site(&atlas.sites[*s], power_kw(atlas, plan, *s))).collect(),
-        models: vec![model()],
+        models: vec![text_model(MODEL)],
         virtual_models: vec![VirtualModel { name: "auto".into(), models: vec![MODEL.into()] }],
         endpoints: endpoints(atlas, mean, plan.engines),
         policies: vec![policy()],
@@ -183,9 +183,10 @@ fn site(s: &SitePlan, power_kw: f64) -> Site {
     }
 }
 
-fn model() -> Model {
+/// A model that takes and gives text, under the name of its shape.
+pub fn text_model(name: &str) -> Model {
     Model {
-        name: MODEL.into(),
+        name: name.to_owned(),
         aliases: Vec::new(),
         shape: None,
         quality: 0.7,

@@ -1,12 +1,11 @@
 //! From a scenario to the worlds of its routers.
 
 use rhumb_engine::{Limits, Perf, gpu, gpus, shape, shapes};
-use rhumb_grid::config::{
-    Config, Endpoint, EngineKind, Gateway, Location, Model, Operator, Policy, Router, Served, Site,
-};
+use rhumb_grid::config::{Config, Endpoint, EngineKind, Gateway, Location, Operator, Policy, Router, Served, Site};
 use rhumb_grid::index::Grid;
 use rhumb_grid::rates::Rates;
 use rhumb_scene::economics::{self, MeanRequest, PLANNED_UTILISATION};
+use rhumb_scene::fleet::text_model;
 use rhumb_world::{EngineSpec, GatewayAt, Jitter, Setup, Telemetry};
 
 use crate::atlas::{self, Spot};
@@ -111,7 +110,7 @@ impl Ground {
             grid.config.sites.iter().map(|s| Location { latitude: s.latitude, longitude: s.longitude }).collect();
         let rtt_ms = wan.matrix(&places, &sites);
         let engines = self.perfs.iter().flat_map(|perf| {
-            let limits = self.limits(&scenario.grid);
+            let limits = limits(&scenario.grid, self.block_tokens);
             std::iter::repeat_n(EngineSpec { perf: *perf, limits }, scenario.grid.engines_per_site as usize)
         });
         Setup {
@@ -128,14 +127,6 @@ impl Ground {
             energy: Vec::new(),
             seed,
             grid,
-        }
-    }
-
-    fn limits(&self, plan: &GridPlan) -> Limits {
-        Limits {
-            max_num_seqs: plan.max_num_seqs,
-            max_batched_tokens: plan.max_batched_tokens,
-            block_tokens: self.block_tokens,
         }
     }
 
@@ -164,7 +155,7 @@ impl Ground {
             },
             operators: vec![Operator { name: "simulated".into() }],
             sites,
-            models: vec![model(&plan.model)],
+            models: vec![text_model(&plan.model)],
             virtual_models: Vec::new(),
             endpoints,
             policies: Vec::new(),
@@ -218,17 +209,9 @@ impl Ground {
 /// Longest prompt plus answer of a simulated engine: its memory is what limits it.
 const CONTEXT_TOKENS: u32 = 10_000_000;
 
-fn model(name: &str) -> Model {
-    Model {
-        name: name.to_owned(),
-        aliases: Vec::new(),
-        shape: None,
-        quality: 0.7,
-        vision: false,
-        audio: false,
-        tools: true,
-        embedding: false,
-    }
+/// The bounds of a scenario's schedulers.
+pub(crate) fn limits(plan: &GridPlan, block_tokens: u32) -> Limits {
+    Limits { max_num_seqs: plan.max_num_seqs, max_batched_tokens: plan.max_batched_tokens, block_tokens }
 }
 
 /// How a competitor's gateways choose.

@@ -88,7 +88,7 @@ pub(crate) fn check(loaded: &Loaded, setup: &Setup) -> Result<(), LabError> {
     for (i, plan) in loaded.scenario.faults.iter().enumerate() {
         if endpoints_of(setup, &plan.site).is_none() {
             let mut names: Vec<&str> = setup.grid.config.sites.iter().map(|s| s.name.as_str()).collect();
-            let near = rhumb_grid_near(&plan.site, &names);
+            let near = meant(&plan.site, &names);
             names.truncate(12);
             let right = match near {
                 Some(near) => format!("`{near}`, or another of the grid's sites"),
@@ -110,7 +110,7 @@ pub(crate) fn check(loaded: &Loaded, setup: &Setup) -> Result<(), LabError> {
 }
 
 /// The name among some that is meant by a wrong one, if any is close.
-fn rhumb_grid_near<'a>(wrong: &str, names: &[&'a str]) -> Option<&'a str> {
+fn meant<'a>(wrong: &str, names: &[&'a str]) -> Option<&'a str> {
     let near = names.iter().map(|n| (strsim::jaro_winkler(wrong, n), *n)).max_by(|a, b| a.0.total_cmp(&b.0));
     near.filter(|(score, _)| *score > 0.8).map(|(_, name)| name)
 }

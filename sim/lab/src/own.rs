@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use rhumb_engine::{Limits, Perf, gpus, shapes};
+use rhumb_engine::{Perf, gpus, shapes};
 use rhumb_grid::Catalogue;
 use rhumb_grid::config::{Config, Location};
 use rhumb_grid::index::Grid;
@@ -11,7 +11,7 @@ use rhumb_scene::economics::{self, MeanRequest};
 use rhumb_world::{EngineSpec, GatewayAt, Jitter, Setup};
 
 use crate::atlas::Spot;
-use crate::build::{engine_router, rates, telemetry};
+use crate::build::{engine_router, limits, rates, telemetry};
 use crate::file::Loaded;
 use crate::places::{entries, near_users};
 use crate::problem::LabError;
@@ -99,11 +99,7 @@ impl Own {
             .map(|i| GatewayAt { name: grid.config.sites[i].name.clone(), location: sites[i] })
             .collect();
         let places: Vec<Location> = gateways.iter().map(|g| g.location).collect();
-        let limits = Limits {
-            max_num_seqs: scenario.grid.max_num_seqs,
-            max_batched_tokens: scenario.grid.max_batched_tokens,
-            block_tokens: self.block_tokens,
-        };
+        let limits = limits(&scenario.grid, self.block_tokens);
         Setup {
             router: engine_router(router),
             rates: rates(scenario),

@@ -88,6 +88,14 @@ fn a_scenario_of_ones_own_runs() {
 }
 
 #[test]
+fn the_committed_schema_is_that_of_the_types() {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/scenario.schema.json");
+    let committed: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let command = "cargo run -q -p rhumb-lab --example schema > docs/reference/scenario.schema.json";
+    assert!(committed == rhumb_lab::schema(), "run `{command}`");
+}
+
+#[test]
 fn a_grid_of_ones_own_runs() {
     let config = "operators: [{name: o}]\nsites:\n  - {name: a, operator: o, country: DE, latitude: 50, longitude: 8}\n  \
                   - {name: b, operator: o, country: US, latitude: 39, longitude: -77}\nmodels: [{name: llama-3.1-8b}]\n\

@@ -80,8 +80,6 @@ pub(crate) struct Gateway {
     hits: Vec<Hit>,
     router: Router,
     rates: Rates,
-    /// Money of the requests that ended here, USD.
-    pub(crate) usd: f64,
 }
 
 /// Answer length before one has been seen, as in the live gateway.
@@ -141,7 +139,6 @@ impl Gateway {
             hits: Vec::new(),
             router,
             rates,
-            usd: 0.0,
         }
     }
 
@@ -233,23 +230,14 @@ impl Gateway {
             let observed_ms = (now_us - first_us) as f64 / 1e3 / (output - 1.0);
             attempt.tariff.learn_pace(&mut self.known[endpoint as usize].state, &attempt.target, observed_ms);
         }
-        self.charge(&attempt, usage, predicted.running)
-    }
-
-    fn charge(&mut self, attempt: &Attempt, usage: Usage, running: f64) -> f64 {
-        let cached = f64::from(usage.cached_tokens);
-        let uncached = f64::from(usage.prompt_tokens) - cached;
-        let tokens = Tokens { uncached, cached, output: f64::from(usage.output_tokens) };
-        let usd = attempt.tariff.usd(&tokens, running, STREAM_BYTES_PER_TOKEN);
-        self.usd += usd;
-        usd
+        charge(&attempt, usage, predicted.running)
     }
 
     /// A stream broke after its first token: what had come is billed; what it cost, USD.
     pub(crate) fn broke(&mut self, mut attempt: Attempt, usage: Usage, now_us: u64) -> f64 {
         self.over(&mut attempt);
         self.fault(attempt.target.endpoint, now_us);
-        self.charge(&attempt, usage, attempt.target.predicted.running)
+        charge(&attempt, usage, attempt.target.predicted.running)
     }
 
     /// An attempt failed before its first token.
@@ -334,6 +322,14 @@ impl Gateway {
         }
         self.view = self.viewer.view(&self.states, now_ms);
     }
+}
+
+/// What an attempt that was served has cost, USD.
+fn charge(attempt: &Attempt, usage: Usage, running: f64) -> f64 {
+    let cached = f64::from(usage.cached_tokens);
+    let uncached = f64::from(usage.prompt_tokens) - cached;
+    let tokens = Tokens { uncached, cached, output: f64::from(usage.output_tokens) };
+    attempt.tariff.usd(&tokens, running, STREAM_BYTES_PER_TOKEN)
 }
 
 /// The prefix caches a gateway mirrors.

@@ -37,8 +37,6 @@ pub(crate) struct Server {
     since_us: u64,
     /// Energy drawn until then, joules.
     joules: f64,
-    /// Tokens emitted by its earlier lives.
-    pub(crate) earlier_tokens: u64,
     spec: EngineSpec,
 }
 
@@ -55,7 +53,6 @@ impl Server {
             watts: spec.perf.idle_watts(),
             since_us: 0,
             joules: 0.0,
-            earlier_tokens: 0,
             spec,
         }
     }
@@ -99,7 +96,6 @@ impl Server {
 
     /// It dies: what runs and what is cached is gone, and it draws nothing.
     pub(crate) fn die(&mut self, now_us: u64) {
-        self.earlier_tokens += self.engine.counters().generation_tokens;
         self.engine = Engine::new(self.spec.perf, self.spec.limits);
         self.step = Step::default();
         self.life += 1;

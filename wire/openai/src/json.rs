@@ -435,8 +435,11 @@ impl<'a> Walker<'a> {
         Ok(v)
     }
 
+    /// A number beyond a double's range is legal JSON (RFC 8259, section 6, lets a reader set its
+    /// range) that engines refuse or read as infinity: it is refused here, where the byte is known.
     fn number(&mut self) -> Result<Kind, JsonError> {
         let start = self.at;
+        let mut exponent = false;
         if self.peek() == Some(b'-') {
             self.at += 1;
         }
@@ -455,11 +458,22 @@ impl<'a> Walker<'a> {
                 self.at += 1;
             }
             self.some_digits()?;
+            exponent = true;
         }
         if self.at - start > self.limits.number_bytes {
             return Err(JsonError { what: "a number is too long", at: start });
         }
+        if (exponent || self.at - start > 308) && !self.is_finite(start..self.at) {
+            return Err(JsonError { what: "a number is too large", at: start });
+        }
         Ok(Kind::Number)
+    }
+
+    fn is_finite(&self, span: Range<usize>) -> bool {
+        std::str::from_utf8(&self.text[span])
+            .ok()
+            .and_then(|digits| digits.parse::<f64>().ok())
+            .is_some_and(f64::is_finite)
     }
 
     fn digits(&mut self) {

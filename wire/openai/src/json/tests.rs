@@ -22,6 +22,9 @@ fn accepts_what_json_is() {
         "-0",
         "-0.5e+10",
         "1E-2",
+        "1.7e308",
+        "0e999",
+        "1e-999",
         "10",
         "\"\"",
         "[]",
@@ -54,6 +57,8 @@ fn names_the_first_wrong_byte() {
     refused("[1,]", "a value was expected", 3);
     refused("[1}", "`,` or `]` was expected", 2);
     refused("{\"a\":1]", "`,` or `}` was expected", 6);
+    refused("[1e309]", "a number is too large", 1);
+    refused("-2E999", "a number is too large", 0);
     refused("1 2", "nothing may follow the value", 2);
     refused("tru", "a value was expected", 0);
     refused("\"abc", "a string does not end", 4);

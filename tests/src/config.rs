@@ -20,6 +20,8 @@ pub struct Endpoint {
     pub country: &'static str,
     /// Longest prompt and answer.
     pub context_tokens: u32,
+    /// Requests it is stated to run at once.
+    pub concurrency: u32,
     /// More members of the endpoint, as YAML flow: `, gpu: h100`.
     pub more: String,
     /// More members of its site.
@@ -45,6 +47,7 @@ impl Config {
             open: m.is_open(),
             country: "DE",
             context_tokens: 100_000_000,
+            concurrency: 10_000,
             more: String::new(),
             site_more: String::new(),
         };
@@ -93,10 +96,10 @@ impl Config {
         }
         let _ = writeln!(out, "models:\n  - {{name: {MODEL}, aliases: [small]}}\nendpoints:");
         let mut price = 0.1;
-        for Endpoint { name, url, context_tokens, more, .. } in &self.endpoints {
+        for Endpoint { name, url, context_tokens, concurrency, more, .. } in &self.endpoints {
             let prices = format!("{{input_usd_per_mtok: {price}, output_usd_per_mtok: {price}}}");
             let served = format!("{{model: {MODEL}, context_tokens: {context_tokens}, price: {prices}}}");
-            let shape = "engine: vllm, max_concurrency: 10000";
+            let shape = format!("engine: vllm, max_concurrency: {concurrency}");
             let _ = writeln!(
                 out,
                 "  - {{name: {name}, site: site-{name}, url: \"{url}\", {shape}, models: [{served}]{more}}}"

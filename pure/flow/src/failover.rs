@@ -17,6 +17,16 @@ impl Failover {
         Self { left: max_attempts, tried: 0 }
     }
 
+    /// Admission chose this target; false when no attempt is left.
+    pub fn start(&mut self, target: usize) -> bool {
+        if self.left == 0 || target >= TARGETS_MAX {
+            return false;
+        }
+        self.tried |= 1 << target;
+        self.left -= 1;
+        true
+    }
+
     /// The next target, given that every one before has failed: its place in the ranking. `site` names the site of each
     /// of the `targets`, of which those beyond [`TARGETS_MAX`] are left out.
     pub fn next(&mut self, targets: usize, site: impl Fn(usize) -> u32) -> Option<usize> {
@@ -28,9 +38,7 @@ impl Failover {
         let suspect = |i: usize| (0..targets).any(|j| tried(j) && site(j) == site(i));
         let untried = || (0..targets).filter(|i| !tried(*i));
         let next = untried().find(|i| !suspect(*i)).or_else(|| untried().next())?;
-        self.tried |= 1 << next;
-        self.left -= 1;
-        Some(next)
+        self.start(next).then_some(next)
     }
 
     /// Targets tried.
@@ -60,6 +68,17 @@ mod tests {
         assert_eq!(order(&[1, 1, 2, 1, 3], 2), ([0, 2, none, none, none, none, none, none], 2));
         assert_eq!(order(&[], 3).1, 0);
         assert_eq!(order(&[7], 0).1, 0);
+    }
+
+    #[test]
+    fn it_starts_where_admission_says() {
+        let mut failover = Failover::new(3);
+        assert!(failover.start(2));
+        assert_eq!(
+            (failover.next(4, |_| 0), failover.next(4, |_| 0), failover.next(4, |_| 0)),
+            (Some(0), Some(1), None)
+        );
+        assert!(!failover.start(3) && !Failover::new(9).start(TARGETS_MAX));
     }
 
     #[test]

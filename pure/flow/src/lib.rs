@@ -1,5 +1,11 @@
 //! State machines of the data plane, without I/O: time comes as an argument.
 #![no_std]
 
+extern crate alloc;
+
+pub mod admission;
 pub mod failover;
+pub mod fair;
 pub mod health;
+pub mod shares;
+pub mod window;

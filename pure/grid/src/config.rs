@@ -64,6 +64,9 @@ pub struct Gateway {
     /// Period of the round-trip probes, in milliseconds.
     #[schemars(range(min = 50, max = 600_000))]
     pub probe_interval_ms: u64,
+    /// Requests of one priority that may wait for a free endpoint.
+    #[schemars(range(max = 1_000_000))]
+    pub max_queue: u32,
     /// Policy of requests that no tenant or header gives one.
     pub policy: String,
     /// How targets are chosen: `rhumb`, or a baseline to compare with.
@@ -85,6 +88,7 @@ impl Default for Gateway {
             request_timeout_ms: 30_000,
             scrape_interval_ms: 1_000,
             probe_interval_ms: 5_000,
+            max_queue: 10_000,
             policy: "balanced".into(),
             router: Router::Rhumb,
             carbon_usd_per_tonne: 0.0,
@@ -108,6 +112,39 @@ pub enum Router {
     Random,
     /// Of two drawn by chance, the one with fewer requests running and waiting.
     PowerOfTwo,
+}
+
+/// How urgent a request is: while the more urgent wait, the less urgent do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Priority {
+    /// A person waits.
+    Interactive,
+    /// A program waits, or a person who can.
+    Standard,
+    /// Nobody waits.
+    Batch,
+}
+
+impl Priority {
+    /// Every priority with its name, the most urgent first.
+    pub const ALL: [(&'static str, Priority); Self::COUNT] =
+        [("interactive", Self::Interactive), ("standard", Self::Standard), ("batch", Self::Batch)];
+
+    /// How many there are.
+    pub const COUNT: usize = 3;
+
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        Self::ALL[self as usize].0
+    }
+
+    /// The priority of that name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().find(|(n, _)| *n == name).map(|(_, p)| *p)
+    }
 }
 
 /// A point on the Earth.
@@ -375,7 +412,7 @@ pub struct Price {
 }
 
 /// A set of exchange rates. What is not stated comes from the preset.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Policy {
     /// Unique name; clients may ask for it with `x-rhumb-policy`.
@@ -419,6 +456,21 @@ pub struct Policy {
     #[serde(default)]
     #[schemars(range(min = 10, max = 3_600_000))]
     pub idle_timeout_ms: Option<u64>,
+    /// How urgent its requests are unless they say otherwise (`x-rhumb-priority`, `service_tier`).
+    #[serde(default)]
+    pub priority: Option<Priority>,
+    /// Longest wait at the router for a free endpoint, in milliseconds; then the client is told when to come back.
+    #[serde(default)]
+    #[schemars(range(min = 1, max = 86_400_000))]
+    pub max_wait_ms: Option<u64>,
+    /// Most choices (`n`, `best_of`) that one request may ask for.
+    #[serde(default)]
+    #[schemars(range(min = 1, max = 1_024))]
+    pub max_choices: Option<u64>,
+    /// Most tokens that one answer may be asked to have (`max_tokens`, `max_completion_tokens`).
+    #[serde(default)]
+    #[schemars(range(min = 1, max = 100_000_000))]
+    pub max_answer_tokens: Option<u64>,
     /// Targets tried for one request, the first included.
     #[serde(default)]
     #[schemars(range(min = 1, max = 16))]
@@ -480,6 +532,21 @@ pub struct Tenant {
     /// Countries its requests may be served in; empty means anywhere.
     #[serde(default)]
     pub countries: Vec<String>,
+    /// Its share against the other tenants' when requests have to wait.
+    #[serde(default = "default_weight")]
+    #[schemars(range(min = 0.001, max = 1_000.0))]
+    pub weight: f64,
+    /// The highest priority its requests may have.
+    #[serde(default = "default_highest_priority")]
+    pub highest_priority: Priority,
+}
+
+fn default_weight() -> f64 {
+    1.0
+}
+
+fn default_highest_priority() -> Priority {
+    Priority::Interactive
 }
 
 /// A credential. Exactly one of `key` and `sha256` is stated.

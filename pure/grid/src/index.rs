@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::config::{Config, Preset, Tenant};
 use crate::rates::Rates;
+use crate::service::Service;
 
 /// The grid as the router sees it. Indices are positions in the configuration's lists.
 #[derive(Debug, Clone)]
@@ -24,6 +25,8 @@ pub struct NamedRates {
     pub name: Arc<str>,
     /// Its numbers.
     pub rates: Rates,
+    /// What its requests may ask for.
+    pub service: Service,
     /// Countries it allows; empty means anywhere.
     pub countries: Vec<[u8; 2]>,
 }
@@ -54,13 +57,14 @@ impl Grid {
             .collect();
         let mut policies = BTreeMap::new();
         for (name, preset) in Preset::ALL {
-            let named = NamedRates { name: name.into(), rates: Rates::preset(preset), countries: Vec::new() };
+            let (rates, service) = (Rates::preset(preset), Service::preset(preset));
+            let named = NamedRates { name: name.into(), rates, service, countries: Vec::new() };
             policies.insert(name.to_owned(), named);
         }
         for p in &config.policies {
             let countries = p.countries.iter().map(|c| country(c)).collect();
-            policies
-                .insert(p.name.clone(), NamedRates { name: p.name.as_str().into(), rates: Rates::of(p), countries });
+            let (rates, service) = (Rates::of(p), Service::of(p));
+            policies.insert(p.name.clone(), NamedRates { name: p.name.as_str().into(), rates, service, countries });
         }
         Self { config, endpoint_site, names, policies }
     }
@@ -155,6 +159,8 @@ mod tests {
             allow_policies: allow.iter().map(|&s| s.into()).collect(),
             models: Vec::new(),
             countries: Vec::new(),
+            weight: 1.0,
+            highest_priority: crate::config::Priority::Interactive,
         };
         assert_eq!(name(None, None), Ok("balanced"));
         assert_eq!(name(None, Some("eu")), Ok("eu"));

@@ -19,6 +19,7 @@ pub mod rates;
 mod scalar;
 pub mod schema;
 mod secrets;
+pub mod service;
 mod shape;
 mod structure;
 mod syntax;

@@ -77,7 +77,7 @@ pub struct Target {
 }
 
 /// Why the first target is first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reason {
     /// Its bill is the lowest.
     Cheapest,
@@ -92,6 +92,7 @@ pub enum Reason {
     /// A baseline chose it.
     Baseline,
     /// Nothing may serve it.
+    #[default]
     Nothing,
 }
 
@@ -111,7 +112,7 @@ impl Reason {
 }
 
 /// The ranked targets of one request. The order after the first is the failover order.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Decision {
     /// At most [`KEPT`], the best first.
     pub targets: Vec<Target>,

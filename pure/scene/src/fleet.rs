@@ -149,13 +149,8 @@ fn policy() -> Policy {
         ttft_slo_ms: Some(TTFT_SLO_MS),
         miss_usd: Some(MISS_USD),
         reading_pace_ms: Some(READING_PACE_MS),
-        quality: None,
-        quality_usd: None,
-        switch_usd: None,
-        first_token_timeout_ms: None,
-        idle_timeout_ms: None,
         max_attempts: Some(MAX_ATTEMPTS),
-        countries: Vec::new(),
+        ..Policy::default()
     }
 }
 

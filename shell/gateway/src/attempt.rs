@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use rhumb_flow::failover::Failover;
-use rhumb_grid::rates::Rates;
+use rhumb_grid::index::NamedRates;
 use rhumb_openai::error::ApiError;
 use rhumb_openai::request::{Api, Scan, forward};
 use rhumb_openai::response::{Piece, is_answer, piece, usage};
@@ -14,9 +14,10 @@ use rhumb_route::decide::Target;
 use rhumb_store::{Outcome, format_id};
 use rhumb_upstream::{Conn, Error, Request, Response};
 
+use crate::hold::Permit;
 use crate::ledger::{Flight, Ledger};
 use crate::live::lock;
-use crate::place::Placed;
+use crate::place::Asking;
 use crate::pool;
 use crate::relay::{Relay, Scanner};
 use crate::shared::Shared;
@@ -56,25 +57,26 @@ enum Fail {
 pub(crate) struct Journey<'a> {
     pub(crate) shared: &'a Arc<Shared>,
     pub(crate) api: Api,
-    pub(crate) rates: &'a Rates,
+    pub(crate) policy: &'a NamedRates,
     pub(crate) scan: &'a Scan,
     pub(crate) body: &'a Bytes,
-    pub(crate) placed: &'a Placed,
+    pub(crate) placed: &'a Asking<'a>,
     pub(crate) pool_base: usize,
 }
 
 impl Journey<'_> {
-    /// Tries the ranked targets until one serves.
-    pub(crate) async fn run(&self, mut ledger: Ledger) -> Result<Served, ApiError> {
+    /// Tries the ranked targets until one serves, from the one that admission has given a place at.
+    pub(crate) async fn run(&self, mut ledger: Ledger, first: usize, permit: Permit) -> Result<Served, ApiError> {
         let (mut retry_after, mut busy, mut timed_out) = (None::<u64>, 0u32, 0u32);
         let targets = &self.placed.decision.targets;
-        let mut failover = Failover::new(self.rates.max_attempts);
-        while let Some(next) = failover.next(targets.len(), |i| targets[i].site) {
+        let mut failover = Failover::new(self.policy.rates.max_attempts);
+        let mut place = failover.start(first).then_some((first, permit));
+        while let Some((next, permit)) = place {
             let target = &targets[next];
             ledger.attempts += 1;
             let endpoint = target.endpoint;
             self.shared.metrics.sent(endpoint);
-            ledger.flight = Some(Flight::new(self.shared, *target, ledger.plain));
+            ledger.flight = Some(Flight::new(self.shared, permit, *target, ledger.plain));
             match self.attempt(target, &mut ledger).await {
                 Ok(opened) => return Ok(self.serve(*target, opened, ledger)),
                 Err(fail) => {
@@ -99,6 +101,8 @@ impl Journey<'_> {
                     }
                 }
             }
+            let next = failover.next(targets.len(), |i| targets[i].site);
+            place = next.map(|next| (next, Permit::take(self.shared, targets[next].endpoint)));
         }
         let error = if busy > 0 && busy == ledger.attempts {
             ApiError::overloaded("Every suitable site is busy.", retry_after.unwrap_or(1_000))
@@ -125,13 +129,13 @@ impl Journey<'_> {
     }
 
     async fn attempt(&self, target: &Target, ledger: &mut Ledger) -> Result<Opened, Fail> {
-        let wait = Duration::from_millis(self.rates.first_token_timeout_ms);
+        let wait = Duration::from_millis(self.policy.rates.first_token_timeout_ms);
         if self.scan.stream {
             let opened = tokio::time::timeout(wait, self.open_stream(target, ledger)).await;
             return opened.unwrap_or(Err(Fail::Timeout));
         }
         // A plain answer shows nothing until it is whole, so the time to generate it is granted too, generously.
-        let longest = self.scan.max_tokens.map_or(self.placed.output_tokens * 8.0, |m| m as f64);
+        let longest = self.scan.max_tokens.map_or(self.placed.output_tokens() * 8.0, |m| m as f64);
         let generating = (longest * target.predicted.pace_ms * 4.0).min(3.6e6);
         let wait = wait + Duration::from_millis(generating as u64);
         let answer = tokio::time::timeout(wait, self.plain(target)).await;
@@ -148,7 +152,7 @@ impl Journey<'_> {
     async fn send(&self, target: &Target) -> Result<Response, Fail> {
         let upstream = &self.shared.upstreams[target.endpoint as usize];
         let model = upstream.served_as[target.model as usize].as_deref().unwrap_or(&self.scan.model);
-        let body = forward(self.body, self.scan, model, upstream.states_usage);
+        let body = forward(self.body, self.scan, model, upstream.states_usage, self.most_tokens());
         let headers = [upstream.headers.as_str(), "x-request-id: ", &format_id(self.placed.id), "\r\n"].concat();
         let request = Request { method: "POST", path: self.api.path(), headers: &headers, body: &body };
         let key = self.pool_base + target.endpoint as usize;
@@ -166,6 +170,11 @@ impl Journey<'_> {
                 Err(_) => return Err(Fail::Broken),
             }
         }
+    }
+
+    /// What limits an answer that the client sets no length.
+    fn most_tokens(&self) -> Option<u64> {
+        self.policy.service.max_answer_tokens.filter(|_| self.api != Api::Embeddings)
     }
 
     fn status(&self, response: Response) -> Result<Response, Fail> {
@@ -253,7 +262,7 @@ impl Journey<'_> {
                 Served::Plain(target, body)
             }
             Opened::Stream(opening) => {
-                let idle = Duration::from_millis(self.rates.idle_timeout_ms);
+                let idle = Duration::from_millis(self.policy.rates.idle_timeout_ms);
                 let key = self.pool_base + target.endpoint as usize;
                 Served::Stream(target, Box::new(Relay::new(*opening, ledger, idle, key)))
             }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use rhumb_route::view::LoadReport;
 use rhumb_signals::{Reading, Sink, Target, watch};
 
+use crate::hold::call_all;
 use crate::live::lock;
 use crate::shared::Shared;
 
@@ -24,6 +25,8 @@ impl Sink for Readings {
         let at_ms = self.0.now_ms();
         let Reading { running, waiting, kv_use, watts } = r;
         learnt.state.load = Some(LoadReport { running, waiting, kv_use, watts, own_in_flight, at_ms });
+        drop(learnt);
+        lock(&self.0.hold).window_mut(endpoint).report(at_ms, own_in_flight, running, waiting);
     }
 
     fn load_failed(&self, endpoint: usize, why: &str) {
@@ -41,6 +44,9 @@ impl Sink for Readings {
         learnt.state.rtt.add(ms);
         learnt.state.rtt_at_ms = Some(now);
         learnt.probed.succeeded(now);
+        let rtt_ms = learnt.state.rtt.ms().unwrap_or(ms);
+        drop(learnt);
+        lock(&self.0.hold).window_mut(endpoint).round_trip(rtt_ms);
     }
 
     fn probe_failed(&self, endpoint: usize) {
@@ -75,6 +81,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
     loop {
         let start = Instant::now();
         shared.publish();
+        call_all(&shared);
         // A large grid is published less often, so that it never takes more than a twentieth of a core.
         tokio::time::sleep(PUBLISH_EVERY.max(start.elapsed() * 20)).await;
     }

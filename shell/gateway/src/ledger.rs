@@ -3,11 +3,14 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use rhumb_flow::admission::Ask;
+use rhumb_flow::fair::cost;
 use rhumb_openai::response::Usage;
 use rhumb_route::account::{Tariff, Tokens};
 use rhumb_route::decide::Target;
 use rhumb_store::{Ended, Outcome};
 
+use crate::hold::Permit;
 use crate::live::lock;
 use crate::shared::Shared;
 
@@ -34,11 +37,14 @@ pub(crate) struct Ledger {
     /// The answer is not streamed: when it began is not known, only when it was whole.
     pub(crate) plain: bool,
     pub(crate) flight: Option<Flight>,
+    /// What it asked of admission, if it had to wait: what was charged then is set right at the end.
+    pub(crate) waited: Option<Ask>,
 }
 
 /// A request at an endpoint. Dropping it frees its place there.
 pub(crate) struct Flight {
     shared: Arc<Shared>,
+    permit: Permit,
     pub(crate) target: Target,
     tariff: Tariff,
     backlog: Option<u64>,
@@ -48,13 +54,24 @@ pub(crate) struct Flight {
 impl Flight {
     /// Departs for a target. A plain answer does not show when its prompt was computed, so it counts as in flight and
     /// not as backlog.
-    pub(crate) fn new(shared: &Arc<Shared>, target: Target, plain: bool) -> Self {
+    pub(crate) fn new(shared: &Arc<Shared>, permit: Permit, target: Target, plain: bool) -> Self {
         let view = shared.view.load();
         let row = view.rows(target.model).iter().find(|r| r.endpoint == target.endpoint);
         let tariff = row.map_or(Tariff::NONE, Tariff::of);
         let backlog = if plain { 0 } else { target.predicted.uncached_tokens as u64 };
-        shared.live[target.endpoint as usize].depart(backlog);
-        Self { shared: Arc::clone(shared), target, tariff, backlog: Some(backlog), sent: Instant::now() }
+        shared.live[target.endpoint as usize].asked(backlog);
+        Self { shared: Arc::clone(shared), permit, target, tariff, backlog: Some(backlog), sent: Instant::now() }
+    }
+
+    /// What the first token's time says of the endpoint's window: the part that neither distance nor the own prompt
+    /// explains.
+    fn teach_window(&self, observed_ms: f64) {
+        let predicted = &self.target.predicted;
+        let in_flight = self.target.overlay.in_flight;
+        let waited_ms = (observed_ms - predicted.site_ms - predicted.prefill_ms).max(0.0);
+        let now = self.shared.now_ms();
+        let mut hold = lock(&self.shared.hold);
+        hold.window_mut(self.target.endpoint as usize).first_token(now, waited_ms, in_flight);
     }
 
     /// Content has begun: the prompt is computed.
@@ -68,7 +85,6 @@ impl Flight {
 impl Drop for Flight {
     fn drop(&mut self) {
         self.answered();
-        self.shared.live[self.target.endpoint as usize].depart_end();
     }
 }
 
@@ -79,7 +95,11 @@ impl Ledger {
         self.first_content = Some(now);
         let Some(flight) = &mut self.flight else { return };
         flight.answered();
+        flight.permit.served = true;
         let observed_ms = now.duration_since(flight.sent).as_secs_f64() * 1e3;
+        if !self.plain {
+            flight.teach_window(observed_ms);
+        }
         let mut learnt = lock(&self.shared.live[flight.target.endpoint as usize].learnt);
         if !self.plain {
             flight.tariff.learn_ttft(&mut learnt.state, &flight.target, observed_ms);
@@ -108,6 +128,9 @@ impl Ledger {
         let usd = served.map_or(0.0, |f| f.tariff.usd(&tokens, f.target.predicted.running, self.bytes_per_token));
         if self.outcome == Outcome::Complete && !estimated {
             self.learn(&usage);
+        }
+        if let Some(ask) = self.waited {
+            lock(&self.shared.hold).settle(&ask, cost(tokens.uncached + tokens.cached, tokens.output));
         }
         Ended {
             id: self.id,

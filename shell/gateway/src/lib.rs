@@ -9,6 +9,7 @@ mod attempt;
 mod auth;
 mod body;
 mod control;
+mod hold;
 mod ids;
 mod ledger;
 mod live;

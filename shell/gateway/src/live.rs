@@ -49,8 +49,12 @@ impl Live {
     }
 
     /// A request is on its way there.
-    pub(crate) fn depart(&self, prompt_tokens: u64) {
+    pub(crate) fn depart(&self) {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Its prompt is to be computed.
+    pub(crate) fn asked(&self, prompt_tokens: u64) {
         self.backlog_tokens.fetch_add(prompt_tokens, Ordering::Relaxed);
     }
 

@@ -9,6 +9,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
+use rhumb_grid::config::Priority;
 use rhumb_grid::index::Grid;
 use rhumb_route::explain::Names as _;
 use rhumb_store::{Ended, Outcome};
@@ -49,6 +50,11 @@ struct SiteLabel {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct TokenLabel {
     kind: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PriorityLabel {
+    priority: &'static str,
 }
 
 /// The gateway's metrics.
@@ -94,15 +100,18 @@ struct Gauges {
     power_price: Family<SiteLabel, GaugeF>,
     view: GaugeF,
     backlog: GaugeF,
+    waiting_here: Family<PriorityLabel, GaugeF>,
+    window: Family<EndpointLabel, GaugeF>,
 }
 
-const OUTCOMES: [Outcome; 6] = [
+const OUTCOMES: [Outcome; 7] = [
     Outcome::Complete,
     Outcome::ClientGone,
     Outcome::Failed,
     Outcome::Broken,
     Outcome::Rejected,
     Outcome::NothingEligible,
+    Outcome::Shed,
 ];
 
 /// Buckets of OpenTelemetry's `gen_ai.server.time_to_first_token`.
@@ -203,6 +212,9 @@ impl Gauges {
         let text = "Price of power headroom, USD per joule";
         r.register("site_power_price", text, self.power_price.clone());
         r.register("view_version", "Version of the view that decisions are made on", self.view.clone());
+        r.register("queue_length", "Requests that wait at the router", self.waiting_here.clone());
+        let text = "Requests that may be in flight at the endpoint, as learnt";
+        r.register("endpoint_window", text, self.window.clone());
         r.register("log_backlog", "Messages the decision log has not taken yet", self.backlog.clone());
     }
 
@@ -234,6 +246,15 @@ impl Gauges {
             self.watts.get_or_create(&label).set(state.watts);
             self.power_price.get_or_create(&label).set(state.power.usd_per_joule());
         }
+        let hold = lock(&shared.hold);
+        for (priority, p) in Priority::ALL {
+            self.waiting_here.get_or_create(&PriorityLabel { priority }).set(hold.waiting(p) as f64);
+        }
+        for i in 0..shared.live.len() {
+            let label = EndpointLabel { endpoint: shared.names.endpoint(i as u32).to_owned() };
+            self.window.get_or_create(&label).set(hold.window(i).limit(now));
+        }
+        drop(hold);
         self.view.set(shared.view.load().version as f64);
         self.backlog.set(shared.log.backlog() as f64);
     }

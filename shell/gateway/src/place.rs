@@ -4,18 +4,23 @@ use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use rhumb_flow::admission::Ask;
+use rhumb_flow::fair::{From, cost};
+use rhumb_grid::config::Priority;
 use rhumb_grid::index::NamedRates;
 use rhumb_openai::error::ApiError;
 use rhumb_openai::request::{Api, BLOCK_BYTES, Scan, block_hashes};
-use rhumb_route::decide::{Choice, Decision, Drop, KEPT, Scratch, World, decide};
+use rhumb_route::decide::{Choice, Decision, Drop, KEPT, Scratch, Target, World, decide};
 use rhumb_route::facts::{Facts, Hit};
 use rhumb_route::floor::Floors;
 use rhumb_route::record::{Kept, fingerprint};
 use rhumb_route::row::{Able, Overlay, Row};
 use rhumb_route::view::View;
 use rhumb_store::Intent;
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::auth::Caller;
+use crate::hold::Deciding;
 use crate::live::lock;
 use crate::request::{Asked, session_hash};
 use crate::shared::Shared;
@@ -40,16 +45,23 @@ impl World for LiveWorld<'_> {
     }
 }
 
-/// A request that has been decided on.
-pub(crate) struct Placed {
+/// A request on which can be decided, now and again later.
+pub(crate) struct Asking<'a> {
+    pub(crate) shared: &'a Arc<Shared>,
     pub(crate) id: u64,
-    pub(crate) decision: Decision,
+    at_unix_ms: u64,
+    api: Api,
+    caller: &'a Caller,
+    policy: &'a NamedRates,
+    model: &'a str,
+    facts: Facts,
+    tokens_per_block: f64,
     /// Hash of its session, if it has one.
     pub(crate) session: Option<u64>,
     /// Chained hashes of its prompt.
     pub(crate) blocks: Vec<u64>,
-    pub(crate) bytes_per_token: f64,
-    pub(crate) output_tokens: f64,
+    /// What was decided last.
+    pub(crate) decision: Decision,
 }
 
 /// Longest prefix that is looked up: 8 MiB of prompt.
@@ -95,29 +107,30 @@ pub(crate) fn models(shared: &Shared, caller: &Caller, name: &str) -> Result<Vec
     }
 }
 
-/// Decides, and records that it did.
+/// Gathers what a decision on a request needs of it.
 #[expect(clippy::too_many_arguments, reason = "each is one of the decision's inputs, gathered by the one caller")]
-pub(crate) fn place(
-    shared: &Arc<Shared>,
+pub(crate) fn asking<'a>(
+    shared: &'a Arc<Shared>,
     api: Api,
-    caller: &Caller,
+    caller: &'a Caller,
     asked: &Asked,
-    policy: &NamedRates,
+    policy: &'a NamedRates,
     models: Vec<u32>,
     body: &[u8],
-    scan: &Scan,
-) -> Placed {
+    scan: &'a Scan,
+) -> Asking<'a> {
     let tenant = caller.tenant;
     let session = asked.session.or_else(|| scan.conversation_hash.map(|h| session_hash(&h.to_le_bytes(), tenant)));
     let first_model = models.first().copied().unwrap_or(0);
     let per_token = lock(&shared.bytes_per_token[first_model as usize]).mean();
     let mut blocks = Vec::new();
     block_hashes(body, scan, session_hash(b"", tenant), BLOCKS_MAX, &mut blocks);
+    let max_tokens = scan.max_tokens.or(policy.service.max_answer_tokens);
     let output_tokens = if api == Api::Embeddings {
         0.0
     } else {
         let learnt = lock(shared.output_of(tenant, first_model)).mean();
-        scan.max_tokens.map_or(learnt, |m| learnt.min(m as f64)) * scan.n.min(128) as f64
+        max_tokens.map_or(learnt, |m| learnt.min(m as f64)) * scan.n.min(128) as f64
     };
     let mut countries = policy.countries.clone();
     if let Some(t) = tenant {
@@ -128,7 +141,7 @@ pub(crate) fn place(
         prompt_tokens: (text_bytes(scan) as f64 / per_token).max(1.0)
             + MEDIA_TOKENS * f64::from(scan.seen.media_bytes > 0),
         output_tokens,
-        max_tokens: scan.max_tokens,
+        max_tokens,
         bytes_per_token: if scan.stream { STREAM_BYTES_PER_TOKEN } else { PLAIN_BYTES_PER_TOKEN },
         needs: Able {
             vision: scan.seen.image,
@@ -140,10 +153,13 @@ pub(crate) fn place(
         client_ms: asked.client_ms,
         // A session returns to its endpoint; without one, prompts that begin alike go where they may share a cache.
         affinity: session.or(scan.cache_key_hash).or(blocks.first().copied()),
-        pin: session.and_then(|s| lock(shared.pins_of(s)).get(s).copied()),
+        pin: None,
         hits: Vec::new(),
     };
-    decide_and_record(shared, api, caller, policy, facts, scan, session, blocks, BLOCK_BYTES as f64 / per_token)
+    let (id, at_unix_ms) = shared.ids.next();
+    let tokens_per_block = BLOCK_BYTES as f64 / per_token;
+    let (model, decision) = (scan.model.as_str(), Decision::default());
+    Asking { shared, id, at_unix_ms, api, caller, policy, model, facts, tokens_per_block, session, blocks, decision }
 }
 
 /// What an image or a recording is taken for, in tokens, until its size is understood.
@@ -171,51 +187,81 @@ fn restrict(countries: &mut Vec<[u8; 2]>, also: &[String]) {
     }
 }
 
-#[expect(clippy::too_many_arguments, reason = "the second half of `place`, split where the inputs are complete")]
-fn decide_and_record(
-    shared: &Arc<Shared>,
-    api: Api,
-    caller: &Caller,
-    policy: &NamedRates,
-    mut facts: Facts,
-    scan: &Scan,
-    session: Option<u64>,
-    blocks: Vec<u64>,
-    tokens_per_block: f64,
-) -> Placed {
-    let (id, at_unix_ms) = shared.ids.next();
-    let router = shared.grid.config.gateway.router;
-    let choice = Choice { rates: policy.rates, router, seed: shared.turn.fetch_add(1, Ordering::Relaxed) };
-    let view = shared.view.load_full();
-    let world = LiveWorld { view: &view, shared };
-    let decision = MEMORY.with_borrow_mut(|memory| {
-        if !blocks.is_empty() {
-            lock(&shared.prefixes).lookup(&blocks, tokens_per_block, &mut memory.hits);
-            facts.hits.extend_from_slice(&memory.hits);
+impl Deciding for Asking<'_> {
+    /// Decides on what is known now, and records that it did.
+    fn decide(&mut self) -> &[Target] {
+        let (shared, facts) = (self.shared, &mut self.facts);
+        let router = shared.grid.config.gateway.router;
+        let seed = shared.turn.fetch_add(1, Ordering::Relaxed);
+        let choice = Choice { rates: self.policy.rates, router, seed };
+        facts.pin = self.session.and_then(|s| lock(shared.pins_of(s)).get(s).copied());
+        let view = shared.view.load_full();
+        let world = LiveWorld { view: &view, shared };
+        self.decision = MEMORY.with_borrow_mut(|memory| {
+            if !self.blocks.is_empty() {
+                lock(&shared.prefixes).lookup(&self.blocks, self.tokens_per_block, &mut memory.hits);
+                facts.hits.clone_from(&memory.hits);
+            }
+            decide(&world, facts, &choice, &mut memory.scratch)
+        });
+        self.record(view, choice);
+        &self.decision.targets
+    }
+}
+
+impl Asking<'_> {
+    /// What admission has to know of it.
+    pub(crate) fn ask(&self, priority: Priority, deadline_ms: Option<u64>) -> Ask {
+        let (rates, service, tenant) = (&self.policy.rates, &self.policy.service, self.caller.tenant);
+        let config = &self.shared.grid.config;
+        Ask {
+            lane: self.shared.lanes.lane(&self.facts.models).expect("the models are those of a name in the grid"),
+            priority,
+            from: From {
+                tenant: tenant.map_or(0, |t| t as u32 + 1),
+                // Requests without a session take turns one by one.
+                session: self.session.unwrap_or(self.id),
+            },
+            weight: tenant.map_or(1.0, |t| config.tenants[t].weight),
+            slo_ms: rates.ttft_slo_ms,
+            wait_max_ms: deadline_ms.map_or(service.max_wait_ms, |d| d.min(service.max_wait_ms)) as f64,
+            cost: cost(self.facts.prompt_tokens, self.facts.output_tokens),
+            jitter: (xxh3_64(&self.id.to_le_bytes()) >> 11) as f64 / (1_u64 << 53) as f64,
         }
-        decide(&world, &facts, &choice, &mut memory.scratch)
-    });
-    let overlays = match shared.live.len() {
-        n if (KEPT + 1..=OVERLAYS_MAX).contains(&n) => shared.live.iter().map(|l| l.overlay()).collect(),
-        _ => Vec::new(),
-    };
-    let (bytes_per_token, output_tokens) = (facts.bytes_per_token, facts.output_tokens);
-    shared.log.decided(Box::new(Intent {
-        id,
-        at_unix_ms,
-        tenant: Arc::clone(&caller.tenant_name),
-        key: Arc::clone(&caller.key_name),
-        api: api.path(),
-        model: scan.model.clone(),
-        policy: Arc::clone(&policy.name),
-        view: Arc::clone(&view),
-        facts,
-        choice,
-        kept: Kept::of(&decision),
-        fingerprint: fingerprint(&decision),
-        overlays,
-    }));
-    Placed { id, decision, session, blocks, bytes_per_token, output_tokens }
+    }
+
+    /// Bytes one token of the answer takes on the wire.
+    pub(crate) fn bytes_per_token(&self) -> f64 {
+        self.facts.bytes_per_token
+    }
+
+    /// Tokens that the answer is expected to have.
+    pub(crate) fn output_tokens(&self) -> f64 {
+        self.facts.output_tokens
+    }
+
+    fn record(&self, view: Arc<View>, choice: Choice) {
+        let live = &self.shared.live;
+        let overlays = match live.len() {
+            n if (KEPT + 1..=OVERLAYS_MAX).contains(&n) => live.iter().map(|l| l.overlay()).collect(),
+            _ => Vec::new(),
+        };
+        self.shared.log.decided(Box::new(Intent {
+            id: self.id,
+            at_unix_ms: self.at_unix_ms,
+            tenant: Arc::clone(&self.caller.tenant_name),
+            key: Arc::clone(&self.caller.key_name),
+            api: self.api.path(),
+            model: self.model.to_owned(),
+            policy: Arc::clone(&self.policy.name),
+            view,
+            facts: self.facts.clone(),
+            choice,
+            kept: Kept::of(&self.decision),
+            fingerprint: fingerprint(&self.decision),
+            overlays,
+        }));
+    }
 }
 
 /// The error when nothing may serve a request: counts by reason, never the topology.

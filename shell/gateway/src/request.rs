@@ -2,9 +2,11 @@
 //! own, so that internal headers from outside have nothing to act on.
 
 use http::HeaderMap;
-use rhumb_grid::config::Location;
+use rhumb_grid::config::{Location, Priority, Tenant};
 use rhumb_grid::geo::{distance_km, estimated_rtt_ms};
+use rhumb_grid::service::Service;
 use rhumb_openai::error::ApiError;
+use rhumb_openai::request::Tier;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// Longest value read of a header.
@@ -18,6 +20,35 @@ pub(crate) struct Asked {
     pub(crate) session: Option<u64>,
     /// Round trip between client and gateway.
     pub(crate) client_ms: f64,
+    priority: Option<Priority>,
+    /// How long the client waits for the first content, from now.
+    pub(crate) deadline_ms: Option<u64>,
+}
+
+impl Asked {
+    /// How urgent the request is: by its header, else its service tier, else its policy. A header that asks for more
+    /// than the tenant may have is refused; a service tier gets what it may.
+    pub(crate) fn priority(
+        &self,
+        service: &Service,
+        tenant: Option<&Tenant>,
+        tier: Option<Tier>,
+    ) -> Result<Priority, ApiError> {
+        let highest = tenant.map_or(Priority::Interactive, |t| t.highest_priority);
+        if let Some(asked) = self.priority {
+            if asked < highest {
+                let text = format!("`x-rhumb-priority` may be at most `{}` for this key.", highest.name());
+                return Err(ApiError::invalid(text).with_param("x-rhumb-priority"));
+            }
+            return Ok(asked);
+        }
+        Ok(match tier {
+            Some(Tier::Priority) => Priority::Interactive,
+            Some(Tier::Flex) => Priority::Batch,
+            None => service.priority,
+        }
+        .max(highest))
+    }
 }
 
 /// Reads them.
@@ -28,6 +59,19 @@ pub(crate) fn asked(headers: &HeaderMap, tenant: Option<usize>, gateway: Option<
     }
     if let Some(session) = text(headers, "x-rhumb-session")? {
         out.session = Some(session_hash(session.as_bytes(), tenant));
+    }
+    if let Some(name) = text(headers, "x-rhumb-priority")? {
+        out.priority = Some(Priority::named(name).ok_or_else(|| {
+            let text = "`x-rhumb-priority` must be one of: interactive, standard, batch.";
+            ApiError::invalid(text).with_param("x-rhumb-priority")
+        })?);
+    }
+    if let Some(ms) = text(headers, "x-rhumb-deadline-ms")? {
+        out.deadline_ms = Some(ms.parse().ok().filter(|ms| *ms > 0).ok_or_else(|| {
+            let text = "`x-rhumb-deadline-ms` must be a whole number above 0: the milliseconds from now within which \
+                        the answer must begin.";
+            ApiError::invalid(text).with_param("x-rhumb-deadline-ms")
+        })?);
     }
     if let Some(place) = text(headers, "x-rhumb-location")? {
         let location = location(place).ok_or_else(|| {

@@ -6,18 +6,20 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
+use rhumb_grid::service::Service;
 use rhumb_openai::error::{ApiError, quote};
 use rhumb_openai::json::Limits;
-use rhumb_openai::request::{Api, scan};
+use rhumb_openai::request::{Api, Scan, scan};
 use rhumb_route::decide::Target;
 use rhumb_store::{Outcome, format_id};
 
 use crate::attempt::{Journey, Served};
 use crate::auth::Caller;
 use crate::body::{Answer, read};
+use crate::hold::{Refused, admit};
 use crate::ledger::Ledger;
 use crate::metrics::PAGE_TYPE;
-use crate::place::{self, Placed};
+use crate::place;
 use crate::request::asked;
 use crate::shared::Shared;
 
@@ -74,16 +76,19 @@ async fn complete(
     let within = Duration::from_millis(gateway.request_timeout_ms);
     let body = read(body, gateway.max_body_bytes, within).await.map_err(refuse)?;
     let scan = scan(api, &body, Limits::default()).map_err(|r| refuse(r.into()))?;
+    within_limits(&policy.service, &scan).map_err(refuse)?;
     let models = place::models(shared, &caller, &scan.model).map_err(refuse)?;
-    let placed = place::place(shared, api, &caller, &asked, policy, models, &body, &scan);
+    let priority = asked.priority(&policy.service, tenant, scan.tier).map_err(refuse)?;
+    let mut asking = place::asking(shared, api, &caller, &asked, policy, models, &body, &scan);
+    let id = asking.id;
     let mut ledger = Ledger {
         shared: Arc::clone(shared),
-        id: placed.id,
+        id,
         start,
         tenant: caller.tenant,
         second_usd: policy.rates.second_usd,
         prompt_bytes: place::text_bytes(&scan),
-        bytes_per_token: placed.bytes_per_token,
+        bytes_per_token: asking.bytes_per_token(),
         attempts: 0,
         status: 0,
         outcome: Outcome::ClientGone,
@@ -92,16 +97,45 @@ async fn complete(
         first_content: None,
         plain: !scan.stream,
         flight: None,
+        waited: None,
     };
-    if placed.decision.targets.is_empty() {
-        let error = place::nothing_eligible(&placed.decision, &scan.model);
-        (ledger.outcome, ledger.status) = (Outcome::NothingEligible, error.status);
-        return Err((error, Some(placed.id)));
-    }
+    let ask = asking.ask(priority, asked.deadline_ms);
+    let began = start.elapsed();
+    let admitted = admit(shared, &ask, &mut asking).await;
     let decided = start.elapsed();
-    let journey = Journey { shared, api, rates: &policy.rates, scan: &scan, body: &body, placed: &placed, pool_base };
-    let served = journey.run(ledger).await.map_err(|e| (e, Some(placed.id)))?;
-    Ok(answer(shared, &placed, served, decided, start.elapsed()))
+    let (first, permit) = match admitted {
+        Ok(Some((first, permit, waited))) => {
+            ledger.waited = waited.then_some(ask);
+            (first, permit)
+        }
+        Ok(None) => {
+            let error = place::nothing_eligible(&asking.decision, &scan.model);
+            (ledger.outcome, ledger.status) = (Outcome::NothingEligible, error.status);
+            return Err((error, Some(id)));
+        }
+        Err(Refused(after_ms)) => {
+            let error = ApiError::overloaded("Every endpoint that may serve this request is busy.", after_ms);
+            (ledger.outcome, ledger.status) = (Outcome::Shed, error.status);
+            return Err((error, Some(id)));
+        }
+    };
+    let held = if ledger.waited.is_some() { decided - began } else { Duration::ZERO };
+    let journey = Journey { shared, policy, scan: &scan, body: &body, api, placed: &asking, pool_base };
+    let served = journey.run(ledger, first, permit).await.map_err(|e| (e, Some(id)))?;
+    Ok(answer(shared, id, served, [("decide", decided - held), ("queue", held), ("first", start.elapsed())]))
+}
+
+/// What would multiply the work of one request is limited before anything is sent anywhere.
+fn within_limits(service: &Service, scan: &Scan) -> Result<(), ApiError> {
+    let refuse = |field: &str, most: u64| {
+        let text = format!("`{field}` may be at most {most} under this policy.");
+        Err(ApiError::invalid(text).with_param(field))
+    };
+    match service.max_answer_tokens {
+        _ if scan.n > service.max_choices => refuse("n", service.max_choices),
+        Some(most) if scan.max_tokens.is_some_and(|asked| asked > most) => refuse("max_tokens", most),
+        _ => Ok(()),
+    }
 }
 
 fn caller(shared: &Shared, headers: &http::HeaderMap) -> Result<Caller, ApiError> {
@@ -109,7 +143,7 @@ fn caller(shared: &Shared, headers: &http::HeaderMap) -> Result<Caller, ApiError
     shared.keys.caller(authorization).ok_or_else(ApiError::unauthorized)
 }
 
-fn answer(shared: &Shared, placed: &Placed, served: Served, decided: Duration, first: Duration) -> Response<Answer> {
+fn answer(shared: &Shared, id: u64, served: Served, timing: [(&str, Duration); 3]) -> Response<Answer> {
     let (target, content_type, body) = match served {
         Served::Plain(target, body) => (target, "application/json", Answer::Whole(body)),
         Served::Stream(target, relay) => (target, "text/event-stream; charset=utf-8", Answer::Stream(relay)),
@@ -121,17 +155,13 @@ fn answer(shared: &Shared, placed: &Placed, served: Served, decided: Duration, f
     if matches!(response.body(), Answer::Stream(_)) {
         response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     }
-    named(shared, &mut response, &target, placed.id);
+    named(shared, &mut response, &target, id);
     // Whole numbers and a point: formatting floats costs more than deciding does.
-    let (decided, first) = (decided.as_micros(), first.as_micros());
-    let timing = format!(
-        "decide;dur={}.{:03}, first;dur={}.{:03}",
-        decided / 1_000,
-        decided % 1_000,
-        first / 1_000,
-        first % 1_000
-    );
-    if let Ok(timing) = HeaderValue::try_from(timing) {
+    let [a, b, c] = timing.map(|(name, took)| {
+        let us = took.as_micros();
+        format!("{name};dur={}.{:03}", us / 1_000, us % 1_000)
+    });
+    if let Ok(timing) = HeaderValue::try_from([a, b, c].join(", ")) {
         response.headers_mut().insert("server-timing", timing);
     }
     response

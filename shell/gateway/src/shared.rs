@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
+use rhumb_flow::admission::Lanes;
 use rhumb_grid::index::Grid;
 use rhumb_route::learn::Ewma;
 use rhumb_route::pins::Pins;
@@ -14,6 +15,7 @@ use rhumb_store::Log;
 use rhumb_upstream::Origin;
 
 use crate::auth::Keys;
+use crate::hold::Hold;
 use crate::ids::Ids;
 use crate::live::{Live, lock};
 use crate::metrics::Metrics;
@@ -26,6 +28,8 @@ pub(crate) struct Shared {
     pub(crate) keys: Keys,
     pub(crate) ids: Ids,
     pub(crate) live: Vec<Live>,
+    pub(crate) lanes: Lanes,
+    pub(crate) hold: Mutex<Hold>,
     pub(crate) upstreams: Vec<Upstream>,
     pub(crate) view: ArcSwap<View>,
     pub(crate) viewer: Mutex<Viewer>,
@@ -94,7 +98,10 @@ impl Shared {
         let live: Vec<Live> = grid.config.endpoints.iter().map(|_| Live::default()).collect();
         let view = Arc::new(viewer.view(&vec![EndpointState::default(); live.len()], 0));
         drop(perf);
+        let lanes = Lanes::of(&grid);
         Self {
+            hold: Mutex::new(Hold::new(&grid, &lanes)),
+            lanes,
             keys: Keys::new(&grid),
             ids: Ids::new(),
             metrics: Metrics::new(&grid),

@@ -8,7 +8,7 @@ use rhumb_route::record::{Kept, Record};
 use rhumb_route::view::View;
 use serde::{Deserialize, Serialize};
 
-/// A decision was made.
+/// A decision was made; one made anew for the same request, after a wait, takes its place.
 #[derive(Debug, Clone)]
 pub struct Intent {
     /// Identifies request, decision and row. Ids of one gateway only grow.
@@ -91,6 +91,8 @@ pub enum Outcome {
     Rejected,
     /// No candidate was eligible.
     NothingEligible,
+    /// It would have waited too long, and was told when to come back.
+    Shed,
 }
 
 impl Outcome {
@@ -103,6 +105,7 @@ impl Outcome {
             Self::Broken => "broken",
             Self::Rejected => "rejected",
             Self::NothingEligible => "nothing_eligible",
+            Self::Shed => "shed",
         }
     }
 }

@@ -235,13 +235,9 @@ pub(crate) fn rates(scenario: &Scenario) -> Rates {
         ttft_slo_ms: Some(scenario.slo.ttft_ms),
         miss_usd: plan.miss_usd,
         reading_pace_ms: plan.reading_pace_ms,
-        quality: None,
-        quality_usd: None,
-        switch_usd: None,
         first_token_timeout_ms: plan.first_token_timeout_ms,
-        idle_timeout_ms: None,
         max_attempts: plan.max_attempts,
-        countries: Vec::new(),
+        ..Policy::default()
     })
 }
 

@@ -62,8 +62,10 @@ pub struct Scan {
     pub messages: usize,
     /// `max_completion_tokens`, else `max_tokens`.
     pub max_tokens: Option<u64>,
-    /// Choices asked for, at least 1.
+    /// Choices generated: the larger of `n` and `best_of`, at least 1.
     pub n: u64,
+    /// `service_tier`, where it asks for more or less than the usual.
+    pub tier: Option<Tier>,
     /// Tools or a response format are present.
     pub tools: bool,
     /// Images or audio are present, and how large.
@@ -78,6 +80,15 @@ pub struct Scan {
     pub cut: Vec<Range<usize>>,
     /// Offset after the opening brace.
     pub body_start: usize,
+}
+
+/// What `service_tier` asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tier {
+    /// `priority` or `fast`: sooner than others.
+    Priority,
+    /// `flex`: whenever there is room.
+    Flex,
 }
 
 /// Why a body was refused.
@@ -145,9 +156,11 @@ pub fn scan(api: Api, body: &[u8], limits: Limits) -> Result<Scan, Refusal> {
             max_completion = count(w, body, "max_completion_tokens")?;
             Ok(())
         }
-        "n" => {
-            s.n = count(w, body, "n")?.unwrap_or(1);
-            if s.n == 0 { Err(Refusal::Field("n", "must be at least 1")) } else { Ok(()) }
+        "n" => choices(w, body, "n", &mut s),
+        "best_of" => choices(w, body, "best_of", &mut s),
+        "service_tier" => {
+            s.tier = tier(w, body)?;
+            Ok(())
         }
         "tools" | "functions" | "response_format" => {
             let (kind, span) = w.value()?;
@@ -217,6 +230,30 @@ fn count(w: &mut Walker<'_>, body: &[u8], field: &'static str) -> Result<Option<
     }
 }
 
+fn choices(w: &mut Walker<'_>, body: &[u8], field: &'static str, s: &mut Scan) -> Result<(), Refusal> {
+    match count(w, body, field)? {
+        Some(0) => Err(Refusal::Field(field, "must be at least 1")),
+        asked => {
+            s.n = s.n.max(asked.unwrap_or(1));
+            Ok(())
+        }
+    }
+}
+
+fn tier(w: &mut Walker<'_>, body: &[u8]) -> Result<Option<Tier>, Refusal> {
+    let what = "must be `auto`, `default`, `flex`, `scale`, `priority` or `fast`";
+    match w.value()? {
+        (Kind::Null, _) => Ok(None),
+        (Kind::String { .. }, span) => match &*unescape(inside(body, &span)) {
+            "auto" | "default" | "scale" => Ok(None),
+            "flex" => Ok(Some(Tier::Flex)),
+            "priority" | "fast" => Ok(Some(Tier::Priority)),
+            _ => Err(Refusal::Field("service_tier", what)),
+        },
+        _ => Err(Refusal::Field("service_tier", what)),
+    }
+}
+
 /// The hash of an identifier; objects such as `{"id":"conv_1"}` are hashed as they stand.
 fn text_hash(w: &mut Walker<'_>, body: &[u8]) -> Result<Option<u64>, Refusal> {
     let (kind, span) = w.value()?;
@@ -263,11 +300,15 @@ fn messages(w: &mut Walker<'_>, s: &mut Scan) -> Result<(), Refusal> {
 }
 
 /// The body to forward: the model name as the endpoint knows it, forbidden members cut out, and the usage chunk asked
-/// for when `ask_usage`, because the usage record needs it whether or not the client does.
+/// for when `ask_usage`, because the usage record needs it whether or not the client does. An answer that the client sets
+/// no length is limited to `most_tokens`.
 ///
 /// Returns the same bytes where nothing changes.
-pub fn forward(body: &Bytes, s: &Scan, model: &str, ask_usage: bool) -> Vec<Bytes> {
+pub fn forward(body: &Bytes, s: &Scan, model: &str, ask_usage: bool, most_tokens: Option<u64>) -> Vec<Bytes> {
     let mut edits: Vec<(Range<usize>, Cow<'static, str>)> = Vec::new();
+    if let Some(most) = most_tokens.filter(|_| s.max_tokens.is_none()) {
+        edits.push((s.body_start..s.body_start, format!("\"max_tokens\":{most},").into()));
+    }
     if model != s.model {
         edits.push((s.model_span.clone(), crate::error::quote(model).into()));
     }

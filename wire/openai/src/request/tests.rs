@@ -8,7 +8,7 @@ const HELLO: &str = r#""messages":[{"role":"user","content":"hi"}]"#;
 
 fn forwarded(body: &str, model: &str, usage: bool) -> String {
     let s = chat(body).unwrap();
-    let parts = forward(&Bytes::copy_from_slice(body.as_bytes()), &s, model, usage);
+    let parts = forward(&Bytes::copy_from_slice(body.as_bytes()), &s, model, usage, None);
     String::from_utf8(parts.concat()).unwrap()
 }
 
@@ -102,7 +102,7 @@ fn too_many_messages_are_refused() {
 fn an_unchanged_body_is_forwarded_as_it_is() {
     let body = Bytes::from(format!(r#"{{"model":"m",{HELLO}}}"#));
     let s = scan(Api::Chat, &body, Limits::default()).unwrap();
-    let parts = forward(&body, &s, "m", true);
+    let parts = forward(&body, &s, "m", true, None);
     assert_eq!(parts.len(), 1);
     assert_eq!(parts[0].as_ptr(), body.as_ptr());
 }

@@ -1,0 +1,255 @@
+//! Who may go now, who waits at the router, and who is told to come back.
+//!
+//! A request is held here rather than in an engine's queue: here it can still go to whichever endpoint has room first,
+//! give way to a more urgent one, and leave without a trace.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use rhumb_grid::config::Priority;
+
+pub use self::lanes::Lanes;
+
+use crate::fair::{FairQueue, From, Ticket};
+use crate::window::{Rate, Window};
+
+/// Those who want the same: requests for one model, or one virtual model. They wait together and no others with them.
+pub type Lane = u32;
+
+/// What admission has to know of a request.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Ask {
+    /// What it wants.
+    pub lane: Lane,
+    /// How urgent it is.
+    pub priority: Priority,
+    /// Who it is from.
+    pub from: From,
+    /// Share of its tenant against the others'.
+    pub weight: f64,
+    /// Objective for the time to first token, ms.
+    pub slo_ms: f64,
+    /// Longest it may wait, ms.
+    pub wait_max_ms: f64,
+    /// What it is expected to be served (see [`crate::fair::cost`]).
+    pub cost: f64,
+    /// 0 to 1, drawn by the caller: spreads those who are told to come back.
+    pub jitter: f64,
+}
+
+/// What happens to a request that has come, or whose turn it is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Verdict {
+    /// It goes to the candidate with this place in the ranking.
+    Go(usize),
+    /// It waits for its turn, and no longer than this, ms.
+    Wait(f64),
+    /// It would wait too long: it is told to come back after this, ms.
+    Refuse(u64),
+}
+
+/// Requests that wait, and the windows of the endpoints they wait for.
+#[derive(Debug, Clone)]
+pub struct Admission {
+    windows: Vec<Window>,
+    /// By endpoint: the lanes it serves.
+    serves: Vec<Vec<Lane>>,
+    lanes: Vec<Waiting>,
+    asks: BTreeMap<Ticket, Queued>,
+    /// By priority, how many may wait.
+    queue_max: usize,
+    waiting: [usize; Priority::COUNT],
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Queued {
+    ask: Ask,
+    /// Endpoint that had room when its turn came, and did not suit it.
+    unfit: Option<u32>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Waiting {
+    queues: [FairQueue; Priority::COUNT],
+    dispatched: Rate,
+    /// Since when somebody has been waiting without a break.
+    standing_ms: Option<u64>,
+}
+
+/// Those whose turn would come next are looked at this far when an endpoint with room does not suit the first.
+const LOOK_AHEAD: usize = 32;
+
+/// The shortest and longest that anybody is told to stay away for, ms.
+const RETRY_AFTER_MS: (f64, f64) = (250.0, 60_000.0);
+
+/// Whatever is predicted, a standing queue leaves this share of the objective to wait in.
+const LEAST_WAIT_SHARE: f64 = 0.1;
+
+impl Admission {
+    /// For endpoints that are stated to run so many requests at once, and the lanes that each serves.
+    #[must_use]
+    pub fn new(stated: impl IntoIterator<Item = f64>, serves: Vec<Vec<Lane>>, lanes: usize, queue_max: usize) -> Self {
+        Self {
+            windows: stated.into_iter().map(Window::new).collect(),
+            serves,
+            lanes: (0..lanes).map(|_| Waiting::default()).collect(),
+            asks: BTreeMap::new(),
+            queue_max,
+            waiting: [0; Priority::COUNT],
+        }
+    }
+
+    /// The window of an endpoint.
+    #[must_use]
+    pub fn window(&self, endpoint: u32) -> &Window {
+        &self.windows[endpoint as usize]
+    }
+
+    /// The window of an endpoint, to teach it.
+    pub fn window_mut(&mut self, endpoint: u32) -> &mut Window {
+        &mut self.windows[endpoint as usize]
+    }
+
+    /// Requests of a priority that wait.
+    #[must_use]
+    pub fn waiting(&self, priority: Priority) -> usize {
+        self.waiting[priority as usize]
+    }
+
+    /// Nobody waits for anything.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.asks.is_empty()
+    }
+
+    /// Decides on a request that comes, given its ranked candidates (endpoint, and this gateway's requests in flight
+    /// there) and the time to first token expected of the first.
+    pub fn arrive(
+        &mut self,
+        now_ms: u64,
+        ask: &Ask,
+        ttft_ms: f64,
+        candidates: impl Iterator<Item = (u32, f64)>,
+    ) -> Verdict {
+        let lane = &self.lanes[ask.lane as usize];
+        let is_first = lane.queues[..=ask.priority as usize].iter().all(FairQueue::is_empty);
+        if is_first && let Some(i) = self.with_room(now_ms, candidates) {
+            self.lanes[ask.lane as usize].dispatched.add(now_ms);
+            return Verdict::Go(i);
+        }
+        let bound_ms = lane.bound_ms(now_ms, ask, ttft_ms);
+        let expected_ms = lane.expected_ms(now_ms, ask);
+        if expected_ms > bound_ms || self.waiting(ask.priority) >= self.queue_max {
+            return Verdict::Refuse(self.retry_after_ms(now_ms, ask, bound_ms));
+        }
+        Verdict::Wait(bound_ms)
+    }
+
+    /// When a request that would not wait longer than `bound_ms` may come back, ms: when those before it have gone, as
+    /// they go now.
+    #[must_use]
+    pub fn retry_after_ms(&self, now_ms: u64, ask: &Ask, bound_ms: f64) -> u64 {
+        let expected_ms = self.lanes[ask.lane as usize].expected_ms(now_ms, ask);
+        let after = (expected_ms - bound_ms).clamp(RETRY_AFTER_MS.0, RETRY_AFTER_MS.1);
+        (after * (1.0 + 0.5 * ask.jitter)) as u64
+    }
+
+    /// Decides on a request whose turn it is, as [`Self::next`] said; it does not wait any more. `None`: nothing that
+    /// suits it has room, and it is to be put back.
+    pub fn turn(&mut self, now_ms: u64, ask: &Ask, candidates: impl Iterator<Item = (u32, f64)>) -> Option<usize> {
+        let i = self.with_room(now_ms, candidates)?;
+        let lane = &mut self.lanes[ask.lane as usize];
+        lane.dispatched.add(now_ms);
+        lane.queues[ask.priority as usize].charge(ask.from, ask.cost, ask.weight);
+        Some(i)
+    }
+
+    /// The first candidate that has room.
+    fn with_room(&self, now_ms: u64, mut candidates: impl Iterator<Item = (u32, f64)>) -> Option<usize> {
+        candidates.position(|(endpoint, in_flight)| self.window(endpoint).has_room(now_ms, in_flight))
+    }
+
+    /// A request waits from now on. Tickets are given once, in the order of arrival.
+    pub fn wait(&mut self, now_ms: u64, ticket: Ticket, ask: Ask) {
+        let lane = &mut self.lanes[ask.lane as usize];
+        lane.standing_ms.get_or_insert(now_ms);
+        lane.queues[ask.priority as usize].push(ticket, ask.from);
+        self.asks.insert(ticket, Queued { ask, unfit: None });
+        self.waiting[ask.priority as usize] += 1;
+    }
+
+    /// A request whose turn came at `unfit`, and that could not go, waits on before the others of its session.
+    pub fn put_back(&mut self, now_ms: u64, ticket: Ticket, ask: Ask, unfit: u32) {
+        let lane = &mut self.lanes[ask.lane as usize];
+        lane.standing_ms.get_or_insert(now_ms);
+        lane.queues[ask.priority as usize].push_front(ticket, ask.from);
+        self.asks.insert(ticket, Queued { ask, unfit: Some(unfit) });
+        self.waiting[ask.priority as usize] += 1;
+    }
+
+    /// A waiting request leaves; false when it does not wait (any more).
+    pub fn leave(&mut self, ticket: Ticket) -> bool {
+        let Some(queued) = self.asks.remove(&ticket) else { return false };
+        let Ask { lane, priority, .. } = queued.ask;
+        let lane = &mut self.lanes[lane as usize];
+        lane.queues[priority as usize].remove(ticket);
+        if lane.queues.iter().all(FairQueue::is_empty) {
+            lane.standing_ms = None;
+        }
+        self.waiting[priority as usize] -= 1;
+        true
+    }
+
+    /// The request whose turn it is now that an endpoint has room; it does not wait any more. The most urgent goes
+    /// first, wherever it waits; among equals of several lanes the one that has waited longest.
+    pub fn next(&mut self, endpoint: u32) -> Option<Ticket> {
+        if self.asks.is_empty() {
+            return None;
+        }
+        let suits = |t: &Ticket| self.asks.get(t).is_some_and(|q| q.unfit != Some(endpoint));
+        let first = |lane: &Lane, priority: usize| {
+            self.lanes[*lane as usize].queues[priority].in_turn().take(LOOK_AHEAD).find(suits)
+        };
+        let lanes = &self.serves[endpoint as usize];
+        let ticket =
+            (0..Priority::COUNT).find_map(|priority| lanes.iter().filter_map(|lane| first(lane, priority)).min())?;
+        self.leave(ticket);
+        Some(ticket)
+    }
+
+    /// A request ended having been served `cost` in truth: what was charged for it is corrected.
+    pub fn settle(&mut self, ask: &Ask, cost: f64) {
+        let queue = &mut self.lanes[ask.lane as usize].queues[ask.priority as usize];
+        queue.charge(ask.from, cost - ask.cost, ask.weight);
+    }
+}
+
+impl Waiting {
+    /// Those that would be served before a request that came now.
+    fn ahead(&self, ask: &Ask) -> usize {
+        let own = ask.priority as usize;
+        let urgent: usize = self.queues[..own].iter().map(FairQueue::len).sum();
+        urgent + self.queues[own].ahead_of(ask.from.tenant)
+    }
+
+    /// How long a request that came now would wait, ms; 0 while nothing is known.
+    fn expected_ms(&self, now_ms: u64, ask: &Ask) -> f64 {
+        let rate = self.dispatched.per_s(now_ms);
+        if rate > 0.0 { (self.ahead(ask) + 1) as f64 / rate * 1e3 } else { 0.0 }
+    }
+
+    /// How long a request may wait. A burst may use all of its patience; a queue that has stood for longer than that is
+    /// no burst but overload, in which whoever waits so long only misses the objective, and with it makes the next one
+    /// miss it too.
+    fn bound_ms(&self, now_ms: u64, ask: &Ask, ttft_ms: f64) -> f64 {
+        let standing_ms = self.standing_ms.map_or(0, |since| now_ms.saturating_sub(since)) as f64;
+        if standing_ms <= ask.wait_max_ms {
+            return ask.wait_max_ms;
+        }
+        (ask.slo_ms - ttft_ms).max(LEAST_WAIT_SHARE * ask.slo_ms).min(ask.wait_max_ms)
+    }
+}
+
+mod lanes;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,90 @@
+//! The lanes of a grid.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use rhumb_grid::index::Grid;
+
+use super::{Admission, Lane};
+
+/// Which lane the requests for a set of models wait in.
+#[derive(Debug, Clone, Default)]
+pub struct Lanes(BTreeMap<Vec<u32>, Lane>);
+
+impl Lanes {
+    /// One lane for each model and each virtual model of a grid; an alias shares its model's.
+    #[must_use]
+    pub fn of(grid: &Grid) -> Self {
+        let mut lanes = BTreeMap::new();
+        for models in grid.model_names().filter_map(|name| grid.models_named(name)) {
+            let next = lanes.len() as Lane;
+            lanes.entry(models.to_vec()).or_insert(next);
+        }
+        Self(lanes)
+    }
+
+    /// The lane of the models that one name stands for.
+    #[must_use]
+    pub fn lane(&self, models: &[u32]) -> Option<Lane> {
+        self.0.get(models).copied()
+    }
+
+    /// For each endpoint of the grid, the lanes it serves.
+    fn served(&self, grid: &Grid) -> Vec<Vec<Lane>> {
+        let models: BTreeMap<&str, u32> = grid.config.models.iter().map(|m| m.name.as_str()).zip(0..).collect();
+        let served = |e: &rhumb_grid::config::Endpoint| {
+            let own: Vec<u32> = e.models.iter().filter_map(|s| models.get(s.model.as_str()).copied()).collect();
+            let serves = |wanted: &[u32]| wanted.iter().any(|m| own.contains(m));
+            self.0.iter().filter(|(wanted, _)| serves(wanted)).map(|(_, lane)| *lane).collect()
+        };
+        grid.config.endpoints.iter().map(served).collect()
+    }
+}
+
+impl Admission {
+    /// Admission to the endpoints of a grid.
+    #[must_use]
+    pub fn over(grid: &Grid, lanes: &Lanes) -> Self {
+        let stated = grid.config.endpoints.iter().map(|e| f64::from(e.max_concurrency));
+        Self::new(stated, lanes.served(grid), lanes.0.len(), grid.config.gateway.max_queue as usize)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn models_and_virtual_models_have_lanes_and_aliases_share_them() {
+        let site =
+            |n: &str| serde_json::json!({"name": n, "operator": "o", "country": "DE", "latitude": 0, "longitude": 0});
+        let endpoint = |n: &str, models: &[&str]| {
+            let models: Vec<_> = models.iter().map(|m| serde_json::json!({"model": m})).collect();
+            serde_json::json!({"name": n, "site": "a", "url": "http://x", "models": models})
+        };
+        let grid = Grid::new(
+            serde_json::from_value(serde_json::json!({
+                "sites": [site("a")],
+                "models": [{"name": "small", "aliases": ["s"]}, {"name": "large"}],
+                "virtual_models": [{"name": "auto", "models": ["large", "small"]}],
+                "endpoints": [endpoint("one", &["small"]), endpoint("two", &["small", "large"]), endpoint("three", &["large"])],
+            }))
+            .unwrap(),
+        );
+        let lanes = Lanes::of(&grid);
+        let named = |name: &str| lanes.lane(grid.models_named(name).unwrap()).unwrap();
+        assert_eq!((lanes.0.len(), named("s")), (3, named("small")));
+        let mut served = lanes.served(&grid);
+        served.iter_mut().for_each(|l| l.sort_unstable());
+        let sorted = |names: &[&str]| {
+            let mut l: Vec<Lane> = names.iter().map(|n| named(n)).collect();
+            l.sort_unstable();
+            l
+        };
+        assert_eq!(
+            served,
+            [sorted(&["small", "auto"]), sorted(&["small", "large", "auto"]), sorted(&["large", "auto"])]
+        );
+        assert_eq!(lanes.lane(&[9]), None);
+    }
+}

@@ -1,0 +1,246 @@
+//! How many requests an endpoint is of use with.
+
+/// What an endpoint can do with at once, learnt. More than that waits in its engine, where nothing can be decided about
+/// it any more; less leaves the engine short of work.
+///
+/// Two things are learnt from. An engine's own report says how many of its requests wait. Where it reports nothing, the
+/// slope of the time to first token over the requests in flight does: below the engine's capacity one more request
+/// costs the others little, above it each one more waits for one completion, so that slope × completion rate rises
+/// from near 0 to 1 (Little's law).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Window {
+    useful: f64,
+    ceiling: f64,
+    completions: Rate,
+    slope: Slope,
+    reported_ms: Option<u64>,
+    rtt_ms: f64,
+}
+
+/// A window may grow to so many times what the configuration states.
+const CEILING: f64 = 4.0;
+
+/// Least window: an endpoint that gets nothing teaches nothing.
+const FLOOR: f64 = 1.0;
+
+/// From this share of the window on, an endpoint counts as used to its limit.
+const FULL: f64 = 0.8;
+
+/// A report may find this share of the running requests waiting, besides one: they hide the time that a freed place
+/// takes to be filled.
+const SLACK: f64 = 0.05;
+
+/// A report is learnt from, and slopes are not, for so long.
+const REPORT_TTL_MS: u64 = 10_000;
+
+impl Window {
+    /// The window of an endpoint that is stated to run so many requests at once.
+    #[must_use]
+    pub fn new(stated: f64) -> Self {
+        let useful = stated.max(FLOOR);
+        Self {
+            useful,
+            ceiling: useful * CEILING,
+            completions: Rate::default(),
+            slope: Slope::default(),
+            reported_ms: None,
+            rtt_ms: 0.0,
+        }
+    }
+
+    /// Requests the engine itself is of use with.
+    #[must_use]
+    pub fn useful(&self) -> f64 {
+        self.useful
+    }
+
+    /// Requests that may be in flight there: those the engine is of use with, and those that are on the way while it
+    /// finishes others, so that distance does not idle it.
+    #[must_use]
+    pub fn limit(&self, now_ms: u64) -> f64 {
+        self.useful + self.completions.per_s(now_ms) * self.rtt_ms / 1e3
+    }
+
+    /// One more request may be sent there when so many are in flight.
+    #[must_use]
+    pub fn has_room(&self, now_ms: u64, in_flight: f64) -> bool {
+        in_flight + 1.0 <= self.limit(now_ms)
+    }
+
+    /// A round trip to the endpoint takes so long.
+    pub fn round_trip(&mut self, rtt_ms: f64) {
+        self.rtt_ms = rtt_ms.max(0.0);
+    }
+
+    /// Completions per second, lately.
+    #[must_use]
+    pub fn completions_per_s(&self, now_ms: u64) -> f64 {
+        self.completions.per_s(now_ms)
+    }
+
+    /// A request has ended there.
+    pub fn completed(&mut self, now_ms: u64) {
+        self.completions.add(now_ms);
+    }
+
+    /// The engine reported what runs and waits, all gateways' requests together, when this gateway had `own` in flight.
+    pub fn report(&mut self, now_ms: u64, own: f64, running: f64, waiting: f64) {
+        self.reported_ms = Some(now_ms);
+        let excess = waiting - 1.0 - SLACK * running;
+        if excess > 0.0 && own > 0.0 {
+            // This gateway's share of the excess goes; half of it at a time, because the report is late.
+            let share = (own / (running + waiting).max(1.0)).min(1.0);
+            self.useful = (own.min(self.useful) - 0.5 * share * excess).max(FLOOR);
+        } else if own >= FULL * self.useful && waiting < 1.0 {
+            self.grow(1.1);
+        }
+    }
+
+    /// A first token came after `ttft_ms`, prefill and network aside as far as they are known, when `in_flight` of this
+    /// gateway's requests were there.
+    pub fn first_token(&mut self, now_ms: u64, ttft_ms: f64, in_flight: f64) {
+        let Some((slope_ms, mean)) = self.slope.add(in_flight, ttft_ms) else { return };
+        let is_reported = self.reported_ms.is_some_and(|at| now_ms.saturating_sub(at) < REPORT_TTL_MS);
+        if is_reported || mean < FULL * self.useful {
+            return;
+        }
+        match slope_ms / 1e3 * self.completions.per_s(now_ms) {
+            queueing if queueing > 0.5 => self.useful = (0.95 * self.useful).max(FLOOR),
+            queueing if queueing < 0.25 => self.grow(1.05),
+            _ => {}
+        }
+    }
+
+    fn grow(&mut self, factor: f64) {
+        self.useful = (self.useful * factor + 0.5).min(self.ceiling);
+    }
+}
+
+/// Events per second, of late: a sum that decays with a time constant, over that constant.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub(crate) struct Rate {
+    sum: f64,
+    first_ms: Option<u64>,
+    at_ms: u64,
+}
+
+impl Rate {
+    const TIME_MS: f64 = 5_000.0;
+
+    fn decayed(&self, now_ms: u64) -> f64 {
+        self.sum * libm::exp(-(now_ms.saturating_sub(self.at_ms) as f64) / Self::TIME_MS)
+    }
+
+    pub(crate) fn add(&mut self, now_ms: u64) {
+        self.first_ms.get_or_insert(now_ms);
+        self.sum = self.decayed(now_ms) + 1.0;
+        self.at_ms = self.at_ms.max(now_ms);
+    }
+
+    /// A young sum is set against the time it had, not the whole constant.
+    pub(crate) fn per_s(&self, now_ms: u64) -> f64 {
+        let Some(first) = self.first_ms else { return 0.0 };
+        let age_ms = now_ms.saturating_sub(first) as f64;
+        let filled = 1.0 - libm::exp(-age_ms.max(200.0) / Self::TIME_MS);
+        self.decayed(now_ms) / (filled * Self::TIME_MS) * 1e3
+    }
+}
+
+/// A straight line through recent points, older ones weighing less.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+struct Slope {
+    seen: u32,
+    x: f64,
+    y: f64,
+    xx: f64,
+    xy: f64,
+}
+
+impl Slope {
+    const SHARE: f64 = 1.0 / 128.0;
+    /// Points between two answers.
+    const EVERY: u32 = 16;
+
+    /// Takes a point; now and then, when the points differ enough in x to tell, the slope and the mean x.
+    fn add(&mut self, x: f64, y: f64) -> Option<(f64, f64)> {
+        self.seen = self.seen.saturating_add(1);
+        let share = (1.0 / f64::from(self.seen)).max(Self::SHARE);
+        let (dx, dy) = (x - self.x, y - self.y);
+        self.x += share * dx;
+        self.y += share * dy;
+        self.xx = (1.0 - share) * (self.xx + share * dx * dx);
+        self.xy = (1.0 - share) * (self.xy + share * dx * dy);
+        let spread = 0.05 * self.x + 0.5;
+        let told = self.seen.is_multiple_of(Self::EVERY) && self.xx > spread * spread;
+        told.then(|| (self.xy / self.xx, self.x))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_in_the_engine_narrows_the_window_and_a_full_one_without_widens_it() {
+        let mut w = Window::new(128.0);
+        for second in 0..20 {
+            let own = w.useful();
+            let running = own.min(32.0);
+            w.report(second * 1_000, own, running, own - running);
+        }
+        assert!((30.0..40.0).contains(&w.useful()), "{w:?}");
+        for second in 20..60 {
+            let own = w.useful();
+            w.report(second * 1_000, own, own, 0.0);
+        }
+        assert!(w.useful() > 128.0 && w.useful() <= 512.0, "{w:?}");
+        let before = w;
+        w.report(60_000, 3.0, 3.0, 0.0);
+        assert_eq!(w.useful(), before.useful(), "an idle endpoint teaches nothing");
+    }
+
+    #[test]
+    fn only_the_own_share_of_the_excess_goes() {
+        let mut w = Window::new(40.0);
+        w.report(0, 10.0, 100.0, 106.0);
+        assert!((7.4..7.6).contains(&w.useful()), "{w:?}");
+        (1..200).for_each(|i| w.report(i, 1.0, 0.0, 1e9));
+        assert_eq!(w.useful(), 1.0);
+    }
+
+    /// An engine without reports that runs `capacity` at once, 100 ms each.
+    fn learn(stated: f64, capacity: f64) -> f64 {
+        let mut w = Window::new(stated);
+        let mut now = 0.0;
+        for i in 0..40_000_u32 {
+            // The load goes up and down, to the limit and no further.
+            let want = (0.75 + 0.25 * libm::sin(f64::from(i) / 50.0)) * w.useful();
+            let queue = (want - capacity).max(0.0);
+            let rate = want.min(capacity) / 0.1;
+            now += 1e3 / rate;
+            w.completed(now as u64);
+            w.first_token(now as u64, 5.0 + 0.02 * want + queue / rate * 1e3, want);
+        }
+        w.useful()
+    }
+
+    #[test]
+    fn without_reports_the_slope_of_the_first_token_finds_the_capacity() {
+        let (low, high) = (learn(10.0, 30.0), learn(100.0, 30.0));
+        assert!((25.0..45.0).contains(&low) && (25.0..45.0).contains(&high), "{low} {high}");
+    }
+
+    #[test]
+    fn distance_widens_the_limit_by_what_ends_in_a_round_trip() {
+        let mut w = Window::new(10.0);
+        for i in 0..2_000 {
+            w.completed(i * 10);
+        }
+        let now = 2_000 * 10;
+        assert!((w.completions_per_s(now) - 100.0).abs() < 3.0, "{}", w.completions_per_s(now));
+        w.round_trip(50.0);
+        assert!((w.limit(now) - 15.0).abs() < 0.2 && w.has_room(now, 13.0) && !w.has_room(now, 15.0));
+        assert!(w.limit(now + 60_000) < 10.1, "what ended long ago does not count");
+        assert_eq!(Window::new(10.0).limit(5), 10.0);
+    }
+}

@@ -339,6 +339,13 @@ impl Engine {
         self.pool.matched(prompt_blocks) as u64 * u64::from(self.limits.block_tokens)
     }
 
+    /// Tokens of a request's answer, those of the last step included; 0 for a request that is not here.
+    #[must_use]
+    pub fn generated_tokens(&self, id: u64) -> u32 {
+        let mut here = self.running.iter().chain(&self.waiting);
+        here.find(|sequence| sequence.request.id == id).map_or(0, |sequence| sequence.generated_tokens)
+    }
+
     /// The memory pool, to look at.
     #[must_use]
     pub fn pool(&self) -> &KvPool {

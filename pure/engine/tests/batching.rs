@@ -179,3 +179,16 @@ fn a_long_prompt_is_computed_in_chunks_beside_decodes() {
     assert_eq!((step.work.decode_seqs, step.work.prefill_tokens), (1, 255));
     assert_eq!(step.emitted.len(), 1, "the long prompt is not done, the other sequence goes on");
 }
+
+#[test]
+fn an_engine_says_how_far_an_answer_is() {
+    let mut engine = engine(640, Limits::default());
+    engine.submit(request(7, 0, 20, 3)).unwrap();
+    let mut seen = vec![engine.generated_tokens(7)];
+    while !engine.is_idle() {
+        let _ = engine.step();
+        seen.push(engine.generated_tokens(7));
+    }
+    // With its last token it is forgotten.
+    assert_eq!((seen, engine.generated_tokens(8)), (vec![0, 1, 2, 0], 0));
+}

@@ -50,11 +50,11 @@ impl Grid {
             let members = v.models.iter().filter_map(|n| names.get(n)).flatten().copied().collect();
             names.insert(v.name.clone(), members);
         }
-        let endpoint_site = config
-            .endpoints
-            .iter()
-            .map(|e| config.sites.iter().position(|s| s.name == e.site).unwrap_or(0) as u32)
-            .collect();
+        let mut sites: BTreeMap<&str, u32> = BTreeMap::new();
+        for (i, s) in (0..).zip(&config.sites) {
+            sites.entry(&s.name).or_insert(i);
+        }
+        let endpoint_site = config.endpoints.iter().map(|e| sites.get(e.site.as_str()).copied().unwrap_or(0)).collect();
         let mut policies = BTreeMap::new();
         for (name, preset) in Preset::ALL {
             let (rates, service) = (Rates::preset(preset), Service::preset(preset));

@@ -485,4 +485,6 @@ fn unit(hash: u64) -> f64 {
 }
 
 #[cfg(test)]
+mod floor_tests;
+#[cfg(test)]
 mod tests;

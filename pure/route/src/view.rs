@@ -1,6 +1,8 @@
 //! The grid as a router sees it at one moment: an immutable snapshot, made anew when readings change.
 
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use core::cell::RefCell;
 use core::ops::Range;
 
 use rhumb_engine::perf::Perf;
@@ -252,13 +254,18 @@ impl Viewer {
     }
 }
 
-/// The speed model of an endpoint's model, where its GPU and the model's shape are known.
+/// The speed model of an endpoint's model, where its GPU and the model's shape are known. It is worked out once for all
+/// endpoints of the same deployment: a large grid has thousands of endpoints and a handful of deployments.
 pub fn perf_of(grid: &Grid) -> impl Fn(&Endpoint, &Served) -> Option<Perf> + '_ {
-    |endpoint, served| {
+    let known: RefCell<BTreeMap<_, Option<Perf>>> = RefCell::default();
+    move |endpoint, served| {
         let model = grid.config.models.iter().find(|m| m.name == served.model)?;
         let gpu = rhumb_engine::gpu(endpoint.gpu.as_deref()?)?;
         let shape = rhumb_engine::shape(model.shape.as_deref().unwrap_or(&model.name))?;
-        Perf::new(gpu, endpoint.gpus, shape, served.quantization.bytes())
+        let bytes = served.quantization.bytes();
+        let deployment = (gpu.name, endpoint.gpus, shape.name, bytes.to_bits());
+        let perf = || Perf::new(gpu, endpoint.gpus, shape, bytes);
+        *known.borrow_mut().entry(deployment).or_insert_with(perf)
     }
 }
 

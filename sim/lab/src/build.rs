@@ -25,6 +25,8 @@ pub(crate) struct Ground {
     pub(crate) cities: Vec<Spot>,
     /// By spot.
     pub(crate) perfs: Vec<Perf>,
+    /// Spots that gateways stand at, where engines stand at all of them.
+    gateways: Vec<usize>,
     pub(crate) mean: MeanRequest,
     pub(crate) block_tokens: u32,
 }
@@ -59,7 +61,9 @@ pub(crate) fn ground(plan: &GridPlan, cities: u32, mean: MeanRequest, block_toke
         perfs.push(perf(plan, name)?);
     }
     let perfs = (0..spots.len()).map(|i| perfs[i % perfs.len()]).collect();
-    Ok(Ground { spots, cities: cities_all, perfs, mean, block_tokens })
+    let at: Vec<Location> = spots.iter().map(|s| s.location).collect();
+    let gateways = near_users(&at, &cities_all, (plan.gateways as usize).min(at.len()));
+    Ok(Ground { spots, cities: cities_all, perfs, gateways, mean, block_tokens })
 }
 
 fn perf(plan: &GridPlan, name: &str) -> Result<Perf, Wrong> {
@@ -99,11 +103,9 @@ impl Ground {
     pub(crate) fn setup(&self, scenario: &Scenario, router: RouterName, seed: u64) -> Setup {
         let single = (router == RouterName::SingleRegion).then(|| self.centre());
         let grid = Grid::new(self.config(scenario, single));
-        let at: Vec<Location> = self.spots.iter().map(|s| s.location).collect();
-        let wanted = (scenario.grid.gateways as usize).min(at.len());
-        let standing = single.map_or_else(|| near_users(&at, &self.cities, wanted), |s| vec![s]);
-        let gateways: Vec<GatewayAt> =
-            standing.iter().map(|i| GatewayAt { name: self.spots[*i].name.clone(), location: at[*i] }).collect();
+        let standing = single.map_or_else(|| self.gateways.clone(), |s| vec![s]);
+        let gateway = |i: &usize| GatewayAt { name: self.spots[*i].name.clone(), location: self.spots[*i].location };
+        let gateways: Vec<GatewayAt> = standing.iter().map(gateway).collect();
         let places: Vec<Location> = gateways.iter().map(|g| g.location).collect();
         let wan = Wan::new(seed);
         let sites: Vec<Location> =
@@ -136,8 +138,8 @@ impl Ground {
         let standing: Vec<usize> = single.map_or_else(|| (0..self.spots.len()).collect(), |s| vec![s]);
         let power_kw = |spot: usize| {
             let engines = f64::from(plan.engines_per_site);
-            let here = (0..self.spots.len()).filter(|s| site_of(*s) == spot);
-            let kw: f64 = here.map(|s| self.perfs[s].max_watts() * engines / 1e3).sum();
+            let here = if single.is_some() { &self.perfs[..] } else { &self.perfs[spot..=spot] };
+            let kw: f64 = here.iter().map(|perf| perf.max_watts() * engines / 1e3).sum();
             plan.power_share.map(|share| share * kw)
         };
         let sites = standing.iter().map(|s| self.site(scenario, *s, power_kw(*s))).collect();

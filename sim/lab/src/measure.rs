@@ -62,7 +62,7 @@ pub struct RouterReport {
     pub goodput_rps: f64,
     /// Share of the requests that met the objectives.
     pub slo_attainment: f64,
-    /// Prompt and answer tokens a second.
+    /// Prompt and answer tokens a second, as far as broken answers came.
     pub tokens_per_s: f64,
     /// Cost of a million tokens.
     pub usd_per_mtok: UsdPerMtok,
@@ -148,9 +148,10 @@ pub(crate) fn report(setup: &Setup, ran: &Ran, slo: &Slo, gpu_hours_usd_per_s: f
     let count = |test: &dyn Fn(&Outcome) -> bool| all.iter().filter(|o| test(o)).count() as u64;
     let complete = count(&|o| o.end == End::Complete);
     let good = count(&|o| is_good(o, slo)) as f64;
+    // Those of broken answers too: their users have them, and the bill counts them.
     let tokens: f64 = all
         .iter()
-        .filter(|o| o.end == End::Complete)
+        .filter(|o| matches!(o.end, End::Complete | End::Broken))
         .map(|o| f64::from(o.input_tokens) + f64::from(o.output_tokens))
         .sum();
     let per_mtok = |sum: f64| (tokens > 0.0).then_some(sum / tokens * 1e6);

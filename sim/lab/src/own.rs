@@ -23,6 +23,8 @@ use crate::wan::Wan;
 pub(crate) struct Own {
     grid: Grid,
     perfs: Vec<Perf>,
+    /// Sites that gateways stand at, where engines stand at all of them.
+    gateways: Vec<usize>,
     /// Models that the traffic's name stands for.
     models: Vec<u32>,
     pub(crate) cities: Vec<Spot>,
@@ -66,7 +68,9 @@ impl Own {
         }
         drop(perf);
         let models = asked(loaded, &grid)?;
-        Ok(Self { grid, perfs, models, cities, mean, block_tokens })
+        let at: Vec<Location> = grid.config.sites.iter().map(location).collect();
+        let gateways = near_users(&at, &cities, (plan.gateways as usize).min(at.len()));
+        Ok(Self { grid, perfs, gateways, models, cities, mean, block_tokens })
     }
 
     /// Requests a second that all engines together can serve.
@@ -89,15 +93,15 @@ impl Own {
 
     /// The world of one router.
     pub(crate) fn setup(&self, scenario: &Scenario, router: RouterName, seed: u64) -> Setup {
-        let at: Vec<Location> = self.grid.config.sites.iter().map(location).collect();
-        let single = (router == RouterName::SingleRegion).then(|| near_users(&at, &self.cities, 1)[0]);
+        let single = (router == RouterName::SingleRegion).then(|| {
+            let at: Vec<Location> = self.grid.config.sites.iter().map(location).collect();
+            near_users(&at, &self.cities, 1)[0]
+        });
         let grid = single.map_or_else(|| self.grid.clone(), |site| in_one_place(&self.grid, site));
         let sites: Vec<Location> = grid.config.sites.iter().map(location).collect();
-        let wanted = (scenario.grid.gateways as usize).min(sites.len());
-        let gateways: Vec<GatewayAt> = near_users(&sites, &self.cities, wanted)
-            .into_iter()
-            .map(|i| GatewayAt { name: grid.config.sites[i].name.clone(), location: sites[i] })
-            .collect();
+        let standing = single.map_or_else(|| self.gateways.clone(), |_| vec![0]);
+        let gateway = |i: usize| GatewayAt { name: grid.config.sites[i].name.clone(), location: sites[i] };
+        let gateways: Vec<GatewayAt> = standing.into_iter().map(gateway).collect();
         let places: Vec<Location> = gateways.iter().map(|g| g.location).collect();
         let limits = limits(&scenario.grid, self.block_tokens);
         Setup {

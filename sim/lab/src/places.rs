@@ -31,10 +31,23 @@ impl Users {
     }
 }
 
-/// Index of the nearest of some places.
+/// A degree of latitude, rounded down, km.
+const DEGREE_KM: f64 = 111.0;
+
+/// Index of the nearest of some places, the first of equals.
 pub(crate) fn nearest(places: &[Location], to: Location) -> usize {
-    let km = |i: &usize| distance_km(places[*i], to);
-    (0..places.len()).min_by(|a, b| km(a).total_cmp(&km(b))).unwrap_or(0)
+    let (mut best, mut best_km) = (0, f64::INFINITY);
+    for (i, place) in places.iter().enumerate() {
+        // No way is shorter than from one latitude to the other, and most places fall away by that alone.
+        if (place.latitude - to.latitude).abs() * DEGREE_KM > best_km {
+            continue;
+        }
+        let km = distance_km(*place, to);
+        if km < best_km {
+            (best, best_km) = (i, km);
+        }
+    }
+    best
 }
 
 /// Chooses `count` of the spots so that users are near to one: each next one is that which brings users most. At most
@@ -53,12 +66,12 @@ pub(crate) fn near_users(spots: &[Location], cities: &[Spot], count: usize) -> V
     let mut best_km = vec![f64::INFINITY; cities.len()];
     let mut chosen: Vec<usize> = Vec::new();
     while chosen.len() < count.min(near) {
-        let cost = |c: &usize| -> f64 {
-            let legs = km[*c].iter().zip(&best_km).zip(cities);
+        let cost = |c: usize| -> f64 {
+            let legs = km[c].iter().zip(&best_km).zip(cities);
             legs.map(|((new, old), city)| new.min(*old) * city.population.max(1.0)).sum()
         };
-        let left = (0..near).filter(|c| !chosen.contains(c));
-        let Some(next) = left.min_by(|a, b| cost(a).total_cmp(&cost(b))) else { break };
+        let left = (0..near).filter(|c| !chosen.contains(c)).map(|c| (cost(c), c));
+        let Some((_, next)) = left.min_by(|a, b| a.0.total_cmp(&b.0)) else { break };
         best_km.iter_mut().zip(&km[next]).for_each(|(best, new)| *best = best.min(*new));
         chosen.push(next);
     }

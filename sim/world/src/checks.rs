@@ -7,7 +7,7 @@ use crate::watch::{Breach, Decided, Moment, Watch};
 /// Checks every invariant.
 ///
 /// - *Conserved*: every request that entered has left or is under way.
-/// - *TokensConserved*: a whole answer took exactly its tokens out of the engine.
+/// - *TokensConserved*: an answer, whole or broken off, has exactly the tokens that came out of its engine.
 /// - *KvWithinCapacity*: no engine holds more KV blocks than it has.
 /// - *BatchWithinLimits*: no step runs more sequences or computes more tokens than the scheduler allows.
 /// - *NoFuture*: no decision uses a reading that has not arrived yet, and time never runs backwards.

@@ -2,6 +2,7 @@
 
 use rhumb_chance::{hash, label, unit};
 
+use crate::gateway::Attempt;
 use crate::queue::Event;
 use crate::server::{Mode, Server};
 use crate::setup::{Fault, FaultKind};
@@ -45,7 +46,7 @@ impl World<'_> {
             let (endpoint, site) = (attempt.target.endpoint, attempt.target.site);
             let there_us = self.network.there_us(gateway, site);
             self.queue.at(now_us + there_us, Event::Cancel { endpoint, id: ticket.id() });
-            self.queue.at(now_us, Event::Failed { flight: ticket, broken: false });
+            self.queue.at(now_us, Event::Failed { flight: ticket, tokens: 0 });
         }
     }
 
@@ -137,26 +138,27 @@ impl World<'_> {
     /// Engines of a site die: what runs there is lost, and each gateway learns it when the reset arrives.
     fn lose(&mut self, fault: &Fault) {
         let (now_us, mut change) = (self.queue.now_us, 0.0);
+        let mut resets = Vec::new();
+        for (ticket, flight) in self.flights.iter() {
+            let Some(Attempt { target, sent_us, .. }) = &flight.attempt else { continue };
+            // What has not reached the site yet is refused there; what has left it arrives.
+            let reached = flight.reached_us > 0 && flight.reached_us >= *sent_us;
+            if fault.strikes(target.endpoint, target.site) && reached && !flight.done {
+                let server = &self.servers[target.endpoint as usize];
+                let tokens = server.sent_tokens(ticket.id(), flight.ask.output_tokens);
+                resets.push((ticket, flight.gateway, flight.first_at_gateway_us, tokens));
+            }
+        }
         for server in self.struck(fault) {
             change -= server.watts;
             server.die(now_us);
         }
         self.sites[fault.site as usize].add(change);
-        let mut resets = Vec::new();
-        for (ticket, flight) in self.flights.iter() {
-            let here = flight.attempt.as_ref().is_some_and(|a| fault.strikes(a.target.endpoint, a.target.site));
-            // What has not reached the site yet is refused there; what has left it arrives.
-            let reached =
-                flight.reached_us > 0 && flight.attempt.as_ref().is_some_and(|a| flight.reached_us >= a.sent_us);
-            if here && reached && !flight.done {
-                resets.push((ticket, flight.gateway, flight.first_at_gateway_us));
-            }
-        }
-        for (ticket, gateway, first_us) in resets {
+        for (ticket, gateway, first_us, tokens) in resets {
             let at_us = now_us + self.network.back_us(gateway, fault.site);
-            // The reset follows what was sent before it.
+            // The reset follows what was sent before it: every token that had left the engine has come.
             let at_us = at_us.max(first_us.unwrap_or(0));
-            self.queue.at(at_us, Event::Failed { flight: ticket, broken: first_us.is_some() });
+            self.queue.at(at_us, Event::Failed { flight: ticket, tokens });
         }
     }
 }

@@ -40,7 +40,7 @@ pub(crate) struct Attempt {
     first_us: Option<u64>,
 }
 
-/// How an answer ended, as the engine's usage says.
+/// What a request took, as the engine's usage says where it came.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Usage {
     pub(crate) prompt_tokens: u32,
@@ -233,11 +233,14 @@ impl Gateway {
         charge(&attempt, usage, predicted.running)
     }
 
-    /// A stream broke after its first token: what had come is billed; what it cost, USD.
-    pub(crate) fn broke(&mut self, mut attempt: Attempt, usage: Usage, now_us: u64) -> f64 {
+    /// A stream broke after its first token: what had come is billed; what it cost, USD. The engine never said its usage,
+    /// so the prompt counts as it was predicted, as in the live gateway.
+    pub(crate) fn broke(&mut self, mut attempt: Attempt, output_tokens: u32, now_us: u64) -> f64 {
         self.over(&mut attempt);
         self.fault(attempt.target.endpoint, now_us);
-        charge(&attempt, usage, attempt.target.predicted.running)
+        let p = attempt.target.predicted;
+        let (prompt_tokens, cached_tokens) = ((p.uncached_tokens + p.cached_tokens) as u32, p.cached_tokens as u32);
+        charge(&attempt, Usage { prompt_tokens, cached_tokens, output_tokens }, p.running)
     }
 
     /// An attempt failed before its first token.

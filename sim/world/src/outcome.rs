@@ -31,7 +31,7 @@ pub struct Outcome {
     pub input_tokens: u32,
     /// Prompt tokens found in the engine's cache.
     pub cached_tokens: u32,
-    /// Length of the answer.
+    /// Tokens of the answer that its user has.
     pub output_tokens: u32,
     /// Time to first token; not a number where none came.
     pub ttft_ms: f32,

@@ -37,8 +37,8 @@ pub enum Event {
     Failed {
         /// The request.
         flight: Ticket,
-        /// The stream broke after its first token.
-        broken: bool,
+        /// Tokens of its answer that came before: with none it can go elsewhere, with any its stream is broken.
+        tokens: u32,
     },
     /// A cancellation reaches an endpoint.
     Cancel {

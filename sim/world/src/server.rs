@@ -37,7 +37,20 @@ pub(crate) struct Server {
     since_us: u64,
     /// Energy drawn until then, joules.
     joules: f64,
+    /// What the engines that died here had counted.
+    before: Counted,
     spec: EngineSpec,
+}
+
+/// What an engine counts of its cache and memory.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Counted {
+    /// Prompt tokens looked up in the cache.
+    pub(crate) looked_up: u64,
+    /// Of those, found.
+    pub(crate) found: u64,
+    /// Sequences preempted.
+    pub(crate) preemptions: u64,
 }
 
 impl Server {
@@ -53,6 +66,7 @@ impl Server {
             watts: spec.perf.idle_watts(),
             since_us: 0,
             joules: 0.0,
+            before: Counted::default(),
             spec,
         }
     }
@@ -94,8 +108,29 @@ impl Server {
         self.joules + self.watts * (now_us - self.since_us) as f64 / 1e6
     }
 
+    /// Tokens of an answer under way that have left: those of the step under way come out at its end.
+    pub(crate) fn sent_tokens(&self, id: u64, output_tokens: u32) -> u32 {
+        match self.step.emitted.iter().find(|token| self.stepping && token.id == id) {
+            // The engine has forgotten what it ends in the step.
+            Some(token) if token.finished => output_tokens - 1,
+            Some(_) => self.engine.generated_tokens(id) - 1,
+            None => self.engine.generated_tokens(id),
+        }
+    }
+
+    /// What was counted here since the beginning, by engines that died too.
+    pub(crate) fn counted(&self) -> Counted {
+        let now = self.engine.counters();
+        Counted {
+            looked_up: self.before.looked_up + now.prefix_query_tokens,
+            found: self.before.found + now.prefix_hit_tokens,
+            preemptions: self.before.preemptions + now.preemptions,
+        }
+    }
+
     /// It dies: what runs and what is cached is gone, and it draws nothing.
     pub(crate) fn die(&mut self, now_us: u64) {
+        self.before = self.counted();
         self.engine = Engine::new(self.spec.perf, self.spec.limits);
         self.step = Step::default();
         self.life += 1;
@@ -110,5 +145,50 @@ impl Server {
             self.draw(now_us, self.spec.perf.idle_watts());
         }
         self.mode = Mode::Up;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rhumb_engine::{Limits, Perf, gpu, shape};
+
+    use super::*;
+
+    /// Room for one of the two requests it has, not for both to their end.
+    fn tight() -> Server {
+        let perf = Perf::new(gpu("l4").unwrap(), 1, shape("tiny").unwrap(), 2.0).unwrap();
+        let perf = perf.with_kv_capacity_tokens(64);
+        let mut server = Server::new(EngineSpec { perf, limits: Limits::default() }, 0);
+        for id in [1, 2] {
+            server.submit(Request { id, prompt_blocks: Vec::new(), prompt_tokens: 16, output_tokens: 40 }).unwrap();
+        }
+        server
+    }
+
+    #[test]
+    fn what_was_counted_outlives_the_engine() {
+        let (mut server, mut now_us) = (tight(), 0);
+        while server.counted().preemptions == 0 {
+            now_us += server.start(now_us, |_| 1.0).unwrap();
+            server.end(now_us);
+        }
+        server.die(now_us);
+        server.die(now_us);
+        let Counted { looked_up, found, preemptions } = server.counted();
+        assert_eq!((looked_up, found, preemptions), (32, 0, 1));
+        assert_eq!(server.sent_tokens(1, 40), 0);
+    }
+
+    #[test]
+    fn tokens_leave_at_the_end_of_their_step() {
+        let (mut server, mut now_us) = (tight(), 0);
+        for step in 0..40 {
+            now_us += server.start(now_us, |_| 1.0).unwrap();
+            assert_eq!(server.sent_tokens(1, 40), step);
+            server.end(now_us);
+        }
+        // Its last token has left and it is forgotten; the other one, put back, keeps what it had sent.
+        assert_eq!(server.sent_tokens(1, 40), 0);
+        assert!((1..40).contains(&server.sent_tokens(2, 40)));
     }
 }

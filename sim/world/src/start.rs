@@ -1,7 +1,6 @@
 //! How a world begins: sites, gateways with their first view, and the clocks that tick from then on.
 
 use rhumb_grid::config::Location;
-use rhumb_grid::index::Grid;
 use rhumb_route::view::{Viewer, perf_of};
 
 use crate::gateway::{Cache, Gateway};
@@ -29,10 +28,11 @@ pub(crate) fn sites(setup: &Setup) -> Vec<Site> {
 pub(crate) fn gateways(setup: &Setup) -> Vec<Gateway> {
     let (endpoints, models) = (setup.engines.len(), setup.grid.config.models.len());
     let cache = cache(setup);
-    let gateway = |location: Location| {
-        let mut grid: Grid = setup.grid.clone();
+    // One copy and one prior for all gateways: that of thousands of endpoints costs more than a short run.
+    let (mut grid, perf) = (setup.grid.clone(), perf_of(&setup.grid));
+    let mut gateway = |location: Location| {
         grid.config.gateway.location = Some(location);
-        let viewer = Viewer::new(&grid, perf_of(&grid));
+        let viewer = Viewer::new(&grid, &perf);
         Gateway::new(viewer, endpoints, models, setup.router, setup.rates, cache)
     };
     setup.gateways.iter().map(|g| gateway(g.location)).collect()

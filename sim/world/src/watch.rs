@@ -23,7 +23,7 @@ pub struct Moment<'a> {
     pub under_way: u64,
     /// The engine the event was about, with the step that has just ended where it was a step.
     pub engine: Option<(u32, &'a Engine, Option<&'a Step>)>,
-    /// For the end of a request, its ticket at the engine and the answer's length.
+    /// For the end of a request that was answered, in whole or in part: its ticket at the engine and the tokens it got.
     pub ended: Option<(Ticket, u32)>,
 }
 

@@ -158,7 +158,7 @@ impl<'a> World<'a> {
             Event::Step { endpoint, life } => self.step_ended(endpoint, life),
             Event::First { flight } => self.first(flight),
             Event::Last { flight } => self.last(flight),
-            Event::Failed { flight, broken } => self.failed(flight, broken),
+            Event::Failed { flight, tokens } => self.failed(flight, tokens),
             Event::Cancel { endpoint, id } => {
                 self.servers[endpoint as usize].engine.cancel(id);
             }
@@ -205,7 +205,7 @@ impl<'a> World<'a> {
         flight.attempt = Some(self.gateways[gateway as usize].depart(&target, now_us));
         (flight.started_us, flight.first_us, flight.first_at_gateway_us) = (None, None, None);
         if self.network.is_cut(gateway, target.site) {
-            self.queue.at(now_us + CONNECT_TIMEOUT_US, Event::Failed { flight: ticket, broken: false });
+            self.queue.at(now_us + CONNECT_TIMEOUT_US, Event::Failed { flight: ticket, tokens: 0 });
             return;
         }
         let at_us = now_us + self.network.there_us(gateway, target.site);
@@ -237,7 +237,7 @@ impl<'a> World<'a> {
         };
         if refused {
             let at_us = now_us + self.network.back_us(gateway, target.site);
-            self.queue.at(at_us, Event::Failed { flight: ticket, broken: false });
+            self.queue.at(at_us, Event::Failed { flight: ticket, tokens: 0 });
         } else {
             self.start_step(target.endpoint);
         }
@@ -320,17 +320,17 @@ impl<'a> World<'a> {
         self.follow(flight.ask.tag, now_us + flight.client_us);
     }
 
-    fn failed(&mut self, ticket: Ticket, broken: bool) {
+    fn failed(&mut self, ticket: Ticket, tokens: u32) {
         let now_us = self.queue.now_us;
         let Some(flight) = self.flights.get(ticket) else { return };
         let Some(attempt) = flight.attempt.take() else { return };
         let gateway = &mut self.gateways[flight.gateway as usize];
-        if broken {
+        if tokens > 0 {
             let (endpoint, sent_us) = (attempt.target.endpoint, attempt.sent_us);
-            let (prompt_tokens, cached_tokens) = (flight.ask.input_tokens, flight.cached_tokens);
-            let usd = gateway.broke(attempt, Usage { prompt_tokens, cached_tokens, output_tokens: 1 }, now_us);
+            let usd = gateway.broke(attempt, tokens, now_us);
             let Some(flight) = self.flights.remove(ticket) else { return };
-            self.record(&flight, End::Broken, Some((endpoint, sent_us)), 1, usd);
+            self.ended = Some((ticket, tokens));
+            self.record(&flight, End::Broken, Some((endpoint, sent_us)), tokens, usd);
             self.follow(flight.ask.tag, now_us + flight.client_us);
             return;
         }
@@ -416,10 +416,10 @@ impl<'a> World<'a> {
         let mut prefix_tokens = (0, 0);
         let mut preemptions = 0;
         for server in &self.servers {
-            let counters = server.engine.counters();
-            prefix_tokens.0 += counters.prefix_query_tokens;
-            prefix_tokens.1 += counters.prefix_hit_tokens;
-            preemptions += counters.preemptions;
+            let counted = server.counted();
+            prefix_tokens.0 += counted.looked_up;
+            prefix_tokens.1 += counted.found;
+            preemptions += counted.preemptions;
         }
         Ran {
             outcomes: self.outcomes,

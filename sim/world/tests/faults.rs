@@ -42,6 +42,40 @@ fn a_site_that_dies_breaks_only_streams_that_had_begun() {
 }
 
 #[test]
+fn a_broken_stream_counts_and_costs_what_had_come_of_it() {
+    let mut setup = setup(4, 2, Router::Rhumb);
+    setup.faults =
+        vec![Fault { from_us: 5_000_000, until_us: 15_000_000, site: 0, endpoints: None, kind: FaultKind::Loss }];
+    // Only tokens of answers cost anything: what a gateway takes a prompt for is an estimate.
+    let config = &mut setup.grid.config;
+    for site in &mut config.sites {
+        (site.energy_usd_per_kwh, site.carbon_g_per_kwh, site.egress_usd_per_gb) = (0.0, 0.0, 0.0);
+    }
+    for price in config.endpoints.iter_mut().filter_map(|e| e.models[0].price.as_mut()) {
+        (price.input_usd_per_mtok, price.output_usd_per_mtok) = (0.0, 2.0);
+    }
+    let sent = asks(900, 40.0, 4, 5);
+    // The check that tokens are conserved counts what comes out of engines.
+    let ran = run(&setup, &mut sent.clone().into_iter(), &mut Checks::default()).unwrap();
+    let broken: Vec<_> = ran.outcomes.iter().filter(|o| o.end == End::Broken).collect();
+    for o in &broken {
+        let whole = sent.iter().find(|ask| ask.at_us == o.at_us).unwrap().output_tokens;
+        assert!((1..whole).contains(&o.output_tokens), "{} of {whole} tokens came", o.output_tokens);
+        assert!((o.usd / (f64::from(o.output_tokens) * 2e-6) - 1.0).abs() < 1e-9, "{o:?}");
+    }
+    assert!(broken.iter().any(|o| o.output_tokens > 10), "{broken:?}");
+}
+
+#[test]
+fn what_an_engine_counted_outlives_it() {
+    let (_, ran) = during(FaultKind::Loss);
+    let served = |o: &&rhumb_world::Outcome| matches!(o.end, End::Complete | End::Broken);
+    let sum = |of: fn(&rhumb_world::Outcome) -> u32| ran.outcomes.iter().filter(served).map(|o| u64::from(of(o))).sum();
+    let (looked_up, found): (u64, u64) = (sum(|o| o.input_tokens), sum(|o| o.cached_tokens));
+    assert!(found > 0 && ran.prefix_tokens.0 >= looked_up && ran.prefix_tokens.1 >= found, "{:?}", ran.prefix_tokens);
+}
+
+#[test]
 fn a_site_that_is_silent_costs_a_timeout_and_then_nothing() {
     let (_, ran) = during(FaultKind::BlackHole);
     assert_eq!(count(&ran, End::Complete), 900);

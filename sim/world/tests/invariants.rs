@@ -67,6 +67,7 @@ proptest! {
         prop_assert_eq!(ran.outcomes.len(), 250);
         prop_assert!(checks.made == ran.events);
         for o in &ran.outcomes {
+            prop_assert!((o.output_tokens > 0) == matches!(o.end, End::Complete | End::Broken), "{:?}", o);
             if o.end == End::Complete {
                 prop_assert!(o.ttft_ms > 0.0 && o.e2e_ms >= o.ttft_ms, "{:?}", o);
                 let parts = o.network_ms + o.queue_ms + o.prefill_ms;

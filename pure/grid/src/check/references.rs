@@ -17,12 +17,24 @@ struct Known<'a> {
     kind: &'a str,
     /// Where a missing one would be declared.
     section: &'a str,
+    /// In the order of the file, which messages keep.
     names: Vec<&'a str>,
+    /// The same names, to find one among thousands.
+    set: BTreeSet<&'a str>,
 }
 
-impl Known<'_> {
+impl<'a> Known<'a> {
+    fn new(kind: &'a str, section: &'a str, names: impl IntoIterator<Item = &'a str>) -> Self {
+        let names: Vec<&str> = names.into_iter().collect();
+        Self { kind, section, set: names.iter().copied().collect(), names }
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.set.contains(name)
+    }
+
     fn refer(&self, path: &Path, name: &str, report: &mut Report<'_>) {
-        if self.names.contains(&name) {
+        if self.has(name) {
             return;
         }
         let what = format!("no {} is named {}", self.kind, report.quoted(path, name));
@@ -41,30 +53,28 @@ impl Known<'_> {
 }
 
 fn places(config: &Config, report: &mut Report<'_>) {
-    let operators = config.operators.iter().map(|it| it.name.as_str()).collect();
-    let operators = Known { kind: "operator", section: "operators", names: operators };
+    let operators = Known::new("operator", "operators", config.operators.iter().map(|it| it.name.as_str()));
     for (index, site) in config.sites.iter().enumerate() {
         operators.refer(&Path::root().key("sites").index(index).key("operator"), &site.operator, report);
     }
-    let sites = config.sites.iter().map(|it| it.name.as_str()).collect();
-    let sites = Known { kind: "site", section: "sites", names: sites };
+    let sites = Known::new("site", "sites", config.sites.iter().map(|it| it.name.as_str()));
     for (index, endpoint) in config.endpoints.iter().enumerate() {
         sites.refer(&Path::root().key("endpoints").index(index).key("site"), &endpoint.site, report);
     }
 }
 
 fn models(config: &Config, report: &mut Report<'_>) {
-    let real: Vec<&str> = config.models.iter().map(|it| it.name.as_str()).collect();
+    let known = Known::new("model", "models", config.models.iter().map(|it| it.name.as_str()));
     let aliases: BTreeMap<&str, &str> =
         config.models.iter().flat_map(|it| it.aliases.iter().map(|alias| (alias.as_str(), it.name.as_str()))).collect();
-    let virtuals: Vec<&str> = config.virtual_models.iter().map(|it| it.name.as_str()).collect();
+    let virtuals = || config.virtual_models.iter().map(|it| it.name.as_str());
+    let virtual_names: BTreeSet<&str> = virtuals().collect();
     let mut served = BTreeSet::new();
-    let known = Known { kind: "model", section: "models", names: real.clone() };
     let refer = |path: &Path, name: &str, known: &Known<'_>, report: &mut Report<'_>| {
-        if let Some(model) = aliases.get(name).filter(|_| !known.names.contains(&name)) {
+        if let Some(model) = aliases.get(name).filter(|_| !known.has(name)) {
             let what = format!("{} is an alias, for clients only", report.quoted(path, name));
             report.value(path, what, format!("the model's own name, `{model}`"));
-        } else if virtuals.contains(&name) && !known.names.contains(&name) {
+        } else if virtual_names.contains(name) && !known.has(name) {
             let what = format!("{} is a virtual model, for clients only", report.quoted(path, name));
             report.value(path, what, "the names of the models that it stands for".to_owned());
         } else {
@@ -77,7 +87,7 @@ fn models(config: &Config, report: &mut Report<'_>) {
             refer(&path, &model.model, &known, report);
             // An alias in the place of a name is one problem, not two.
             let name = model.model.as_str();
-            let meant = aliases.get(name).filter(|_| !real.contains(&name));
+            let meant = aliases.get(name).filter(|_| !known.has(name));
             served.insert(meant.copied().unwrap_or(name));
         }
     }
@@ -86,7 +96,7 @@ fn models(config: &Config, report: &mut Report<'_>) {
             refer(&Path::root().key("virtual_models").index(index).key("models").index(at), name, &known, report);
         }
     }
-    let all = Known { kind: "model", section: "models", names: real.iter().chain(&virtuals).copied().collect() };
+    let all = Known::new("model", "models", known.names.iter().copied().chain(virtuals()));
     for (index, tenant) in config.tenants.iter().enumerate() {
         for (at, name) in tenant.models.iter().enumerate() {
             refer(&Path::root().key("tenants").index(index).key("models").index(at), name, &all, report);
@@ -115,8 +125,7 @@ fn unserved(config: &Config, served: &BTreeSet<&str>, report: &mut Report<'_>) {
 
 fn policies(config: &Config, report: &mut Report<'_>) {
     let own = config.policies.iter().map(|it| it.name.as_str()).filter(|name| !is_preset(name));
-    let names = own.chain(Preset::ALL.iter().map(|(name, _)| *name)).collect();
-    let known = Known { kind: "policy", section: "policies", names };
+    let known = Known::new("policy", "policies", own.chain(Preset::ALL.iter().map(|(name, _)| *name)));
     let mut reached = BTreeSet::from([config.gateway.policy.as_str()]);
     known.refer(&Path::root().key("gateway").key("policy"), &config.gateway.policy, report);
     for (index, tenant) in config.tenants.iter().enumerate() {
@@ -136,7 +145,7 @@ fn policies(config: &Config, report: &mut Report<'_>) {
     }
     let slips: BTreeSet<&str> = reached
         .iter()
-        .filter(|name| !known.names.contains(name))
+        .filter(|name| !known.has(name))
         .filter_map(|name| nearest(name, known.names.iter().copied()))
         .collect();
     for (index, policy) in config.policies.iter().enumerate() {

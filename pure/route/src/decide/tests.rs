@@ -8,14 +8,15 @@ use crate::facts::Hit;
 use crate::record::Record;
 use crate::row::Able;
 
+/// Candidates and what is under way at each, as they are.
 #[derive(Debug)]
-struct Rows {
-    rows: Vec<Row>,
+pub(super) struct Rows {
+    pub(super) rows: Vec<Row>,
     overlays: Vec<Overlay>,
 }
 
 impl Rows {
-    fn new(rows: Vec<Row>) -> Self {
+    pub(super) fn new(rows: Vec<Row>) -> Self {
         Self { rows, overlays: Vec::new() }
     }
 }
@@ -31,7 +32,7 @@ impl World for Rows {
     }
 }
 
-fn row(endpoint: u32) -> Row {
+pub(super) fn row(endpoint: u32) -> Row {
     Row {
         endpoint,
         site: endpoint / 2,
@@ -69,7 +70,7 @@ fn row(endpoint: u32) -> Row {
     }
 }
 
-fn facts() -> Facts {
+pub(super) fn facts() -> Facts {
     Facts {
         models: vec![0],
         prompt_tokens: 1_000.0,
@@ -85,7 +86,7 @@ fn facts() -> Facts {
     }
 }
 
-fn choice() -> Choice {
+pub(super) fn choice() -> Choice {
     let rates = Rates {
         second_usd: 0.01,
         miss_usd: 0.001,
@@ -96,7 +97,7 @@ fn choice() -> Choice {
     Choice { rates, router: Router::Rhumb, seed: 7 }
 }
 
-fn run(world: &impl World, facts: &Facts, choice: &Choice) -> Decision {
+pub(super) fn run(world: &impl World, facts: &Facts, choice: &Choice) -> Decision {
     decide(world, facts, choice, &mut Scratch::default())
 }
 
@@ -419,7 +420,7 @@ fn any_row(endpoint: u32) -> impl Strategy<Value = Row> {
         })
 }
 
-fn world() -> impl Strategy<Value = Rows> {
+pub(super) fn world() -> impl Strategy<Value = Rows> {
     let rows = (1u32..40).prop_flat_map(|n| (0..n).map(any_row).collect::<Vec<_>>());
     (rows, prop::collection::vec((0.0..50f64, 0.0..9_000f64), 40)).prop_map(|(mut rows, overlays)| {
         rows.sort_by_key(|r| r.model);
@@ -429,7 +430,7 @@ fn world() -> impl Strategy<Value = Rows> {
     })
 }
 
-fn request() -> impl Strategy<Value = Facts> {
+pub(super) fn request() -> impl Strategy<Value = Facts> {
     let pin = prop::option::of((0u32..40, 0u32..3));
     let hits = prop::collection::vec((0u32..40, 0.0..9_000f64), 0..4);
     (1.0..6_000f64, 1.0..900f64, prop::option::of(any::<u64>()), pin, hits).prop_map(
@@ -440,99 +441,21 @@ fn request() -> impl Strategy<Value = Facts> {
     )
 }
 
-fn router() -> impl Strategy<Value = Router> {
+pub(super) fn router() -> impl Strategy<Value = Router> {
     prop_oneof![
         4 => Just(Router::Rhumb), 1 => Just(Router::RoundRobin), 1 => Just(Router::Nearest), 1 => Just(Router::LeastRequest),
         1 => Just(Router::Random), 1 => Just(Router::PowerOfTwo)
     ]
 }
 
-fn bits(d: &Decision) -> Vec<(u32, u32, u64, u64)> {
+pub(super) fn bits(d: &Decision) -> Vec<(u32, u32, u64, u64)> {
     d.targets
         .iter()
         .map(|t| (t.endpoint, t.model, t.bill.total_usd().to_bits(), t.predicted.ttft_p95_ms.to_bits()))
         .collect()
 }
 
-/// A world that knows its floors.
-struct Floored<'a>(&'a Rows, Vec<Vec<Floors>>);
-
-impl<'a> Floored<'a> {
-    fn new(rows: &'a Rows) -> Self {
-        Self(rows, (0..3).map(|model| crate::floor::floors(rows.rows(model))).collect())
-    }
-}
-
-impl World for Floored<'_> {
-    fn rows(&self, model: u32) -> &[Row] {
-        self.0.rows(model)
-    }
-
-    fn overlay(&self, endpoint: u32) -> Overlay {
-        self.0.overlay(endpoint)
-    }
-
-    fn floors(&self, model: u32) -> &[Floors] {
-        &self.1[model as usize]
-    }
-}
-
-/// Hundreds of candidates, so that floors have something to skip; in no order of distance.
-fn wide_world() -> impl Strategy<Value = Rows> {
-    (100u32..500, any::<u64>(), 0.0..1f64).prop_map(|(n, seed, spread)| {
-        let draw = |e: u32, purpose: u32| unit(mix(seed.wrapping_add(u64::from(purpose) << 32), e));
-        let rows = (0..n).map(|e| Row {
-            rtt_ms: 3.0 + 300.0 * draw(e, 1),
-            input_usd: 1e-7 * (1.0 + spread * draw(e, 2)),
-            prefill_ms: 0.05 * (1.0 + spread * draw(e, 3)),
-            reported: (12.0 * draw(e, 4)).floor(),
-            own_at_report: (4.0 * draw(e, 7)).floor(),
-            ttft_correction: 1.0 + spread * draw(e, 5),
-            load_age_ms: 2_000.0 * draw(e, 6),
-            model: e % 3,
-            ..row(e)
-        });
-        let mut rows: Vec<Row> = rows.collect();
-        rows.sort_by_key(|r| r.model);
-        Rows::new(rows)
-    })
-}
-
-#[test]
-fn far_candidates_are_not_looked_at() {
-    let mut rows: Vec<Row> = (0..4_000).map(|e| Row { rtt_ms: f64::from(e) / 10.0, ..row(e) }).collect();
-    rows[3_999].ill = true;
-    let world = Rows::new(rows);
-    let d = run(&Floored::new(&world), &facts(), &choice());
-    assert!(d.skipped > 2_000, "{} of 4,000 skipped", d.skipped);
-    assert_eq!(d.eligible + d.skipped, 4_000);
-}
-
 proptest! {
-    #[test]
-    fn what_is_skipped_changes_nothing(w in wide_world(), f in request(), seed: u64, preset in 0usize..6, router in router()) {
-        let c = Choice { rates: Rates::preset(Preset::ALL[preset].1), seed, router };
-        let (all, some) = (run(&w, &f, &c), run(&Floored::new(&w), &f, &c));
-        prop_assert_eq!(bits(&some), bits(&all));
-        prop_assert_eq!(some.reason, all.reason);
-        prop_assert!(some.skipped == 0 || router == Router::Rhumb);
-    }
-
-    #[test]
-    fn no_bill_is_below_its_floor(w in world(), f in request(), preset in 0usize..6) {
-        let rates = Rates::preset(Preset::ALL[preset].1);
-        for (model, floors) in Floored::new(&w).1.iter().enumerate() {
-            let rows = w.rows(model as u32);
-            for (at, row) in rows.iter().enumerate() {
-                let floor = &floors[at / CHUNK];
-                if let Ok((_, bill)) = evaluate(row, &w.overlay(row.endpoint), &f, &rates) {
-                    prop_assert!(bill.total_usd() >= floor.chunk.total_usd(&f, &rates));
-                    prop_assert!(floor.chunk.total_usd(&f, &rates) >= floor.rest.total_usd(&f, &rates) * (1.0 - 1e-12));
-                }
-            }
-        }
-    }
-
     #[test]
     fn a_dropped_candidate_is_never_a_target_and_none_is_lost(w in world(), f in request(), seed: u64, router in router()) {
         let c = Choice { seed, router, ..choice() };

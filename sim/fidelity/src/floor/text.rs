@@ -12,14 +12,14 @@ const ENOUGH_PAIRS: u64 = 30;
 const ABOUT: &str = "
 ## How much of the error is noise
 
-Computed from the rows alone, as the program reads them. *Measured again*: rows that state the same in every column but
-give other times (rows equal to two decimals are copies of one run, and so are rows of the two names of one
-architecture); of these pairs half lie nearer to each other than the figure. *Another release*: the same, but for the
-release (the mean of a release where it was measured again). Rows that state no release are in neither. Each pair
-errs by the longer time over the shorter, less one; a prediction between the two would miss both by less. *Predicted*:
-the held-out error of the groups seen. *Offsets known*: that error if the median offset of each cell (group, backend and
-release) were known. It is read off the very rows judged, which flatters cells of few rows; what it leaves is how the
-times of a cell vary among themselves.
+The first two kinds of line are computed from the rows alone. *Measured again*: rows that state the same in every column
+but give other times, two by two. Rows equal to two decimals are copies of one run, under whatever names of one
+architecture. *Another release*: the same but for the release; where a release was measured again its mean counts. Rows
+that state no release are in neither. A pair is as far apart as the longer time over the shorter, less one; a prediction
+between the two would miss each by less. *Predicted*: the held-out error of the groups seen. *Offsets known*: that error
+if the median offset of each cell (group, backend and release) were known. It is read off the very rows judged, which
+flatters cells of few rows; what it leaves is how the times of a cell vary among themselves. Figures are what half of
+the pairs, or rows, do not exceed.
 
 ";
 
@@ -33,15 +33,13 @@ impl Floor {
         ]
     }
 
-    /// Some lines for a terminal.
+    /// Some lines for a terminal: all backends together.
     pub(crate) fn lines(&self) -> String {
         let mut out = String::new();
         for (kind, spreads) in self.kinds() {
-            for (backend, spread) in spreads {
-                let (ttft, tpot) = (percent(spread.ttft.median_abs_error), percent(spread.tpot.median_abs_error));
-                let points = spread.ttft.points;
-                let _ = writeln!(out, "  {kind:<24}  {backend:<6} {points:>5}  TTFT {ttft:>7}, TPOT {tpot:>7}");
-            }
+            let Some(Spread { ttft, tpot, .. }) = spreads.get(ALL) else { continue };
+            let (first, further) = (percent(ttft.median_abs_error), percent(tpot.median_abs_error));
+            let _ = writeln!(out, "  {kind}: TTFT {first}, TPOT {further} ({} pairs or rows)", ttft.points);
         }
         out
     }
@@ -64,7 +62,7 @@ impl Floor {
 
     /// What follows from the figures, and nothing where they say nothing.
     pub(super) fn conclusion(&self) -> String {
-        [self.noise(), self.releases(), self.offsets()].into_iter().flatten().collect::<Vec<_>>().join(" ")
+        [self.noise(), self.releases(), self.offsets()].into_iter().flatten().collect::<Vec<_>>().join("\n")
     }
 
     /// Whether noise explains the error of first tokens, for each backend measured often enough to tell.
@@ -77,7 +75,7 @@ impl Floor {
             let few: Vec<&str> = few.iter().map(|(backend, _)| **backend).collect();
             sentences.push(format!("Too few settings were measured again to tell for {}.", few.join(" and ")));
         }
-        (!sentences.is_empty()).then(|| sentences.join(" "))
+        (!sentences.is_empty()).then(|| sentences.join("\n"))
     }
 
     fn share(&self, backend: &str, again: &Spread) -> Option<String> {

@@ -4,9 +4,6 @@ use crate::gpu::GpuSpec;
 use crate::shape::ModelShape;
 use crate::terms::{Key, Term, find};
 
-/// Release of vLLM that is meant where none is named: the newest one measured.
-const DEFAULT_RELEASE: &str = "0.19.0";
-
 /// The program that serves the model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Backend {
@@ -133,7 +130,7 @@ pub struct Deployment<'a> {
 }
 
 impl<'a> Deployment<'a> {
-    /// Tensor parallel under vLLM 0.19, all weights in `weights`, 16-bit KV.
+    /// Tensor parallel under vLLM of no stated release, all weights in `weights`, 16-bit KV.
     #[must_use]
     pub fn new(gpu: &'a GpuSpec, gpus: u32, shape: &'a ModelShape, weights: Quant) -> Self {
         Self {
@@ -148,7 +145,7 @@ impl<'a> Deployment<'a> {
             expert_bytes: weights.bytes(),
             kv_bytes: 2.0,
             backend: Backend::Vllm,
-            release: DEFAULT_RELEASE,
+            release: "",
             text: Text::Written,
         }
     }

@@ -66,8 +66,8 @@ pub struct Perf {
 
 impl Perf {
     /// The model `shape` on `gpus` boards of kind `gpu`, its weights stored in `weight_bytes_per_param` bytes each
-    /// (2 for 16-bit, 1 for 8-bit, about 0.52 for 4-bit with scales), tensor parallel under vLLM. `None` when the
-    /// weights leave no room for KV.
+    /// (2 for 16-bit, 1 for 8-bit, about 0.52 for 4-bit with scales), tensor parallel under vLLM of no stated release. `None`
+    /// when the weights leave no room for KV.
     ///
     /// 8-bit weights compute at the board's 8-bit rate; 4-bit ones are unpacked and compute at the 16-bit rate.
     #[must_use]

@@ -1,6 +1,7 @@
 //! The fit: measurements in, table of coefficients out.
 
 use crate::error::Error;
+use crate::floor::Run;
 use crate::parameters::{Parameters, is_first_token};
 use crate::sample::Sample;
 use crate::solve::{Goal, Problem};
@@ -15,6 +16,8 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Default)]
 pub(crate) struct Data {
     pub(crate) samples: Vec<Sample>,
+    /// The serving rows, each by itself.
+    pub(crate) runs: Vec<Run>,
     pub(crate) excluded: BTreeMap<String, u32>,
     /// Fixed entries from the GEMM tables.
     pub(crate) fixed: Vec<(Key<'static>, f64)>,
@@ -29,6 +32,7 @@ impl Data {
         if let Some(path) = table::locate(folder, "perf", silicon::FILE) {
             let file = silicon::read(&path)?;
             data.samples.extend(file.samples);
+            data.runs.extend(file.runs);
             data.excluded.extend(file.excluded);
             data.sources.push((silicon::FILE, file.sha256, "ai-dynamo/aiconfigurator, Apache-2.0"));
         }

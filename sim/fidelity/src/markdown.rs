@@ -5,7 +5,7 @@ use crate::tally::{Figures, Summary};
 use std::fmt::Write as _;
 
 /// A share as a percentage, or a dash.
-fn percent(share: Option<f64>) -> String {
+pub(crate) fn percent(share: Option<f64>) -> String {
     share.map_or_else(|| "–".to_owned(), |share| format!("{:.1} %", 100.0 * share))
 }
 
@@ -20,6 +20,7 @@ impl Report {
         let mut out = String::from(INTRODUCTION);
         self.write_targets(&mut out);
         self.write_summaries(&mut out);
+        self.write_floor(&mut out);
         self.write_replay(&mut out);
         self.write_groups(&mut out);
         self.write_excluded(&mut out);
@@ -152,6 +153,7 @@ impl Report {
             let (reached, limit) = (percent(target.reached), percent(Some(target.target)));
             let _ = writeln!(out, "  {:<20} {reached:>8}  target {limit:>7}  {verdict}", target.name);
         }
+        out.push_str(&self.floor.lines());
         for run in &self.replay {
             let _ = writeln!(
                 out,

@@ -3,6 +3,7 @@
 
 use crate::error::Error;
 use crate::fit::{Data, Model};
+use crate::series;
 use crate::silicon::{gpu_of, shape_of};
 use crate::table::Table;
 use crate::tally::{Figures, Sample as Errors};
@@ -75,7 +76,7 @@ pub(crate) fn read(path: &Path) -> Result<Vec<Run>, Error> {
         let Some(shape) = shape_of(&model) else {
             return Err(row.fault("model", "a model of the engine's table"));
         };
-        let deployment = Deployment::new(gpu, 1, shape, Quant::Bf16);
+        let deployment = Deployment { release: series::RELEASE, ..Deployment::new(gpu, 1, shape, Quant::Bf16) };
         let new = || Run { board: board.clone(), model: model.clone(), deployment, requests: Vec::new() };
         runs.entry((board.clone(), model.clone())).or_insert_with(new).requests.push(measured);
     }

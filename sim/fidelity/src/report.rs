@@ -3,6 +3,7 @@
 use crate::cross::{HeldOut, Judged, judge};
 use crate::error::Error;
 use crate::fit::Data;
+use crate::floor::{self, Floor};
 use crate::replay::{self, Replay};
 use crate::sample::{Measured, Sample as Point};
 use crate::silicon::DISAGGREGATED;
@@ -86,6 +87,8 @@ pub struct Report {
     pub unseen_model: Summary,
     /// The targets.
     pub targets: Vec<Target>,
+    /// How near the data themselves let a prediction come.
+    pub floor: Floor,
     /// Measured runs, request by request.
     pub replay: Vec<Replay>,
     /// What the figures are of.
@@ -119,6 +122,7 @@ pub fn run_report(options: &Options) -> Result<Report, Error> {
     let mut tallies = Tallies::default();
     let mut method = HELD_OUT;
     for data in &folders {
+        tallies.floor.measured(&data.runs);
         if data.is_the_fitted() {
             for judged in judge(data) {
                 tallies.held_out(&judged);
@@ -146,6 +150,7 @@ struct Tallies {
     family: Tally,
     groups: BTreeMap<(String, String), (bool, Tally, crate::causes::Evidence)>,
     excluded: BTreeMap<String, u32>,
+    floor: floor::Evidence,
 }
 
 impl Tallies {
@@ -154,6 +159,9 @@ impl Tallies {
             HeldOut::Group(..) => {
                 let tally = if judged.seen { &mut self.seen } else { &mut self.unseen };
                 tally.add(judged.sample, judged.prediction);
+                if judged.seen {
+                    self.floor.predicted(judged.sample, judged.prediction);
+                }
                 self.group(judged.sample, judged.prediction, judged.seen);
             }
             HeldOut::Board(_) => {
@@ -172,6 +180,9 @@ impl Tallies {
         let seen = sample.basis() == Basis::Measured;
         let tally = if seen { &mut self.seen } else { &mut self.unseen };
         tally.add(sample, prediction);
+        if seen {
+            self.floor.predicted(sample, prediction);
+        }
         match sample.basis() {
             Basis::ModelMeasured => self.board.add(sample, prediction),
             Basis::GpuMeasured => self.family.add(sample, prediction),
@@ -218,6 +229,7 @@ impl Tallies {
             unseen_board: self.board.summary(),
             unseen_model: self.family.summary(),
             targets: targets(&seen, &unseen),
+            floor: self.floor.floor(),
             replay,
             method,
             files,

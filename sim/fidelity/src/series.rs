@@ -9,6 +9,8 @@ use rhumb_engine::{Deployment, Perf, Quant};
 use std::path::Path;
 
 pub(crate) const FILE: &str = "vllm_rtxpro6000_timeseries.csv";
+/// Release of vLLM that the runs were made with, as its source states it.
+pub(crate) const RELEASE: &str = "0.19.0";
 const COLUMNS: &[&str] = &["gpu", "model", "prompt_throughput", "gen_throughput", "running", "kv_cache_pct"];
 
 /// Context of a sequence, tokens, where the share of KV memory in use is not stated: the runs' mean prompt (857) and
@@ -34,7 +36,7 @@ pub(crate) fn read(path: &Path) -> Result<(Vec<Sample>, String), Error> {
         if running < MIN_RUNNING || tokens <= 0.0 {
             continue;
         }
-        let deployment = Deployment::new(gpu, 1, shape, Quant::Bf16);
+        let deployment = Deployment { release: RELEASE, ..Deployment::new(gpu, 1, shape, Quant::Bf16) };
         // Capacity does not depend on what is fitted.
         let capacity = Perf::deploy(&deployment).map_or(0.0, |perf| perf.kv_capacity_tokens() as f64);
         let held = row.number("kv_cache_pct")? / 100.0 * capacity / running;

@@ -1,6 +1,7 @@
 //! The serving measurements: `silicon_ttft_tpot.csv`.
 
 use crate::error::Error;
+use crate::floor::Run;
 use crate::sample::{Measured, Sample};
 use crate::table::{Row, Table};
 use rhumb_engine::{Backend, Deployment, GpuSpec, ModelShape, Quant, Text, gpu, shape};
@@ -38,6 +39,8 @@ const WIDE_BOARDS: u32 = 17;
 #[derive(Debug, Default)]
 pub(crate) struct Silicon {
     pub(crate) samples: Vec<Sample>,
+    /// Every judged row by itself, copies too.
+    pub(crate) runs: Vec<Run>,
     /// Rows that are not judged: reason, and how many.
     pub(crate) excluded: BTreeMap<String, u32>,
     pub(crate) sha256: String,
@@ -55,6 +58,7 @@ pub(crate) fn read(path: &Path) -> Result<Silicon, Error> {
         match sample(&row)? {
             Err(reason) => *out.excluded.entry(reason).or_insert(0) += 1,
             Ok(sample) => {
+                out.runs.extend(run(&row, &sample));
                 let Deployment { gpus, attention_ranks, expert_parallel, .. } = sample.deployment;
                 let key = format!(
                     "{}|{gpus}|{attention_ranks}|{expert_parallel}|{:?}|{:?}",
@@ -114,6 +118,29 @@ fn sample(row: &Row<'_>) -> Result<Result<Sample, String>, Error> {
     }))
 }
 
+/// Columns that say what was run, beside model, system, backend and release.
+const SETTING: [&str; 11] = [
+    "precision",
+    "gemm_quant_mode",
+    "moe_quant_mode",
+    "isl",
+    "osl",
+    "silicon_concurrency",
+    "batch_size",
+    "tp_size",
+    "attention_dp_size",
+    "moe_tp_size",
+    "moe_ep_size",
+];
+
+/// The row as one of possibly several runs of its setting; the setting is as the row states it, not as it is read.
+fn run(row: &Row<'_>, sample: &Sample) -> Option<Run> {
+    let Measured::Serving { ttft_ms, tpot_ms, .. } = sample.measured else { return None };
+    let Deployment { backend, release, .. } = sample.deployment;
+    let setting = SETTING.map(|column| row.text(column)).join("|");
+    Some(Run { group: sample.group(), backend: backend.name(), release, setting, ttft_ms, tpot_ms })
+}
+
 fn backend(row: &Row<'_>) -> Result<Backend, Error> {
     match row.text("backend") {
         "vllm" => Ok(Backend::Vllm),
@@ -123,11 +150,14 @@ fn backend(row: &Row<'_>) -> Result<Backend, Error> {
     }
 }
 
+/// Label of the rows that name no release.
+pub(crate) const UNSTATED: &str = "unstated";
+
 /// Releases are names without end; each is kept once for the length of the program.
 fn known_release(name: &str) -> &'static str {
     use std::sync::Mutex;
     static NAMES: Mutex<Vec<&'static str>> = Mutex::new(Vec::new());
-    let name = if name.is_empty() { "unstated" } else { name };
+    let name = if name.is_empty() { UNSTATED } else { name };
     let mut names = NAMES.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     if let Some(known) = names.iter().find(|known| **known == name) {
         return known;

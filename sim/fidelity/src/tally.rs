@@ -26,19 +26,24 @@ impl Sample {
     }
 
     pub(crate) fn figures(&self) -> Figures {
+        Figures { points: self.points(), median_abs_error: self.at(0.5), p90_abs_error: self.at(0.9) }
+    }
+
+    fn points(&self) -> u64 {
+        self.errors.iter().map(|(_, rows)| u64::from(*rows)).sum()
+    }
+
+    /// The error that this share of the rows does not exceed; `None` without rows, or where it has no bound.
+    pub(crate) fn at(&self, share: f64) -> Option<f64> {
         let mut sorted = self.errors.clone();
         sorted.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let points: u64 = sorted.iter().map(|(_, rows)| u64::from(*rows)).sum();
-        let at = |share: f64| {
-            let rank = (share * points as f64).ceil().max(1.0) as u64;
-            let mut below = 0;
-            let value = sorted.iter().find(|(_, rows)| {
-                below += u64::from(*rows);
-                below >= rank
-            });
-            value.map(|(error, _)| *error).filter(|error| error.is_finite())
-        };
-        Figures { points, median_abs_error: at(0.5), p90_abs_error: at(0.9) }
+        let rank = (share * self.points() as f64).ceil().max(1.0) as u64;
+        let mut below = 0;
+        let value = sorted.iter().find(|(_, rows)| {
+            below += u64::from(*rows);
+            below >= rank
+        });
+        value.map(|(error, _)| *error).filter(|error| error.is_finite())
     }
 }
 

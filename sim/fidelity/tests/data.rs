@@ -99,3 +99,15 @@ fn foreign_rows_are_judged_by_the_committed_table_and_unknown_ones_count_as_miss
     assert!(json["by_group"].is_array() && json["excluded"][0]["points"].is_u64());
     assert!(report.markdown().contains("# Fidelity") && report.terminal().contains("TPOT, seen"));
 }
+
+#[test]
+fn the_report_says_how_far_two_runs_of_one_setting_lie_apart() {
+    let row = ROW.replace("vllm,,", "vllm,0.19.0,");
+    let text = format!("{HEADER}\n{row}\n{}\n", row.replace(",96,12.1", ",120,12.1"));
+    let data = vec![folder("twice", &[("silicon_ttft_tpot.csv", text.as_bytes())])];
+    let json = serde_json::to_value(run_report(&Options { data }).unwrap()).unwrap();
+    let again = &json["floor"]["measured_twice"]["vllm"];
+    assert_eq!(again["ttft"]["points"], 1);
+    assert!((again["ttft"]["median_abs_error"].as_f64().unwrap() - 0.25).abs() < 1e-9, "{again}");
+    assert_eq!(json["floor"]["predicted"]["all"]["tpot"]["points"], 2);
+}

@@ -9,6 +9,7 @@ use rhumb_engine::{Limits, Perf, gpu, shape};
 use rhumb_grid::config::{Config, Location, Preset, Router};
 use rhumb_grid::index::Grid;
 use rhumb_grid::rates::Rates;
+use rhumb_grid::service::Service;
 use rhumb_world::{Ask, End, EngineSpec, GatewayAt, Jitter, Place, Setup, Telemetry, run};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
@@ -66,6 +67,7 @@ pub fn simulated(rows: &[Row]) -> Vec<Seen> {
         grid: Grid::new(config),
         router: Router::LeastRequest,
         rates: Rates::preset(Preset::Batch),
+        service: Service::preset(Preset::Batch),
         gateways: vec![GatewayAt { name: "g".into(), location: Location { latitude: 50.0, longitude: 8.0 } }],
         places: vec![Place { gateway: 0, rtt_ms: 0.0 }],
         rtt_ms: vec![0.0],

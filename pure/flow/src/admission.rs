@@ -86,11 +86,11 @@ const RETRY_AFTER_MS: (f64, f64) = (250.0, 60_000.0);
 const LEAST_WAIT_SHARE: f64 = 0.1;
 
 impl Admission {
-    /// For endpoints that are stated to run so many requests at once, and the lanes that each serves.
+    /// For endpoints with these windows, and the lanes that each serves.
     #[must_use]
-    pub fn new(stated: impl IntoIterator<Item = f64>, serves: Vec<Vec<Lane>>, lanes: usize, queue_max: usize) -> Self {
+    pub fn new(windows: Vec<Window>, serves: Vec<Vec<Lane>>, lanes: usize, queue_max: usize) -> Self {
         Self {
-            windows: stated.into_iter().map(Window::new).collect(),
+            windows,
             serves,
             lanes: (0..lanes).map(|_| Waiting::default()).collect(),
             asks: BTreeMap::new(),

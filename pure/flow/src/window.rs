@@ -48,6 +48,12 @@ impl Window {
         }
     }
 
+    /// A window that lets everything through.
+    #[must_use]
+    pub fn open() -> Self {
+        Self::new(f64::INFINITY)
+    }
+
     /// Requests the engine itself is of use with.
     #[must_use]
     pub fn useful(&self) -> f64 {
@@ -86,6 +92,9 @@ impl Window {
     /// The engine reported what runs and waits, all gateways' requests together, when this gateway had `own` in flight.
     pub fn report(&mut self, now_ms: u64, own: f64, running: f64, waiting: f64) {
         self.reported_ms = Some(now_ms);
+        if self.useful.is_infinite() {
+            return;
+        }
         let excess = waiting - 1.0 - SLACK * running;
         if excess > 0.0 && own > 0.0 {
             // This gateway's share of the excess goes; half of it at a time, because the report is late.
@@ -99,6 +108,9 @@ impl Window {
     /// A first token came after `ttft_ms`, prefill and network aside as far as they are known, when `in_flight` of this
     /// gateway's requests were there.
     pub fn first_token(&mut self, now_ms: u64, ttft_ms: f64, in_flight: f64) {
+        if self.useful.is_infinite() {
+            return;
+        }
         let Some((slope_ms, mean)) = self.slope.add(in_flight, ttft_ms) else { return };
         let is_reported = self.reported_ms.is_some_and(|at| now_ms.saturating_sub(at) < REPORT_TTL_MS);
         if is_reported || mean < FULL * self.useful {
@@ -197,6 +209,14 @@ mod tests {
         let before = w;
         w.report(60_000, 3.0, 3.0, 0.0);
         assert_eq!(w.useful(), before.useful(), "an idle endpoint teaches nothing");
+    }
+
+    #[test]
+    fn an_open_window_stays_open() {
+        let mut w = Window::open();
+        w.report(0, 1e6, 10.0, 1e6);
+        (0..1_000).for_each(|i| w.first_token(i, 1e3 * i as f64, i as f64));
+        assert!(w.has_room(1_000, 1e9));
     }
 
     #[test]

@@ -64,6 +64,8 @@ pub struct Gateway {
     /// Period of the round-trip probes, in milliseconds.
     #[schemars(range(min = 50, max = 600_000))]
     pub probe_interval_ms: u64,
+    /// Holds what an endpoint could only queue at the router, where it can still go elsewhere, give way and leave.
+    pub hold: bool,
     /// Requests of one priority that may wait for a free endpoint.
     #[schemars(range(max = 1_000_000))]
     pub max_queue: u32,
@@ -88,6 +90,7 @@ impl Default for Gateway {
             request_timeout_ms: 30_000,
             scrape_interval_ms: 1_000,
             probe_interval_ms: 5_000,
+            hold: true,
             max_queue: 10_000,
             policy: "balanced".into(),
             router: Router::Rhumb,

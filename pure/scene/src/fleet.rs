@@ -137,6 +137,8 @@ fn gateway(plan: &GatewayPlan<'_>) -> Gateway {
         probe_interval_ms: 1_000,
         policy: POLICY.into(),
         router: plan.kind.router(),
+        // Part of our router, and not of those it is compared with, which send every request on at once.
+        hold: plan.kind == Kind::Rhumb,
         ..Gateway::default()
     }
 }

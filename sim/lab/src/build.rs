@@ -4,6 +4,7 @@ use rhumb_engine::{Limits, Perf, gpu, gpus, shape, shapes};
 use rhumb_grid::config::{Config, Endpoint, EngineKind, Gateway, Location, Operator, Policy, Router, Served, Site};
 use rhumb_grid::index::Grid;
 use rhumb_grid::rates::Rates;
+use rhumb_grid::service::Service;
 use rhumb_scene::economics::{self, MeanRequest, PLANNED_UTILISATION};
 use rhumb_scene::fleet::text_model;
 use rhumb_world::{EngineSpec, GatewayAt, Jitter, Setup, Telemetry};
@@ -102,7 +103,7 @@ impl Ground {
     /// The world of one router.
     pub(crate) fn setup(&self, scenario: &Scenario, router: RouterName, seed: u64) -> Setup {
         let single = (router == RouterName::SingleRegion).then(|| self.centre());
-        let grid = Grid::new(self.config(scenario, single));
+        let grid = held_by(router, Grid::new(self.config(scenario, single)));
         let standing = single.map_or_else(|| self.gateways.clone(), |s| vec![s]);
         let gateway = |i: &usize| GatewayAt { name: self.spots[*i].name.clone(), location: self.spots[*i].location };
         let gateways: Vec<GatewayAt> = standing.iter().map(gateway).collect();
@@ -117,7 +118,8 @@ impl Ground {
         });
         Setup {
             router: engine_router(router),
-            rates: rates(scenario),
+            rates: Rates::of(&policy(scenario)),
+            service: Service::of(&policy(scenario)),
             places: entries(&self.cities, &places),
             gateways,
             rtt_ms,
@@ -228,9 +230,16 @@ pub(crate) fn engine_router(router: RouterName) -> Router {
     }
 }
 
-pub(crate) fn rates(scenario: &Scenario) -> Rates {
+/// The grid as a router has it: holding requests back is part of ours, and not of those it is compared with, which send
+/// every request on at once.
+pub(crate) fn held_by(router: RouterName, mut grid: Grid) -> Grid {
+    grid.config.gateway.hold = router == RouterName::Rhumb;
+    grid
+}
+
+pub(crate) fn policy(scenario: &Scenario) -> Policy {
     let plan = &scenario.policy;
-    Rates::of(&Policy {
+    Policy {
         name: "scenario".into(),
         preset: plan.preset,
         second_usd: plan.second_usd,
@@ -240,7 +249,7 @@ pub(crate) fn rates(scenario: &Scenario) -> Rates {
         first_token_timeout_ms: plan.first_token_timeout_ms,
         max_attempts: plan.max_attempts,
         ..Policy::default()
-    })
+    }
 }
 
 pub(crate) fn telemetry(scenario: &Scenario) -> Telemetry {

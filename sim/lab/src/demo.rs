@@ -12,6 +12,7 @@ use rhumb_grid::config::Location;
 use rhumb_grid::geo::{distance_km, estimated_rtt_ms};
 use rhumb_grid::index::Grid;
 use rhumb_grid::rates::Rates;
+use rhumb_grid::service::Service;
 use rhumb_scene::atlas::SitePlan;
 use rhumb_scene::economics::{MODEL, perf};
 use rhumb_scene::fleet::{GatewayPlan, Kind, config, entries, places};
@@ -58,7 +59,7 @@ pub(crate) fn setup(scene: &Scene, router: RouterName, seed: u64) -> Setup {
         probe_us: gateway.probe_interval_ms * 1_000,
         ..Telemetry::default()
     };
-    let rates = config.policies.first().map_or_else(|| Rates::preset(Default::default()), Rates::of);
+    let policy = config.policies.first().cloned().unwrap_or_default();
     let grid = Grid::new(config);
     let region = |site: usize| atlas.sites[site].region.as_str();
     let standing: Vec<usize> =
@@ -71,7 +72,8 @@ pub(crate) fn setup(scene: &Scene, router: RouterName, seed: u64) -> Setup {
     let gateways: Vec<GatewayAt> = gateways.collect();
     Setup {
         router: engine_router(router),
-        rates,
+        rates: Rates::of(&policy),
+        service: Service::of(&policy),
         places: atlas.cities.iter().map(|c| place(c.location, &gateways)).collect(),
         gateways,
         rtt_ms,

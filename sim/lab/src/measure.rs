@@ -38,8 +38,11 @@ pub struct UsdPerMtok {
 pub struct RouterReport {
     /// Requests that users sent.
     pub requests: u64,
-    /// Those that did not get their whole answer: no target served them, or their stream broke.
+    /// Those that did not get their whole answer: no target served them, their stream broke, or they were told to come
+    /// back later.
     pub lost: u64,
+    /// Of the lost, requests that would have waited too long at their gateway.
+    pub shed: u64,
     /// Of the lost, streams that broke after the first token.
     pub broken: u64,
     /// Of the lost, requests that no engine has room for.
@@ -92,6 +95,7 @@ pub(crate) fn empty() -> serde_json::Value {
         lost: 0,
         broken: 0,
         rejected: 0,
+        shed: 0,
         retried: 0,
         ttft_ms: none,
         e2e_ms: none,
@@ -161,6 +165,7 @@ pub(crate) fn report(setup: &Setup, ran: &Ran, slo: &Slo, gpu_hours_usd_per_s: f
     RouterReport {
         requests: all.len() as u64,
         lost: all.len() as u64 - complete,
+        shed: count(&|o| o.end == End::Shed),
         broken: count(&|o| o.end == End::Broken),
         rejected: count(&|o| o.end == End::Rejected),
         retried: count(&|o| o.attempts > 1),

@@ -6,12 +6,14 @@ use rhumb_engine::{Perf, gpus, shapes};
 use rhumb_grid::Catalogue;
 use rhumb_grid::config::{Config, Location};
 use rhumb_grid::index::Grid;
+use rhumb_grid::rates::Rates;
+use rhumb_grid::service::Service;
 use rhumb_route::view::perf_of;
 use rhumb_scene::economics::{self, MeanRequest};
 use rhumb_world::{EngineSpec, GatewayAt, Jitter, Setup};
 
 use crate::atlas::Spot;
-use crate::build::{engine_router, limits, rates, telemetry};
+use crate::build::{engine_router, held_by, limits, policy, telemetry};
 use crate::file::Loaded;
 use crate::places::{entries, near_users};
 use crate::problem::LabError;
@@ -98,6 +100,7 @@ impl Own {
             near_users(&at, &self.cities, 1)[0]
         });
         let grid = single.map_or_else(|| self.grid.clone(), |site| in_one_place(&self.grid, site));
+        let grid = held_by(router, grid);
         let sites: Vec<Location> = grid.config.sites.iter().map(location).collect();
         let standing = single.map_or_else(|| self.gateways.clone(), |_| vec![0]);
         let gateway = |i: usize| GatewayAt { name: grid.config.sites[i].name.clone(), location: sites[i] };
@@ -106,7 +109,8 @@ impl Own {
         let limits = limits(&scenario.grid, self.block_tokens);
         Setup {
             router: engine_router(router),
-            rates: rates(scenario),
+            rates: Rates::of(&policy(scenario)),
+            service: Service::of(&policy(scenario)),
             places: entries(&self.cities, &places),
             gateways,
             rtt_ms: Wan::new(seed).matrix(&places, &sites),

@@ -39,6 +39,10 @@ fn name(event: Event) -> String {
     let request = |t: Ticket| format!("request {}.{}", t.slot, t.attempt);
     match event {
         Event::AtGateway { flight } => format!("{} reaches its gateway", request(flight)),
+        Event::Room { gateway, endpoint } => {
+            format!("gateway {gateway} has room at endpoint {endpoint} for those that wait")
+        }
+        Event::Patience { flight, .. } => format!("{} has waited as long as it may", request(flight)),
         Event::AtEndpoint { flight } => format!("{} reaches its endpoint", request(flight)),
         Event::Step { endpoint, .. } => format!("a step ends at endpoint {endpoint}"),
         Event::First { flight } => format!("first token of {} reaches the gateway", request(flight)),

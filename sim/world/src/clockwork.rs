@@ -29,6 +29,7 @@ impl World<'_> {
             self.probe(gateway);
         }
         self.gateways[gateway as usize].publish(now_us);
+        self.freed_everywhere(gateway);
         self.queue.at(now_us + telemetry.publish_us, Event::Tick { gateway });
     }
 

@@ -1,5 +1,6 @@
 //! Requests under way, in places that are used again.
 
+use rhumb_flow::admission::Ask as Hold;
 use rhumb_flow::failover::Failover;
 use rhumb_route::decide::Target;
 
@@ -18,6 +19,12 @@ pub(crate) struct Flight {
     pub(crate) prompt_bytes: f64,
     pub(crate) targets: Vec<Target>,
     pub(crate) failover: Failover,
+    /// What it asked of admission.
+    pub(crate) hold: Option<Hold>,
+    /// Its place in the queue of its gateway, and since when.
+    pub(crate) waits: Option<(u64, u64)>,
+    /// For how long it was held there, µs.
+    pub(crate) held_us: Option<u64>,
     /// The attempt under way at an endpoint.
     pub(crate) attempt: Option<Attempt>,
     /// Which attempt that is, counted over all requests at this place.
@@ -62,6 +69,12 @@ impl Flights {
     /// The request of a ticket, unless the ticket is void.
     pub(crate) fn get(&mut self, ticket: Ticket) -> Option<&mut Flight> {
         let flight = self.places.get_mut(ticket.slot as usize)?.as_deref_mut()?;
+        (flight.number == ticket.attempt).then_some(flight)
+    }
+
+    /// The request of a ticket, to look at.
+    pub(crate) fn peek(&self, ticket: Ticket) -> Option<&Flight> {
+        let flight = self.places.get(ticket.slot as usize)?.as_deref()?;
         (flight.number == ticket.attempt).then_some(flight)
     }
 

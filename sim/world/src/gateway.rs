@@ -3,8 +3,13 @@
 //! Nothing here can see an engine, another gateway, or the length of an answer that has not ended: readings, probes and
 //! the request's own events come in as arguments, each with the time at which it arrived.
 
+use std::collections::BTreeMap;
+
+use rhumb_flow::admission::{Admission, Ask as Hold, Lane, Lanes, Verdict};
+use rhumb_flow::fair::cost;
 use rhumb_flow::health::Health;
 use rhumb_grid::config::Router;
+use rhumb_grid::index::Grid;
 use rhumb_grid::rates::Rates;
 use rhumb_route::account::{Tariff, Tokens};
 use rhumb_route::decide::{Choice, Decision, Scratch, Target, World as Candidates, decide};
@@ -12,10 +17,13 @@ use rhumb_route::facts::{Facts, Hit};
 use rhumb_route::floor::Floors;
 use rhumb_route::learn::Ewma;
 use rhumb_route::pins::Pins;
+use rhumb_route::predict::Prediction;
 use rhumb_route::prefix::PrefixIndex;
 use rhumb_route::row::{Able, Overlay, Row};
 use rhumb_route::view::{EndpointState, LoadReport, View, Viewer};
 
+use crate::flight::Flight;
+use crate::queue::Ticket;
 use crate::telemetry::Reading;
 
 /// What a gateway can see of a request.
@@ -80,6 +88,11 @@ pub(crate) struct Gateway {
     hits: Vec<Hit>,
     router: Router,
     rates: Rates,
+    admission: Admission,
+    lanes: Lanes,
+    /// By their place in the queue, who waits.
+    waiting: BTreeMap<u64, Ticket>,
+    places: u64,
 }
 
 /// Answer length before one has been seen, as in the live gateway.
@@ -113,16 +126,12 @@ impl Candidates for Seen<'_> {
 }
 
 impl Gateway {
-    pub(crate) fn new(
-        mut viewer: Viewer,
-        endpoints: usize,
-        models: usize,
-        router: Router,
-        rates: Rates,
-        cache: Cache,
-    ) -> Self {
+    /// One that knows `grid` and nothing else yet.
+    pub(crate) fn new(mut viewer: Viewer, grid: &Grid, router: Router, rates: Rates, cache: Cache) -> Self {
+        let (endpoints, models) = (grid.config.endpoints.len(), grid.config.models.len());
         let states = vec![EndpointState::default(); endpoints];
         let view = viewer.view(&states, 0);
+        let lanes = Lanes::of(grid);
         Self {
             viewer,
             view,
@@ -139,6 +148,74 @@ impl Gateway {
             hits: Vec::new(),
             router,
             rates,
+            admission: Admission::over(grid, &lanes),
+            lanes,
+            waiting: BTreeMap::new(),
+            places: 0,
+        }
+    }
+
+    /// The lane of the models that a name stands for.
+    pub(crate) fn lane(&self, models: &[u32]) -> Lane {
+        self.lanes.lane(models).expect("the models are those of a name in the grid")
+    }
+
+    /// Whether a request that has been decided on goes, and where, or waits.
+    pub(crate) fn arrive(&mut self, ask: &Hold, targets: &[Target], now_us: u64) -> Verdict {
+        let ttft_ms = targets.first().map_or(0.0, |t| t.predicted.ttft_p50_ms);
+        let candidates = targets.iter().map(|t| (t.endpoint, self.overlays[t.endpoint as usize].in_flight));
+        self.admission.arrive(now_us / 1_000, ask, ttft_ms, candidates)
+    }
+
+    /// Where a request goes whose turn it is; nowhere when nothing that suits it has room.
+    pub(crate) fn turn(&mut self, ask: &Hold, targets: &[Target], now_us: u64) -> Option<usize> {
+        let candidates = targets.iter().map(|t| (t.endpoint, self.overlays[t.endpoint as usize].in_flight));
+        self.admission.turn(now_us / 1_000, ask, candidates)
+    }
+
+    /// A request waits from now on; its place.
+    pub(crate) fn wait(&mut self, ticket: Ticket, ask: Hold, now_us: u64) -> u64 {
+        self.places += 1;
+        self.waiting.insert(self.places, ticket);
+        self.admission.wait(now_us / 1_000, self.places, ask);
+        self.places
+    }
+
+    /// A request that could not use its turn at `unfit` waits on.
+    pub(crate) fn put_back(&mut self, place: u64, ticket: Ticket, ask: Hold, unfit: u32, now_us: u64) {
+        self.waiting.insert(place, ticket);
+        self.admission.put_back(now_us / 1_000, place, ask, unfit);
+    }
+
+    /// A request does not wait any longer; false when its turn had come.
+    pub(crate) fn leave(&mut self, place: u64) -> bool {
+        self.waiting.remove(&place);
+        self.admission.leave(place)
+    }
+
+    /// Whose turn it is at an endpoint, if that has room.
+    pub(crate) fn next(&mut self, endpoint: u32, now_us: u64) -> Option<Ticket> {
+        if !self.has_room(endpoint, now_us) {
+            return None;
+        }
+        let place = self.admission.next(endpoint)?;
+        self.waiting.remove(&place)
+    }
+
+    /// Somebody waits.
+    pub(crate) fn is_waiting(&self) -> bool {
+        !self.admission.is_empty()
+    }
+
+    /// One more request may be sent there.
+    pub(crate) fn has_room(&self, endpoint: u32, now_us: u64) -> bool {
+        self.admission.window(endpoint).has_room(now_us / 1_000, self.overlays[endpoint as usize].in_flight)
+    }
+
+    /// A request has been served this in truth: what it was charged for at its turn, if it had to wait, is set right.
+    pub(crate) fn settle(&mut self, flight: &Flight, prompt_tokens: u32, output_tokens: u32) {
+        if let Some(ask) = flight.hold.filter(|_| flight.held_us.is_some()) {
+            self.admission.settle(&ask, cost(f64::from(prompt_tokens), f64::from(output_tokens)));
         }
     }
 
@@ -192,6 +269,10 @@ impl Gateway {
         let Target { endpoint, model, .. } = attempt.target;
         let known = &mut self.known[endpoint as usize];
         let observed_ms = (now_us - attempt.sent_us) as f64 / 1e3;
+        let Prediction { site_ms, prefill_ms, .. } = attempt.target.predicted;
+        let waited_ms = (observed_ms - site_ms - prefill_ms).max(0.0);
+        let window = self.admission.window_mut(endpoint);
+        window.first_token(now_us / 1_000, waited_ms, attempt.target.overlay.in_flight);
         attempt.tariff.learn_ttft(&mut known.state, &attempt.target, observed_ms);
         known.state.others_second_usd.add(self.rates.second_usd);
         known.health.succeeded(now_us / 1_000);
@@ -211,14 +292,18 @@ impl Gateway {
     }
 
     /// An attempt is over, one way or the other.
-    fn over(&mut self, attempt: &mut Attempt) {
+    fn over(&mut self, attempt: &mut Attempt, now_us: u64) {
         self.answered(attempt);
-        self.overlays[attempt.target.endpoint as usize].in_flight -= 1.0;
+        let endpoint = attempt.target.endpoint;
+        self.overlays[endpoint as usize].in_flight -= 1.0;
+        if attempt.first_us.is_some() {
+            self.admission.window_mut(endpoint).completed(now_us / 1_000);
+        }
     }
 
     /// An answer is whole; what it cost, USD.
     pub(crate) fn complete(&mut self, mut attempt: Attempt, usage: Usage, prompt_bytes: f64, now_us: u64) -> f64 {
-        self.over(&mut attempt);
+        self.over(&mut attempt, now_us);
         let Target { endpoint, model, predicted, .. } = attempt.target;
         let output = f64::from(usage.output_tokens);
         self.output_tokens[model as usize].add(output);
@@ -236,7 +321,7 @@ impl Gateway {
     /// A stream broke after its first token: what had come is billed; what it cost, USD. The engine never said its usage,
     /// so the prompt counts as it was predicted, as in the live gateway.
     pub(crate) fn broke(&mut self, mut attempt: Attempt, output_tokens: u32, now_us: u64) -> f64 {
-        self.over(&mut attempt);
+        self.over(&mut attempt, now_us);
         self.fault(attempt.target.endpoint, now_us);
         let p = attempt.target.predicted;
         let (prompt_tokens, cached_tokens) = ((p.uncached_tokens + p.cached_tokens) as u32, p.cached_tokens as u32);
@@ -245,13 +330,13 @@ impl Gateway {
 
     /// An attempt failed before its first token.
     pub(crate) fn failed(&mut self, mut attempt: Attempt, now_us: u64) {
-        self.over(&mut attempt);
+        self.over(&mut attempt, now_us);
         self.fault(attempt.target.endpoint, now_us);
     }
 
     /// An endpoint cannot take a request for its size: this says nothing of its health.
-    pub(crate) fn rejected(&mut self, mut attempt: Attempt) {
-        self.over(&mut attempt);
+    pub(crate) fn rejected(&mut self, mut attempt: Attempt, now_us: u64) {
+        self.over(&mut attempt, now_us);
     }
 
     fn fault(&mut self, endpoint: u32, now_us: u64) {
@@ -282,6 +367,8 @@ impl Gateway {
             own_in_flight: self.overlays[endpoint].in_flight,
             at_ms: arrived_us / 1_000,
         });
+        let own = self.overlays[endpoint].in_flight;
+        self.admission.window_mut(endpoint as u32).report(arrived_us / 1_000, own, r.running, r.waiting);
     }
 
     /// A probe came back.
@@ -291,6 +378,8 @@ impl Gateway {
         known.state.rtt_at_ms = Some(now_us / 1_000);
         known.probed.succeeded(now_us / 1_000);
         known.silent_us = None;
+        let rtt_ms = known.state.rtt.ms().unwrap_or(ms);
+        self.admission.window_mut(endpoint as u32).round_trip(rtt_ms);
     }
 
     /// A probe was refused.

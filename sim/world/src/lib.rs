@@ -10,6 +10,7 @@ mod checks;
 mod clockwork;
 mod flight;
 mod gateway;
+mod holding;
 mod network;
 mod outcome;
 mod queue;

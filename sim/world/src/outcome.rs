@@ -11,6 +11,8 @@ pub enum End {
     Failed,
     /// No engine has room for a request of its size.
     Rejected,
+    /// It would have waited too long at its gateway and was told to come back.
+    Shed,
 }
 
 /// One request as its user saw it. The shares of the time to first token add up to it: network, queue, prefill, and
@@ -39,7 +41,7 @@ pub struct Outcome {
     pub e2e_ms: f32,
     /// Both legs of the attempt that served it, there and back.
     pub network_ms: f32,
-    /// From reaching the engine to its first step.
+    /// From reaching the engine to its first step, and before that at the gateway.
     pub queue_ms: f32,
     /// From its first step to its first token.
     pub prefill_ms: f32,

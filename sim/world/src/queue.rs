@@ -11,6 +11,20 @@ pub enum Event {
         /// The request.
         flight: Ticket,
     },
+    /// A gateway has room at an endpoint for those that wait.
+    Room {
+        /// The gateway.
+        gateway: u32,
+        /// The endpoint.
+        endpoint: u32,
+    },
+    /// A request has waited at its gateway as long as it may.
+    Patience {
+        /// The request.
+        flight: Ticket,
+        /// Its place in the queue.
+        place: u64,
+    },
     /// A request reaches the endpoint it was sent to.
     AtEndpoint {
         /// The request.

@@ -4,6 +4,7 @@ use rhumb_engine::{Limits, Perf};
 use rhumb_grid::config::{Location, Router};
 use rhumb_grid::index::Grid;
 use rhumb_grid::rates::Rates;
+use rhumb_grid::service::Service;
 
 /// A grid to be simulated under one router.
 #[derive(Debug, Clone)]
@@ -14,6 +15,8 @@ pub struct Setup {
     pub router: Router,
     /// The policy of every request.
     pub rates: Rates,
+    /// What its requests may ask of a gateway.
+    pub service: Service,
     /// Where users enter.
     pub gateways: Vec<GatewayAt>,
     /// Where users are.

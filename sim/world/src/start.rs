@@ -26,14 +26,13 @@ pub(crate) fn sites(setup: &Setup) -> Vec<Site> {
 
 /// A gateway knows the configuration, where it stands, and the speed model of each GPU and model: its prior.
 pub(crate) fn gateways(setup: &Setup) -> Vec<Gateway> {
-    let (endpoints, models) = (setup.engines.len(), setup.grid.config.models.len());
     let cache = cache(setup);
     // One copy and one prior for all gateways: that of thousands of endpoints costs more than a short run.
     let (mut grid, perf) = (setup.grid.clone(), perf_of(&setup.grid));
     let mut gateway = |location: Location| {
         grid.config.gateway.location = Some(location);
         let viewer = Viewer::new(&grid, &perf);
-        Gateway::new(viewer, endpoints, models, setup.router, setup.rates, cache)
+        Gateway::new(viewer, &setup.grid, setup.router, setup.rates, cache)
     };
     setup.gateways.iter().map(|g| gateway(g.location)).collect()
 }

@@ -7,7 +7,7 @@ use rhumb_engine::Request;
 use rhumb_flow::failover::Failover;
 
 use crate::flight::{Flight, Flights};
-use crate::gateway::{Asked, Gateway, Usage};
+use crate::gateway::{Gateway, Usage};
 use crate::network::Network;
 use crate::outcome::{End, Outcome, Ran};
 use crate::queue::{Event, Queue, Ticket};
@@ -16,7 +16,7 @@ use crate::setup::Setup;
 use crate::site::Site;
 use crate::source::{Ask, Source};
 use crate::telemetry::{Board, Falsified};
-use crate::watch::{Breach, Broken, Decided, Moment, Watch};
+use crate::watch::{Breach, Broken, Moment, Watch};
 
 /// Gateways take their first readings before users come, µs.
 pub const WARM_UP_US: u64 = 3_000_000;
@@ -47,8 +47,8 @@ pub(crate) struct World<'a> {
     source: &'a mut dyn Source,
     next: Option<Ask>,
     bytes_seed: u64,
-    entered: u64,
-    decisions: u64,
+    pub(crate) entered: u64,
+    pub(crate) decisions: u64,
     steps: u64,
     outcomes: Vec<Outcome>,
     /// Request that the event under way ended, for those who look on.
@@ -134,6 +134,9 @@ impl<'a> World<'a> {
         let flight = self.flights.insert(Flight {
             gateway: place.gateway,
             client_us,
+            hold: None,
+            waits: None,
+            held_us: None,
             prompt_bytes: f64::from(ask.input_tokens) * BYTES_PER_TOKEN * spread,
             targets: Vec::new(),
             failover: Failover::new(self.setup.rates.max_attempts),
@@ -154,6 +157,8 @@ impl<'a> World<'a> {
     fn happen(&mut self, event: Event, watch: &mut impl Watch) -> Result<(), Breach> {
         match event {
             Event::AtGateway { flight } => return self.at_gateway(flight, watch),
+            Event::Room { gateway, endpoint } => return self.room(gateway, endpoint, watch),
+            Event::Patience { flight, place } => self.patience(flight, place),
             Event::AtEndpoint { flight } => self.at_endpoint(flight),
             Event::Step { endpoint, life } => self.step_ended(endpoint, life),
             Event::First { flight } => self.first(flight),
@@ -170,38 +175,21 @@ impl<'a> World<'a> {
         Ok(())
     }
 
-    fn at_gateway(&mut self, ticket: Ticket, watch: &mut impl Watch) -> Result<(), Breach> {
-        let now_us = self.queue.now_us;
-        let Some(flight) = self.flights.get(ticket) else { return Ok(()) };
-        let gateway = &mut self.gateways[flight.gateway as usize];
-        let asked = Asked {
-            models: &self.setup.names[flight.ask.name as usize],
-            prompt_bytes: flight.prompt_bytes,
-            client_ms: flight.client_us as f64 / 500.0,
-            session: flight.ask.session,
-            blocks: &flight.ask.blocks,
-        };
-        let (facts, decision) = gateway.decide(&asked);
-        self.decisions += 1;
-        if is_on(watch) {
-            let newest_reading_us = self.newest_reading_us;
-            let (gateway, request) = (flight.gateway, self.decisions);
-            let (facts, decision) = (&facts, &decision);
-            watch.decided(&Decided { now_us, gateway, request, facts, decision, newest_reading_us })?;
-        }
-        flight.targets = decision.targets;
-        self.dispatch(ticket);
-        Ok(())
-    }
-
     /// Sends a request to its next target, or gives it up.
     fn dispatch(&mut self, ticket: Ticket) {
-        let now_us = self.queue.now_us;
         let Some(flight) = self.flights.get(ticket) else { return };
         let targets = &flight.targets;
-        let next = flight.failover.next(targets.len(), |i| targets[i].site).map(|i| targets[i]);
-        let Some(target) = next else { return self.give_up(ticket) };
-        let gateway = flight.gateway;
+        match flight.failover.next(targets.len(), |i| targets[i].site) {
+            Some(next) => self.send(ticket, next),
+            None => self.give_up(ticket),
+        }
+    }
+
+    /// Sends a request to one of its targets.
+    pub(crate) fn send(&mut self, ticket: Ticket, target: usize) {
+        let now_us = self.queue.now_us;
+        let Some(flight) = self.flights.get(ticket) else { return };
+        let (gateway, target) = (flight.gateway, flight.targets[target]);
         flight.attempt = Some(self.gateways[gateway as usize].depart(&target, now_us));
         (flight.started_us, flight.first_us, flight.first_at_gateway_us) = (None, None, None);
         if self.network.is_cut(gateway, target.site) {
@@ -315,6 +303,8 @@ impl<'a> World<'a> {
         let (endpoint, sent_us) = (attempt.target.endpoint, attempt.sent_us);
         let gateway = &mut self.gateways[flight.gateway as usize];
         let usd = gateway.complete(attempt, usage, flight.prompt_bytes, now_us);
+        gateway.settle(&flight, usage.prompt_tokens, usage.output_tokens);
+        self.freed(flight.gateway, endpoint);
         self.ended = Some((ticket, usage.output_tokens));
         self.record(&flight, End::Complete, Some((endpoint, sent_us)), usage.output_tokens, usd);
         self.follow(flight.ask.tag, now_us + flight.client_us);
@@ -329,38 +319,50 @@ impl<'a> World<'a> {
             let (endpoint, sent_us) = (attempt.target.endpoint, attempt.sent_us);
             let usd = gateway.broke(attempt, tokens, now_us);
             let Some(flight) = self.flights.remove(ticket) else { return };
+            gateway.settle(&flight, flight.ask.input_tokens, tokens);
+            self.freed(flight.gateway, endpoint);
             self.ended = Some((ticket, tokens));
             self.record(&flight, End::Broken, Some((endpoint, sent_us)), tokens, usd);
             self.follow(flight.ask.tag, now_us + flight.client_us);
             return;
         }
+        let (number, endpoint) = (flight.gateway, attempt.target.endpoint);
         if flight.too_large {
-            gateway.rejected(attempt);
+            gateway.rejected(attempt, now_us);
         } else {
             gateway.failed(attempt, now_us);
         }
         if let Some(ticket) = self.flights.renew(ticket) {
             self.dispatch(ticket);
         }
+        self.freed(number, endpoint);
     }
 
     /// No target is left: the user gets an error.
-    fn give_up(&mut self, ticket: Ticket) {
+    pub(crate) fn give_up(&mut self, ticket: Ticket) {
         let now_us = self.queue.now_us;
         let Some(flight) = self.flights.remove(ticket) else { return };
+        self.gateways[flight.gateway as usize].settle(&flight, 0, 0);
         let end = if flight.too_large { End::Rejected } else { End::Failed };
         self.record(&flight, end, None, 0, 0.0);
         self.follow(flight.ask.tag, now_us + flight.client_us);
     }
 
     /// What follows the end of a request in a closed loop.
-    fn follow(&mut self, tag: u64, at_us: u64) {
+    pub(crate) fn follow(&mut self, tag: u64, at_us: u64) {
         if let Some(ask) = self.source.ended(tag, at_us.saturating_sub(WARM_UP_US)) {
             self.enter(ask);
         }
     }
 
-    fn record(&mut self, flight: &Flight, end: End, served: Option<(u32, u64)>, output_tokens: u32, usd: f64) {
+    pub(crate) fn record(
+        &mut self,
+        flight: &Flight,
+        end: End,
+        served: Option<(u32, u64)>,
+        output_tokens: u32,
+        usd: f64,
+    ) {
         let now_us = self.queue.now_us;
         let sent_us = flight.ask.at_us + WARM_UP_US;
         let ms = |us: u64| us as f32 / 1e3;
@@ -371,6 +373,7 @@ impl<'a> World<'a> {
         let network = served.filter(|_| first.is_some()).map(|(_, attempt_us)| {
             2 * flight.client_us + (flight.reached_us - attempt_us) + (first.unwrap_or(first_us) - first_us)
         });
+        let held_us = flight.held_us.unwrap_or(0);
         self.outcomes.push(Outcome {
             at_us: flight.ask.at_us,
             end,
@@ -383,7 +386,7 @@ impl<'a> World<'a> {
             ttft_ms: ttft.map_or(f32::NAN, ms),
             e2e_ms: if end == End::Complete { ms(now_us + flight.client_us - sent_us) } else { f32::NAN },
             network_ms: network.map_or(f32::NAN, ms),
-            queue_ms: if first.is_some() { ms(started - flight.reached_us) } else { f32::NAN },
+            queue_ms: if first.is_some() { ms(started - flight.reached_us + held_us) } else { f32::NAN },
             prefill_ms: if first.is_some() { ms(first_us - started) } else { f32::NAN },
             usd,
         });
@@ -471,6 +474,6 @@ impl<'a> World<'a> {
     }
 }
 
-fn is_on<W: Watch>(_: &W) -> bool {
+pub(crate) fn is_on<W: Watch>(_: &W) -> bool {
     W::ON
 }

@@ -22,6 +22,8 @@ enum Service {
 /// One site whose engine is `servers` servers of a millisecond a token, and no distance.
 fn servers(servers: u32) -> Setup {
     let mut setup = setup(1, 1, Router::LeastRequest);
+    // The queue is the engine's own: nothing is held back from it.
+    setup.grid.config.gateway.hold = false;
     setup.jitter = Jitter { share: 0.0, asymmetry: 0.0 };
     setup.rtt_ms = vec![0.0];
     setup.places[0].rtt_ms = 0.0;
@@ -101,6 +103,8 @@ fn erlang_c_is_as_tabled() {
 /// A real engine under requests of one size at a rate; the mean wait and the answers a second.
 fn real(rps: f64, count: usize) -> (f64, f64) {
     let mut setup = setup(1, 1, Router::LeastRequest);
+    // The queue is the engine's own: nothing is held back from it.
+    setup.grid.config.gateway.hold = false;
     setup.rates.first_token_timeout_ms = 3_600_000_000;
     let mut gaps = Rng::labelled(5, "gaps");
     let mut lengths = Rng::labelled(5, "lengths");

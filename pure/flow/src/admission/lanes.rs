@@ -3,9 +3,11 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
+use rhumb_grid::config::Endpoint;
 use rhumb_grid::index::Grid;
 
 use super::{Admission, Lane};
+use crate::window::Window;
 
 /// Which lane the requests for a set of models wait in.
 #[derive(Debug, Clone, Default)]
@@ -32,7 +34,7 @@ impl Lanes {
     /// For each endpoint of the grid, the lanes it serves.
     fn served(&self, grid: &Grid) -> Vec<Vec<Lane>> {
         let models: BTreeMap<&str, u32> = grid.config.models.iter().map(|m| m.name.as_str()).zip(0..).collect();
-        let served = |e: &rhumb_grid::config::Endpoint| {
+        let served = |e: &Endpoint| {
             let own: Vec<u32> = e.models.iter().filter_map(|s| models.get(s.model.as_str()).copied()).collect();
             let serves = |wanted: &[u32]| wanted.iter().any(|m| own.contains(m));
             self.0.iter().filter(|(wanted, _)| serves(wanted)).map(|(_, lane)| *lane).collect()
@@ -45,8 +47,11 @@ impl Admission {
     /// Admission to the endpoints of a grid.
     #[must_use]
     pub fn over(grid: &Grid, lanes: &Lanes) -> Self {
-        let stated = grid.config.endpoints.iter().map(|e| f64::from(e.max_concurrency));
-        Self::new(stated, lanes.served(grid), lanes.0.len(), grid.config.gateway.max_queue as usize)
+        let gateway = &grid.config.gateway;
+        let window =
+            |e: &Endpoint| if gateway.hold { Window::new(f64::from(e.max_concurrency)) } else { Window::open() };
+        let windows: Vec<Window> = grid.config.endpoints.iter().map(window).collect();
+        Self::new(windows, lanes.served(grid), lanes.0.len(), gateway.max_queue as usize)
     }
 }
 

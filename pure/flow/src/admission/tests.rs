@@ -20,7 +20,7 @@ fn ask(tenant: u32, priority: Priority) -> Ask {
 
 /// Two endpoints; the second serves another lane besides.
 fn admission() -> Admission {
-    Admission::new([4.0, 4.0], alloc::vec![alloc::vec![0], alloc::vec![0, 1]], 2, 100)
+    Admission::new(alloc::vec![Window::new(4.0); 2], alloc::vec![alloc::vec![0], alloc::vec![0, 1]], 2, 100)
 }
 
 /// A hundred requests a second go.

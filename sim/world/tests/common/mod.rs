@@ -8,6 +8,7 @@ use rhumb_engine::{Limits, Perf, gpu, shape};
 use rhumb_grid::config::{Config, Location, Preset, Router};
 use rhumb_grid::index::Grid;
 use rhumb_grid::rates::Rates;
+use rhumb_grid::service::Service;
 use rhumb_world::{Ask, EngineSpec, GatewayAt, Jitter, Place, Setup, Telemetry};
 
 const SITES: [(&str, &str, f64, f64); 6] = [
@@ -48,6 +49,7 @@ pub(crate) fn setup(sites: usize, engines: usize, router: Router) -> Setup {
         grid: Grid::new(config),
         router,
         rates: Rates { first_token_timeout_ms: 4_000, ..Rates::preset(Preset::Interactive) },
+        service: Service::preset(Preset::Batch),
         rtt_ms: (0..gateways.len()).flat_map(|g| (0..sites).map(move |s| rtt(g, s))).collect(),
         places: (0..sites).map(|s| Place { gateway: (s % gateways.len()) as u32, rtt_ms: 10.0 + s as f64 }).collect(),
         gateways,

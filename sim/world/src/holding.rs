@@ -1,0 +1,136 @@
+//! A request at its gateway: decided on, sent on or held, decided on again at its turn.
+
+use rhumb_flow::admission::{Ask as Hold, Verdict};
+use rhumb_flow::fair::{From, cost};
+use rhumb_route::facts::Facts;
+
+use crate::gateway::Asked;
+use crate::outcome::End;
+use crate::queue::{Event, Ticket};
+use crate::watch::{Breach, Decided, Watch};
+use crate::world::{World, is_on};
+
+impl World<'_> {
+    /// A request has come: it goes, waits, or is told to come back.
+    pub(crate) fn at_gateway(&mut self, ticket: Ticket, watch: &mut impl Watch) -> Result<(), Breach> {
+        let Some(facts) = self.decide(ticket, watch)? else { return Ok(()) };
+        let now_us = self.queue.now_us;
+        let hold = self.hold(&facts, ticket);
+        let Some(flight) = self.flights.get(ticket) else { return Ok(()) };
+        if flight.targets.is_empty() {
+            self.give_up(ticket);
+            return Ok(());
+        }
+        flight.hold = Some(hold);
+        let gateway = &mut self.gateways[flight.gateway as usize];
+        match gateway.arrive(&hold, &flight.targets, now_us) {
+            Verdict::Go(i) => {
+                flight.failover.start(i);
+                self.send(ticket, i);
+            }
+            Verdict::Wait(bound_ms) => {
+                let place = gateway.wait(ticket, hold, now_us);
+                flight.waits = Some((place, now_us));
+                let at_us = now_us + (bound_ms * 1e3) as u64;
+                self.queue.at(at_us, Event::Patience { flight: ticket, place });
+            }
+            Verdict::Refuse(_) => self.shed(ticket),
+        }
+        Ok(())
+    }
+
+    /// A request that still waits has waited as long as it may.
+    pub(crate) fn patience(&mut self, ticket: Ticket, place: u64) {
+        let Some(flight) = self.flights.get(ticket) else { return };
+        if flight.waits.is_some_and(|(p, _)| p == place) && self.gateways[flight.gateway as usize].leave(place) {
+            self.shed(ticket);
+        }
+    }
+
+    /// Calls those that wait while an endpoint has room for them.
+    pub(crate) fn room(&mut self, gateway: u32, endpoint: u32, watch: &mut impl Watch) -> Result<(), Breach> {
+        let now_us = self.queue.now_us;
+        while let Some(ticket) = self.gateways[gateway as usize].next(endpoint, now_us) {
+            self.decide(ticket, watch)?;
+            let Some(flight) = self.flights.get(ticket) else { continue };
+            let (Some((place, since_us)), Some(hold)) = (flight.waits, flight.hold) else { continue };
+            let gateway = &mut self.gateways[gateway as usize];
+            match gateway.turn(&hold, &flight.targets, now_us) {
+                Some(i) => {
+                    (flight.waits, flight.held_us) = (None, Some(now_us - since_us));
+                    flight.failover.start(i);
+                    self.send(ticket, i);
+                }
+                None if flight.targets.is_empty() => self.give_up(ticket),
+                None => gateway.put_back(place, ticket, hold, endpoint, now_us),
+            }
+        }
+        Ok(())
+    }
+
+    /// Those who wait may have room after an attempt at an endpoint is over.
+    pub(crate) fn freed(&mut self, gateway: u32, endpoint: u32) {
+        if self.gateways[gateway as usize].is_waiting() {
+            self.queue.at(self.queue.now_us, Event::Room { gateway, endpoint });
+        }
+    }
+
+    /// Windows grow and endpoints recover without an attempt being over there.
+    pub(crate) fn freed_everywhere(&mut self, gateway: u32) {
+        let (now_us, known) = (self.queue.now_us, &self.gateways[gateway as usize]);
+        if !known.is_waiting() {
+            return;
+        }
+        let with_room = (0..self.servers.len() as u32).filter(|e| known.has_room(*e, now_us));
+        for endpoint in with_room.collect::<Vec<u32>>() {
+            self.queue.at(now_us, Event::Room { gateway, endpoint });
+        }
+    }
+
+    /// What admission has to know of a request: what its gateway can see of it.
+    fn hold(&self, facts: &Facts, ticket: Ticket) -> Hold {
+        let (rates, service) = (&self.setup.rates, &self.setup.service);
+        let session = self.flights.peek(ticket).and_then(|f| f.ask.session);
+        let gateway = self.flights.peek(ticket).map_or(0, |f| f.gateway);
+        Hold {
+            lane: self.gateways[gateway as usize].lane(&facts.models),
+            priority: service.priority,
+            from: From { tenant: 0, session: session.unwrap_or(self.decisions) },
+            weight: 1.0,
+            slo_ms: rates.ttft_slo_ms,
+            wait_max_ms: service.max_wait_ms as f64,
+            cost: cost(facts.prompt_tokens, facts.output_tokens),
+            jitter: 0.0,
+        }
+    }
+
+    fn decide(&mut self, ticket: Ticket, watch: &mut impl Watch) -> Result<Option<Facts>, Breach> {
+        let now_us = self.queue.now_us;
+        let Some(flight) = self.flights.get(ticket) else { return Ok(None) };
+        let gateway = &mut self.gateways[flight.gateway as usize];
+        let asked = Asked {
+            models: &self.setup.names[flight.ask.name as usize],
+            prompt_bytes: flight.prompt_bytes,
+            client_ms: flight.client_us as f64 / 500.0,
+            session: flight.ask.session,
+            blocks: &flight.ask.blocks,
+        };
+        let (facts, decision) = gateway.decide(&asked);
+        self.decisions += 1;
+        if is_on(watch) {
+            let newest_reading_us = self.newest_reading_us;
+            let (gateway, request) = (flight.gateway, self.decisions);
+            let (facts, decision) = (&facts, &decision);
+            watch.decided(&Decided { now_us, gateway, request, facts, decision, newest_reading_us })?;
+        }
+        flight.targets = decision.targets;
+        Ok(Some(facts))
+    }
+
+    fn shed(&mut self, ticket: Ticket) {
+        let now_us = self.queue.now_us;
+        let Some(flight) = self.flights.remove(ticket) else { return };
+        self.record(&flight, End::Shed, None, 0, 0.0);
+        self.follow(flight.ask.tag, now_us + flight.client_us);
+    }
+}

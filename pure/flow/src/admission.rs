@@ -72,8 +72,9 @@ struct Queued {
 struct Waiting {
     queues: [FairQueue; Priority::COUNT],
     dispatched: Rate,
-    /// Since when somebody has been waiting without a break.
-    standing_ms: Option<u64>,
+    /// How long those who went lately had waited, ms.
+    waited_ms: f64,
+    overloaded: bool,
 }
 
 /// Those whose turn would come next are looked at this far when an endpoint with room does not suit the first.
@@ -123,7 +124,7 @@ impl Admission {
     }
 
     /// Decides on a request that comes, given its ranked candidates (endpoint, and this gateway's requests in flight
-    /// there) and the time to first token expected of the first.
+    /// there) and the time to first token that is to be reckoned with at the first.
     pub fn arrive(
         &mut self,
         now_ms: u64,
@@ -134,10 +135,10 @@ impl Admission {
         let lane = &self.lanes[ask.lane as usize];
         let is_first = lane.queues[..=ask.priority as usize].iter().all(FairQueue::is_empty);
         if is_first && let Some(i) = self.with_room(now_ms, candidates) {
-            self.lanes[ask.lane as usize].dispatched.add(now_ms);
+            self.lanes[ask.lane as usize].dispatch(now_ms, ask, 0.0);
             return Verdict::Go(i);
         }
-        let bound_ms = lane.bound_ms(now_ms, ask, ttft_ms);
+        let bound_ms = lane.bound_ms(ask, ttft_ms);
         let expected_ms = lane.expected_ms(now_ms, ask);
         if expected_ms > bound_ms || self.waiting(ask.priority) >= self.queue_max {
             return Verdict::Refuse(self.retry_after_ms(now_ms, ask, bound_ms));
@@ -154,12 +155,18 @@ impl Admission {
         (after * (1.0 + 0.5 * ask.jitter)) as u64
     }
 
-    /// Decides on a request whose turn it is, as [`Self::next`] said; it does not wait any more. `None`: nothing that
-    /// suits it has room, and it is to be put back.
-    pub fn turn(&mut self, now_ms: u64, ask: &Ask, candidates: impl Iterator<Item = (u32, f64)>) -> Option<usize> {
+    /// Decides on a request whose turn it is after it `waited_ms`, as [`Self::next`] said; it does not wait any more.
+    /// `None`: nothing that suits it has room, and it is to be put back.
+    pub fn turn(
+        &mut self,
+        now_ms: u64,
+        ask: &Ask,
+        waited_ms: f64,
+        candidates: impl Iterator<Item = (u32, f64)>,
+    ) -> Option<usize> {
         let i = self.with_room(now_ms, candidates)?;
         let lane = &mut self.lanes[ask.lane as usize];
-        lane.dispatched.add(now_ms);
+        lane.dispatch(now_ms, ask, waited_ms);
         lane.queues[ask.priority as usize].charge(ask.from, ask.cost, ask.weight);
         Some(i)
     }
@@ -170,18 +177,16 @@ impl Admission {
     }
 
     /// A request waits from now on. Tickets are given once, in the order of arrival.
-    pub fn wait(&mut self, now_ms: u64, ticket: Ticket, ask: Ask) {
+    pub fn wait(&mut self, ticket: Ticket, ask: Ask) {
         let lane = &mut self.lanes[ask.lane as usize];
-        lane.standing_ms.get_or_insert(now_ms);
         lane.queues[ask.priority as usize].push(ticket, ask.from);
         self.asks.insert(ticket, Queued { ask, unfit: None });
         self.waiting[ask.priority as usize] += 1;
     }
 
     /// A request whose turn came at `unfit`, and that could not go, waits on before the others of its session.
-    pub fn put_back(&mut self, now_ms: u64, ticket: Ticket, ask: Ask, unfit: u32) {
+    pub fn put_back(&mut self, ticket: Ticket, ask: Ask, unfit: u32) {
         let lane = &mut self.lanes[ask.lane as usize];
-        lane.standing_ms.get_or_insert(now_ms);
         lane.queues[ask.priority as usize].push_front(ticket, ask.from);
         self.asks.insert(ticket, Queued { ask, unfit: Some(unfit) });
         self.waiting[ask.priority as usize] += 1;
@@ -191,11 +196,7 @@ impl Admission {
     pub fn leave(&mut self, ticket: Ticket) -> bool {
         let Some(queued) = self.asks.remove(&ticket) else { return false };
         let Ask { lane, priority, .. } = queued.ask;
-        let lane = &mut self.lanes[lane as usize];
-        lane.queues[priority as usize].remove(ticket);
-        if lane.queues.iter().all(FairQueue::is_empty) {
-            lane.standing_ms = None;
-        }
+        self.lanes[lane as usize].queues[priority as usize].remove(ticket);
         self.waiting[priority as usize] -= 1;
         true
     }
@@ -238,17 +239,29 @@ impl Waiting {
         if rate > 0.0 { (self.ahead(ask) + 1) as f64 / rate * 1e3 } else { 0.0 }
     }
 
-    /// How long a request may wait. A burst may use all of its patience; a queue that has stood for longer than that is
-    /// no burst but overload, in which whoever waits so long only misses the objective, and with it makes the next one
-    /// miss it too.
-    fn bound_ms(&self, now_ms: u64, ask: &Ask, ttft_ms: f64) -> f64 {
-        let standing_ms = self.standing_ms.map_or(0, |since| now_ms.saturating_sub(since)) as f64;
-        if standing_ms <= ask.wait_max_ms {
+    /// How long a request may wait. A burst may use all of its patience. Where those who went lately have waited for
+    /// much of the objective, this is no burst but overload, until waits are short again: whoever waits longer than the
+    /// objective allows only misses it, and makes the next one miss it too.
+    fn bound_ms(&self, ask: &Ask, ttft_ms: f64) -> f64 {
+        if !self.overloaded {
             return ask.wait_max_ms;
         }
         (ask.slo_ms - ttft_ms).max(LEAST_WAIT_SHARE * ask.slo_ms).min(ask.wait_max_ms)
     }
+
+    /// A request goes, having waited so long.
+    fn dispatch(&mut self, now_ms: u64, ask: &Ask, waited_ms: f64) {
+        self.dispatched.add(now_ms);
+        self.waited_ms += WAITED_SHARE * (waited_ms - self.waited_ms);
+        self.overloaded = self.waited_ms > OVERLOAD * ask.slo_ms;
+    }
 }
+
+/// Mean wait, as a share of the objective, above which a queue is overload.
+const OVERLOAD: f64 = 0.1;
+
+/// Share of the last request in the mean wait: the last fifty or so count.
+const WAITED_SHARE: f64 = 0.02;
 
 mod lanes;
 #[cfg(test)]

@@ -15,6 +15,8 @@ pub struct Window {
     slope: Slope,
     reported_ms: Option<u64>,
     rtt_ms: f64,
+    /// Where it was last found too wide: up to there it widens fast, beyond slowly.
+    knee: f64,
 }
 
 /// A window may grow to so many times what the configuration states.
@@ -26,9 +28,11 @@ const FLOOR: f64 = 1.0;
 /// From this share of the window on, an endpoint counts as used to its limit.
 const FULL: f64 = 0.8;
 
-/// A report may find this share of the running requests waiting, besides one: they hide the time that a freed place
-/// takes to be filled.
-const SLACK: f64 = 0.05;
+/// So many may be found waiting: they come while the engine is inside a step.
+const SLACK: f64 = 2.0;
+
+/// Share of what a report shows to be too much by which it narrows a window.
+const LEARN: f64 = 0.3;
 
 /// A report is learnt from, and slopes are not, for so long.
 const REPORT_TTL_MS: u64 = 10_000;
@@ -45,6 +49,7 @@ impl Window {
             slope: Slope::default(),
             reported_ms: None,
             rtt_ms: 0.0,
+            knee: f64::INFINITY,
         }
     }
 
@@ -67,10 +72,14 @@ impl Window {
         self.useful + self.completions.per_s(now_ms) * self.rtt_ms / 1e3
     }
 
-    /// One more request may be sent there when so many are in flight.
+    /// One more request may be sent there when so many of this gateway's are in flight.
     #[must_use]
-    pub fn has_room(&self, now_ms: u64, in_flight: f64) -> bool {
-        in_flight + 1.0 <= self.limit(now_ms)
+    pub fn has_room(&self, now_ms: u64, own: f64) -> bool {
+        own + 1.0 <= self.limit(now_ms)
+    }
+
+    fn is_reported(&self, now_ms: u64) -> bool {
+        self.reported_ms.is_some_and(|at| now_ms.saturating_sub(at) < REPORT_TTL_MS)
     }
 
     /// A round trip to the endpoint takes so long.
@@ -91,17 +100,18 @@ impl Window {
 
     /// The engine reported what runs and waits, all gateways' requests together, when this gateway had `own` in flight.
     pub fn report(&mut self, now_ms: u64, own: f64, running: f64, waiting: f64) {
-        self.reported_ms = Some(now_ms);
         if self.useful.is_infinite() {
             return;
         }
-        let excess = waiting - 1.0 - SLACK * running;
+        self.reported_ms = Some(now_ms);
+        let excess = waiting - SLACK;
         if excess > 0.0 && own > 0.0 {
-            // This gateway's share of the excess goes; half of it at a time, because the report is late.
-            let share = (own / (running + waiting).max(1.0)).min(1.0);
-            self.useful = (own.min(self.useful) - 0.5 * share * excess).max(FLOOR);
+            // This gateway's share of the excess goes. Part of it at a time: the report is late, and may have met a
+            // burst at its worst.
+            let share = (own / (running + waiting)).min(1.0);
+            self.narrow(own.min(self.useful) - LEARN * share * excess);
         } else if own >= FULL * self.useful && waiting < 1.0 {
-            self.grow(1.1);
+            self.widen();
         }
     }
 
@@ -112,19 +122,24 @@ impl Window {
             return;
         }
         let Some((slope_ms, mean)) = self.slope.add(in_flight, ttft_ms) else { return };
-        let is_reported = self.reported_ms.is_some_and(|at| now_ms.saturating_sub(at) < REPORT_TTL_MS);
-        if is_reported || mean < FULL * self.useful {
+        if self.is_reported(now_ms) || mean < FULL * self.useful {
             return;
         }
         match slope_ms / 1e3 * self.completions.per_s(now_ms) {
-            queueing if queueing > 0.5 => self.useful = (0.95 * self.useful).max(FLOOR),
-            queueing if queueing < 0.25 => self.grow(1.05),
+            queueing if queueing > 0.5 => self.narrow(0.95 * self.useful),
+            queueing if queueing < 0.25 => self.widen(),
             _ => {}
         }
     }
 
-    fn grow(&mut self, factor: f64) {
-        self.useful = (self.useful * factor + 0.5).min(self.ceiling);
+    fn narrow(&mut self, to: f64) {
+        self.useful = to.max(FLOOR);
+        self.knee = self.useful;
+    }
+
+    fn widen(&mut self) {
+        let wider = if self.useful < 0.9 * self.knee { 1.1 * self.useful + 0.5 } else { 1.02 * self.useful };
+        self.useful = wider.min(self.ceiling);
     }
 }
 
@@ -201,13 +216,13 @@ mod tests {
             w.report(second * 1_000, own, running, own - running);
         }
         assert!((30.0..40.0).contains(&w.useful()), "{w:?}");
-        for second in 20..60 {
+        for second in 20..200 {
             let own = w.useful();
             w.report(second * 1_000, own, own, 0.0);
         }
-        assert!(w.useful() > 128.0 && w.useful() <= 512.0, "{w:?}");
+        assert_eq!(w.useful(), 512.0, "four times what is stated");
         let before = w;
-        w.report(60_000, 3.0, 3.0, 0.0);
+        w.report(200_000, 3.0, 3.0, 0.0);
         assert_eq!(w.useful(), before.useful(), "an idle endpoint teaches nothing");
     }
 
@@ -222,8 +237,8 @@ mod tests {
     #[test]
     fn only_the_own_share_of_the_excess_goes() {
         let mut w = Window::new(40.0);
-        w.report(0, 10.0, 100.0, 106.0);
-        assert!((7.4..7.6).contains(&w.useful()), "{w:?}");
+        w.report(0, 10.0, 100.0, 102.0);
+        assert!((8.5..8.6).contains(&w.useful()), "{w:?}");
         (1..200).for_each(|i| w.report(i, 1.0, 0.0, 1e9));
         assert_eq!(w.useful(), 1.0);
     }

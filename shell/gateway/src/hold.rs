@@ -165,7 +165,7 @@ pub(crate) async fn admit(
 ) -> Result<Option<(usize, Permit, bool)>, Refused> {
     let targets = asking.decide();
     let Some(first) = targets.first() else { return Ok(None) };
-    let ttft_ms = first.predicted.ttft_p50_ms;
+    let ttft_ms = first.predicted.ttft_p95_ms;
     let (mut waiting, bound_ms) = {
         let mut hold = lock(&shared.hold);
         match hold.admission.arrive(shared.now_ms(), ask, ttft_ms, candidates(shared, targets)) {
@@ -174,7 +174,8 @@ pub(crate) async fn admit(
             Verdict::Wait(bound_ms) => (hold.enter(shared, ask), bound_ms),
         }
     };
-    let deadline = tokio::time::Instant::now() + Duration::from_secs_f64(bound_ms / 1e3);
+    let since = tokio::time::Instant::now();
+    let deadline = since + Duration::from_secs_f64(bound_ms / 1e3);
     loop {
         let called = match tokio::time::timeout_at(deadline, &mut waiting.call).await {
             Ok(called) => called.ok(),
@@ -189,7 +190,8 @@ pub(crate) async fn admit(
         let Some(endpoint) = called else { return Err(Refused(0)) };
         let targets = asking.decide();
         let mut hold = lock(&shared.hold);
-        match hold.admission.turn(shared.now_ms(), ask, candidates(shared, targets)) {
+        let waited_ms = since.elapsed().as_secs_f64() * 1e3;
+        match hold.admission.turn(shared.now_ms(), ask, waited_ms, candidates(shared, targets)) {
             Some(i) => {
                 let permit = Permit::take(shared, targets[i].endpoint);
                 if targets[i].endpoint != endpoint {
@@ -205,7 +207,7 @@ pub(crate) async fn admit(
                 let (sender, receiver) = oneshot::channel();
                 waiting.call = receiver;
                 hold.calls.insert(waiting.ticket, sender);
-                hold.admission.put_back(shared.now_ms(), waiting.ticket, *ask, endpoint);
+                hold.admission.put_back(waiting.ticket, *ask, endpoint);
                 hold.call(shared, endpoint);
             }
         }
@@ -219,7 +221,7 @@ impl Hold {
         let ticket = self.tickets;
         let (sender, call) = oneshot::channel();
         self.calls.insert(ticket, sender);
-        self.admission.wait(shared.now_ms(), ticket, *ask);
+        self.admission.wait(ticket, *ask);
         Waiting { shared, ticket, call }
     }
 }

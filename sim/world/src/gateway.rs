@@ -162,29 +162,29 @@ impl Gateway {
 
     /// Whether a request that has been decided on goes, and where, or waits.
     pub(crate) fn arrive(&mut self, ask: &Hold, targets: &[Target], now_us: u64) -> Verdict {
-        let ttft_ms = targets.first().map_or(0.0, |t| t.predicted.ttft_p50_ms);
+        let ttft_ms = targets.first().map_or(0.0, |t| t.predicted.ttft_p95_ms);
         let candidates = targets.iter().map(|t| (t.endpoint, self.overlays[t.endpoint as usize].in_flight));
         self.admission.arrive(now_us / 1_000, ask, ttft_ms, candidates)
     }
 
-    /// Where a request goes whose turn it is; nowhere when nothing that suits it has room.
-    pub(crate) fn turn(&mut self, ask: &Hold, targets: &[Target], now_us: u64) -> Option<usize> {
+    /// Where a request goes that has waited since then and whose turn it is; nowhere when nothing that suits it has room.
+    pub(crate) fn turn(&mut self, ask: &Hold, targets: &[Target], since_us: u64, now_us: u64) -> Option<usize> {
         let candidates = targets.iter().map(|t| (t.endpoint, self.overlays[t.endpoint as usize].in_flight));
-        self.admission.turn(now_us / 1_000, ask, candidates)
+        self.admission.turn(now_us / 1_000, ask, (now_us - since_us) as f64 / 1e3, candidates)
     }
 
     /// A request waits from now on; its place.
-    pub(crate) fn wait(&mut self, ticket: Ticket, ask: Hold, now_us: u64) -> u64 {
+    pub(crate) fn wait(&mut self, ticket: Ticket, ask: Hold) -> u64 {
         self.places += 1;
         self.waiting.insert(self.places, ticket);
-        self.admission.wait(now_us / 1_000, self.places, ask);
+        self.admission.wait(self.places, ask);
         self.places
     }
 
     /// A request that could not use its turn at `unfit` waits on.
-    pub(crate) fn put_back(&mut self, place: u64, ticket: Ticket, ask: Hold, unfit: u32, now_us: u64) {
+    pub(crate) fn put_back(&mut self, place: u64, ticket: Ticket, ask: Hold, unfit: u32) {
         self.waiting.insert(place, ticket);
-        self.admission.put_back(now_us / 1_000, place, ask, unfit);
+        self.admission.put_back(place, ask, unfit);
     }
 
     /// A request does not wait any longer; false when its turn had come.

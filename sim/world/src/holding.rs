@@ -29,7 +29,7 @@ impl World<'_> {
                 self.send(ticket, i);
             }
             Verdict::Wait(bound_ms) => {
-                let place = gateway.wait(ticket, hold, now_us);
+                let place = gateway.wait(ticket, hold);
                 flight.waits = Some((place, now_us));
                 let at_us = now_us + (bound_ms * 1e3) as u64;
                 self.queue.at(at_us, Event::Patience { flight: ticket, place });
@@ -55,14 +55,14 @@ impl World<'_> {
             let Some(flight) = self.flights.get(ticket) else { continue };
             let (Some((place, since_us)), Some(hold)) = (flight.waits, flight.hold) else { continue };
             let gateway = &mut self.gateways[gateway as usize];
-            match gateway.turn(&hold, &flight.targets, now_us) {
+            match gateway.turn(&hold, &flight.targets, since_us, now_us) {
                 Some(i) => {
                     (flight.waits, flight.held_us) = (None, Some(now_us - since_us));
                     flight.failover.start(i);
                     self.send(ticket, i);
                 }
                 None if flight.targets.is_empty() => self.give_up(ticket),
-                None => gateway.put_back(place, ticket, hold, endpoint, now_us),
+                None => gateway.put_back(place, ticket, hold, endpoint),
             }
         }
         Ok(())

@@ -61,11 +61,11 @@ pub struct Admission {
     waiting: [usize; Priority::COUNT],
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Queued {
     ask: Ask,
-    /// Endpoint that had room when its turn came, and did not suit it.
-    unfit: Option<u32>,
+    /// Its targets when it was last decided on: an endpoint that is none of them does not call it.
+    targets: Vec<u32>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -77,7 +77,7 @@ struct Waiting {
     overloaded: bool,
 }
 
-/// Those whose turn would come next are looked at this far when an endpoint with room does not suit the first.
+/// So many of those whose turn would come next are looked at.
 const LOOK_AHEAD: usize = 32;
 
 /// The shortest and longest that anybody is told to stay away for, ms.
@@ -176,20 +176,18 @@ impl Admission {
         candidates.position(|(endpoint, in_flight)| self.window(endpoint).has_room(now_ms, in_flight))
     }
 
-    /// A request waits from now on. Tickets are given once, in the order of arrival.
-    pub fn wait(&mut self, ticket: Ticket, ask: Ask) {
-        let lane = &mut self.lanes[ask.lane as usize];
-        lane.queues[ask.priority as usize].push(ticket, ask.from);
-        self.asks.insert(ticket, Queued { ask, unfit: None });
+    /// A request waits from now on for one of its targets. Tickets are given once, in the order of arrival.
+    pub fn wait(&mut self, ticket: Ticket, ask: Ask, targets: impl Iterator<Item = u32>) {
+        self.lanes[ask.lane as usize].queues[ask.priority as usize].push(ticket, ask.from);
         self.waiting[ask.priority as usize] += 1;
+        self.asks.insert(ticket, Queued { ask, targets: targets.collect() });
     }
 
-    /// A request whose turn came at `unfit`, and that could not go, waits on before the others of its session.
-    pub fn put_back(&mut self, ticket: Ticket, ask: Ask, unfit: u32) {
-        let lane = &mut self.lanes[ask.lane as usize];
-        lane.queues[ask.priority as usize].push_front(ticket, ask.from);
-        self.asks.insert(ticket, Queued { ask, unfit: Some(unfit) });
+    /// A request that could not use its turn waits on, before the others of its session.
+    pub fn put_back(&mut self, ticket: Ticket, ask: Ask, targets: impl Iterator<Item = u32>) {
+        self.lanes[ask.lane as usize].queues[ask.priority as usize].push_front(ticket, ask.from);
         self.waiting[ask.priority as usize] += 1;
+        self.asks.insert(ticket, Queued { ask, targets: targets.collect() });
     }
 
     /// A waiting request leaves; false when it does not wait (any more).
@@ -207,7 +205,7 @@ impl Admission {
         if self.asks.is_empty() {
             return None;
         }
-        let suits = |t: &Ticket| self.asks.get(t).is_some_and(|q| q.unfit != Some(endpoint));
+        let suits = |t: &Ticket| self.asks.get(t).is_some_and(|q| q.targets.contains(&endpoint));
         let first = |lane: &Lane, priority: usize| {
             self.lanes[*lane as usize].queues[priority].in_turn().take(LOOK_AHEAD).find(suits)
         };
@@ -216,6 +214,21 @@ impl Admission {
             (0..Priority::COUNT).find_map(|priority| lanes.iter().filter_map(|lane| first(lane, priority)).min())?;
         self.leave(ticket);
         Some(ticket)
+    }
+
+    /// Those who are to be decided on anew though nothing has ended at their targets, because windows widen, endpoints
+    /// recover and others become better meanwhile: the first in turn of every lane. They do not wait any more.
+    pub fn look_again(&mut self) -> Vec<Ticket> {
+        let mut again = Vec::new();
+        if self.asks.is_empty() {
+            return again;
+        }
+        for lane in &self.lanes {
+            let in_turn = lane.queues.iter().flat_map(|queue| queue.in_turn().take(LOOK_AHEAD));
+            again.extend(in_turn.take(LOOK_AHEAD));
+        }
+        again.retain(|ticket| self.leave(*ticket));
+        again
     }
 
     /// A request ended having been served `cost` in truth: what was charged for it is corrected.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rhumb_route::view::LoadReport;
 use rhumb_signals::{Reading, Sink, Target, watch};
 
-use crate::hold::call_all;
+use crate::hold::look_again;
 use crate::live::lock;
 use crate::shared::Shared;
 
@@ -81,7 +81,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
     loop {
         let start = Instant::now();
         shared.publish();
-        call_all(&shared);
+        look_again(&shared);
         // A large grid is published less often, so that it never takes more than a twentieth of a core.
         tokio::time::sleep(PUBLISH_EVERY.max(start.elapsed() * 20)).await;
     }

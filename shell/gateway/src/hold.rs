@@ -19,8 +19,8 @@ use crate::shared::Shared;
 /// given twice.
 pub(crate) struct Hold {
     admission: Admission,
-    /// Whoever is called learns which endpoint has room.
-    calls: BTreeMap<Ticket, oneshot::Sender<u32>>,
+    /// Whoever is called learns which endpoint has room, if it is one in particular.
+    calls: BTreeMap<Ticket, oneshot::Sender<Option<u32>>>,
     tickets: Ticket,
 }
 
@@ -68,7 +68,7 @@ impl Hold {
         }
         while let Some(ticket) = self.admission.next(endpoint) {
             // One that has just left does not hear it.
-            if self.calls.remove(&ticket).is_some_and(|call| call.send(endpoint).is_ok()) {
+            if self.calls.remove(&ticket).is_some_and(|call| call.send(Some(endpoint)).is_ok()) {
                 return;
             }
         }
@@ -85,18 +85,13 @@ fn candidates<'a>(shared: &'a Shared, targets: &'a [Target]) -> impl Iterator<It
     targets.iter().map(|t| (t.endpoint, shared.live[t.endpoint as usize].overlay().in_flight))
 }
 
-/// Calls as many as every endpoint has room for: windows grow and endpoints recover without a request ending there.
-pub(crate) fn call_all(shared: &Shared) {
+/// Has the first of those who wait look again: windows widen and endpoints recover without a request ending there.
+pub(crate) fn look_again(shared: &Shared) {
     let mut hold = lock(&shared.hold);
-    if hold.admission.is_empty() {
-        return;
-    }
-    for endpoint in 0..shared.live.len() as u32 {
-        let now = shared.now_ms();
-        let in_flight = shared.live[endpoint as usize].overlay().in_flight;
-        let room = hold.admission.window(endpoint).limit(now) - in_flight;
-        for _ in 0..room.max(0.0) as u32 {
-            hold.call(shared, endpoint);
+    for ticket in hold.admission.look_again() {
+        if let Some(call) = hold.calls.remove(&ticket) {
+            // One that has just left does not hear it.
+            let _ = call.send(None);
         }
     }
 }
@@ -125,13 +120,13 @@ impl Drop for Permit {
 struct Waiting<'a> {
     shared: &'a Shared,
     ticket: Ticket,
-    call: oneshot::Receiver<u32>,
+    call: oneshot::Receiver<Option<u32>>,
 }
 
 impl Waiting<'_> {
     /// The endpoint that called, if one has.
     fn called(&mut self) -> Option<u32> {
-        self.call.try_recv().ok()
+        self.call.try_recv().ok().flatten()
     }
 }
 
@@ -149,8 +144,12 @@ impl Drop for Waiting<'_> {
 
 /// What a request that asks for admission decides, again at its turn, when the world has moved on.
 pub(crate) trait Deciding {
-    /// Its ranked targets now.
-    fn decide(&mut self) -> &[Target];
+    /// Decides on what is known now.
+    fn decide(&mut self);
+    /// The ranked targets of the last decision.
+    fn targets(&self) -> &[Target];
+    /// What was decided last is what is done: the log is to say it.
+    fn record(&self);
 }
 
 /// Waits until a target of the request has room. Its place in the ranking, the permit, and whether it had to wait; `None`
@@ -163,7 +162,9 @@ pub(crate) async fn admit(
     ask: &Ask,
     asking: &mut impl Deciding,
 ) -> Result<Option<(usize, Permit, bool)>, Refused> {
-    let targets = asking.decide();
+    asking.decide();
+    asking.record();
+    let targets = asking.targets();
     let Some(first) = targets.first() else { return Ok(None) };
     let ttft_ms = first.predicted.ttft_p95_ms;
     let (mut waiting, bound_ms) = {
@@ -171,7 +172,7 @@ pub(crate) async fn admit(
         match hold.admission.arrive(shared.now_ms(), ask, ttft_ms, candidates(shared, targets)) {
             Verdict::Go(i) => return Ok(Some((i, Permit::take(shared, targets[i].endpoint), false))),
             Verdict::Refuse(ms) => return Err(Refused(ms)),
-            Verdict::Wait(bound_ms) => (hold.enter(shared, ask), bound_ms),
+            Verdict::Wait(bound_ms) => (hold.enter(shared, ask, targets), bound_ms),
         }
     };
     let since = tokio::time::Instant::now();
@@ -186,29 +187,37 @@ pub(crate) async fn admit(
                 return Err(Refused(after));
             }
         };
-        // Whoever calls says where.
-        let Some(endpoint) = called else { return Err(Refused(0)) };
-        let targets = asking.decide();
+        // The sender is kept until it calls.
+        let Some(caller) = called else { return Err(Refused(0)) };
+        asking.decide();
+        let targets = asking.targets();
         let mut hold = lock(&shared.hold);
         let waited_ms = since.elapsed().as_secs_f64() * 1e3;
         match hold.admission.turn(shared.now_ms(), ask, waited_ms, candidates(shared, targets)) {
             Some(i) => {
                 let permit = Permit::take(shared, targets[i].endpoint);
-                if targets[i].endpoint != endpoint {
+                asking.record();
+                if let Some(endpoint) = caller.filter(|e| *e != targets[i].endpoint) {
                     hold.call(shared, endpoint);
                 }
                 return Ok(Some((i, permit, true)));
             }
-            None if targets.is_empty() => {
-                hold.call(shared, endpoint);
-                return Ok(None);
-            }
             None => {
-                let (sender, receiver) = oneshot::channel();
-                waiting.call = receiver;
-                hold.calls.insert(waiting.ticket, sender);
-                hold.admission.put_back(waiting.ticket, *ask, endpoint);
-                hold.call(shared, endpoint);
+                let nothing_left = targets.is_empty();
+                if !nothing_left {
+                    let (sender, receiver) = oneshot::channel();
+                    waiting.call = receiver;
+                    hold.calls.insert(waiting.ticket, sender);
+                    let without = targets.iter().map(|t| t.endpoint).filter(|e| Some(*e) != caller);
+                    hold.admission.put_back(waiting.ticket, *ask, without);
+                }
+                if let Some(endpoint) = caller {
+                    hold.call(shared, endpoint);
+                }
+                if nothing_left {
+                    asking.record();
+                    return Ok(None);
+                }
             }
         }
     }
@@ -216,12 +225,12 @@ pub(crate) async fn admit(
 
 impl Hold {
     /// Puts a request in the queue.
-    fn enter<'a>(&mut self, shared: &'a Shared, ask: &Ask) -> Waiting<'a> {
+    fn enter<'a>(&mut self, shared: &'a Shared, ask: &Ask, targets: &[Target]) -> Waiting<'a> {
         self.tickets += 1;
         let ticket = self.tickets;
         let (sender, call) = oneshot::channel();
         self.calls.insert(ticket, sender);
-        self.admission.wait(ticket, *ask);
+        self.admission.wait(ticket, *ask, targets.iter().map(|t| t.endpoint));
         Waiting { shared, ticket, call }
     }
 }

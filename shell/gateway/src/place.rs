@@ -60,8 +60,10 @@ pub(crate) struct Asking<'a> {
     pub(crate) session: Option<u64>,
     /// Chained hashes of its prompt.
     pub(crate) blocks: Vec<u64>,
-    /// What was decided last.
+    /// What was decided last, on which view and how.
     pub(crate) decision: Decision,
+    view: Arc<View>,
+    choice: Choice,
 }
 
 /// Longest prefix that is looked up: 8 MiB of prompt.
@@ -158,8 +160,23 @@ pub(crate) fn asking<'a>(
     };
     let (id, at_unix_ms) = shared.ids.next();
     let tokens_per_block = BLOCK_BYTES as f64 / per_token;
-    let (model, decision) = (scan.model.as_str(), Decision::default());
-    Asking { shared, id, at_unix_ms, api, caller, policy, model, facts, tokens_per_block, session, blocks, decision }
+    let router = shared.grid.config.gateway.router;
+    Asking {
+        shared,
+        id,
+        at_unix_ms,
+        api,
+        caller,
+        policy,
+        model: &scan.model,
+        facts,
+        tokens_per_block,
+        session,
+        blocks,
+        decision: Decision::default(),
+        view: shared.view.load_full(),
+        choice: Choice { rates: policy.rates, router, seed: 0 },
+    }
 }
 
 /// What an image or a recording is taken for, in tokens, until its size is understood.
@@ -188,24 +205,48 @@ fn restrict(countries: &mut Vec<[u8; 2]>, also: &[String]) {
 }
 
 impl Deciding for Asking<'_> {
-    /// Decides on what is known now, and records that it did.
-    fn decide(&mut self) -> &[Target] {
+    fn decide(&mut self) {
         let (shared, facts) = (self.shared, &mut self.facts);
         let router = shared.grid.config.gateway.router;
         let seed = shared.turn.fetch_add(1, Ordering::Relaxed);
-        let choice = Choice { rates: self.policy.rates, router, seed };
+        self.choice = Choice { rates: self.policy.rates, router, seed };
         facts.pin = self.session.and_then(|s| lock(shared.pins_of(s)).get(s).copied());
-        let view = shared.view.load_full();
-        let world = LiveWorld { view: &view, shared };
+        self.view = shared.view.load_full();
+        let world = LiveWorld { view: &self.view, shared };
         self.decision = MEMORY.with_borrow_mut(|memory| {
             if !self.blocks.is_empty() {
                 lock(&shared.prefixes).lookup(&self.blocks, self.tokens_per_block, &mut memory.hits);
                 facts.hits.clone_from(&memory.hits);
             }
-            decide(&world, facts, &choice, &mut memory.scratch)
+            decide(&world, facts, &self.choice, &mut memory.scratch)
         });
-        self.record(view, choice);
+    }
+
+    fn targets(&self) -> &[Target] {
         &self.decision.targets
+    }
+
+    fn record(&self) {
+        let live = &self.shared.live;
+        let overlays = match live.len() {
+            n if (KEPT + 1..=OVERLAYS_MAX).contains(&n) => live.iter().map(|l| l.overlay()).collect(),
+            _ => Vec::new(),
+        };
+        self.shared.log.decided(Box::new(Intent {
+            id: self.id,
+            at_unix_ms: self.at_unix_ms,
+            tenant: Arc::clone(&self.caller.tenant_name),
+            key: Arc::clone(&self.caller.key_name),
+            api: self.api.path(),
+            model: self.model.to_owned(),
+            policy: Arc::clone(&self.policy.name),
+            view: Arc::clone(&self.view),
+            facts: self.facts.clone(),
+            choice: self.choice,
+            kept: Kept::of(&self.decision),
+            fingerprint: fingerprint(&self.decision),
+            overlays,
+        }));
     }
 }
 
@@ -238,29 +279,6 @@ impl Asking<'_> {
     /// Tokens that the answer is expected to have.
     pub(crate) fn output_tokens(&self) -> f64 {
         self.facts.output_tokens
-    }
-
-    fn record(&self, view: Arc<View>, choice: Choice) {
-        let live = &self.shared.live;
-        let overlays = match live.len() {
-            n if (KEPT + 1..=OVERLAYS_MAX).contains(&n) => live.iter().map(|l| l.overlay()).collect(),
-            _ => Vec::new(),
-        };
-        self.shared.log.decided(Box::new(Intent {
-            id: self.id,
-            at_unix_ms: self.at_unix_ms,
-            tenant: Arc::clone(&self.caller.tenant_name),
-            key: Arc::clone(&self.caller.key_name),
-            api: self.api.path(),
-            model: self.model.to_owned(),
-            policy: Arc::clone(&self.policy.name),
-            view,
-            facts: self.facts.clone(),
-            choice,
-            kept: Kept::of(&self.decision),
-            fingerprint: fingerprint(&self.decision),
-            overlays,
-        }));
     }
 }
 

@@ -42,6 +42,7 @@ fn name(event: Event) -> String {
         Event::Room { gateway, endpoint } => {
             format!("gateway {gateway} has room at endpoint {endpoint} for those that wait")
         }
+        Event::LookAgain { gateway } => format!("those that wait at gateway {gateway} look again"),
         Event::Patience { flight, .. } => format!("{} has waited as long as it may", request(flight)),
         Event::AtEndpoint { flight } => format!("{} reaches its endpoint", request(flight)),
         Event::Step { endpoint, .. } => format!("a step ends at endpoint {endpoint}"),

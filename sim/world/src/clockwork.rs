@@ -29,7 +29,9 @@ impl World<'_> {
             self.probe(gateway);
         }
         self.gateways[gateway as usize].publish(now_us);
-        self.freed_everywhere(gateway);
+        if self.gateways[gateway as usize].is_waiting() {
+            self.queue.at(now_us, Event::LookAgain { gateway });
+        }
         self.queue.at(now_us + telemetry.publish_us, Event::Tick { gateway });
     }
 

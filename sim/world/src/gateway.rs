@@ -174,17 +174,23 @@ impl Gateway {
     }
 
     /// A request waits from now on; its place.
-    pub(crate) fn wait(&mut self, ticket: Ticket, ask: Hold) -> u64 {
+    pub(crate) fn wait(&mut self, ticket: Ticket, ask: Hold, targets: &[Target]) -> u64 {
         self.places += 1;
         self.waiting.insert(self.places, ticket);
-        self.admission.wait(self.places, ask);
+        self.admission.wait(self.places, ask, targets.iter().map(|t| t.endpoint));
         self.places
     }
 
-    /// A request that could not use its turn at `unfit` waits on.
-    pub(crate) fn put_back(&mut self, place: u64, ticket: Ticket, ask: Hold, unfit: u32) {
+    /// A request that could not use its turn, called by `caller`, waits on.
+    pub(crate) fn put_back(&mut self, place: u64, ticket: Ticket, ask: Hold, targets: &[Target], caller: Option<u32>) {
         self.waiting.insert(place, ticket);
-        self.admission.put_back(place, ask, unfit);
+        let without = targets.iter().map(|t| t.endpoint).filter(|e| Some(*e) != caller);
+        self.admission.put_back(place, ask, without);
+    }
+
+    /// Those who are to look again.
+    pub(crate) fn look_again(&mut self) -> Vec<Ticket> {
+        self.admission.look_again().into_iter().filter_map(|place| self.waiting.remove(&place)).collect()
     }
 
     /// A request does not wait any longer; false when its turn had come.
@@ -208,7 +214,7 @@ impl Gateway {
     }
 
     /// One more request may be sent there.
-    pub(crate) fn has_room(&self, endpoint: u32, now_us: u64) -> bool {
+    fn has_room(&self, endpoint: u32, now_us: u64) -> bool {
         self.admission.window(endpoint).has_room(now_us / 1_000, self.overlays[endpoint as usize].in_flight)
     }
 

@@ -29,7 +29,7 @@ impl World<'_> {
                 self.send(ticket, i);
             }
             Verdict::Wait(bound_ms) => {
-                let place = gateway.wait(ticket, hold);
+                let place = gateway.wait(ticket, hold, &flight.targets);
                 flight.waits = Some((place, now_us));
                 let at_us = now_us + (bound_ms * 1e3) as u64;
                 self.queue.at(at_us, Event::Patience { flight: ticket, place });
@@ -49,21 +49,35 @@ impl World<'_> {
 
     /// Calls those that wait while an endpoint has room for them.
     pub(crate) fn room(&mut self, gateway: u32, endpoint: u32, watch: &mut impl Watch) -> Result<(), Breach> {
+        while let Some(ticket) = self.gateways[gateway as usize].next(endpoint, self.queue.now_us) {
+            self.turn(ticket, Some(endpoint), watch)?;
+        }
+        Ok(())
+    }
+
+    /// Windows widen and endpoints recover without an attempt being over there.
+    pub(crate) fn look_again(&mut self, gateway: u32, watch: &mut impl Watch) -> Result<(), Breach> {
+        for ticket in self.gateways[gateway as usize].look_again() {
+            self.turn(ticket, None, watch)?;
+        }
+        Ok(())
+    }
+
+    /// It is a request's turn, because an endpoint has room or because it is to look again.
+    fn turn(&mut self, ticket: Ticket, caller: Option<u32>, watch: &mut impl Watch) -> Result<(), Breach> {
         let now_us = self.queue.now_us;
-        while let Some(ticket) = self.gateways[gateway as usize].next(endpoint, now_us) {
-            self.decide(ticket, watch)?;
-            let Some(flight) = self.flights.get(ticket) else { continue };
-            let (Some((place, since_us)), Some(hold)) = (flight.waits, flight.hold) else { continue };
-            let gateway = &mut self.gateways[gateway as usize];
-            match gateway.turn(&hold, &flight.targets, since_us, now_us) {
-                Some(i) => {
-                    (flight.waits, flight.held_us) = (None, Some(now_us - since_us));
-                    flight.failover.start(i);
-                    self.send(ticket, i);
-                }
-                None if flight.targets.is_empty() => self.give_up(ticket),
-                None => gateway.put_back(place, ticket, hold, endpoint),
+        self.decide(ticket, watch)?;
+        let Some(flight) = self.flights.get(ticket) else { return Ok(()) };
+        let (Some((place, since_us)), Some(hold)) = (flight.waits, flight.hold) else { return Ok(()) };
+        let gateway = &mut self.gateways[flight.gateway as usize];
+        match gateway.turn(&hold, &flight.targets, since_us, now_us) {
+            Some(i) => {
+                (flight.waits, flight.held_us) = (None, Some(now_us - since_us));
+                flight.failover.start(i);
+                self.send(ticket, i);
             }
+            None if flight.targets.is_empty() => self.give_up(ticket),
+            None => gateway.put_back(place, ticket, hold, &flight.targets, caller),
         }
         Ok(())
     }
@@ -72,18 +86,6 @@ impl World<'_> {
     pub(crate) fn freed(&mut self, gateway: u32, endpoint: u32) {
         if self.gateways[gateway as usize].is_waiting() {
             self.queue.at(self.queue.now_us, Event::Room { gateway, endpoint });
-        }
-    }
-
-    /// Windows grow and endpoints recover without an attempt being over there.
-    pub(crate) fn freed_everywhere(&mut self, gateway: u32) {
-        let (now_us, known) = (self.queue.now_us, &self.gateways[gateway as usize]);
-        if !known.is_waiting() {
-            return;
-        }
-        let with_room = (0..self.servers.len() as u32).filter(|e| known.has_room(*e, now_us));
-        for endpoint in with_room.collect::<Vec<u32>>() {
-            self.queue.at(now_us, Event::Room { gateway, endpoint });
         }
     }
 

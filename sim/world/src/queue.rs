@@ -18,6 +18,11 @@ pub enum Event {
         /// The endpoint.
         endpoint: u32,
     },
+    /// The first of those that wait at a gateway look again.
+    LookAgain {
+        /// The gateway.
+        gateway: u32,
+    },
     /// A request has waited at its gateway as long as it may.
     Patience {
         /// The request.

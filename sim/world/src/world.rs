@@ -158,6 +158,7 @@ impl<'a> World<'a> {
         match event {
             Event::AtGateway { flight } => return self.at_gateway(flight, watch),
             Event::Room { gateway, endpoint } => return self.room(gateway, endpoint, watch),
+            Event::LookAgain { gateway } => return self.look_again(gateway, watch),
             Event::Patience { flight, place } => self.patience(flight, place),
             Event::AtEndpoint { flight } => self.at_endpoint(flight),
             Event::Step { endpoint, life } => self.step_ended(endpoint, life),

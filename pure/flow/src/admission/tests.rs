@@ -43,7 +43,7 @@ fn the_first_candidate_with_room_is_taken() {
 #[test]
 fn nobody_overtakes_those_who_wait_but_the_more_urgent() {
     let mut a = admission();
-    a.wait(1, ask(0, Priority::Standard));
+    a.wait(1, ask(0, Priority::Standard), [0, 1].into_iter());
     let arrive = |a: &mut Admission, p| a.arrive(1, &ask(1, p), 50.0, ROOM.into_iter());
     assert_eq!(arrive(&mut a, Priority::Interactive), Verdict::Go(0));
     assert!(matches!(arrive(&mut a, Priority::Standard), Verdict::Wait(_)));
@@ -53,10 +53,10 @@ fn nobody_overtakes_those_who_wait_but_the_more_urgent() {
 #[test]
 fn turns_go_by_priority_then_tenant_then_arrival() {
     let mut a = admission();
-    a.wait(1, ask(0, Priority::Batch));
-    (2..5).for_each(|t| a.wait(t, ask(0, Priority::Standard)));
-    a.wait(5, ask(1, Priority::Standard));
-    a.wait(6, ask(0, Priority::Interactive));
+    a.wait(1, ask(0, Priority::Batch), [0, 1].into_iter());
+    (2..5).for_each(|t| a.wait(t, ask(0, Priority::Standard), [0, 1].into_iter()));
+    a.wait(5, ask(1, Priority::Standard), [0, 1].into_iter());
+    a.wait(6, ask(0, Priority::Interactive), [0, 1].into_iter());
     assert_eq!((a.waiting(Priority::Standard), a.waiting(Priority::Batch)), (4, 1));
     let mut order = Vec::new();
     while let Some(ticket) = a.next(0) {
@@ -76,28 +76,39 @@ fn turns_go_by_priority_then_tenant_then_arrival() {
 #[test]
 fn an_endpoint_calls_those_of_its_lanes_only_and_the_longest_waiting_first() {
     let mut a = admission();
-    a.wait(1, Ask { lane: 1, ..ask(0, Priority::Standard) });
-    a.wait(2, ask(0, Priority::Standard));
+    a.wait(1, Ask { lane: 1, ..ask(0, Priority::Standard) }, [0, 1].into_iter());
+    a.wait(2, ask(0, Priority::Standard), [0, 1].into_iter());
     assert_eq!(a.next(0), Some(2));
-    a.wait(3, ask(0, Priority::Standard));
+    a.wait(3, ask(0, Priority::Standard), [0, 1].into_iter());
     assert_eq!((a.next(1), a.next(1), a.next(1)), (Some(1), Some(3), None));
 }
 
 #[test]
-fn whom_an_endpoint_does_not_suit_does_not_hold_up_the_others() {
+fn an_endpoint_calls_only_those_it_is_a_target_of() {
     let mut a = admission();
-    (1..3).for_each(|t| a.wait(t, ask(t as u32, Priority::Standard)));
-    assert_eq!(a.next(0), Some(1));
-    assert_eq!(a.turn(0, &ask(1, Priority::Standard), 0.0, NO_ROOM.into_iter()), None);
-    a.put_back(1, ask(1, Priority::Standard), 0);
+    a.wait(1, ask(1, Priority::Standard), [1].into_iter());
+    a.wait(2, ask(2, Priority::Standard), [1, 0].into_iter());
     assert_eq!((a.next(0), a.next(0)), (Some(2), None));
-    assert_eq!(a.next(1), Some(1), "another endpoint may suit it");
+    assert_eq!(a.next(1), Some(1));
+    assert_eq!(a.turn(0, &ask(1, Priority::Standard), 0.0, NO_ROOM.into_iter()), None);
+    a.put_back(1, ask(1, Priority::Standard), [0].into_iter());
+    assert_eq!((a.next(1), a.next(0)), (None, Some(1)));
+}
+
+#[test]
+fn the_first_in_turn_are_looked_at_again_each_once() {
+    let mut a = admission();
+    a.wait(1, ask(0, Priority::Batch), [].into_iter());
+    a.wait(2, ask(0, Priority::Interactive), [].into_iter());
+    a.wait(3, Ask { lane: 1, ..ask(0, Priority::Standard) }, [].into_iter());
+    assert_eq!(a.look_again(), [2, 1, 3]);
+    assert!(a.look_again().is_empty() && a.is_empty());
 }
 
 #[test]
 fn whoever_leaves_has_no_turn() {
     let mut a = admission();
-    (1..4).for_each(|t| a.wait(t, ask(0, Priority::Standard)));
+    (1..4).for_each(|t| a.wait(t, ask(0, Priority::Standard), [0, 1].into_iter()));
     assert!(a.leave(1) && a.leave(3) && !a.leave(3));
     assert_eq!((a.next(0), a.next(0)), (Some(2), None));
     assert!(!a.leave(2), "its turn has come");
@@ -106,7 +117,7 @@ fn whoever_leaves_has_no_turn() {
 #[test]
 fn whoever_would_wait_too_long_is_told_when_to_come_back() {
     let mut a = flowing();
-    (0..99).for_each(|t| a.wait(t, Ask { wait_max_ms: 1e9, ..ask(0, Priority::Standard) }));
+    (0..99).for_each(|t| a.wait(t, Ask { wait_max_ms: 1e9, ..ask(0, Priority::Standard) }, [0, 1].into_iter()));
     let short = Ask { wait_max_ms: 500.0, ..ask(0, Priority::Standard) };
     let Verdict::Refuse(ms) = a.arrive(10_000, &short, 50.0, NO_ROOM.into_iter()) else { panic!() };
     assert!((450..=550).contains(&ms), "a hundred ahead at a hundred a second, half a second too long: {ms}");
@@ -116,7 +127,7 @@ fn whoever_would_wait_too_long_is_told_when_to_come_back() {
     assert!((1.45..1.55).contains(&(later as f64 / ms as f64)), "{later} {ms}");
     let other = Ask { from: From { tenant: 7, session: 0 }, ..short };
     assert!(matches!(a.arrive(10_000, &other, 50.0, NO_ROOM.into_iter()), Verdict::Wait(_)), "its turn comes sooner");
-    a.wait(99, ask(0, Priority::Standard));
+    a.wait(99, ask(0, Priority::Standard), [0, 1].into_iter());
     let patient = Ask { wait_max_ms: 1e9, ..other };
     assert!(matches!(a.arrive(10_000, &patient, 50.0, NO_ROOM.into_iter()), Verdict::Refuse(_)), "the queue is full");
     let urgent = Ask { priority: Priority::Interactive, ..patient };
@@ -145,8 +156,8 @@ fn where_waits_endanger_the_objective_nobody_waits_beyond_it() {
 fn what_was_charged_is_set_right_at_the_end() {
     let mut a = admission();
     for t in 0..2 {
-        a.wait(t, ask(t as u32, Priority::Standard));
-        a.wait(10 + t, ask(t as u32, Priority::Standard));
+        a.wait(t, ask(t as u32, Priority::Standard), [0, 1].into_iter());
+        a.wait(10 + t, ask(t as u32, Priority::Standard), [0, 1].into_iter());
     }
     for expected in [0, 1] {
         assert_eq!(a.next(0), Some(expected));

@@ -128,6 +128,12 @@ impl Actor<'_> {
                     return Ok(Turn::Gone);
                 }
             },
+            Step::Beat(bytes) => loop {
+                self.chunk(bytes)?;
+                if self.is_gone(Some(Duration::from_millis(1))) {
+                    return Ok(Turn::Gone);
+                }
+            },
             Step::Chunk(bytes) => self.chunk(bytes)?,
             Step::Chunks(bytes, times) => (0..*times).try_for_each(|_| self.chunk(bytes))?,
             Step::ZeroChunk => self.write(b"0\r\n\r\n")?,

@@ -17,6 +17,8 @@ pub enum Step {
     Chunk(Vec<u8>),
     /// The same piece of a chunked body until the other side is gone, or so many times.
     Chunks(Vec<u8>, usize),
+    /// The same piece of a chunked body every millisecond or so until the other side is gone.
+    Beat(Vec<u8>),
     /// The zero chunk that ends a chunked body.
     ZeroChunk,
     /// Bytes as they are, in one write.

@@ -144,16 +144,12 @@ fn a_tenant_that_sends_much_does_not_keep_another_waiting() {
     let mut first = gateway.client();
     first.send(&post(CHAT, crowd, &body("first", true)));
     mock.await_requests(1);
-    let mut all: Vec<Client> =
-        (1..=6).map(|i| queued(&gateway, crowd, &format!("crowd{i}"), "standard", i)).collect();
+    let mut all: Vec<Client> = (1..=6).map(|i| queued(&gateway, crowd, &format!("crowd{i}"), "standard", i)).collect();
     all.extend((1..=2).map(|i| queued(&gateway, quiet, &format!("quiet{i}"), "standard", 6 + i)));
     mock.release();
     is_whole(&mut first);
     all.iter_mut().for_each(is_whole);
-    assert_eq!(
-        order(&mock),
-        ["first", "crowd1", "quiet1", "crowd2", "quiet2", "crowd3", "crowd4", "crowd5", "crowd6"]
-    );
+    assert_eq!(order(&mock), ["first", "crowd1", "quiet1", "crowd2", "quiet2", "crowd3", "crowd4", "crowd5", "crowd6"]);
     let refused = gateway.client().exchange(&post(
         CHAT,
         &format!("{quiet}x-rhumb-priority: interactive\r\n"),

@@ -13,6 +13,8 @@ pub enum Step {
     Tokens(usize),
     /// Tokens until the other side is gone.
     Trickle,
+    /// Tokens as fast as the other side takes them, until it is gone; it is noted when it takes none.
+    Flood,
     /// A piece of a chunked body.
     Chunk(Vec<u8>),
     /// The same piece of a chunked body until the other side is gone, or so many times.

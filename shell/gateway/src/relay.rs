@@ -77,7 +77,12 @@ impl Scanner {
     }
 }
 
-/// A stream being relayed. Dropping it cancels it at the endpoint.
+/// Most that is handed over at once. Only a stream that has fallen behind has more to hand over, and then each piece
+/// taken is a sign that its client still reads.
+const PIECE_BYTES_MAX: usize = 16 << 10;
+
+/// A stream being relayed. It reads when it is asked, and it is asked while the client's side has room: what a client
+/// does not read stays with the endpoint. Dropping it cancels it at the endpoint.
 pub(crate) struct Relay {
     response: Option<Response>,
     splitter: Splitter,
@@ -91,6 +96,8 @@ pub(crate) struct Relay {
     /// Something else has come since.
     quiet: bool,
     timer: Option<Pin<Box<Sleep>>>,
+    /// It ends because the client takes nothing.
+    pub(crate) stalled: bool,
     state: State,
 }
 
@@ -118,6 +125,7 @@ impl Relay {
             progress: Instant::now(),
             quiet: false,
             timer: None,
+            stalled: false,
             state: State::Flowing,
         }
     }
@@ -140,7 +148,8 @@ impl Relay {
         }
         loop {
             if !self.held.is_empty() {
-                return Poll::Ready(Some(Ok(std::mem::take(&mut self.held))));
+                let next = self.held.len().min(PIECE_BYTES_MAX);
+                return Poll::Ready(Some(Ok(self.held.split_to(next))));
             }
             if self.scanner.done {
                 self.complete(cx);
@@ -241,7 +250,7 @@ impl Relay {
 impl Drop for Relay {
     fn drop(&mut self) {
         if self.state == State::Flowing {
-            self.account(Outcome::ClientGone);
+            self.account(if self.stalled { Outcome::ClientStalled } else { Outcome::ClientGone });
         }
     }
 }

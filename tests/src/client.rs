@@ -88,10 +88,10 @@ impl Client {
         Self { stream, unread: Vec::new(), asked: Instant::now() }
     }
 
-    /// Connects with little room for what is not read.
-    pub fn connect_narrow(address: SocketAddr) -> Self {
+    /// Connects with room for about so many bytes that are not read.
+    pub fn connect_narrow(address: SocketAddr, room: usize) -> Self {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-        socket.set_recv_buffer_size(4 << 10).unwrap();
+        socket.set_recv_buffer_size(room).unwrap();
         socket.connect(&address.into()).unwrap();
         let stream = TcpStream::from(socket);
         stream.set_read_timeout(Some(wait::LONGEST)).unwrap();

@@ -266,9 +266,10 @@ async fn last(conn: impl Future, busy: &Arc<Standing>) {
 const UNREAD_BYTES_MAX: usize = 64 << 10;
 
 /// Most that the kernel holds unsent for one connection. More would let a client that reads nothing look as if it did,
-/// and a slow one as if it did not, since room is announced only once half of this is sent.
+/// and a slow one as if it did not, since room is announced only once half of this is sent: a client makes progress
+/// when it takes 8 KiB within its time.
 #[cfg(target_os = "linux")]
-const UNSENT_BYTES_MAX: u32 = 64 << 10;
+const UNSENT_BYTES_MAX: u32 = 16 << 10;
 
 /// Longest time to send what is left of an answer when the gateway stops.
 const FLUSH: Duration = Duration::from_secs(1);

@@ -2,9 +2,10 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use socket2::{Domain, Socket, Type};
 
 use crate::{sse, wait};
 
@@ -12,6 +13,7 @@ use crate::{sse, wait};
 pub struct Client {
     stream: TcpStream,
     unread: Vec<u8>,
+    asked: Instant,
 }
 
 /// What came back.
@@ -83,11 +85,34 @@ impl Client {
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(wait::LONGEST)).unwrap();
         stream.set_write_timeout(Some(wait::LONGEST)).unwrap();
-        Self { stream, unread: Vec::new() }
+        Self { stream, unread: Vec::new(), asked: Instant::now() }
+    }
+
+    /// Connects with room for about so many bytes that are not read.
+    pub fn connect_narrow(address: SocketAddr, room: usize) -> Self {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.set_recv_buffer_size(room).unwrap();
+        socket.connect(&address.into()).unwrap();
+        let stream = TcpStream::from(socket);
+        stream.set_read_timeout(Some(wait::LONGEST)).unwrap();
+        Self { stream, unread: Vec::new(), asked: Instant::now() }
+    }
+
+    /// Reads so many bytes or fewer, and forgets them; false at the end.
+    pub fn sip(&mut self, most: usize) -> bool {
+        let mut buffer = vec![0; most];
+        matches!(self.stream.read(&mut buffer), Ok(1..))
+    }
+
+    /// Reads so many bytes, or to the end.
+    pub fn sip_all(&mut self, bytes: usize) {
+        let mut buffer = vec![0; bytes];
+        let _ = self.stream.read_exact(&mut buffer);
     }
 
     /// Sends bytes.
     pub fn send(&mut self, bytes: &[u8]) {
+        self.asked = Instant::now();
         self.stream.write_all(bytes).unwrap();
     }
 
@@ -105,6 +130,7 @@ impl Client {
     /// Reads what has come; false at the end.
     fn more(&mut self) -> bool {
         let mut buffer = [0; 16 << 10];
+        assert!(self.asked.elapsed() < wait::LONGEST, "the answer does not end");
         match self.stream.read(&mut buffer) {
             Ok(0) => false,
             Ok(n) => {

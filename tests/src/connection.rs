@@ -101,10 +101,11 @@ struct Actor<'a> {
     inside: &'a Inside,
     stream: &'a TcpStream,
     said: usize,
+    held_up: bool,
 }
 
 fn run(inside: &Inside, stream: &TcpStream, request: &Seen, steps: &[Step]) -> Turn {
-    let mut actor = Actor { inside, stream, said: 0 };
+    let mut actor = Actor { inside, stream, said: 0, held_up: false };
     for step in steps {
         match actor.step(request, step) {
             Ok(Turn::Next) => {}
@@ -128,6 +129,19 @@ impl Actor<'_> {
                     return Ok(Turn::Gone);
                 }
             },
+            Step::Beat(bytes) => loop {
+                self.chunk(bytes)?;
+                if self.is_gone(Some(Duration::from_millis(1))) {
+                    return Ok(Turn::Gone);
+                }
+            },
+            Step::Flood => {
+                socket2::SockRef::from(self.stream).set_send_buffer_size(32 << 10)?;
+                self.stream.set_write_timeout(Some(Duration::from_millis(50)))?;
+                loop {
+                    self.token()?;
+                }
+            }
             Step::Chunk(bytes) => self.chunk(bytes)?,
             Step::Chunks(bytes, times) => (0..*times).try_for_each(|_| self.chunk(bytes))?,
             Step::ZeroChunk => self.write(b"0\r\n\r\n")?,
@@ -182,8 +196,18 @@ impl Actor<'_> {
         self.write(&[format!("{:x}\r\n", bytes.len()).as_bytes(), bytes, b"\r\n"].concat())
     }
 
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
-        (&mut self.stream).write_all(bytes)
+    fn write(&mut self, mut bytes: &[u8]) -> std::io::Result<()> {
+        while !bytes.is_empty() {
+            match (&mut self.stream).write(bytes) {
+                Ok(n) => bytes = &bytes[n..],
+                Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                    let first = !std::mem::replace(&mut self.held_up, true);
+                    self.inside.held_up.fetch_add(usize::from(first), Ordering::SeqCst);
+                }
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(())
     }
 
     /// The other side has closed; looks for so long, or until it has.

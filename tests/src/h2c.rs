@@ -33,13 +33,19 @@ pub struct Call {
 impl H2 {
     /// Connects.
     pub fn connect(address: SocketAddr) -> Self {
+        Self::connect_with(address, 65_535)
+    }
+
+    /// Connects, with so much room for what is not read of a stream.
+    pub fn connect_with(address: SocketAddr, window: u32) -> Self {
         let socket = TcpStream::connect(address).unwrap();
         let twin = socket.try_clone().unwrap();
         socket.set_nonblocking(true).unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let client = runtime.block_on(async {
             let socket = tokio::net::TcpStream::from_std(socket).unwrap();
-            let (client, connection) = h2::client::handshake(socket).await.unwrap();
+            let (client, connection) =
+                h2::client::Builder::new().initial_window_size(window).handshake(socket).await.unwrap();
             tokio::spawn(connection);
             client
         });
@@ -77,6 +83,15 @@ impl H2 {
             body.flow_control().release_capacity(data.len()).unwrap();
             call.read.extend_from_slice(&data);
         }
+    }
+
+    /// Reads a piece and forgets it; false at the end.
+    pub fn sip(&self, call: &mut Call) -> bool {
+        self.head(call);
+        let body = call.body.as_mut().unwrap();
+        let Some(Ok(data)) = self.wait(body.data()) else { return false };
+        body.flow_control().release_capacity(data.len()).unwrap();
+        true
     }
 
     fn wait<T>(&self, future: impl Future<Output = T>) -> T {

@@ -50,6 +50,7 @@ pub(crate) struct Inside {
     pub(crate) answered: AtomicU64,
     pub(crate) usage: Mutex<(u64, u64)>,
     pub(crate) cancels: AtomicUsize,
+    pub(crate) held_up: AtomicUsize,
     pub(crate) gate: (Mutex<bool>, Condvar),
     closed: AtomicBool,
     standing: Mutex<BTreeMap<usize, TcpStream>>,
@@ -97,6 +98,7 @@ impl Mock {
             answered: AtomicU64::new(0),
             usage: Mutex::default(),
             cancels: AtomicUsize::new(0),
+            held_up: AtomicUsize::new(0),
             gate: (Mutex::new(false), Condvar::new()),
             closed: AtomicBool::new(false),
             standing: Mutex::default(),
@@ -193,6 +195,15 @@ impl Mock {
     /// Requests whose other side went away before the script was done.
     pub fn cancels(&self) -> usize {
         self.inside.cancels.load(Ordering::SeqCst)
+    }
+
+    /// Waits until so many floods were held up because the other side did not read on.
+    ///
+    /// # Panics
+    /// They were not.
+    pub fn await_held_up(&self, count: usize) {
+        let held_up = || self.inside.held_up.load(Ordering::SeqCst);
+        wait::until_true(&format!("`{}` is held up {count} times", self.name()), || held_up() >= count);
     }
 
     /// Waits until so many requests were cancelled, and holds that there were no more.

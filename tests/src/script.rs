@@ -13,10 +13,14 @@ pub enum Step {
     Tokens(usize),
     /// Tokens until the other side is gone.
     Trickle,
+    /// Tokens as fast as the other side takes them, until it is gone; it is noted when it takes none.
+    Flood,
     /// A piece of a chunked body.
     Chunk(Vec<u8>),
     /// The same piece of a chunked body until the other side is gone, or so many times.
     Chunks(Vec<u8>, usize),
+    /// The same piece of a chunked body every millisecond or so until the other side is gone.
+    Beat(Vec<u8>),
     /// The zero chunk that ends a chunked body.
     ZeroChunk,
     /// Bytes as they are, in one write.

@@ -58,6 +58,9 @@ pub struct Gateway {
     /// Longest time a client may take to send its request, in milliseconds.
     #[schemars(range(min = 100, max = 600_000))]
     pub request_timeout_ms: u64,
+    /// Longest time a client may take nothing of what is ready for it, in milliseconds; then its request is cancelled.
+    #[schemars(range(min = 100, max = 3_600_000))]
+    pub client_stall_ms: u64,
     /// Period of the metric scrapes, in milliseconds.
     #[schemars(range(min = 50, max = 600_000))]
     pub scrape_interval_ms: u64,
@@ -88,6 +91,7 @@ impl Default for Gateway {
             workers: 0,
             max_body_bytes: 32 << 20,
             request_timeout_ms: 30_000,
+            client_stall_ms: 30_000,
             scrape_interval_ms: 1_000,
             probe_interval_ms: 5_000,
             hold: true,

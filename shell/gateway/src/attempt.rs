@@ -8,8 +8,8 @@ use rhumb_flow::failover::Failover;
 use rhumb_grid::index::NamedRates;
 use rhumb_openai::error::ApiError;
 use rhumb_openai::request::{Api, Scan, forward};
-use rhumb_openai::response::{Piece, is_answer, piece, usage};
-use rhumb_openai::sse::{Splitter, events};
+use rhumb_openai::response::{is_answer, usage};
+use rhumb_openai::sse::Splitter;
 use rhumb_route::decide::Target;
 use rhumb_store::{Outcome, format_id};
 use rhumb_upstream::{Conn, Error, Request, Response};
@@ -217,20 +217,11 @@ impl Journey<'_> {
         loop {
             let Ok(Some(new)) = response.piece().await else { return Err(Fail::Broken) };
             let run = splitter.push(new).map_err(|_| Fail::Broken)?;
-            let (mut began, mut lifecycle) = (false, 0);
-            for event in events(&run) {
-                match piece(&event) {
-                    Piece::Error => return Err(Fail::Broken),
-                    Piece::Content | Piece::Done => {
-                        began = true;
-                        break;
-                    }
-                    Piece::Lifecycle => lifecycle += u64::from(event.data.is_some()),
-                }
-            }
             let passed = scanner.scan(run);
-            scanner.discount(lifecycle);
-            if began {
+            if scanner.error && scanner.pieces == 0 {
+                return Err(Fail::Broken);
+            }
+            if scanner.pieces > 0 || scanner.done {
                 ledger.content_began();
                 let held = if held.is_empty() {
                     passed

@@ -12,6 +12,8 @@ use hyper::body::Incoming;
 use rhumb_openai::error::ApiError;
 
 use crate::relay::Relay;
+use crate::socket::Standing;
+use crate::turn;
 
 /// An answer's body.
 pub(crate) enum Answer {
@@ -58,8 +60,22 @@ impl Body for Answer {
 
 /// An answer that counts as a request in progress until it has been sent.
 pub(crate) struct Counted {
-    pub(crate) answer: Answer,
-    pub(crate) _busy: Arc<()>,
+    answer: Answer,
+    standing: Arc<Standing>,
+}
+
+impl Counted {
+    pub(crate) fn new(answer: Answer, standing: Arc<Standing>) -> Self {
+        Self { answer, standing }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        if let Answer::Stream(relay) = &mut self.answer {
+            relay.stalled = self.standing.is_stalled() || turn::is_over();
+        }
+    }
 }
 
 impl Body for Counted {
@@ -67,7 +83,9 @@ impl Body for Counted {
     type Error = BrokenOff;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
-        Pin::new(&mut self.answer).poll_frame(cx)
+        let next = Pin::new(&mut self.answer).poll_frame(cx);
+        turn::asked(next.is_ready());
+        next
     }
 
     fn is_end_stream(&self) -> bool {

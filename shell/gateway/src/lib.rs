@@ -22,6 +22,8 @@ mod request;
 mod routes;
 mod serve;
 mod shared;
+mod socket;
+mod turn;
 
 pub use admin::dry_run;
 pub use metrics::Totals;

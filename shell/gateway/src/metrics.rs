@@ -104,9 +104,10 @@ struct Gauges {
     window: Family<EndpointLabel, GaugeF>,
 }
 
-const OUTCOMES: [Outcome; 7] = [
+const OUTCOMES: [Outcome; 8] = [
     Outcome::Complete,
     Outcome::ClientGone,
+    Outcome::ClientStalled,
     Outcome::Failed,
     Outcome::Broken,
     Outcome::Rejected,

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use rhumb_openai::error::ApiError;
-use rhumb_openai::response::{Usage, usage_event};
-use rhumb_openai::sse::{Splitter, events};
+use rhumb_openai::response::{Piece, Usage, piece, usage_event};
+use rhumb_openai::sse::{Event, Splitter, events};
 use rhumb_store::Outcome;
 use rhumb_upstream::Response;
 use tokio::time::Sleep;
@@ -23,19 +23,15 @@ pub(crate) struct Scanner {
     /// Usage was asked for by the gateway and not by the client, so the client must not see it.
     drop_usage: bool,
     usage: Option<Usage>,
-    pieces: u64,
-    done: bool,
-    error: bool,
+    /// Events that carried content.
+    pub(crate) pieces: u64,
+    pub(crate) done: bool,
+    pub(crate) error: bool,
 }
 
 impl Scanner {
     pub(crate) fn new(drop_usage: bool) -> Self {
         Self { drop_usage, usage: None, pieces: 0, done: false, error: false }
-    }
-
-    /// Takes events that turned out to hold no content off the count.
-    pub(crate) fn discount(&mut self, lifecycle: u64) {
-        self.pieces = self.pieces.saturating_sub(lifecycle);
     }
 
     /// Reads a run of whole events and returns what the client gets of it: the same bytes, unless an event is the
@@ -45,20 +41,7 @@ impl Scanner {
         let mut at = 0;
         for event in events(&run) {
             let end = at + event.raw.len();
-            let mut keep = true;
-            if event.is_done() {
-                self.done = true;
-            } else if event.is_error() {
-                self.error = true;
-                keep = false;
-            } else if let Some(data) = event.data.as_deref() {
-                self.pieces += 1;
-                if let Some((usage, alone)) = usage_event(data) {
-                    self.usage = Some(usage);
-                    keep = !(alone && self.drop_usage);
-                    self.pieces -= u64::from(alone);
-                }
-            }
+            let keep = self.read(&event);
             if keep {
                 if let Some(out) = &mut cut {
                     out.extend_from_slice(event.raw);
@@ -76,9 +59,30 @@ impl Scanner {
             None => run.slice(..at),
         }
     }
+
+    /// Whether the client gets the event.
+    fn read(&mut self, event: &Event<'_>) -> bool {
+        match piece(event) {
+            Piece::Done => self.done = true,
+            Piece::Error => self.error = true,
+            Piece::Content => self.pieces += 1,
+            Piece::Lifecycle => {}
+        }
+        if self.done || self.error {
+            return self.done;
+        }
+        let Some((usage, alone)) = event.data.as_deref().and_then(usage_event) else { return true };
+        self.usage = Some(usage);
+        !(alone && self.drop_usage)
+    }
 }
 
-/// A stream being relayed. Dropping it cancels it at the endpoint.
+/// Most that is handed over at once. Only a stream that has fallen behind has more to hand over, and then each piece
+/// taken is a sign that its client still reads.
+const PIECE_BYTES_MAX: usize = 16 << 10;
+
+/// A stream being relayed. It reads when it is asked, and it is asked while the client's side has room: what a client
+/// does not read stays with the endpoint. Dropping it cancels it at the endpoint.
 pub(crate) struct Relay {
     response: Option<Response>,
     splitter: Splitter,
@@ -87,8 +91,13 @@ pub(crate) struct Relay {
     ledger: Ledger,
     pool_key: PoolKey,
     idle: Duration,
+    /// When the endpoint last sent content. Heartbeats and the like show that it lives, not that it works.
     progress: Instant,
+    /// Something else has come since.
+    quiet: bool,
     timer: Option<Pin<Box<Sleep>>>,
+    /// It ends because the client takes nothing.
+    pub(crate) stalled: bool,
     state: State,
 }
 
@@ -114,7 +123,9 @@ impl Relay {
             pool_key,
             idle,
             progress: Instant::now(),
+            quiet: false,
             timer: None,
+            stalled: false,
             state: State::Flowing,
         }
     }
@@ -137,7 +148,8 @@ impl Relay {
         }
         loop {
             if !self.held.is_empty() {
-                return Poll::Ready(Some(Ok(std::mem::take(&mut self.held))));
+                let next = self.held.len().min(PIECE_BYTES_MAX);
+                return Poll::Ready(Some(Ok(self.held.split_to(next))));
             }
             if self.scanner.done {
                 self.complete(cx);
@@ -148,7 +160,14 @@ impl Relay {
             }
             match self.poll_upstream(cx) {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(Some(run)) => self.held = self.scanner.scan(run),
+                Poll::Ready(Some(run)) => {
+                    let before = self.scanner.pieces;
+                    self.held = self.scanner.scan(run);
+                    self.quiet = self.scanner.pieces == before;
+                    if !self.quiet {
+                        self.progress = Instant::now();
+                    }
+                }
                 Poll::Ready(None) => return self.break_off(),
             }
         }
@@ -159,14 +178,11 @@ impl Relay {
         let Some(response) = &mut self.response else { return Poll::Ready(None) };
         loop {
             match response.poll_piece(cx) {
-                Poll::Ready(Ok(Some(piece))) => {
-                    self.progress = Instant::now();
-                    match self.splitter.push(piece) {
-                        Ok(run) if run.is_empty() => {}
-                        Ok(run) => return Poll::Ready(Some(run)),
-                        Err(_) => return Poll::Ready(None),
-                    }
-                }
+                Poll::Ready(Ok(Some(piece))) => match self.splitter.push(piece) {
+                    Ok(run) if run.is_empty() => self.quiet = true,
+                    Ok(run) => return Poll::Ready(Some(run)),
+                    Err(_) => return Poll::Ready(None),
+                },
                 Poll::Ready(Ok(None)) => {
                     // The end marker may lack its empty line when it is the very last thing.
                     let rest = self.splitter.rest().trim_ascii_end();
@@ -181,10 +197,14 @@ impl Relay {
         }
     }
 
-    /// The endpoint has said nothing for too long. The timer is set once and looks again when it fires, so that a
-    /// flowing stream costs no timer work.
+    /// The endpoint has said nothing that counts for too long. The timer is set once and looks again when it fires, so
+    /// that a flowing stream costs no timer work.
     fn idled(&mut self, cx: &mut Context<'_>) -> bool {
         let deadline = self.progress + self.idle;
+        // A flood of heartbeats uses up the task's turn, and then no timer fires in it.
+        if self.quiet && Instant::now() >= deadline {
+            return true;
+        }
         let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline.into())));
         while timer.as_mut().poll(cx).is_ready() {
             if Instant::now() >= deadline {
@@ -230,7 +250,7 @@ impl Relay {
 impl Drop for Relay {
     fn drop(&mut self) {
         if self.state == State::Flowing {
-            self.account(Outcome::ClientGone);
+            self.account(if self.stalled { Outcome::ClientStalled } else { Outcome::ClientGone });
         }
     }
 }

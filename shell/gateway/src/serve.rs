@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use rhumb_grid::config::EngineKind;
 use rhumb_grid::index::Grid;
 use rhumb_store::{Log, StoreError};
@@ -22,6 +22,8 @@ use tokio::sync::watch;
 use crate::body::Counted;
 use crate::names::NameTable;
 use crate::shared::{Shared, SiteReading, Upstream};
+use crate::socket::{Socket, Standing};
+use crate::turn::Streams;
 use crate::{admin, control, routes};
 
 /// Longest time that requests in flight are given to end when the gateway stops.
@@ -128,6 +130,9 @@ fn bind(address: &str) -> Result<TcpListener, StartError> {
     let fail = |why| StartError::Listen { address: address.to_owned(), why };
     let listener = TcpListener::bind(address).map_err(fail)?;
     listener.set_nonblocking(true).map_err(fail)?;
+    // Connections have it from their listener.
+    #[cfg(target_os = "linux")]
+    socket2::SockRef::from(&listener).set_tcp_notsent_lowat(UNSENT_BYTES_MAX).map_err(fail)?;
     Ok(listener)
 }
 
@@ -206,10 +211,11 @@ async fn connection(stream: TcpStream, shared: Arc<Shared>, role: Role, mut stop
         // Nothing has been asked for yet.
         _ = stopped.wait_for(|s| *s) => return,
     };
-    let io = TokioIo::new(stream);
     // Every request on the connection holds a clone until its answer has been sent.
-    let busy = Arc::new(());
+    let busy = Arc::new(Standing::default());
     let requests = Arc::clone(&busy);
+    let patience = Duration::from_millis(shared.grid.config.gateway.client_stall_ms);
+    let io = TokioIo::new(Socket::new(stream, patience, Arc::downgrade(&busy)));
     let service = service_fn(move |request| {
         let (shared, busy) = (Arc::clone(&shared), Arc::clone(&requests));
         async move {
@@ -217,12 +223,13 @@ async fn connection(stream: TcpStream, shared: Arc<Shared>, role: Role, mut stop
                 Role::Data { pool_base } => routes::handle(shared, pool_base, request).await,
                 Role::Admin => admin::handle(shared, request).await,
             };
-            Ok::<_, std::convert::Infallible>(answer.map(|answer| Counted { answer, _busy: busy }))
+            Ok::<_, std::convert::Infallible>(answer.map(|answer| Counted::new(answer, busy)))
         }
     });
     if h2 {
-        let mut builder = http2::Builder::new(TokioExecutor::new());
+        let mut builder = http2::Builder::new(Streams { patience });
         builder.timer(TokioTimer::new()).max_concurrent_streams(1_024).max_header_list_size(64 << 10);
+        builder.max_send_buf_size(UNREAD_BYTES_MAX);
         // Boxed, so that the many connections that speak HTTP/1.1 have no room for it.
         let mut conn = Box::pin(builder.serve_connection(io, service));
         tokio::select! {
@@ -233,6 +240,7 @@ async fn connection(stream: TcpStream, shared: Arc<Shared>, role: Role, mut stop
     } else {
         let mut builder = http1::Builder::new();
         builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_headers(100);
+        builder.max_buf_size(UNREAD_BYTES_MAX);
         let mut conn = Box::pin(builder.serve_connection(io, service));
         tokio::select! {
             _ = conn.as_mut() => return,
@@ -244,7 +252,7 @@ async fn connection(stream: TcpStream, shared: Arc<Shared>, role: Role, mut stop
 
 /// Lets a connection end after its last request. One without a request, say with half a head, is not waited for beyond
 /// what sending the end of an answer takes.
-async fn last(conn: impl Future, busy: &Arc<()>) {
+async fn last(conn: impl Future, busy: &Arc<Standing>) {
     // One is held here, one by the service.
     if Arc::strong_count(busy) > 2 {
         conn.await;
@@ -252,6 +260,16 @@ async fn last(conn: impl Future, busy: &Arc<()>) {
         let _ = tokio::time::timeout(FLUSH, conn).await;
     }
 }
+
+/// Most of an answer that waits here for its client. With it stand at most one read of as much and the beginning of an
+/// event; what comes behind is not read from the endpoint. Heads of HTTP/1.1 have the same limit, as those of HTTP/2 do.
+const UNREAD_BYTES_MAX: usize = 64 << 10;
+
+/// Most that the kernel holds unsent for one connection. More would let a client that reads nothing look as if it did,
+/// and a slow one as if it did not, since room is announced only once half of this is sent: a client makes progress
+/// when it takes 8 KiB within its time.
+#[cfg(target_os = "linux")]
+const UNSENT_BYTES_MAX: u32 = 16 << 10;
 
 /// Longest time to send what is left of an answer when the gateway stops.
 const FLUSH: Duration = Duration::from_secs(1);

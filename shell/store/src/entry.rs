@@ -83,6 +83,8 @@ pub enum Outcome {
     Complete,
     /// The client left first.
     ClientGone,
+    /// The client stayed and read nothing for too long.
+    ClientStalled,
     /// No target completed it; nothing of an answer was sent.
     Failed,
     /// The target failed after part of the answer was sent.
@@ -101,6 +103,7 @@ impl Outcome {
         match self {
             Self::Complete => "complete",
             Self::ClientGone => "client_gone",
+            Self::ClientStalled => "client_stalled",
             Self::Failed => "failed",
             Self::Broken => "broken",
             Self::Rejected => "rejected",

@@ -62,7 +62,7 @@ pub enum Piece {
     Error,
 }
 
-/// Classifies one event before content has begun.
+/// Classifies one event. Nearly every event of a flowing stream is a plain delta, which is told without parsing.
 pub fn piece(event: &crate::sse::Event<'_>) -> Piece {
     if event.is_done() {
         return Piece::Done;
@@ -71,9 +71,24 @@ pub fn piece(event: &crate::sse::Event<'_>) -> Piece {
         return Piece::Error;
     }
     let Some(data) = event.data.as_deref() else { return Piece::Lifecycle };
-    let Ok(chunk) = serde_json::from_slice::<Value>(data) else { return Piece::Lifecycle };
-    let Some(choices) = chunk.get("choices").and_then(Value::as_array) else { return Piece::Lifecycle };
-    if choices.iter().any(has_content) { Piece::Content } else { Piece::Lifecycle }
+    if is_plain_delta(data) {
+        return Piece::Content;
+    }
+    let said = serde_json::from_slice::<Chunk>(data).is_ok_and(|c| c.choices.iter().any(has_content));
+    if said { Piece::Content } else { Piece::Lifecycle }
+}
+
+/// What a chunk says; its other members are stepped over.
+#[derive(Deserialize)]
+struct Chunk {
+    choices: Vec<Value>,
+}
+
+/// The delta begins with a text that is not empty. Inside a JSON string these quotes would be escaped, so no text can
+/// look like it.
+fn is_plain_delta(data: &[u8]) -> bool {
+    const START: &[u8] = b"\"delta\":{\"content\":\"";
+    memchr::memmem::find(data, START).is_some_and(|at| data.get(at + START.len()).is_some_and(|b| *b != b'"'))
 }
 
 fn has_content(choice: &Value) -> bool {
@@ -130,6 +145,9 @@ mod tests {
         for said in [
             r#"{"choices":[{"delta":{"content":"x"}}]}"#,
             r#"{"choices":[{"delta":{"role":"assistant","content":"x"}}]}"#,
+            r#"{"choices":[{"delta":{"content":"\""}}]}"#,
+            r#"{"choices":[{"delta":{"content":""}},{"delta":{"content":"x"}}]}"#,
+            r#"{"choices": [{"delta": {"content": "x"}}]}"#,
             r#"{"choices":[{"delta":{}},{"delta":{"reasoning_content":"x"}}]}"#,
             r#"{"choices":[{"delta":{"tool_calls":[{"index":0}]}}]}"#,
             r#"{"choices":[{"delta":{"function_call":{"name":"f"}}}]}"#,
@@ -141,6 +159,7 @@ mod tests {
         for quiet in [
             r#"{"choices":[{"delta":{"role":"assistant","content":""},"finish_reason":null}]}"#,
             r#"{"choices":[{"delta":{"role":"assistant","content":null,"tool_calls":[],"function_call":{}}}]}"#,
+            r#"{"choices":[{"delta":{"content":""},"note":"\"delta\":{\"content\":\"x\"}"}]}"#,
             r#"{"choices":[{"text":""}]}"#,
             r#"{"choices":[]}"#,
             r#"{"id":1}"#,

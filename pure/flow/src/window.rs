@@ -32,7 +32,7 @@ const FULL: f64 = 0.8;
 const SLACK: f64 = 2.0;
 
 /// Share of what a report shows to be too much by which it narrows a window.
-const LEARN: f64 = 0.3;
+const LEARN: f64 = 0.5;
 
 /// A report is learnt from, and slopes are not, for so long.
 const REPORT_TTL_MS: u64 = 10_000;
@@ -63,6 +63,12 @@ impl Window {
     #[must_use]
     pub fn useful(&self) -> f64 {
         self.useful
+    }
+
+    /// What has been learnt of it so far: nothing of one that lets everything through.
+    #[must_use]
+    pub fn learnt(&self, now_ms: u64) -> Option<f64> {
+        self.useful.is_finite().then(|| self.limit(now_ms))
     }
 
     /// Requests that may be in flight there: those the engine is of use with, and those that are on the way while it
@@ -109,7 +115,7 @@ impl Window {
             // This gateway's share of the excess goes. Part of it at a time: the report is late, and may have met a
             // burst at its worst.
             let share = (own / (running + waiting)).min(1.0);
-            self.narrow(own.min(self.useful) - LEARN * share * excess);
+            self.narrow(own.clamp((1.0 - LEARN) * self.useful, self.useful) - LEARN * share * excess);
         } else if own >= FULL * self.useful && waiting < 1.0 {
             self.widen();
         }
@@ -138,7 +144,7 @@ impl Window {
     }
 
     fn widen(&mut self) {
-        let wider = if self.useful < 0.9 * self.knee { 1.1 * self.useful + 0.5 } else { 1.02 * self.useful };
+        let wider = if self.useful < 0.9 * self.knee { 1.1 * self.useful + 0.5 } else { 1.02 * self.useful + 0.1 };
         self.useful = wider.min(self.ceiling);
     }
 }

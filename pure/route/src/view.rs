@@ -84,6 +84,8 @@ pub struct EndpointState {
     pub ill: bool,
     /// Requests of this gateway in flight there.
     pub own_in_flight: f64,
+    /// How many of this gateway's it is of use with at once, where that is learnt; else what is stated counts.
+    pub window: Option<f64>,
     /// What a second is worth to those in flight there, USD.
     pub others_second_usd: Ewma,
 }
@@ -98,6 +100,7 @@ impl Default for EndpointState {
             pace: Correction::default(),
             ill: false,
             own_in_flight: 0.0,
+            window: None,
             others_second_usd: Ewma::new(0.002, 0.02),
         }
     }
@@ -209,6 +212,10 @@ impl Viewer {
                 }
                 // Without reports the gateway's own count is all there is: it is exact, but not the whole truth.
                 None => (row.reported, row.own_at_report) = (0.0, 0.0),
+            }
+            if let Some(window) = state.window {
+                // What exceeds the window waits, as what exceeds the engine's own limit does. Others have their part.
+                row.concurrency = (window + (row.reported - row.own_at_report).max(0.0)).max(1.0);
             }
             if let (Some(ms), Some(at)) = (rtts[row.site as usize], state.rtt_at_ms) {
                 row.rtt_ms = ms;

@@ -166,7 +166,8 @@ pub(crate) async fn admit(
     asking.record();
     let targets = asking.targets();
     let Some(first) = targets.first() else { return Ok(None) };
-    let ttft_ms = first.predicted.ttft_p95_ms;
+    // The queue is what is waited for here.
+    let ttft_ms = first.predicted.ttft_p95_ms - first.predicted.queue_ms;
     let (mut waiting, bound_ms) = {
         let mut hold = lock(&shared.hold);
         match hold.admission.arrive(shared.now_ms(), ask, ttft_ms, candidates(shared, targets)) {

@@ -132,11 +132,17 @@ impl Shared {
     /// Publishes a view of the present readings.
     pub(crate) fn publish(&self) {
         let now = self.now_ms();
+        let windows: Vec<Option<f64>> = {
+            let hold = lock(&self.hold);
+            (0..self.live.len()).map(|i| hold.window(i).learnt(now)).collect()
+        };
         let states: Vec<EndpointState> = self
             .live
             .iter()
-            .map(|live| {
+            .zip(windows)
+            .map(|(live, window)| {
                 let mut learnt = lock(&live.learnt);
+                learnt.state.window = window;
                 learnt.state.ill = learnt.is_ill(now);
                 learnt.state.own_in_flight = live.overlay().in_flight;
                 learnt.state

@@ -162,7 +162,7 @@ impl Gateway {
 
     /// Whether a request that has been decided on goes, and where, or waits.
     pub(crate) fn arrive(&mut self, ask: &Hold, targets: &[Target], now_us: u64) -> Verdict {
-        let ttft_ms = targets.first().map_or(0.0, |t| t.predicted.ttft_p95_ms);
+        let ttft_ms = targets.first().map_or(0.0, |t| t.predicted.ttft_p95_ms - t.predicted.queue_ms);
         let candidates = targets.iter().map(|t| (t.endpoint, self.overlays[t.endpoint as usize].in_flight));
         self.admission.arrive(now_us / 1_000, ask, ttft_ms, candidates)
     }
@@ -411,8 +411,11 @@ impl Gateway {
     /// Makes a new view of what is known.
     pub(crate) fn publish(&mut self, now_us: u64) {
         let now_ms = now_us / 1_000;
-        for ((state, known), overlay) in self.states.iter_mut().zip(&self.known).zip(&self.overlays) {
+        for (((state, known), overlay), endpoint) in
+            self.states.iter_mut().zip(&self.known).zip(&self.overlays).zip(0..)
+        {
             *state = EndpointState {
+                window: self.admission.window(endpoint).learnt(now_ms),
                 ill: known.health.is_ill(now_ms) || known.probed.is_ill(now_ms),
                 own_in_flight: overlay.in_flight,
                 ..known.state

@@ -233,3 +233,19 @@ fn f05_a_death_before_the_first_content_leaves_no_trace_in_the_answer() {
         clean.stop();
     }
 }
+
+#[test]
+fn f18_when_everyone_is_busy_retries_stay_a_share_of_the_requests() {
+    let busy = || status(429, "retry-after: 1\r\n", "{}");
+    let (a, b) = (Mock::start("a", busy()), Mock::start("b", busy()));
+    let gateway = Config::over(&[&a, &b]).start();
+    let mut client = gateway.client();
+    let body = speech::ask(true).to_string();
+    for _ in 0..500 {
+        client.exchange(&post(CHAT, "", body.as_bytes())).error(429, "rate_limit_exceeded");
+    }
+    // Twenty retries are saved up at first, for each of two sites, and a few come with time.
+    let asked = a.requests() + b.requests();
+    assert!((500..=500 + 100 + 40 + 10).contains(&asked), "{asked} attempts for 500 requests");
+    gateway.stop();
+}

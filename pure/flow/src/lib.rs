@@ -4,6 +4,7 @@
 extern crate alloc;
 
 pub mod admission;
+pub mod budget;
 pub mod failover;
 pub mod fair;
 pub mod health;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use rhumb_flow::budget::RetryBudget;
 use rhumb_flow::failover::Failover;
 use rhumb_grid::index::NamedRates;
 use rhumb_openai::error::ApiError;
@@ -71,6 +72,8 @@ impl Journey<'_> {
         let targets = &self.placed.decision.targets;
         let mut failover = Failover::new(self.policy.rates.max_attempts);
         let mut place = failover.start(first).then_some((first, permit));
+        let tenant = ledger.tenant;
+        self.shared.budget(tenant, &targets[first], RetryBudget::first);
         while let Some((next, permit)) = place {
             let target = &targets[next];
             ledger.attempts += 1;
@@ -101,7 +104,9 @@ impl Journey<'_> {
                     }
                 }
             }
-            let next = failover.next(targets.len(), |i| targets[i].site);
+            let now = self.shared.now_ms();
+            let granted = self.shared.budget(tenant, &targets[next], |budget| budget.retry(now));
+            let next = if granted { failover.next(targets.len(), |i| targets[i].site) } else { None };
             place = next.map(|next| (next, Permit::take(self.shared, targets[next].endpoint)));
         }
         let error = if busy > 0 && busy == ledger.attempts {

@@ -1,12 +1,15 @@
 //! What the threads of a gateway have in common.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use rhumb_flow::admission::Lanes;
+use rhumb_flow::budget::RetryBudget;
 use rhumb_grid::index::Grid;
+use rhumb_route::decide::Target;
 use rhumb_route::learn::Ewma;
 use rhumb_route::pins::Pins;
 use rhumb_route::prefix::PrefixIndex;
@@ -30,6 +33,8 @@ pub(crate) struct Shared {
     pub(crate) live: Vec<Live>,
     pub(crate) lanes: Lanes,
     pub(crate) hold: Mutex<Hold>,
+    /// By tenant, model and site that failed.
+    budgets: Mutex<BTreeMap<(Option<usize>, u32, u32), RetryBudget>>,
     pub(crate) upstreams: Vec<Upstream>,
     pub(crate) view: ArcSwap<View>,
     pub(crate) viewer: Mutex<Viewer>,
@@ -101,6 +106,7 @@ impl Shared {
         let lanes = Lanes::of(&grid);
         Self {
             hold: Mutex::new(Hold::new(&grid, &lanes)),
+            budgets: Mutex::default(),
             lanes,
             keys: Keys::new(&grid),
             ids: Ids::new(),
@@ -150,6 +156,16 @@ impl Shared {
             .collect();
         let view = Arc::new(lock(&self.viewer).view(&states, now));
         self.view.store(view);
+    }
+
+    /// The retry budget of a tenant for a model at a site.
+    pub(crate) fn budget<T>(
+        &self,
+        tenant: Option<usize>,
+        target: &Target,
+        with: impl FnOnce(&mut RetryBudget) -> T,
+    ) -> T {
+        with(lock(&self.budgets).entry((tenant, target.model, target.site)).or_default())
     }
 
     /// The pins that hold a session's.

@@ -1,7 +1,10 @@
 //! How many retries a service may be burdened with.
 
-/// Retries allowed in proportion to first attempts, so that a service that fails is not also overrun: each first
+/// Retries allowed in proportion to first attempts, so that a service that is busy is not also overrun: each first
 /// attempt earns a share of a retry, and a few a minute are free, so that rare requests have theirs.
+///
+/// It is for answers that say "busy". What is broken is left alone by [`crate::health`] after a few failures, and the
+/// requests that a site takes with it when it falls silent, however many, are to be tried elsewhere.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RetryBudget {
     balance: f64,

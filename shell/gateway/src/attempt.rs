@@ -80,9 +80,10 @@ impl Journey<'_> {
             let endpoint = target.endpoint;
             self.shared.metrics.sent(endpoint);
             ledger.flight = Some(Flight::new(self.shared, permit, *target, ledger.plain));
-            match self.attempt(target, &mut ledger).await {
+            let was_busy = match self.attempt(target, &mut ledger).await {
                 Ok(opened) => return Ok(self.serve(*target, opened, ledger)),
                 Err(fail) => {
+                    let is_busy = matches!(fail, Fail::Busy(_));
                     ledger.flight = None;
                     ledger.first_content = None;
                     self.shared.metrics.failed(endpoint);
@@ -102,10 +103,10 @@ impl Journey<'_> {
                         Fail::Broken => self.fault(endpoint),
                         Fail::Unsuitable => {}
                     }
+                    is_busy
                 }
-            }
-            let now = self.shared.now_ms();
-            let granted = self.shared.budget(tenant, &targets[next], |budget| budget.retry(now));
+            };
+            let granted = !was_busy || self.shared.budget(tenant, &targets[next], |b| b.retry(self.shared.now_ms()));
             let next = if granted { failover.next(targets.len(), |i| targets[i].site) } else { None };
             place = next.map(|next| (next, Permit::take(self.shared, targets[next].endpoint)));
         }

@@ -33,8 +33,7 @@ pub(crate) struct Shared {
     pub(crate) live: Vec<Live>,
     pub(crate) lanes: Lanes,
     pub(crate) hold: Mutex<Hold>,
-    /// By tenant, model and site that failed.
-    budgets: Mutex<BTreeMap<(Option<usize>, u32, u32), RetryBudget>>,
+    budgets: Mutex<BTreeMap<Budgeted, RetryBudget>>,
     pub(crate) upstreams: Vec<Upstream>,
     pub(crate) view: ArcSwap<View>,
     pub(crate) viewer: Mutex<Viewer>,
@@ -49,6 +48,9 @@ pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
     start: Instant,
 }
+
+/// Tenant, model and site: what a retry budget is for.
+type Budgeted = (Option<usize>, u32, u32);
 
 /// How an endpoint is reached.
 pub(crate) struct Upstream {

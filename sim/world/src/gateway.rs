@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 
 use rhumb_flow::admission::{Admission, Ask as Hold, Lane, Lanes, Verdict};
-use rhumb_flow::budget::RetryBudget;
 use rhumb_flow::fair::cost;
 use rhumb_flow::health::Health;
 use rhumb_grid::config::Router;
@@ -94,8 +93,6 @@ pub(crate) struct Gateway {
     /// By their place in the queue, who waits.
     waiting: BTreeMap<u64, Ticket>,
     places: u64,
-    /// By model and site that failed.
-    budgets: BTreeMap<(u32, u32), RetryBudget>,
 }
 
 /// Answer length before one has been seen, as in the live gateway.
@@ -155,7 +152,6 @@ impl Gateway {
             lanes,
             waiting: BTreeMap::new(),
             places: 0,
-            budgets: BTreeMap::new(),
         }
     }
 
@@ -210,16 +206,6 @@ impl Gateway {
         }
         let place = self.admission.next(endpoint)?;
         self.waiting.remove(&place)
-    }
-
-    /// A request is tried for the first time.
-    pub(crate) fn first_try(&mut self, target: &Target) {
-        self.budgets.entry((target.model, target.site)).or_default().first();
-    }
-
-    /// A request that failed at a target may be tried elsewhere.
-    pub(crate) fn may_retry(&mut self, target: &Target, now_us: u64) -> bool {
-        self.budgets.entry((target.model, target.site)).or_default().retry(now_us / 1_000)
     }
 
     /// Somebody waits.

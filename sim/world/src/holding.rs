@@ -26,7 +26,6 @@ impl World<'_> {
         match gateway.arrive(&hold, &flight.targets, now_us) {
             Verdict::Go(i) => {
                 flight.failover.start(i);
-                gateway.first_try(&flight.targets[i]);
                 self.send(ticket, i);
             }
             Verdict::Wait(bound_ms) => {
@@ -75,7 +74,6 @@ impl World<'_> {
             Some(i) => {
                 (flight.waits, flight.held_us) = (None, Some(now_us - since_us));
                 flight.failover.start(i);
-                gateway.first_try(&flight.targets[i]);
                 self.send(ticket, i);
             }
             None if flight.targets.is_empty() => self.give_up(ticket),

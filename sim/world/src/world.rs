@@ -328,18 +328,13 @@ impl<'a> World<'a> {
             return;
         }
         let (number, endpoint) = (flight.gateway, attempt.target.endpoint);
-        let may_retry = gateway.may_retry(&attempt.target, now_us);
         if flight.too_large {
             gateway.rejected(attempt, now_us);
         } else {
             gateway.failed(attempt, now_us);
         }
         if let Some(ticket) = self.flights.renew(ticket) {
-            if may_retry {
-                self.dispatch(ticket);
-            } else {
-                self.give_up(ticket);
-            }
+            self.dispatch(ticket);
         }
         self.freed(number, endpoint);
     }

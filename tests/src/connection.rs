@@ -171,8 +171,9 @@ impl Actor<'_> {
             if with_usage {
                 self.chunk(speech::usage_frame(&self.inside.name, n).as_bytes())?;
             }
-            self.chunk(speech::done().as_bytes())?;
-            self.write(b"0\r\n\r\n")?;
+            // One write, so that whoever has seen the end marker has the end of the body too, and keeps the connection.
+            let done = speech::done();
+            self.write(format!("{:x}\r\n{done}\r\n0\r\n\r\n", done.len()).as_bytes())?;
         } else {
             let body = speech::plain(&self.inside.name, &request.path, n);
             let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nserver: canary-7f3a-must-not-leak\r\n";

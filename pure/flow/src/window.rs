@@ -11,6 +11,7 @@
 pub struct Window {
     useful: f64,
     ceiling: f64,
+    floor: f64,
     completions: Rate,
     slope: Slope,
     reported_ms: Option<u64>,
@@ -22,8 +23,10 @@ pub struct Window {
 /// A window may grow to so many times what the configuration states.
 const CEILING: f64 = 4.0;
 
-/// Least window: an endpoint that gets nothing teaches nothing.
-const FLOOR: f64 = 1.0;
+/// Least window, as a share of what is stated, and at least one request: an endpoint that gets nothing teaches nothing,
+/// and a few requests at a time tell chance from load no better. Gateways that share an endpoint would each be left with
+/// so few.
+const FLOOR: f64 = 1.0 / 16.0;
 
 /// From this share of the window on, an endpoint counts as used to its limit.
 const FULL: f64 = 0.8;
@@ -41,9 +44,10 @@ impl Window {
     /// The window of an endpoint that is stated to run so many requests at once.
     #[must_use]
     pub fn new(stated: f64) -> Self {
-        let useful = stated.max(FLOOR);
+        let useful = stated.max(1.0);
         Self {
             useful,
+            floor: (useful * FLOOR).max(1.0),
             ceiling: useful * CEILING,
             completions: Rate::default(),
             slope: Slope::default(),
@@ -139,7 +143,7 @@ impl Window {
     }
 
     fn narrow(&mut self, to: f64) {
-        self.useful = to.max(FLOOR);
+        self.useful = to.max(self.floor);
         self.knee = self.useful;
     }
 
@@ -246,7 +250,7 @@ mod tests {
         w.report(0, 10.0, 100.0, 102.0);
         assert!((17.5..17.6).contains(&w.useful()), "half the way down at once at most: {w:?}");
         (1..200).for_each(|i| w.report(i, 1.0, 0.0, 1e9));
-        assert_eq!(w.useful(), 1.0);
+        assert_eq!(w.useful(), 2.5, "a sixteenth of what is stated");
     }
 
     /// An engine without reports that runs `capacity` at once, 100 ms each.

@@ -58,7 +58,6 @@ pub struct Admission {
     asks: BTreeMap<Ticket, Queued>,
     /// By priority, how many may wait.
     queue_max: usize,
-    waiting: [usize; Priority::COUNT],
 }
 
 #[derive(Debug, Clone)]
@@ -74,7 +73,6 @@ struct Waiting {
     dispatched: Rate,
     /// How long those who went lately had waited, ms.
     waited_ms: f64,
-    overloaded: bool,
 }
 
 /// So many of those whose turn would come next are looked at.
@@ -96,7 +94,6 @@ impl Admission {
             lanes: (0..lanes).map(|_| Waiting::default()).collect(),
             asks: BTreeMap::new(),
             queue_max,
-            waiting: [0; Priority::COUNT],
         }
     }
 
@@ -114,7 +111,7 @@ impl Admission {
     /// Requests of a priority that wait.
     #[must_use]
     pub fn waiting(&self, priority: Priority) -> usize {
-        self.waiting[priority as usize]
+        self.lanes.iter().map(|lane| lane.queues[priority as usize].len()).sum()
     }
 
     /// Nobody waits for anything.
@@ -135,7 +132,7 @@ impl Admission {
         let lane = &self.lanes[ask.lane as usize];
         let is_first = lane.queues[..=ask.priority as usize].iter().all(FairQueue::is_empty);
         if is_first && let Some(i) = self.with_room(now_ms, candidates) {
-            self.lanes[ask.lane as usize].dispatch(now_ms, ask, 0.0);
+            self.lanes[ask.lane as usize].dispatch(now_ms, 0.0);
             return Verdict::Go(i);
         }
         let bound_ms = lane.bound_ms(ask, ttft_ms);
@@ -165,9 +162,8 @@ impl Admission {
         candidates: impl Iterator<Item = (u32, f64)>,
     ) -> Option<usize> {
         let i = self.with_room(now_ms, candidates)?;
-        let lane = &mut self.lanes[ask.lane as usize];
-        lane.dispatch(now_ms, ask, waited_ms);
-        lane.queues[ask.priority as usize].charge(ask.from, ask.cost, ask.weight);
+        self.lanes[ask.lane as usize].dispatch(now_ms, waited_ms);
+        self.queue_of(ask).charge(ask.from, ask.cost, ask.weight);
         Some(i)
     }
 
@@ -178,25 +174,24 @@ impl Admission {
 
     /// A request waits from now on for one of its targets. Tickets are given once, in the order of arrival.
     pub fn wait(&mut self, ticket: Ticket, ask: Ask, targets: impl Iterator<Item = u32>) {
-        self.lanes[ask.lane as usize].queues[ask.priority as usize].push(ticket, ask.from);
-        self.waiting[ask.priority as usize] += 1;
+        self.queue_of(&ask).push(ticket, ask.from);
         self.asks.insert(ticket, Queued { ask, targets: targets.collect() });
     }
 
     /// A request that could not use its turn waits on, before the others of its session.
     pub fn put_back(&mut self, ticket: Ticket, ask: Ask, targets: impl Iterator<Item = u32>) {
-        self.lanes[ask.lane as usize].queues[ask.priority as usize].push_front(ticket, ask.from);
-        self.waiting[ask.priority as usize] += 1;
+        self.queue_of(&ask).push_front(ticket, ask.from);
         self.asks.insert(ticket, Queued { ask, targets: targets.collect() });
+    }
+
+    fn queue_of(&mut self, ask: &Ask) -> &mut FairQueue {
+        &mut self.lanes[ask.lane as usize].queues[ask.priority as usize]
     }
 
     /// A waiting request leaves; false when it does not wait (any more).
     pub fn leave(&mut self, ticket: Ticket) -> bool {
         let Some(queued) = self.asks.remove(&ticket) else { return false };
-        let Ask { lane, priority, .. } = queued.ask;
-        self.lanes[lane as usize].queues[priority as usize].remove(ticket);
-        self.waiting[priority as usize] -= 1;
-        true
+        self.queue_of(&queued.ask).remove(ticket)
     }
 
     /// The request whose turn it is now that an endpoint has room; it does not wait any more. The most urgent goes
@@ -233,8 +228,7 @@ impl Admission {
 
     /// A request ended having been served `cost` in truth: what was charged for it is corrected.
     pub fn settle(&mut self, ask: &Ask, cost: f64) {
-        let queue = &mut self.lanes[ask.lane as usize].queues[ask.priority as usize];
-        queue.charge(ask.from, cost - ask.cost, ask.weight);
+        self.queue_of(ask).charge(ask.from, cost - ask.cost, ask.weight);
     }
 }
 
@@ -256,17 +250,16 @@ impl Waiting {
     /// much of the objective, this is no burst but overload, until waits are short again: whoever waits longer than the
     /// objective allows only misses it, and makes the next one miss it too.
     fn bound_ms(&self, ask: &Ask, ttft_ms: f64) -> f64 {
-        if !self.overloaded {
+        if self.waited_ms <= OVERLOAD * ask.slo_ms {
             return ask.wait_max_ms;
         }
         (ask.slo_ms - ttft_ms).max(LEAST_WAIT_SHARE * ask.slo_ms).min(ask.wait_max_ms)
     }
 
     /// A request goes, having waited so long.
-    fn dispatch(&mut self, now_ms: u64, ask: &Ask, waited_ms: f64) {
+    fn dispatch(&mut self, now_ms: u64, waited_ms: f64) {
         self.dispatched.add(now_ms);
         self.waited_ms += WAITED_SHARE * (waited_ms - self.waited_ms);
-        self.overloaded = self.waited_ms > OVERLOAD * ask.slo_ms;
     }
 }
 

@@ -63,12 +63,6 @@ impl Window {
         Self::new(f64::INFINITY)
     }
 
-    /// Requests the engine itself is of use with.
-    #[must_use]
-    pub fn useful(&self) -> f64 {
-        self.useful
-    }
-
     /// What has been learnt of it so far: nothing of one that lets everything through.
     #[must_use]
     pub fn learnt(&self, now_ms: u64) -> Option<f64> {
@@ -95,12 +89,6 @@ impl Window {
     /// A round trip to the endpoint takes so long.
     pub fn round_trip(&mut self, rtt_ms: f64) {
         self.rtt_ms = rtt_ms.max(0.0);
-    }
-
-    /// Completions per second, lately.
-    #[must_use]
-    pub fn completions_per_s(&self, now_ms: u64) -> f64 {
-        self.completions.per_s(now_ms)
     }
 
     /// A request has ended there.
@@ -221,19 +209,19 @@ mod tests {
     fn what_waits_in_the_engine_narrows_the_window_and_a_full_one_without_widens_it() {
         let mut w = Window::new(128.0);
         for second in 0..20 {
-            let own = w.useful();
+            let own = w.useful;
             let running = own.min(32.0);
             w.report(second * 1_000, own, running, own - running);
         }
-        assert!((30.0..40.0).contains(&w.useful()), "{w:?}");
+        assert!((30.0..40.0).contains(&w.useful), "{w:?}");
         for second in 20..200 {
-            let own = w.useful();
+            let own = w.useful;
             w.report(second * 1_000, own, own, 0.0);
         }
-        assert_eq!(w.useful(), 512.0, "four times what is stated");
+        assert_eq!(w.useful, 512.0, "four times what is stated");
         let before = w;
         w.report(200_000, 3.0, 3.0, 0.0);
-        assert_eq!(w.useful(), before.useful(), "an idle endpoint teaches nothing");
+        assert_eq!(w.useful, before.useful, "an idle endpoint teaches nothing");
     }
 
     #[test]
@@ -248,9 +236,9 @@ mod tests {
     fn only_the_own_share_of_the_excess_goes() {
         let mut w = Window::new(40.0);
         w.report(0, 10.0, 100.0, 102.0);
-        assert!((17.5..17.6).contains(&w.useful()), "half the way down at once at most: {w:?}");
+        assert!((17.5..17.6).contains(&w.useful), "half the way down at once at most: {w:?}");
         (1..200).for_each(|i| w.report(i, 1.0, 0.0, 1e9));
-        assert_eq!(w.useful(), 2.5, "a sixteenth of what is stated");
+        assert_eq!(w.useful, 2.5, "a sixteenth of what is stated");
     }
 
     /// An engine without reports that runs `capacity` at once, 100 ms each.
@@ -259,14 +247,14 @@ mod tests {
         let mut now = 0.0;
         for i in 0..40_000_u32 {
             // The load goes up and down, to the limit and no further.
-            let want = (0.75 + 0.25 * libm::sin(f64::from(i) / 50.0)) * w.useful();
+            let want = (0.75 + 0.25 * libm::sin(f64::from(i) / 50.0)) * w.useful;
             let queue = (want - capacity).max(0.0);
             let rate = want.min(capacity) / 0.1;
             now += 1e3 / rate;
             w.completed(now as u64);
             w.first_token(now as u64, 5.0 + 0.02 * want + queue / rate * 1e3, want);
         }
-        w.useful()
+        w.useful
     }
 
     #[test]
@@ -282,7 +270,7 @@ mod tests {
             w.completed(i * 10);
         }
         let now = 2_000 * 10;
-        assert!((w.completions_per_s(now) - 100.0).abs() < 3.0, "{}", w.completions_per_s(now));
+        assert!((w.completions.per_s(now) - 100.0).abs() < 3.0, "{}", w.completions.per_s(now));
         w.round_trip(50.0);
         assert!((w.limit(now) - 15.0).abs() < 0.2 && w.has_room(now, 13.0) && !w.has_room(now, 15.0));
         assert!(w.limit(now + 60_000) < 10.1, "what ended long ago does not count");

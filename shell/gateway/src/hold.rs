@@ -197,10 +197,11 @@ pub(crate) async fn admit(
         match hold.admission.turn(shared.now_ms(), ask, waited_ms, candidates(shared, targets)) {
             Some(i) => {
                 let permit = Permit::take(shared, targets[i].endpoint);
-                asking.record();
                 if let Some(endpoint) = caller.filter(|e| *e != targets[i].endpoint) {
                     hold.call(shared, endpoint);
                 }
+                drop(hold);
+                asking.record();
                 return Ok(Some((i, permit, true)));
             }
             None => {
@@ -215,6 +216,7 @@ pub(crate) async fn admit(
                 if let Some(endpoint) = caller {
                     hold.call(shared, endpoint);
                 }
+                drop(hold);
                 if nothing_left {
                     asking.record();
                     return Ok(None);

@@ -163,14 +163,13 @@ impl Gateway {
     /// Whether a request that has been decided on goes, and where, or waits.
     pub(crate) fn arrive(&mut self, ask: &Hold, targets: &[Target], now_us: u64) -> Verdict {
         let ttft_ms = targets.first().map_or(0.0, |t| t.predicted.ttft_p95_ms - t.predicted.queue_ms);
-        let candidates = targets.iter().map(|t| (t.endpoint, self.overlays[t.endpoint as usize].in_flight));
-        self.admission.arrive(now_us / 1_000, ask, ttft_ms, candidates)
+        self.admission.arrive(now_us / 1_000, ask, ttft_ms, candidates(&self.overlays, targets))
     }
 
     /// Where a request goes that has waited since then and whose turn it is; nowhere when nothing that suits it has room.
     pub(crate) fn turn(&mut self, ask: &Hold, targets: &[Target], since_us: u64, now_us: u64) -> Option<usize> {
-        let candidates = targets.iter().map(|t| (t.endpoint, self.overlays[t.endpoint as usize].in_flight));
-        self.admission.turn(now_us / 1_000, ask, (now_us - since_us) as f64 / 1e3, candidates)
+        let waited_ms = (now_us - since_us) as f64 / 1e3;
+        self.admission.turn(now_us / 1_000, ask, waited_ms, candidates(&self.overlays, targets))
     }
 
     /// A request waits from now on; its place.
@@ -423,6 +422,11 @@ impl Gateway {
         }
         self.view = self.viewer.view(&self.states, now_ms);
     }
+}
+
+/// Targets as admission sees them.
+fn candidates<'a>(overlays: &'a [Overlay], targets: &'a [Target]) -> impl Iterator<Item = (u32, f64)> + 'a {
+    targets.iter().map(|t| (t.endpoint, overlays[t.endpoint as usize].in_flight))
 }
 
 /// What an attempt that was served has cost, USD.

@@ -47,7 +47,7 @@ pub(crate) struct World<'a> {
     source: &'a mut dyn Source,
     next: Option<Ask>,
     bytes_seed: u64,
-    pub(crate) entered: u64,
+    entered: u64,
     pub(crate) decisions: u64,
     steps: u64,
     outcomes: Vec<Outcome>,

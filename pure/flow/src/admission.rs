@@ -240,10 +240,13 @@ impl Waiting {
         urgent + self.queues[own].ahead_of(ask.from.tenant)
     }
 
-    /// How long a request that came now would wait, ms; 0 while nothing is known.
+    /// How long a request that came now would wait, ms; 0 where nothing is known: where none has gone lately, as at
+    /// engines of few places with long answers, the next may go at any moment.
     fn expected_ms(&self, now_ms: u64, ask: &Ask) -> f64 {
-        let rate = self.dispatched.per_s(now_ms);
-        if rate > 0.0 { (self.ahead(ask) + 1) as f64 / rate * 1e3 } else { 0.0 }
+        match self.dispatched.of_late(now_ms) {
+            Some(per_s) => (self.ahead(ask) + 1) as f64 / per_s * 1e3,
+            None => 0.0,
+        }
     }
 
     /// How long a request may wait. A burst may use all of its patience. Where those who went lately have waited for

@@ -151,6 +151,8 @@ pub(crate) struct Rate {
 
 impl Rate {
     const TIME_MS: f64 = 5_000.0;
+    /// So many events within the time constant tell a rate.
+    const TELLING: f64 = 1.0;
 
     fn decayed(&self, now_ms: u64) -> f64 {
         self.sum * libm::exp(-(now_ms.saturating_sub(self.at_ms) as f64) / Self::TIME_MS)
@@ -160,6 +162,11 @@ impl Rate {
         self.first_ms.get_or_insert(now_ms);
         self.sum = self.decayed(now_ms) + 1.0;
         self.at_ms = self.at_ms.max(now_ms);
+    }
+
+    /// The same where enough has happened of late to tell.
+    pub(crate) fn of_late(&self, now_ms: u64) -> Option<f64> {
+        (self.decayed(now_ms) >= Self::TELLING).then(|| self.per_s(now_ms))
     }
 
     /// A young sum is set against the time it had, not the whole constant.

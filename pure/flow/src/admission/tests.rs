@@ -135,6 +135,14 @@ fn whoever_would_wait_too_long_is_told_when_to_come_back() {
 }
 
 #[test]
+fn after_a_quiet_time_nobody_is_sent_away_on_a_guess() {
+    let mut a = flowing();
+    // A minute after the last one went, as where an engine of few places is at long answers.
+    let verdict = a.arrive(70_000, &ask(0, Priority::Standard), 50.0, NO_ROOM.into_iter());
+    assert_eq!(verdict, Verdict::Wait(2_000.0));
+}
+
+#[test]
 fn where_waits_endanger_the_objective_nobody_waits_beyond_it() {
     let mut a = flowing();
     let of = |a: &mut Admission| a.arrive(10_000, &ask(0, Priority::Standard), 700.0, NO_ROOM.into_iter());

@@ -11,6 +11,7 @@ use rhumb_grid::config::Priority;
 pub use self::lanes::Lanes;
 
 use crate::fair::{FairQueue, From, Ticket};
+use crate::ramp::Ramp;
 use crate::window::{Rate, Window};
 
 /// Those who want the same: requests for one model, or one virtual model. They wait together and no others with them.
@@ -52,6 +53,7 @@ pub enum Verdict {
 #[derive(Debug, Clone)]
 pub struct Admission {
     windows: Vec<Window>,
+    ramps: Vec<Ramp>,
     /// By endpoint: the lanes it serves.
     serves: Vec<Vec<Lane>>,
     lanes: Vec<Waiting>,
@@ -89,6 +91,7 @@ impl Admission {
     #[must_use]
     pub fn new(windows: Vec<Window>, serves: Vec<Vec<Lane>>, lanes: usize, queue_max: usize) -> Self {
         Self {
+            ramps: windows.iter().map(|_| Ramp::default()).collect(),
             windows,
             serves,
             lanes: (0..lanes).map(|_| Waiting::default()).collect(),
@@ -106,6 +109,30 @@ impl Admission {
     /// The window of an endpoint, to teach it.
     pub fn window_mut(&mut self, endpoint: u32) -> &mut Window {
         &mut self.windows[endpoint as usize]
+    }
+
+    /// An endpoint that computes `full_per_s` prompt tokens in a second is back after so long: it is loaded slowly.
+    pub fn back(&mut self, endpoint: u32, now_ms: u64, away_ms: u64, full_per_s: f64) {
+        if self.window(endpoint).learnt(now_ms).is_some() {
+            self.ramps[endpoint as usize].back(now_ms, away_ms, full_per_s);
+        }
+    }
+
+    /// An endpoint is being loaded slowly.
+    #[must_use]
+    pub fn is_back(&self, endpoint: u32, now_ms: u64) -> bool {
+        self.ramps[endpoint as usize].is_on(now_ms)
+    }
+
+    /// A request with so many prompt tokens to be computed is sent to an endpoint.
+    pub fn sent(&mut self, endpoint: u32, now_ms: u64, tokens: f64) {
+        self.ramps[endpoint as usize].sent(now_ms, tokens);
+    }
+
+    /// One more request may be sent to an endpoint where so many of this gateway's are in flight.
+    #[must_use]
+    pub fn has_room(&self, endpoint: u32, now_ms: u64, in_flight: f64) -> bool {
+        self.window(endpoint).has_room(now_ms, in_flight) && self.ramps[endpoint as usize].has_room(now_ms)
     }
 
     /// Requests of a priority that wait.
@@ -169,7 +196,7 @@ impl Admission {
 
     /// The first candidate that has room.
     fn with_room(&self, now_ms: u64, mut candidates: impl Iterator<Item = (u32, f64)>) -> Option<usize> {
-        candidates.position(|(endpoint, in_flight)| self.window(endpoint).has_room(now_ms, in_flight))
+        candidates.position(|(endpoint, in_flight)| self.has_room(endpoint, now_ms, in_flight))
     }
 
     /// A request waits from now on for one of its targets. Tickets are given once, in the order of arrival.

@@ -26,6 +26,13 @@ impl Health {
         }
         self.failures = self.failures.saturating_add(1);
         if self.failures >= FAILURES_TO_ILL {
+            self.condemn(now_ms);
+        }
+    }
+
+    /// It is ill beyond doubt: it rests at once.
+    pub fn condemn(&mut self, now_ms: u64) {
+        if !self.is_ill(now_ms) {
             let rest = REST_MS_MIN.checked_shl(self.rests.min(16)).unwrap_or(REST_MS_MAX).min(REST_MS_MAX);
             self.rest_until_ms = now_ms + rest;
             self.rests = self.rests.saturating_add(1);

@@ -5,8 +5,11 @@ extern crate alloc;
 
 pub mod admission;
 pub mod budget;
+pub mod condition;
 pub mod failover;
 pub mod fair;
 pub mod health;
+pub mod peers;
+pub mod ramp;
 pub mod shares;
 pub mod window;

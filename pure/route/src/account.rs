@@ -74,6 +74,17 @@ impl Tariff {
         state.ttft.observe(observed_ms - p.site_ms, p.queue_ms + p.prefill_ms, self.ttft_correction);
     }
 
+    /// What the first content was to take at the endpoint, network aside, before anything was learnt of it.
+    pub fn modelled_ttft_ms(&self, target: &Target) -> f64 {
+        let p = &target.predicted;
+        (p.queue_ms + p.prefill_ms) / self.ttft_correction
+    }
+
+    /// What each token after the first was to take, before anything was learnt of the endpoint.
+    pub fn modelled_pace_ms(&self, target: &Target) -> f64 {
+        target.predicted.pace_ms / self.pace_correction
+    }
+
     /// Each token after the first took `observed_ms`.
     pub fn learn_pace(&self, state: &mut EndpointState, target: &Target, observed_ms: f64) {
         state.pace.observe(observed_ms, target.predicted.pace_ms, self.pace_correction);

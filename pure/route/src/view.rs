@@ -175,6 +175,16 @@ impl Viewer {
         }
     }
 
+    /// An endpoint's speed is modelled: its GPU and its model's shape are known.
+    pub fn is_modelled(&self, endpoint: usize) -> bool {
+        self.perf[endpoint].is_some()
+    }
+
+    /// Prompt tokens that an endpoint computes in a second, as far as is known beforehand.
+    pub fn prompt_tokens_per_s(&self, endpoint: usize) -> f64 {
+        self.perf[endpoint].map_or(1.0 / PREFILL_MS, |p| p.prefill_tokens_per_ms()) * 1e3
+    }
+
     /// What a site's electricity costs and emits from now on.
     pub fn set_energy(&mut self, site: u32, usd_per_kwh: f64, carbon_g_per_kwh: f64) {
         let pue = self.pue[site as usize];
@@ -324,6 +334,9 @@ const UNKNOWN_RTT_MS: f64 = 50.0;
 /// Tokens of context assumed when the cost of one more sequence is linearised.
 const CONTEXT_TOKENS: f64 = 1_000.0;
 
+/// Time of a prompt token where nothing is known, milliseconds.
+const PREFILL_MS: f64 = 0.1;
+
 /// The dynamic fields at their start, and the speeds: those of the model, or middling ones that are soon corrected.
 fn prior(perf: Option<Perf>) -> Row {
     let row = Row {
@@ -343,7 +356,7 @@ fn prior(perf: Option<Perf>) -> Row {
         power_usd: 0.0,
         prefill_joules: 0.0,
         step_joules: 0.0,
-        prefill_ms: 0.1,
+        prefill_ms: PREFILL_MS,
         step_ms: 20.0,
         step_ms_per_seq: 0.1,
         concurrency: 1.0,

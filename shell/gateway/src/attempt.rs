@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use rhumb_flow::budget::RetryBudget;
+use rhumb_flow::condition::By;
 use rhumb_flow::failover::Failover;
 use rhumb_grid::index::NamedRates;
 use rhumb_openai::error::ApiError;
@@ -123,11 +124,7 @@ impl Journey<'_> {
 
     fn fault(&self, endpoint: u32) {
         let now = self.shared.now_ms();
-        let mut learnt = lock(&self.shared.live[endpoint as usize].learnt);
-        let before = learnt.health.is_ill(now);
-        learnt.health.failed(now);
-        let fell_ill = !before && learnt.health.is_ill(now);
-        drop(learnt);
+        let fell_ill = lock(&self.shared.live[endpoint as usize].learnt).condition.failed(By::Request, now);
         if fell_ill {
             // The view is what decisions read: an illness that waits for the next one costs the requests until then.
             self.shared.publish();

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rhumb_flow::condition::By;
 use rhumb_route::view::LoadReport;
 use rhumb_signals::{Reading, Sink, Target, watch};
 
@@ -43,7 +44,7 @@ impl Sink for Readings {
         let mut learnt = lock(&self.0.live[endpoint].learnt);
         learnt.state.rtt.add(ms);
         learnt.state.rtt_at_ms = Some(now);
-        learnt.probed.succeeded(now);
+        learnt.condition.succeeded(By::Probe, now);
         let rtt_ms = learnt.state.rtt.ms().unwrap_or(ms);
         drop(learnt);
         lock(&self.0.hold).window_mut(endpoint).round_trip(rtt_ms);
@@ -51,10 +52,7 @@ impl Sink for Readings {
 
     fn probe_failed(&self, endpoint: usize) {
         let now = self.0.now_ms();
-        let mut learnt = lock(&self.0.live[endpoint].learnt);
-        let before = learnt.probed.is_ill(now);
-        learnt.probed.failed(now);
-        if !before && learnt.probed.is_ill(now) {
+        if lock(&self.0.live[endpoint].learnt).condition.failed(By::Probe, now) {
             tracing::warn!("endpoint `{}` is ill: probes fail", self.0.grid.config.endpoints[endpoint].name);
         }
     }

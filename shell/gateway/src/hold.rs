@@ -51,6 +51,21 @@ impl Hold {
         self.admission.window_mut(endpoint as u32)
     }
 
+    /// A request with so many prompt tokens to be computed is sent to an endpoint.
+    pub(crate) fn sent(&mut self, endpoint: u32, now_ms: u64, tokens: f64) {
+        self.admission.sent(endpoint, now_ms, tokens);
+    }
+
+    /// An endpoint that computes so many prompt tokens in a second is back after so long.
+    pub(crate) fn back(&mut self, endpoint: usize, now_ms: u64, away_ms: u64, full_per_s: f64) {
+        self.admission.back(endpoint as u32, now_ms, away_ms, full_per_s);
+    }
+
+    /// An endpoint is being loaded slowly.
+    pub(crate) fn is_back(&self, endpoint: usize, now_ms: u64) -> bool {
+        self.admission.is_back(endpoint as u32, now_ms)
+    }
+
     /// Requests of a priority that wait.
     pub(crate) fn waiting(&self, priority: Priority) -> usize {
         self.admission.waiting(priority)
@@ -76,7 +91,7 @@ impl Hold {
 
     fn has_room(&self, shared: &Shared, endpoint: u32) -> bool {
         let in_flight = shared.live[endpoint as usize].overlay().in_flight;
-        self.admission.window(endpoint).has_room(shared.now_ms(), in_flight)
+        self.admission.has_room(endpoint, shared.now_ms(), in_flight)
     }
 }
 

@@ -1,9 +1,11 @@
 //! The account of one request: it is settled exactly once, however the request ends.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use rhumb_flow::admission::Ask;
+use rhumb_flow::condition::By;
 use rhumb_flow::fair::cost;
 use rhumb_openai::response::Usage;
 use rhumb_route::account::{Tariff, Tokens};
@@ -59,7 +61,11 @@ impl Flight {
         let row = view.rows(target.model).iter().find(|r| r.endpoint == target.endpoint);
         let tariff = row.map_or(Tariff::NONE, Tariff::of);
         let backlog = if plain { 0 } else { target.predicted.uncached_tokens as u64 };
-        shared.live[target.endpoint as usize].asked(backlog);
+        let live = &shared.live[target.endpoint as usize];
+        live.asked(backlog);
+        if live.is_back.load(Ordering::Relaxed) {
+            lock(&shared.hold).sent(target.endpoint, shared.now_ms(), target.predicted.uncached_tokens);
+        }
         Self { shared: Arc::clone(shared), permit, target, tariff, backlog: Some(backlog), sent: Instant::now() }
     }
 
@@ -72,6 +78,17 @@ impl Flight {
         let now = self.shared.now_ms();
         let mut hold = lock(&self.shared.hold);
         hold.window_mut(self.target.endpoint as usize).first_token(now, waited_ms, in_flight);
+    }
+
+    /// Tokens come from the endpoint at this pace: its peers are compared with it, also while the answer lasts.
+    pub(crate) fn pace(&self, token_ms: f64) {
+        let mut learnt = lock(&self.shared.live[self.target.endpoint as usize].learnt);
+        learnt.condition.showing_mut().token(token_ms, self.modelled_pace_ms());
+    }
+
+    /// What a token was to take.
+    pub(crate) fn modelled_pace_ms(&self) -> f64 {
+        self.tariff.modelled_pace_ms(&self.target)
     }
 
     /// Content has begun: the prompt is computed.
@@ -102,10 +119,13 @@ impl Ledger {
         }
         let mut learnt = lock(&self.shared.live[flight.target.endpoint as usize].learnt);
         if !self.plain {
-            flight.tariff.learn_ttft(&mut learnt.state, &flight.target, observed_ms);
+            let (tariff, target) = (&flight.tariff, &flight.target);
+            tariff.learn_ttft(&mut learnt.state, target, observed_ms);
+            let at_site_ms = observed_ms - target.predicted.site_ms;
+            learnt.condition.showing_mut().first_token(at_site_ms, tariff.modelled_ttft_ms(target));
         }
         learnt.state.others_second_usd.add(self.second_usd);
-        learnt.health.succeeded(self.shared.now_ms());
+        learnt.condition.succeeded(By::Request, self.shared.now_ms());
     }
 
     fn settle(&mut self) -> Ended {

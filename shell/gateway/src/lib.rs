@@ -15,6 +15,7 @@ mod ledger;
 mod live;
 mod metrics;
 mod names;
+mod pace;
 mod place;
 mod pool;
 mod relay;

@@ -1,9 +1,9 @@
 //! What is known of an endpoint right now: counters that requests move, and readings that others bring.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use rhumb_flow::health::Health;
+use rhumb_flow::condition::Condition;
 use rhumb_route::row::Overlay;
 use rhumb_route::view::EndpointState;
 
@@ -17,6 +17,8 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub(crate) struct Live {
     in_flight: AtomicU32,
     backlog_tokens: AtomicU64,
+    /// It is being loaded slowly after an absence.
+    pub(crate) is_back: AtomicBool,
     /// Apart from the counters: a decision over thousands of endpoints reads those of all and nothing else.
     pub(crate) learnt: Box<Mutex<Learnt>>,
 }
@@ -25,22 +27,18 @@ pub(crate) struct Live {
 #[derive(Default)]
 pub(crate) struct Learnt {
     pub(crate) state: EndpointState,
-    /// As requests found it.
-    pub(crate) health: Health,
-    /// As probes found it. An engine may answer probes and fail every request, so neither heals the other.
-    pub(crate) probed: Health,
+    pub(crate) condition: Condition,
     /// Why the load could not be read, last time.
     pub(crate) load_error: Option<String>,
 }
 
-impl Learnt {
-    /// Confirmed ill, one way or the other.
-    pub(crate) fn is_ill(&self, now_ms: u64) -> bool {
-        self.health.is_ill(now_ms) || self.probed.is_ill(now_ms)
-    }
-}
-
 impl Live {
+    /// One whose speed is modelled, or is not known before it is seen.
+    pub(crate) fn new(is_modelled: bool) -> Self {
+        let learnt = Learnt { condition: Condition::new(is_modelled), ..Learnt::default() };
+        Self { learnt: Box::new(Mutex::new(learnt)), ..Self::default() }
+    }
+
     pub(crate) fn overlay(&self) -> Overlay {
         Overlay {
             in_flight: f64::from(self.in_flight.load(Ordering::Relaxed)),

@@ -227,7 +227,7 @@ impl Gauges {
             self.in_flight.get_or_create(&label).set(live.overlay().in_flight);
             let learnt = lock(&live.learnt);
             let s = &learnt.state;
-            self.healthy.get_or_create(&label).set(if learnt.is_ill(now) { 0.0 } else { 1.0 });
+            self.healthy.get_or_create(&label).set(if learnt.condition.is_ill(now) { 0.0 } else { 1.0 });
             self.correction.get_or_create(&label).set(s.ttft.factor());
             if let Some(l) = s.load {
                 self.running.get_or_create(&label).set(l.running);

@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
+use rhumb_flow::condition::By;
 use rhumb_openai::error::ApiError;
 use rhumb_openai::response::{Piece, Usage, piece, usage_event};
 use rhumb_openai::sse::{Event, Splitter, events};
@@ -15,7 +16,9 @@ use tokio::time::Sleep;
 
 use crate::attempt::Opening;
 use crate::body::BrokenOff;
-use crate::ledger::Ledger;
+use crate::ledger::{Flight, Ledger};
+use crate::live::lock;
+use crate::pace::Pace;
 use crate::pool::{self, PoolKey};
 
 /// What is read of the events that pass.
@@ -93,6 +96,9 @@ pub(crate) struct Relay {
     idle: Duration,
     /// When the endpoint last sent content. Heartbeats and the like show that it lives, not that it works.
     progress: Instant,
+    pace: Pace,
+    /// When a pause was last reported.
+    paused: Instant,
     /// Something else has come since.
     quiet: bool,
     timer: Option<Pin<Box<Sleep>>>,
@@ -114,7 +120,10 @@ enum State {
 impl Relay {
     pub(crate) fn new(opening: Opening, ledger: Ledger, idle: Duration, pool_key: PoolKey) -> Self {
         let Opening { response, splitter, scanner, held } = opening;
+        let now = Instant::now();
         Self {
+            pace: Pace::new(ledger.flight.as_ref().map_or(0.0, Flight::modelled_pace_ms)),
+            paused: now,
             response: Some(response),
             splitter,
             scanner,
@@ -122,7 +131,7 @@ impl Relay {
             ledger,
             pool_key,
             idle,
-            progress: Instant::now(),
+            progress: now,
             quiet: false,
             timer: None,
             stalled: false,
@@ -166,6 +175,8 @@ impl Relay {
                     self.quiet = self.scanner.pieces == before;
                     if !self.quiet {
                         self.progress = Instant::now();
+                        let pace = self.pace.came(self.progress, self.scanner.pieces - before);
+                        self.teach(pace);
                     }
                 }
                 Poll::Ready(None) => return self.break_off(),
@@ -200,19 +211,37 @@ impl Relay {
     /// The endpoint has said nothing that counts for too long. The timer is set once and looks again when it fires, so
     /// that a flowing stream costs no timer work.
     fn idled(&mut self, cx: &mut Context<'_>) -> bool {
-        let deadline = self.progress + self.idle;
+        self.pace.waits();
+        let idle_at = self.progress + self.idle;
         // A flood of heartbeats uses up the task's turn, and then no timer fires in it.
-        if self.quiet && Instant::now() >= deadline {
+        if self.quiet && Instant::now() >= idle_at {
             return true;
         }
-        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline.into())));
-        while timer.as_mut().poll(cx).is_ready() {
-            if Instant::now() >= deadline {
+        loop {
+            let pause_at = self.progress.max(self.paused) + self.pace.pause;
+            let next = tokio::time::Instant::from_std(idle_at.min(pause_at));
+            let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(next)));
+            if timer.as_mut().poll(cx).is_pending() {
+                return false;
+            }
+            timer.as_mut().reset(next);
+            let now = Instant::now();
+            if now >= idle_at {
                 return true;
             }
-            timer.as_mut().reset(deadline.into());
+            if now >= pause_at {
+                self.paused = now;
+                let pause = self.pace.pauses(now);
+                self.teach(pause);
+            }
         }
-        false
+    }
+
+    /// What is seen of the endpoint's pace is learnt while the answer lasts: a slow one lasts long.
+    fn teach(&self, token_ms: Option<f64>) {
+        if let (Some(ms), Some(flight)) = (token_ms, &self.ledger.flight) {
+            flight.pace(ms);
+        }
     }
 
     fn account(&mut self, outcome: Outcome) {
@@ -240,7 +269,7 @@ impl Relay {
         let endpoint = self.ledger.flight.as_ref().map(|f| f.target.endpoint);
         if let Some(endpoint) = endpoint {
             let shared = &self.ledger.shared;
-            crate::live::lock(&shared.live[endpoint as usize].learnt).health.failed(shared.now_ms());
+            lock(&shared.live[endpoint as usize].learnt).condition.failed(By::Request, shared.now_ms());
         }
         self.state = State::Breaking;
         Poll::Ready(Some(Ok(Bytes::from(ApiError::stream_broken().to_event()))))

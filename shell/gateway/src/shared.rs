@@ -1,13 +1,14 @@
 //! What the threads of a gateway have in common.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use rhumb_flow::admission::Lanes;
 use rhumb_flow::budget::RetryBudget;
+use rhumb_flow::peers::{Peer, groups, outliers};
 use rhumb_grid::index::Grid;
 use rhumb_route::decide::Target;
 use rhumb_route::learn::Ewma;
@@ -31,6 +32,8 @@ pub(crate) struct Shared {
     pub(crate) keys: Keys,
     pub(crate) ids: Ids,
     pub(crate) live: Vec<Live>,
+    /// Endpoints that are compared with each other.
+    peers: Vec<Vec<usize>>,
     pub(crate) lanes: Lanes,
     pub(crate) hold: Mutex<Hold>,
     budgets: Mutex<BTreeMap<Budgeted, RetryBudget>>,
@@ -102,7 +105,7 @@ impl Shared {
             .iter()
             .map(|e| e.models.first().and_then(|s| perf(e, s)).map_or(PREFIX_BLOCKS_DEFAULT, |p| cache_blocks(&p)))
             .sum();
-        let live: Vec<Live> = grid.config.endpoints.iter().map(|_| Live::default()).collect();
+        let live: Vec<Live> = (0..grid.config.endpoints.len()).map(|e| Live::new(viewer.is_modelled(e))).collect();
         let view = Arc::new(viewer.view(&vec![EndpointState::default(); live.len()], 0));
         drop(perf);
         let lanes = Lanes::of(&grid);
@@ -127,6 +130,7 @@ impl Shared {
             bytes_per_token: (0..models).map(|_| Mutex::new(Ewma::new(BYTES_PER_TOKEN, 0.02))).collect(),
             turn: AtomicU64::new(0),
             log,
+            peers: groups(&grid),
             grid,
             start: Instant::now(),
         }
@@ -140,6 +144,7 @@ impl Shared {
     /// Publishes a view of the present readings.
     pub(crate) fn publish(&self) {
         let now = self.now_ms();
+        self.judge(now);
         let windows: Vec<Option<f64>> = {
             let hold = lock(&self.hold);
             (0..self.live.len()).map(|i| hold.window(i).learnt(now)).collect()
@@ -151,13 +156,39 @@ impl Shared {
             .map(|(live, window)| {
                 let mut learnt = lock(&live.learnt);
                 learnt.state.window = window;
-                learnt.state.ill = learnt.is_ill(now);
+                learnt.state.ill = learnt.condition.is_ill(now);
                 learnt.state.own_in_flight = live.overlay().in_flight;
                 learnt.state
             })
             .collect();
         let view = Arc::new(lock(&self.viewer).view(&states, now));
         self.view.store(view);
+    }
+
+    /// Compares endpoints with their peers, and finds those that are back.
+    fn judge(&self, now_ms: u64) {
+        for group in &self.peers {
+            if group.iter().any(|e| lock(&self.live[*e].learnt).condition.is_suspect()) {
+                let peers: Vec<Peer> =
+                    group.iter().map(|e| lock(&self.live[*e].learnt).condition.peer(now_ms)).collect();
+                for place in outliers(&peers) {
+                    let endpoint = group[place];
+                    lock(&self.live[endpoint].learnt).condition.is_outlier(now_ms);
+                    let name = &self.grid.config.endpoints[endpoint].name;
+                    tracing::warn!("endpoint `{name}` is ill: it is far slower than its peers");
+                }
+            }
+        }
+        for (endpoint, live) in self.live.iter().enumerate() {
+            let away_ms = lock(&live.learnt).condition.look(now_ms);
+            if let Some(away_ms) = away_ms {
+                let per_s = lock(&self.viewer).prompt_tokens_per_s(endpoint);
+                lock(&self.hold).back(endpoint, now_ms, away_ms, per_s);
+            }
+            if away_ms.is_some() || live.is_back.load(Ordering::Relaxed) {
+                live.is_back.store(lock(&self.hold).is_back(endpoint, now_ms), Ordering::Relaxed);
+            }
+        }
     }
 
     /// The retry budget of a tenant for a model at a site.
@@ -197,7 +228,7 @@ impl Shared {
         for (live, site) in self.live.iter().zip(&self.grid.endpoint_site) {
             let site = &mut out[*site as usize];
             site.in_flight += live.overlay().in_flight;
-            site.ill += usize::from(lock(&live.learnt).is_ill(now));
+            site.ill += usize::from(lock(&live.learnt).condition.is_ill(now));
         }
         out
     }

@@ -6,8 +6,9 @@
 use std::collections::BTreeMap;
 
 use rhumb_flow::admission::{Admission, Ask as Hold, Lane, Lanes, Verdict};
+use rhumb_flow::condition::{By, Condition};
 use rhumb_flow::fair::cost;
-use rhumb_flow::health::Health;
+use rhumb_flow::peers::{Peer, groups, outliers};
 use rhumb_grid::config::Router;
 use rhumb_grid::index::Grid;
 use rhumb_grid::rates::Rates;
@@ -56,17 +57,25 @@ pub(crate) struct Usage {
     pub(crate) output_tokens: u32,
 }
 
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 struct Known {
     state: EndpointState,
-    /// As requests found it.
-    health: Health,
-    /// As probes found it.
-    probed: Health,
+    condition: Condition,
     /// When the last reading taken in was taken.
     taken_us: Option<u64>,
     /// When a probe last went unanswered.
     silent_us: Option<u64>,
+}
+
+impl Known {
+    fn new(is_modelled: bool) -> Self {
+        Self {
+            state: EndpointState::default(),
+            condition: Condition::new(is_modelled),
+            taken_us: None,
+            silent_us: None,
+        }
+    }
 }
 
 /// One gateway.
@@ -75,6 +84,8 @@ pub(crate) struct Gateway {
     viewer: Viewer,
     view: View,
     known: Vec<Known>,
+    /// Endpoints that are compared with each other.
+    peers: Vec<Vec<usize>>,
     /// By endpoint, apart from the rest: a decision reads all of them and nothing else.
     overlays: Vec<Overlay>,
     states: Vec<EndpointState>,
@@ -133,9 +144,10 @@ impl Gateway {
         let view = viewer.view(&states, 0);
         let lanes = Lanes::of(grid);
         Self {
+            known: (0..endpoints).map(|e| Known::new(viewer.is_modelled(e))).collect(),
             viewer,
             view,
-            known: vec![Known::default(); endpoints],
+            peers: groups(grid),
             overlays: vec![Overlay::default(); endpoints],
             states,
             pins: Pins::new(PINS),
@@ -214,7 +226,7 @@ impl Gateway {
 
     /// One more request may be sent there.
     fn has_room(&self, endpoint: u32, now_us: u64) -> bool {
-        self.admission.window(endpoint).has_room(now_us / 1_000, self.overlays[endpoint as usize].in_flight)
+        self.admission.has_room(endpoint, now_us / 1_000, self.overlays[endpoint as usize].in_flight)
     }
 
     /// A request has been served this in truth: what it was charged for at its turn, if it had to wait, is set right.
@@ -258,6 +270,7 @@ impl Gateway {
         let overlay = &mut self.overlays[target.endpoint as usize];
         overlay.in_flight += 1.0;
         overlay.backlog_tokens += backlog;
+        self.admission.sent(target.endpoint, now_us / 1_000, backlog);
         Attempt {
             target: *target,
             tariff: row.map_or(Tariff::NONE, Tariff::of),
@@ -279,8 +292,10 @@ impl Gateway {
         let window = self.admission.window_mut(endpoint);
         window.first_token(now_us / 1_000, waited_ms, attempt.target.overlay.in_flight);
         attempt.tariff.learn_ttft(&mut known.state, &attempt.target, observed_ms);
+        let showing = known.condition.showing_mut();
+        showing.first_token(observed_ms - site_ms, attempt.tariff.modelled_ttft_ms(&attempt.target));
         known.state.others_second_usd.add(self.rates.second_usd);
-        known.health.succeeded(now_us / 1_000);
+        known.condition.succeeded(By::Request, now_us / 1_000);
         if let Some(session) = session {
             self.pins.insert(session, (endpoint, model));
         }
@@ -318,7 +333,9 @@ impl Gateway {
             && usage.output_tokens > 8
         {
             let observed_ms = (now_us - first_us) as f64 / 1e3 / (output - 1.0);
-            attempt.tariff.learn_pace(&mut self.known[endpoint as usize].state, &attempt.target, observed_ms);
+            let known = &mut self.known[endpoint as usize];
+            attempt.tariff.learn_pace(&mut known.state, &attempt.target, observed_ms);
+            known.condition.showing_mut().token(observed_ms, attempt.tariff.modelled_pace_ms(&attempt.target));
         }
         charge(&attempt, usage, predicted.running)
     }
@@ -345,11 +362,7 @@ impl Gateway {
     }
 
     fn fault(&mut self, endpoint: u32, now_us: u64) {
-        let now_ms = now_us / 1_000;
-        let health = &mut self.known[endpoint as usize].health;
-        let before = health.is_ill(now_ms);
-        health.failed(now_ms);
-        if !before && health.is_ill(now_ms) {
+        if self.known[endpoint as usize].condition.failed(By::Request, now_us / 1_000) {
             // Decisions read the view: an illness that waits for the next one costs the requests until then.
             self.publish(now_us);
         }
@@ -381,7 +394,7 @@ impl Gateway {
         let known = &mut self.known[endpoint];
         known.state.rtt.add(ms);
         known.state.rtt_at_ms = Some(now_us / 1_000);
-        known.probed.succeeded(now_us / 1_000);
+        known.condition.succeeded(By::Probe, now_us / 1_000);
         known.silent_us = None;
         let rtt_ms = known.state.rtt.ms().unwrap_or(ms);
         self.admission.window_mut(endpoint as u32).round_trip(rtt_ms);
@@ -389,7 +402,7 @@ impl Gateway {
 
     /// A probe was refused.
     pub(crate) fn probe_refused(&mut self, endpoint: usize, now_us: u64) {
-        self.known[endpoint].probed.failed(now_us / 1_000);
+        self.known[endpoint].condition.failed(By::Probe, now_us / 1_000);
     }
 
     /// A probe has no answer; it counts as failed when it is given up.
@@ -398,7 +411,7 @@ impl Gateway {
         let since_us = *known.silent_us.get_or_insert(now_us);
         if now_us - since_us >= PROBE_TIMEOUT_US {
             known.silent_us = Some(now_us);
-            known.probed.failed(now_us / 1_000);
+            known.condition.failed(By::Probe, now_us / 1_000);
         }
     }
 
@@ -410,17 +423,36 @@ impl Gateway {
     /// Makes a new view of what is known.
     pub(crate) fn publish(&mut self, now_us: u64) {
         let now_ms = now_us / 1_000;
+        self.judge(now_ms);
         for (((state, known), overlay), endpoint) in
             self.states.iter_mut().zip(&self.known).zip(&self.overlays).zip(0..)
         {
             *state = EndpointState {
                 window: self.admission.window(endpoint).learnt(now_ms),
-                ill: known.health.is_ill(now_ms) || known.probed.is_ill(now_ms),
+                ill: known.condition.is_ill(now_ms),
                 own_in_flight: overlay.in_flight,
                 ..known.state
             };
         }
         self.view = self.viewer.view(&self.states, now_ms);
+    }
+
+    /// Compares endpoints with their peers, and finds those that are back.
+    fn judge(&mut self, now_ms: u64) {
+        for group in &self.peers {
+            if group.iter().any(|e| self.known[*e].condition.is_suspect()) {
+                let peers: Vec<Peer> = group.iter().map(|e| self.known[*e].condition.peer(now_ms)).collect();
+                for place in outliers(&peers) {
+                    self.known[group[place]].condition.is_outlier(now_ms);
+                }
+            }
+        }
+        for (endpoint, known) in self.known.iter_mut().enumerate() {
+            if let Some(away_ms) = known.condition.look(now_ms) {
+                let per_s = self.viewer.prompt_tokens_per_s(endpoint);
+                self.admission.back(endpoint as u32, now_ms, away_ms, per_s);
+            }
+        }
     }
 }
 

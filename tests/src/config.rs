@@ -36,6 +36,8 @@ pub struct Config {
     gateway: String,
     policy: String,
     tail: String,
+    alike: bool,
+    scrape_interval_ms: Option<u64>,
 }
 
 impl Config {
@@ -68,6 +70,20 @@ impl Config {
         self
     }
 
+    /// Reads loads so often; else once.
+    #[must_use]
+    pub fn scrape(mut self, interval_ms: u64) -> Self {
+        self.scrape_interval_ms = Some(interval_ms);
+        self
+    }
+
+    /// Every endpoint costs the same.
+    #[must_use]
+    pub fn alike(mut self) -> Self {
+        self.alike = true;
+        self
+    }
+
     /// More text at the end: tenants, virtual models.
     #[must_use]
     pub fn tail(mut self, text: &str) -> Self {
@@ -86,7 +102,8 @@ impl Config {
     pub fn yaml(&self, data_dir: &Path) -> String {
         let mut out = String::from("gateway:\n  listen: 127.0.0.1:0\n  admin_listen: 127.0.0.1:0\n  workers: 2\n");
         // Only the first probes of each endpoint come in a test's time, so that nothing else moves its counts.
-        out.push_str("  probe_interval_ms: 600000\n  scrape_interval_ms: 600000\n  policy: test\n");
+        let scrape = self.scrape_interval_ms.unwrap_or(600_000);
+        let _ = writeln!(out, "  probe_interval_ms: 600000\n  scrape_interval_ms: {scrape}\n  policy: test");
         let _ =
             writeln!(out, "  data_dir: {}\n{}operators:\n  - {{name: op}}\nsites:", data_dir.display(), self.gateway);
         for e in &self.endpoints {
@@ -104,7 +121,7 @@ impl Config {
                 out,
                 "  - {{name: {name}, site: site-{name}, url: \"{url}\", {shape}, models: [{served}]{more}}}"
             );
-            price *= 10.0;
+            price *= if self.alike { 1.0 } else { 10.0 };
         }
         let policy = if self.policy.contains("preset") { "" } else { ", preset: batch" };
         let _ = write!(out, "policies:\n  - {{name: test{policy}{}}}\n{}", self.policy, self.tail);

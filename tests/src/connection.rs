@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::mock::{Inside, Seen, lock};
+use crate::mock::{Inside, Seen, lock, page};
 use crate::script::Step;
 use crate::speech;
 
@@ -38,7 +38,10 @@ pub(crate) fn serve(inside: &Inside, stream: &TcpStream) -> Turn {
             if once.is_empty() { lock(&inside.script).clone() } else { once.remove(0) }
         };
         lock(&inside.seen).push(request.clone());
-        match run(inside, stream, &request, &steps) {
+        inside.running.fetch_add(1, Ordering::SeqCst);
+        let turn = run(inside, stream, &request, &steps);
+        inside.running.fetch_sub(1, Ordering::SeqCst);
+        match turn {
             Turn::Next => {}
             Turn::Gone => {
                 inside.cancels.fetch_add(1, Ordering::SeqCst);
@@ -51,13 +54,16 @@ pub(crate) fn serve(inside: &Inside, stream: &TcpStream) -> Turn {
 
 /// The gateway's own questions are always answered well.
 fn probe(inside: &Inside, mut stream: &TcpStream, request: &Seen) -> Option<()> {
-    let page = match request.path.as_str() {
-        "/health" => "",
-        "/metrics" => "vllm:num_requests_running 0\nvllm:num_requests_waiting 0\nvllm:kv_cache_usage_perc 0.0\n",
+    let answer = match request.path.as_str() {
+        "/health" => String::new(),
+        "/metrics" => {
+            let running = || page(&inside.running.load(Ordering::SeqCst).to_string(), "0", "0.0");
+            lock(&inside.load).clone().unwrap_or_else(running)
+        }
         _ => return None,
     };
     lock(&inside.probes).push(request.path.clone());
-    let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{page}", page.len());
+    let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{answer}", answer.len());
     stream.write_all(answer.as_bytes()).ok()
 }
 
@@ -123,6 +129,14 @@ impl Actor<'_> {
             Step::Head => self.write(SSE_HEAD.as_bytes())?,
             Step::Role => self.chunk(speech::role(&self.inside.name).as_bytes())?,
             Step::Tokens(n) => (0..*n).try_for_each(|_| self.token())?,
+            Step::Slowly(n, ms) => {
+                for _ in 0..*n {
+                    if self.is_gone(Some(Duration::from_millis(*ms))) {
+                        return Ok(Turn::Gone);
+                    }
+                    self.token()?;
+                }
+            }
             Step::Trickle => loop {
                 self.token()?;
                 if self.is_gone(Some(Duration::from_millis(1))) {

@@ -45,6 +45,9 @@ pub(crate) struct Inside {
     pub(crate) once: Mutex<Vec<Script>>,
     pub(crate) seen: Mutex<Vec<Seen>>,
     pub(crate) probes: Mutex<Vec<String>>,
+    /// What it says of its load; nothing: the truth.
+    pub(crate) load: Mutex<Option<String>>,
+    pub(crate) running: AtomicUsize,
     pub(crate) accepted: AtomicUsize,
     pub(crate) tokens: AtomicUsize,
     pub(crate) answered: AtomicU64,
@@ -93,6 +96,8 @@ impl Mock {
             once: Mutex::default(),
             seen: Mutex::default(),
             probes: Mutex::default(),
+            load: Mutex::new(Some(page("0", "0", "0.0"))),
+            running: AtomicUsize::new(0),
             accepted: AtomicUsize::new(0),
             tokens: AtomicUsize::new(0),
             answered: AtomicU64::new(0),
@@ -131,6 +136,16 @@ impl Mock {
     /// Changes what it does with the requests to come.
     pub fn set(&self, script: Script) {
         *lock(&self.inside.script) = script;
+    }
+
+    /// What it says of its load from now on: requests running, waiting, and the share of its KV cache in use, as written.
+    pub fn report(&self, running: &str, waiting: &str, kv_use: &str) {
+        *lock(&self.inside.load) = Some(page(running, waiting, kv_use));
+    }
+
+    /// It tells the truth about its load from now on; until then it says that it has nothing to do.
+    pub fn report_truly(&self) {
+        *lock(&self.inside.load) = None;
     }
 
     /// Does this once, with the next request.
@@ -227,6 +242,12 @@ impl Drop for Mock {
             self.shut();
         }
     }
+}
+
+pub(crate) fn page(running: &str, waiting: &str, kv_use: &str) -> String {
+    format!(
+        "vllm:num_requests_running {running}\nvllm:num_requests_waiting {waiting}\nvllm:kv_cache_usage_perc {kv_use}\n"
+    )
 }
 
 fn accept(listener: &TcpListener, inside: &Arc<Inside>) {

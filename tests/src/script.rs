@@ -11,6 +11,8 @@ pub enum Step {
     Role,
     /// So many tokens, each written by itself; they are numbered on from those before.
     Tokens(usize),
+    /// So many tokens, each after so many milliseconds.
+    Slowly(usize, u64),
     /// Tokens until the other side is gone.
     Trickle,
     /// Tokens as fast as the other side takes them, until it is gone; it is noted when it takes none.

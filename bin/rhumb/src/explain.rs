@@ -2,12 +2,11 @@
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use rhumb_grid::index::Grid;
 use rhumb_route::explain::{Candidate, Explanation};
-use rhumb_upstream::{Conn, Origin, Request};
 
+use crate::ask::Admin;
 use crate::exit::{self, Failure, Outcome};
 use crate::load;
 use crate::table::table;
@@ -18,9 +17,8 @@ pub(crate) struct Args {
     /// Id of a live decision, as in the `x-rhumb-decision` header
     #[arg(required_unless_present = "request", conflicts_with = "request")]
     id: Option<String>,
-    /// Admin API of the gateway to ask
-    #[arg(long, default_value = "http://127.0.0.1:9080")]
-    admin: String,
+    #[command(flatten)]
+    admin: Admin,
     /// Decide on this chat request (JSON) against a configuration alone, without a gateway
     #[arg(long, requires = "config")]
     request: Option<PathBuf>,
@@ -51,36 +49,13 @@ pub(crate) fn run(args: &Args) -> Outcome {
     Ok(exit::DONE)
 }
 
-/// Asks a gateway's admin API.
-fn ask(admin: &str, id: &str) -> Result<Explanation, Failure> {
+/// Asks a gateway.
+fn ask(admin: &Admin, id: &str) -> Result<Explanation, Failure> {
     if id.is_empty() || !id.bytes().all(|b| b.is_ascii_alphanumeric()) {
         return Err(Failure::new(exit::USAGE, format!("`{id}` is no decision id: it has 13 letters and digits")));
     }
-    let origin = Origin::parse(admin).map_err(|e| Failure::new(exit::USAGE, e))?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| Failure::new(1, e))?;
-    let unreachable = |why: String| {
-        let text = format!(
-            "the admin API at `{admin}` cannot be asked: {why}\n\nhint: name it with `--admin URL`; `rhumb up` prints it"
-        );
-        Failure::new(exit::UNREACHABLE, text)
-    };
-    let (status, body) = runtime
-        .block_on(async {
-            let conn = Conn::connect(&origin, Duration::from_secs(5)).await?;
-            let path = format!("/admin/v1/decisions/{id}");
-            let mut response =
-                conn.send(&origin, Request { method: "GET", path: &path, headers: "", body: &[] }).await?;
-            Ok::<_, rhumb_upstream::Error>((response.head.status, response.collect(256 << 20).await?))
-        })
-        .map_err(|e| unreachable(e.to_string()))?;
-    if status != 200 {
-        let message = serde_json::from_slice::<serde_json::Value>(&body)
-            .ok()
-            .and_then(|v| v["error"]["message"].as_str().map(str::to_owned))
-            .unwrap_or_else(|| format!("HTTP status {status}"));
-        return Err(Failure::new(exit::MISSING, message));
-    }
-    serde_json::from_slice(&body).map_err(|e| unreachable(format!("its answer is not an explanation: {e}")))
+    let answer = admin.ask("GET", &format!("/admin/v1/decisions/{id}"), b"")?;
+    serde_json::from_slice(&answer).map_err(|e| admin.unreachable(&format!("its answer is not an explanation: {e}")))
 }
 
 /// Dollars with six digits after the point: a request costs far less than a cent.

@@ -1,6 +1,8 @@
 //! `rhumb`: the command line, and nothing else.
 
+mod ask;
 mod check;
+mod drain;
 mod exit;
 mod explain;
 mod load;
@@ -34,6 +36,8 @@ enum Command {
     Check(check::Args),
     /// Print the bill of a decision
     Explain(explain::Args),
+    /// Have a site or an endpoint take no new requests, and see what is still under way there
+    Drain(drain::Args),
     /// Decide again from the log and compare, bit for bit
     Replay(replay::Args),
     /// Simulate a grid under a scenario and compare routers
@@ -61,6 +65,7 @@ fn main() -> ExitCode {
         Command::Up(args) => up::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Drain(args) => drain::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Sim(args) => sim::run(&args),
         Command::Engine(args) => {

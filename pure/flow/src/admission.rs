@@ -83,6 +83,10 @@ const LOOK_AHEAD: usize = 32;
 /// The shortest and longest that anybody is told to stay away for, ms.
 const RETRY_AFTER_MS: (f64, f64) = (250.0, 60_000.0);
 
+/// An endpoint that says it is busy is left alone for so long, ms, and for no longer than this whatever it says.
+const BUSY_MS: u64 = 1_000;
+const BUSY_MS_MAX: u64 = 60_000;
+
 /// Whatever is predicted, a standing queue leaves this share of the objective to wait in.
 const LEAST_WAIT_SHARE: f64 = 0.1;
 
@@ -116,6 +120,13 @@ impl Admission {
         if self.window(endpoint).learnt(now_ms).is_some() {
             self.ramps[endpoint as usize].back(now_ms, away_ms, full_per_s);
         }
+    }
+
+    /// An endpoint says that it is too busy, and for how long if it knows: until then it gets nothing, so that answers
+    /// which come fast because they are refusals attract nobody.
+    pub fn busy(&mut self, endpoint: u32, now_ms: u64, for_ms: Option<u64>, full_per_s: f64) {
+        let for_ms = for_ms.unwrap_or(BUSY_MS).min(BUSY_MS_MAX);
+        self.back(endpoint, now_ms + for_ms, for_ms, full_per_s);
     }
 
     /// An endpoint is being loaded slowly.

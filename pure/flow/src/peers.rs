@@ -41,6 +41,9 @@ struct Trend {
     seen: u32,
 }
 
+/// More than so many times as long counts as this.
+const RATIO_MAX: f64 = 100.0;
+
 /// Samples after which what is usual is known.
 const SEEN_MAX: u32 = 200;
 
@@ -51,10 +54,11 @@ impl Trend {
     }
 
     fn add(&mut self, observed_ms: f64, expected_ms: f64, unnoticed_ms: f64) {
-        if !(observed_ms > 0.0 && expected_ms > 0.0 && observed_ms.is_finite() && expected_ms.is_finite()) {
+        if !(observed_ms >= 0.0 && expected_ms > 0.0 && observed_ms.is_finite() && expected_ms.is_finite()) {
             return;
         }
-        let mut ratio = (observed_ms / expected_ms).clamp(0.01, 100.0);
+        // Whoever is faster than expected is no measure for the others.
+        let mut ratio = (observed_ms / expected_ms).clamp(1.0, RATIO_MAX);
         if observed_ms - expected_ms < unnoticed_ms {
             ratio = ratio.min(CHANGED);
         }
@@ -256,9 +260,10 @@ mod tests {
         }
         assert_eq!(outliers(&group), [2]);
         let before = group[0];
-        for bad in [f64::NAN, f64::INFINITY, -1.0, 0.0] {
+        for bad in [f64::NAN, f64::INFINITY, -1.0] {
             group[0].showing.first_token(bad, 100.0);
             group[0].showing.token(20.0, bad);
+            group[0].showing.token(20.0, 0.0);
         }
         assert_eq!(group[0], before);
     }

@@ -28,12 +28,12 @@ const SHARE: (f64, f64) = (1.0 / 16.0, 0.5);
 const SAVED_S: f64 = 1.0;
 
 impl Ramp {
-    /// It is back after so long: the longer it was away, the less of its cache is left. It computes `full_per_s` prompt
-    /// tokens in a second.
-    pub fn back(&mut self, now_ms: u64, away_ms: u64, full_per_s: f64) {
+    /// It is back at this moment, now or later, after so long: the longer it was away, the less of its cache is left. It
+    /// computes `full_per_s` prompt tokens in a second.
+    pub fn back(&mut self, at_ms: u64, away_ms: u64, full_per_s: f64) {
         let share = (1_000.0 / away_ms.max(1) as f64).clamp(SHARE.0, SHARE.1);
         let full_per_s = full_per_s.max(1.0);
-        self.0 = Some(Began { at_ms: now_ms, full_per_s, share, balance: 0.0, settled_ms: now_ms });
+        self.0 = Some(Began { at_ms, full_per_s, share, balance: 0.0, settled_ms: at_ms });
     }
 
     /// It is still limited.
@@ -45,7 +45,7 @@ impl Ramp {
     /// One more prompt may be sent there.
     #[must_use]
     pub fn has_room(&self, now_ms: u64) -> bool {
-        self.0.is_none_or(|b| b.share_at(now_ms) >= 1.0 || b.balance_at(now_ms) >= 0.0)
+        self.0.is_none_or(|b| now_ms >= b.at_ms && (b.share_at(now_ms) >= 1.0 || b.balance_at(now_ms) >= 0.0))
     }
 
     /// A prompt of so many tokens to be computed is sent there.
@@ -117,6 +117,13 @@ mod tests {
         assert!(ramp.is_on(0) && ramp.is_on(2_999) && !ramp.is_on(3_000));
         ramp.sent(3_000, 1e9);
         assert!(ramp.has_room(3_000));
+    }
+
+    #[test]
+    fn until_it_is_back_it_gets_nothing() {
+        let mut ramp = Ramp::default();
+        ramp.back(1_000, 1_000, 10_000.0);
+        assert!(ramp.is_on(0) && !ramp.has_room(0) && !ramp.has_room(999) && ramp.has_room(1_000));
     }
 
     #[test]

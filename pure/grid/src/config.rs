@@ -154,6 +154,37 @@ impl Priority {
     }
 }
 
+/// Which requests a site or an endpoint takes: an operator drains it step by step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Accepts {
+    /// All.
+    #[default]
+    NewAndExisting,
+    /// Those of sessions that are pinned there; new sessions go elsewhere.
+    ExistingOnly,
+    /// None; those in flight end.
+    None,
+}
+
+impl Accepts {
+    /// Every state with its name, the most open first.
+    pub const ALL: [(&'static str, Accepts); 3] =
+        [("new_and_existing", Self::NewAndExisting), ("existing_only", Self::ExistingOnly), ("none", Self::None)];
+
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        Self::ALL[self as usize].0
+    }
+
+    /// The state of that name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().find(|(n, _)| *n == name).map(|(_, a)| *a)
+    }
+}
+
 /// A point on the Earth.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -218,6 +249,9 @@ pub struct Site {
     #[serde(default)]
     #[schemars(range(min = 0.0, max = 10_000.0))]
     pub rtt_ms: Option<f64>,
+    /// Which requests its endpoints take; `rhumb drain` may narrow it while the gateway runs.
+    #[serde(default)]
+    pub accepts: Accepts,
 }
 
 fn default_pue() -> f64 {
@@ -323,6 +357,9 @@ pub struct Endpoint {
     #[serde(default = "default_planned_utilisation")]
     #[schemars(range(min = 0.01, max = 1.0))]
     pub planned_utilisation: f64,
+    /// Which requests it takes; `rhumb drain` may narrow it while the gateway runs.
+    #[serde(default)]
+    pub accepts: Accepts,
     /// Models it serves.
     #[schemars(length(min = 1))]
     pub models: Vec<Served>,

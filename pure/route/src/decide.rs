@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::cmp::Ordering;
 
-use rhumb_grid::config::Router;
+use rhumb_grid::config::{Accepts, Router};
 use rhumb_grid::rates::Rates;
 use serde::{Deserialize, Serialize};
 
@@ -39,11 +39,17 @@ pub enum Drop {
     Unhealthy,
     /// Its site has no power left.
     Power,
+    /// It is being drained: it takes no requests, or those of its own sessions only.
+    Draining,
 }
 
 impl Drop {
     /// Every reason.
-    pub const ALL: [Drop; 5] = [Drop::Modality, Drop::Context, Drop::Residency, Drop::Unhealthy, Drop::Power];
+    pub const ALL: [Drop; Self::COUNT] =
+        [Drop::Modality, Drop::Context, Drop::Residency, Drop::Unhealthy, Drop::Power, Drop::Draining];
+
+    /// How many there are.
+    pub const COUNT: usize = 6;
 
     /// The reason's code in logs, metrics and errors.
     pub fn code(self) -> &'static str {
@@ -53,6 +59,7 @@ impl Drop {
             Self::Residency => "residency",
             Self::Unhealthy => "unhealthy",
             Self::Power => "power_cap",
+            Self::Draining => "draining",
         }
     }
 }
@@ -121,7 +128,7 @@ pub struct Decision {
     /// Candidates not looked at: their distance and prices alone cost more than the last target here.
     pub skipped: u32,
     /// Candidates dropped, by the order of [`Drop::ALL`].
-    pub drops: [u32; 5],
+    pub drops: [u32; Drop::COUNT],
     /// Why the first is first.
     pub reason: Reason,
     /// The largest context among the candidates that were dropped for theirs.
@@ -180,7 +187,11 @@ fn gates(row: &Row, facts: &Facts) -> Result<(), Drop> {
     if row.site_watts + row.seq_watts > row.site_watts_max {
         return Err(Drop::Power);
     }
-    Ok(())
+    match row.accepts {
+        Accepts::NewAndExisting => Ok(()),
+        Accepts::ExistingOnly if facts.pin == Some((row.endpoint, row.model)) => Ok(()),
+        Accepts::ExistingOnly | Accepts::None => Err(Drop::Draining),
+    }
 }
 
 /// Working memory of [`decide`], kept by the caller so that a decision allocates nothing per candidate.
@@ -228,7 +239,7 @@ pub fn decide(world: &impl World, facts: &Facts, choice: &Choice, scratch: &mut 
         targets: Vec::new(),
         eligible: 0,
         skipped: 0,
-        drops: [0; 5],
+        drops: [0; Drop::COUNT],
         reason: Reason::Nothing,
         largest_context: 0,
     };

@@ -1,5 +1,6 @@
 //! One candidate at one moment: everything a bill depends on that is not of the request.
 
+use rhumb_grid::config::Accepts;
 use serde::{Deserialize, Serialize};
 
 /// A candidate (an endpoint × a model it serves) as the router knows it. Rows of one model stand side by side, so that
@@ -18,6 +19,8 @@ pub struct Row {
     pub able: Able,
     /// Confirmed ill: it must not be sent anything.
     pub ill: bool,
+    /// Which requests it takes.
+    pub accepts: Accepts,
     /// Longest prompt plus answer.
     pub context_tokens: u32,
     /// Price of an uncached prompt token, USD; 0 when the capacity is committed.

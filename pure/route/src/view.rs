@@ -6,7 +6,7 @@ use core::cell::RefCell;
 use core::ops::Range;
 
 use rhumb_engine::perf::Perf;
-use rhumb_grid::config::{Endpoint, EngineKind, Location, Served, Site};
+use rhumb_grid::config::{Accepts, Endpoint, EngineKind, Location, Served, Site};
 use rhumb_grid::geo::{distance_km, estimated_rtt_ms};
 use rhumb_grid::index::{Grid, country};
 use serde::{Deserialize, Serialize};
@@ -82,6 +82,8 @@ pub struct EndpointState {
     pub pace: Correction,
     /// Confirmed ill.
     pub ill: bool,
+    /// Which requests an operator lets it take, if fewer than its configuration does.
+    pub accepts: Accepts,
     /// Requests of this gateway in flight there.
     pub own_in_flight: f64,
     /// How many of this gateway's it is of use with at once, where that is learnt; else what is stated counts.
@@ -99,6 +101,7 @@ impl Default for EndpointState {
             ttft: Correction::default(),
             pace: Correction::default(),
             ill: false,
+            accepts: Accepts::default(),
             own_in_flight: 0.0,
             window: None,
             others_second_usd: Ewma::new(0.002, 0.02),
@@ -209,6 +212,7 @@ impl Viewer {
             let state = &endpoints[row.endpoint as usize];
             let site = &self.sites[row.site as usize];
             row.ill = state.ill;
+            row.accepts = row.accepts.max(state.accepts);
             row.ttft_correction = state.ttft.factor();
             row.pace_correction = state.pace.factor();
             row.others_second_usd = state.others_second_usd.mean();
@@ -304,6 +308,7 @@ fn carbon_usd_per_g(grid: &Grid) -> f64 {
 
 fn configure(row: &mut Row, grid: &Grid, site: &Site, endpoint: &Endpoint, served: &Served) {
     row.country = country(&site.country);
+    row.accepts = site.accepts.max(endpoint.accepts);
     row.context_tokens = served.context_tokens;
     row.concurrency = f64::from(endpoint.max_concurrency);
     if let Some(p) = served.price {
@@ -346,6 +351,7 @@ fn prior(perf: Option<Perf>) -> Row {
         country: [0; 2],
         able: Able::default(),
         ill: false,
+        accepts: Accepts::default(),
         context_tokens: 0,
         input_usd: 0.0,
         cached_usd: 0.0,

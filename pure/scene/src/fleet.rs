@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use rhumb_grid::config::{
-    Config, Endpoint, EngineKind, Gateway, Location, Model, Operator, Policy, Preset, Router, Served, Site,
+    Accepts, Config, Endpoint, EngineKind, Gateway, Location, Model, Operator, Policy, Preset, Router, Served, Site,
     VirtualModel,
 };
 
@@ -177,6 +177,7 @@ fn site(s: &SitePlan, power_kw: f64) -> Site {
         carbon_g_per_kwh: s.carbon_g_per_kwh,
         egress_usd_per_gb: s.egress_usd_per_gb,
         rtt_ms: None,
+        accepts: Accepts::default(),
     }
 }
 
@@ -211,6 +212,7 @@ fn endpoints(atlas: &Atlas, mean: MeanRequest, engines: &[(Place, SocketAddr)]) 
             api_key: None,
             gpu_hour_usd: None,
             planned_utilisation: PLANNED_UTILISATION,
+            accepts: Accepts::default(),
             models: vec![Served {
                 model: MODEL.into(),
                 served_as: None,

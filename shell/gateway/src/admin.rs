@@ -1,9 +1,11 @@
-//! The admin API: explanations. It has no authentication of its own yet and listens on loopback.
+//! The admin API: explanations, endpoints, drains. It has no authentication of its own yet and listens on loopback.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{Method, Request, Response};
 use hyper::body::Incoming;
+use rhumb_grid::config::Accepts;
 use rhumb_grid::index::Grid;
 use rhumb_openai::error::ApiError;
 use rhumb_openai::json::Limits;
@@ -14,9 +16,14 @@ use rhumb_route::facts::Facts;
 use rhumb_route::record::{Kept, Record};
 use rhumb_route::row::{Able, Overlay, Row};
 use rhumb_route::view::{EndpointState, View, Viewer};
+use serde::{Deserialize, Serialize};
+
 use rhumb_store::{Intent, format_id, parse_id};
 
-use crate::body::Answer;
+use crate::body::{Answer, read};
+use crate::endpoints::{EndpointNow, endpoints};
+use crate::hold::look_again;
+use crate::live::lock;
 use crate::metrics::PAGE_TYPE;
 use crate::names::NameTable;
 use crate::routes::{failed, text};
@@ -25,17 +32,72 @@ use crate::shared::Shared;
 /// Answers one request of an admin.
 pub(crate) async fn handle(shared: Arc<Shared>, request: Request<Incoming>) -> Response<Answer> {
     let path = request.uri().path().to_owned();
-    if request.method() != Method::GET {
-        return failed(&ApiError::method_not_allowed("GET"), 0);
+    let method = if path == DRAIN { Method::POST } else { Method::GET };
+    if request.method() != method {
+        return failed(&ApiError::method_not_allowed(method.as_str()), 0);
     }
-    match path.strip_prefix("/admin/v1/decisions/") {
-        Some(id) => match parse_id(id) {
+    if let Some(id) = path.strip_prefix("/admin/v1/decisions/") {
+        return match parse_id(id) {
             Some(id) => decision(shared, id).await,
             None => failed(&ApiError::invalid("A decision id has 13 characters, as in `x-rhumb-decision`."), 0),
-        },
-        None if path == "/metrics" => text(PAGE_TYPE, shared.metrics.page(&shared).into()),
-        None => failed(&ApiError::not_found("The admin API serves /admin/v1/decisions/ID and /metrics."), 0),
+        };
     }
+    match path.as_str() {
+        "/metrics" => text(PAGE_TYPE, shared.metrics.page(&shared).into()),
+        "/admin/v1/endpoints" => json(&endpoints(&shared, |_, _| true)),
+        DRAIN => match drain(&shared, request).await {
+            Ok(endpoints) => json(&endpoints),
+            Err(e) => failed(&e, 0),
+        },
+        _ => {
+            let text = "The admin API serves GET /admin/v1/decisions/ID, GET /admin/v1/endpoints, POST /admin/v1/drain \
+                        and GET /metrics.";
+            failed(&ApiError::not_found(text), 0)
+        }
+    }
+}
+
+const DRAIN: &str = "/admin/v1/drain";
+
+/// Longest request that changes something, and the longest time that it may take to come.
+const CHANGE_BYTES_MAX: u64 = 64 << 10;
+const CHANGE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What `POST /admin/v1/drain` takes.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Draining {
+    /// Of a site or an endpoint.
+    name: String,
+    accepts: Accepts,
+}
+
+/// Has a site or an endpoint take fewer requests, or all again. Those endpoints afterwards.
+async fn drain(shared: &Shared, request: Request<Incoming>) -> Result<Vec<EndpointNow>, ApiError> {
+    let body = read(request.into_body(), CHANGE_BYTES_MAX, CHANGE_TIMEOUT).await?;
+    let Draining { name, accepts } = serde_json::from_slice(&body).map_err(|e| {
+        let example = r#"{"name": "SITE OR ENDPOINT", "accepts": "new_and_existing" | "existing_only" | "none"}"#;
+        ApiError::invalid(format!("The body must be {example}: {e}."))
+    })?;
+    let meant = |endpoint: &str, site: &str| endpoint == name || site == name;
+    if endpoints(shared, meant).is_empty() {
+        let shown: String = name.chars().take(100).collect();
+        let text = format!("There is no site or endpoint `{shown}`; GET /admin/v1/endpoints lists all.");
+        return Err(ApiError::not_found(text));
+    }
+    lock(&shared.drains).set(&name, accepts).map_err(|e| {
+        tracing::error!("`{name}` is not drained: drains.json cannot be written: {e}");
+        ApiError::invalid("Nothing was changed: the gateway cannot write drains.json in its data folder.")
+    })?;
+    tracing::info!("`{name}` accepts {} from now on", accepts.name());
+    // The view is what decisions read, and those who wait may have nothing to wait for.
+    shared.publish();
+    look_again(shared);
+    Ok(endpoints(shared, meant))
+}
+
+fn json(value: &impl Serialize) -> Response<Answer> {
+    text("application/json", serde_json::to_vec(value).unwrap_or_default().into())
 }
 
 async fn decision(shared: Arc<Shared>, id: u64) -> Response<Answer> {
@@ -46,7 +108,7 @@ async fn decision(shared: Arc<Shared>, id: u64) -> Response<Answer> {
         return failed(&ApiError::not_found(text), id);
     };
     let e = explained(&shared, &intent);
-    text("application/json", serde_json::to_vec(&e).unwrap_or_default().into())
+    json(&e)
 }
 
 /// A view with the overlays of a decision's time.

@@ -95,6 +95,7 @@ impl Journey<'_> {
                         }
                         Fail::Busy(after) => {
                             busy += 1;
+                            lock(&self.shared.hold).busy(self.shared, endpoint, after);
                             retry_after = retry_after.max(after);
                         }
                         Fail::Timeout => {

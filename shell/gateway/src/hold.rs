@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rhumb_flow::admission::{Admission, Ask, Lanes, Verdict};
@@ -59,6 +60,13 @@ impl Hold {
     /// An endpoint that computes so many prompt tokens in a second is back after so long.
     pub(crate) fn back(&mut self, endpoint: usize, now_ms: u64, away_ms: u64, full_per_s: f64) {
         self.admission.back(endpoint as u32, now_ms, away_ms, full_per_s);
+    }
+
+    /// An endpoint says that it is too busy, and for how long if it knows.
+    pub(crate) fn busy(&mut self, shared: &Shared, endpoint: u32, for_ms: Option<u64>) {
+        let per_s = lock(&shared.viewer).prompt_tokens_per_s(endpoint as usize);
+        self.admission.busy(endpoint, shared.now_ms(), for_ms, per_s);
+        shared.live[endpoint as usize].is_back.store(true, Ordering::Relaxed);
     }
 
     /// An endpoint is being loaded slowly.

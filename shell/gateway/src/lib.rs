@@ -9,6 +9,8 @@ mod attempt;
 mod auth;
 mod body;
 mod control;
+mod drain;
+mod endpoints;
 mod hold;
 mod ids;
 mod ledger;
@@ -27,6 +29,7 @@ mod socket;
 mod turn;
 
 pub use admin::dry_run;
+pub use endpoints::EndpointNow;
 pub use metrics::Totals;
 pub use names::NameTable;
 pub use serve::{Running, StartError, start};

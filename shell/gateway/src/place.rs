@@ -285,7 +285,7 @@ impl Asking<'_> {
 /// The error when nothing may serve a request: counts by reason, never the topology.
 pub(crate) fn nothing_eligible(d: &Decision, model: &str) -> ApiError {
     let count = |r: Drop| d.drops[r as usize];
-    if count(Drop::Unhealthy) + count(Drop::Power) > 0 {
+    if count(Drop::Unhealthy) + count(Drop::Power) + count(Drop::Draining) > 0 {
         let reasons: Vec<String> =
             Drop::ALL.iter().filter(|r| count(**r) > 0).map(|r| format!("{} {}", count(*r), r.code())).collect();
         return ApiError::nothing_eligible(format!("No candidate can serve this request now: {}.", reasons.join(", ")));

@@ -20,6 +20,7 @@ use tokio::runtime::Builder;
 use tokio::sync::watch;
 
 use crate::body::Counted;
+use crate::drain::Drains;
 use crate::names::NameTable;
 use crate::shared::{Shared, SiteReading, Upstream};
 use crate::socket::{Socket, Standing};
@@ -46,6 +47,9 @@ pub enum StartError {
     /// The log cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// What was drained cannot be known.
+    #[error("`drains.json` in the data folder, which says what is drained, cannot be read: {0}")]
+    Drains(std::io::Error),
     /// An endpoint's URL is none.
     #[error(transparent)]
     Origin(#[from] OriginError),
@@ -100,8 +104,9 @@ pub fn start(grid: Grid) -> Result<Running, StartError> {
     let admin_listen = bind(&gateway.admin_listen)?;
     let upstreams = upstreams(&grid)?;
     let (log, log_thread) = Log::open(Path::new(&gateway.data_dir), NameTable::new(&grid))?;
+    let drains = Drains::open(Path::new(&gateway.data_dir)).map_err(StartError::Drains)?;
     let pool_base = POOL_KEYS.fetch_add(grid.config.endpoints.len(), Ordering::Relaxed);
-    let shared = Arc::new(Shared::new(grid, log, upstreams));
+    let shared = Arc::new(Shared::new(grid, log, upstreams, drains));
     let (stop, stopped) = watch::channel(false);
     let address = listen.local_addr().map_err(StartError::Thread)?;
     let admin_address = admin_listen.local_addr().map_err(StartError::Thread)?;

@@ -11,6 +11,7 @@ use rhumb_flow::budget::RetryBudget;
 use rhumb_flow::peers::{Peer, groups, outliers};
 use rhumb_grid::index::Grid;
 use rhumb_route::decide::Target;
+use rhumb_route::explain::Names as _;
 use rhumb_route::learn::Ewma;
 use rhumb_route::pins::Pins;
 use rhumb_route::prefix::PrefixIndex;
@@ -19,6 +20,7 @@ use rhumb_store::Log;
 use rhumb_upstream::Origin;
 
 use crate::auth::Keys;
+use crate::drain::Drains;
 use crate::hold::Hold;
 use crate::ids::Ids;
 use crate::live::{Live, lock};
@@ -36,6 +38,7 @@ pub(crate) struct Shared {
     peers: Vec<Vec<usize>>,
     pub(crate) lanes: Lanes,
     pub(crate) hold: Mutex<Hold>,
+    pub(crate) drains: Mutex<Drains>,
     budgets: Mutex<BTreeMap<Budgeted, RetryBudget>>,
     pub(crate) upstreams: Vec<Upstream>,
     pub(crate) view: ArcSwap<View>,
@@ -93,7 +96,7 @@ const BYTES_PER_TOKEN: f64 = 4.2;
 const PREFIX_BLOCKS_DEFAULT: usize = 4_096;
 
 impl Shared {
-    pub(crate) fn new(grid: Grid, log: Log, upstreams: Vec<Upstream>) -> Self {
+    pub(crate) fn new(grid: Grid, log: Log, upstreams: Vec<Upstream>, drains: Drains) -> Self {
         let grid = Arc::new(grid);
         let names = NameTable::new(&grid);
         let (models, tenants) = (grid.config.models.len(), grid.config.tenants.len());
@@ -112,6 +115,7 @@ impl Shared {
         Self {
             hold: Mutex::new(Hold::new(&grid, &lanes)),
             budgets: Mutex::default(),
+            drains: Mutex::new(drains),
             lanes,
             keys: Keys::new(&grid),
             ids: Ids::new(),
@@ -149,18 +153,23 @@ impl Shared {
             let hold = lock(&self.hold);
             (0..self.live.len()).map(|i| hold.window(i).learnt(now)).collect()
         };
+        let drains = lock(&self.drains);
+        let accepts = |(endpoint, site): (u32, &u32)| drains.of(self.names.endpoint(endpoint), self.names.site(*site));
         let states: Vec<EndpointState> = self
             .live
             .iter()
             .zip(windows)
-            .map(|(live, window)| {
+            .zip((0..).zip(&self.grid.endpoint_site).map(accepts))
+            .map(|((live, window), accepts)| {
                 let mut learnt = lock(&live.learnt);
                 learnt.state.window = window;
+                learnt.state.accepts = accepts;
                 learnt.state.ill = learnt.condition.is_ill(now);
                 learnt.state.own_in_flight = live.overlay().in_flight;
                 learnt.state
             })
             .collect();
+        drop(drains);
         let view = Arc::new(lock(&self.viewer).view(&states, now));
         self.view.store(view);
     }

@@ -1,7 +1,9 @@
 //! From a scenario to the worlds of its routers.
 
 use rhumb_engine::{Limits, Perf, gpu, gpus, shape, shapes};
-use rhumb_grid::config::{Config, Endpoint, EngineKind, Gateway, Location, Operator, Policy, Router, Served, Site};
+use rhumb_grid::config::{
+    Accepts, Config, Endpoint, EngineKind, Gateway, Location, Operator, Policy, Router, Served, Site,
+};
 use rhumb_grid::index::Grid;
 use rhumb_grid::rates::Rates;
 use rhumb_grid::service::Service;
@@ -182,6 +184,7 @@ impl Ground {
             carbon_g_per_kwh: scenario.energy.carbon_g_per_kwh,
             egress_usd_per_gb: EGRESS_USD_PER_GB,
             rtt_ms: None,
+            accepts: Accepts::default(),
         }
     }
 
@@ -198,6 +201,7 @@ impl Ground {
             api_key: None,
             gpu_hour_usd: None,
             planned_utilisation: PLANNED_UTILISATION,
+            accepts: Accepts::default(),
             models: vec![Served {
                 model: plan.model.clone(),
                 served_as: None,

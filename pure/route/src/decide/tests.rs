@@ -205,8 +205,11 @@ fn gates_drop_with_their_reason() {
     assert_eq!(drop(&|_, f| f.max_tokens = Some(7_193)), (Drop::Context, 8_192));
     assert_eq!(drop(&|r, _| r.ill = true), (Drop::Unhealthy, 0));
     assert_eq!(drop(&|r, _| r.site_watts_max = 100.5), (Drop::Power, 0));
+    assert_eq!(drop(&|r, _| r.accepts = Accepts::None), (Drop::Draining, 0));
+    assert_eq!(drop(&|r, _| r.accepts = Accepts::ExistingOnly), (Drop::Draining, 0));
+    assert_eq!(drop(&|r, f| (r.accepts, f.pin) = (Accepts::None, Some((0, 0)))), (Drop::Draining, 0));
     let codes: Vec<_> = Drop::ALL.iter().map(|d| d.code()).collect();
-    assert_eq!(codes, ["modality", "context_length", "residency", "unhealthy", "power_cap"]);
+    assert_eq!(codes, ["modality", "context_length", "residency", "unhealthy", "power_cap", "draining"]);
 }
 
 #[test]
@@ -224,6 +227,7 @@ fn gates_let_pass_what_just_fits() {
     pass(&|_, f| f.needs.tools = true);
     pass(&|r, f| (r.able.vision, f.needs.vision, r.able.audio, f.needs.audio) = (true, true, true, true));
     pass(&|r, f| (r.able.embedding, f.needs.embedding) = (true, true));
+    pass(&|r, f| (r.accepts, f.pin) = (Accepts::ExistingOnly, Some((r.endpoint, r.model))));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The admin API: explanations. It has no authentication of its own yet and listens on loopback.
+//! The admin API: explanations, and the configuration in force. It has no authentication of its own yet and listens on loopback.
 
 use std::sync::Arc;
 
@@ -19,11 +19,13 @@ use rhumb_store::{Intent, format_id, parse_id};
 use crate::body::Answer;
 use crate::metrics::PAGE_TYPE;
 use crate::names::NameTable;
+use crate::reload::Gateway;
 use crate::routes::{failed, text};
 use crate::shared::Shared;
 
 /// Answers one request of an admin.
-pub(crate) async fn handle(shared: Arc<Shared>, request: Request<Incoming>) -> Response<Answer> {
+pub(crate) async fn handle(gateway: Arc<Gateway>, request: Request<Incoming>) -> Response<Answer> {
+    let shared = gateway.now();
     let path = request.uri().path().to_owned();
     if request.method() != Method::GET {
         return failed(&ApiError::method_not_allowed("GET"), 0);
@@ -33,19 +35,31 @@ pub(crate) async fn handle(shared: Arc<Shared>, request: Request<Incoming>) -> R
             Some(id) => decision(shared, id).await,
             None => failed(&ApiError::invalid("A decision id has 13 characters, as in `x-rhumb-decision`."), 0),
         },
+        None if path == "/admin/v1/config" => config(&gateway, &shared),
         None if path == "/metrics" => text(PAGE_TYPE, shared.metrics.page(&shared).into()),
-        None => failed(&ApiError::not_found("The admin API serves /admin/v1/decisions/ID and /metrics."), 0),
+        None => failed(
+            &ApiError::not_found("The admin API serves /admin/v1/config, /admin/v1/decisions/ID and /metrics."),
+            0,
+        ),
     }
 }
 
+/// The configuration in force, how the last reload went, and what requests are still served under besides.
+fn config(gateway: &Gateway, shared: &Shared) -> Response<Answer> {
+    let mut said = serde_json::json!(gateway.status());
+    let older = shared.lasting.versions().into_iter().filter(|v| v.version != shared.version);
+    said["still_serving"] = older.map(|v| v.version.to_string()).collect();
+    text("application/json", said.to_string().into())
+}
+
 async fn decision(shared: Arc<Shared>, id: u64) -> Response<Answer> {
-    let log = shared.log.clone();
+    let log = shared.lasting.log.clone();
     let found = tokio::task::spawn_blocking(move || log.find(id)).await.ok().flatten();
     let Some(intent) = found else {
         let text = "This decision is not among the recent ones; `rhumb replay` reads older ones from the log.";
         return failed(&ApiError::not_found(text), id);
     };
-    let e = explained(&shared, &intent);
+    let e = explained(&intent);
     text("application/json", serde_json::to_vec(&e).unwrap_or_default().into())
 }
 
@@ -67,14 +81,14 @@ impl World for Then<'_> {
     }
 }
 
-fn explained(shared: &Shared, intent: &Intent) -> Explanation {
+fn explained(intent: &Intent) -> Explanation {
     let (id, record) = (format_id(intent.id), intent.record());
     let version = intent.view.version;
-    if intent.overlays.is_empty() && shared.live.len() > KEPT {
-        return explain_record(&id, &record, &shared.names);
+    if intent.overlays.is_empty() && intent.view.rows.iter().any(|r| r.endpoint as usize >= KEPT) {
+        return explain_record(&id, &record, &*intent.names);
     }
     let world = Then { view: &intent.view, overlays: &intent.overlays, kept: &intent.kept };
-    explain(&id, version, &world, &intent.facts, &record, &shared.names)
+    explain(&id, version, &world, &intent.facts, &record, &*intent.names)
 }
 
 /// Decides on a request body against a configuration alone, with no readings: what `rhumb explain --request` shows.
@@ -88,7 +102,7 @@ pub fn dry_run(grid: &Grid, body: &[u8]) -> Result<Explanation, ApiError> {
         let text = format!("The model `{}` is not in the configuration; the nearest names are `{near}`.", scan.model);
         return Err(ApiError::model_not_found(text));
     };
-    let names = NameTable::new(grid);
+    let names = NameTable::new(grid, String::new());
     let view = Viewer::new(grid, rhumb_route::view::perf_of(grid))
         .view(&vec![EndpointState::default(); grid.config.endpoints.len()], 0);
     let policy = grid.policy_for(None, None).map_err(|_| ApiError::invalid("The gateway's policy does not exist."))?;

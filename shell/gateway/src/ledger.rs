@@ -70,8 +70,8 @@ impl Flight {
         let in_flight = self.target.overlay.in_flight;
         let waited_ms = (observed_ms - predicted.site_ms - predicted.prefill_ms).max(0.0);
         let now = self.shared.now_ms();
-        let mut hold = lock(&self.shared.hold);
-        hold.window_mut(self.target.endpoint as usize).first_token(now, waited_ms, in_flight);
+        let mut hold = lock(&self.shared.lasting.hold);
+        hold.window_mut(self.shared.numbers.endpoint(self.target.endpoint)).first_token(now, waited_ms, in_flight);
     }
 
     /// Content has begun: the prompt is computed.
@@ -130,7 +130,7 @@ impl Ledger {
             self.learn(&usage);
         }
         if let Some(ask) = self.waited {
-            lock(&self.shared.hold).settle(&ask, cost(tokens.uncached + tokens.cached, tokens.output));
+            lock(&self.shared.lasting.hold).settle(&ask, cost(tokens.uncached + tokens.cached, tokens.output));
         }
         Ended {
             id: self.id,
@@ -173,6 +173,6 @@ impl Drop for Ledger {
     fn drop(&mut self) {
         let ended = self.settle();
         self.shared.metrics.ended(&ended);
-        self.shared.log.ended(ended);
+        self.shared.lasting.log.ended(ended);
     }
 }

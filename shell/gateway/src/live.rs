@@ -7,14 +7,17 @@ use rhumb_flow::health::Health;
 use rhumb_route::row::Overlay;
 use rhumb_route::view::EndpointState;
 
+use crate::pool::PoolKey;
+
 /// A lock whose holder died holds what it held: every update here leaves the value whole.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// One endpoint.
-#[derive(Default)]
+/// One endpoint, under every configuration that has it.
 pub(crate) struct Live {
+    /// Where connections to it are kept.
+    pub(crate) pool_key: PoolKey,
     in_flight: AtomicU32,
     backlog_tokens: AtomicU64,
     /// Apart from the counters: a decision over thousands of endpoints reads those of all and nothing else.
@@ -41,6 +44,10 @@ impl Learnt {
 }
 
 impl Live {
+    pub(crate) fn new(pool_key: PoolKey) -> Self {
+        Self { pool_key, in_flight: AtomicU32::new(0), backlog_tokens: AtomicU64::new(0), learnt: Box::default() }
+    }
+
     pub(crate) fn overlay(&self) -> Overlay {
         Overlay {
             in_flight: f64::from(self.in_flight.load(Ordering::Relaxed)),

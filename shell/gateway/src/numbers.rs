@@ -178,7 +178,7 @@ mod tests {
             "models": models.iter().map(|m| serde_json::json!({"name": m})).collect::<Vec<_>>(),
             "virtual_models": [{"name": "auto", "models": models}],
             "endpoints": endpoints.iter().map(endpoint).collect::<Vec<_>>(),
-            "tenants": tenants.iter().map(|t| serde_json::json!({"name": t, "keys": []})).collect::<Vec<_>>(),
+            "tenants": tenants.iter().map(|t| serde_json::json!({"name": t, "keys": [{"name": "k", "key": t}]})).collect::<Vec<_>>(),
         });
         Grid::new(serde_json::from_value(config).unwrap())
     }

@@ -58,6 +58,18 @@ pub fn read(data_dir: &Path) -> Vec<Row> {
     query.query_map([], row).unwrap().map(Result::unwrap).collect()
 }
 
+/// How many rows there are.
+pub fn count(data_dir: &Path) -> usize {
+    let db = Connection::open_with_flags(data_dir.join("rhumb.db"), OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+    db.query_row("select count(*) from requests", [], |r| r.get::<_, i64>(0)).unwrap() as usize
+}
+
+/// Makes the log one that was begun before versions of the configuration were kept.
+pub fn forget_versions(data_dir: &Path) {
+    let db = Connection::open(data_dir.join("rhumb.db")).unwrap();
+    db.execute_batch("alter table requests drop column config").unwrap();
+}
+
 /// SQLite's own check of the file.
 pub fn is_sound(data_dir: &Path) -> bool {
     let db = Connection::open(data_dir.join("rhumb.db")).unwrap();

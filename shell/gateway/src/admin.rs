@@ -102,7 +102,7 @@ pub fn dry_run(grid: &Grid, body: &[u8]) -> Result<Explanation, ApiError> {
         let text = format!("The model `{}` is not in the configuration; the nearest names are `{near}`.", scan.model);
         return Err(ApiError::model_not_found(text));
     };
-    let names = NameTable::new(grid, String::new());
+    let names = NameTable::new(grid, String::new(), None);
     let view = Viewer::new(grid, rhumb_route::view::perf_of(grid))
         .view(&vec![EndpointState::default(); grid.config.endpoints.len()], 0);
     let policy = grid.policy_for(None, None).map_err(|_| ApiError::invalid("The gateway's policy does not exist."))?;

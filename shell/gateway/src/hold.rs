@@ -53,10 +53,9 @@ impl Hold {
         }
     }
 
-    /// Goes on with the configurations that requests are served under, the newest last. What it states counts from now
-    /// on; the endpoints and lanes of the others stay, because some may wait for them yet.
-    pub(crate) fn reconfigure(&mut self, known: &Known, versions: &[Arc<Shared>]) {
-        let Some(newest) = versions.last() else { return };
+    /// Goes on under another configuration, which states from now on what windows begin with. Its endpoints serve the
+    /// lanes of [`serves`].
+    pub(crate) fn reconfigure(&mut self, known: &Known, newest: &Shared, mut serves: Vec<Vec<Lane>>) {
         let learnt = self.live.len();
         self.live.extend_from_slice(&known.live()[learnt..]);
         self.stated.resize(self.live.len(), f64::INFINITY);
@@ -69,16 +68,7 @@ impl Hold {
                 windows[number.at()] = Window::new(now);
             }
         }
-        let mut serves: Vec<Vec<Lane>> = vec![Vec::new(); self.live.len()];
-        for version in versions {
-            for (lanes, number) in version.lanes.served(&version.grid).iter().zip(&version.numbers.endpoints) {
-                serves[number.at()].extend(lanes.iter().map(|lane| version.numbers.lane(*lane)));
-            }
-        }
-        for lanes in &mut serves {
-            lanes.sort_unstable();
-            lanes.dedup();
-        }
+        serves.resize(self.live.len(), Vec::new());
         let queue_max = newest.grid.config.gateway.max_queue as usize;
         self.admission.reconfigure(windows, serves, known.lanes(), queue_max);
     }
@@ -116,6 +106,23 @@ impl Hold {
             }
         }
     }
+}
+
+/// For each endpoint, by number, the lanes it serves under any of these configurations: whoever waits under an older one
+/// waits in that one's.
+pub(crate) fn serves(versions: &[Arc<Shared>]) -> Vec<Vec<Lane>> {
+    let mut serves: Vec<Vec<Lane>> = Vec::new();
+    for version in versions {
+        for (lanes, number) in version.lanes.served(&version.grid).iter().zip(&version.numbers.endpoints) {
+            serves.resize(serves.len().max(number.at() + 1), Vec::new());
+            serves[number.at()].extend(lanes.iter().map(|lane| version.numbers.lane(*lane)));
+        }
+    }
+    for lanes in &mut serves {
+        lanes.sort_unstable();
+        lanes.dedup();
+    }
+    serves
 }
 
 /// Targets as admission sees them.

@@ -10,7 +10,7 @@ use rhumb_route::pins::Pins;
 use rhumb_route::prefix::PrefixIndex;
 use rhumb_store::Log;
 
-use crate::hold::Hold;
+use crate::hold::{Hold, serves};
 use crate::ids::Ids;
 use crate::live::lock;
 use crate::numbers::{Known, Number};
@@ -93,7 +93,8 @@ impl Lasting {
         self.newest.store(shared.version.ordinal, Ordering::Relaxed);
         let all: Vec<Arc<Shared>> = versions.iter().filter_map(Weak::upgrade).collect();
         drop(versions);
-        lock(&self.hold).reconfigure(&lock(&self.known), &all);
+        let (serves, known) = (serves(&all), lock(&self.known));
+        lock(&self.hold).reconfigure(&known, shared, serves);
     }
 
     /// The pins that hold a session's.

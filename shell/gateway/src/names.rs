@@ -1,5 +1,7 @@
 //! Names of the grid by index, and the header values made of them once.
 
+use std::sync::Arc;
+
 use http::HeaderValue;
 use rhumb_grid::index::Grid;
 use rhumb_route::explain::Names;
@@ -9,14 +11,20 @@ use rhumb_route::explain::Names;
 pub(crate) struct NameTable {
     /// Version of the configuration.
     config: String,
+    /// Many configurations may differ in anything but these, and decisions are kept for a while after theirs.
+    tables: Arc<Tables>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Tables {
     endpoints: Vec<(String, HeaderValue)>,
     sites: Vec<(String, HeaderValue)>,
     models: Vec<(String, HeaderValue)>,
 }
 
 impl NameTable {
-    /// The names of a grid, and the version of its configuration.
-    pub(crate) fn new(grid: &Grid, config: String) -> Self {
+    /// The names of a grid, and the version of its configuration, which came after that of `before`.
+    pub(crate) fn new(grid: &Grid, config: String, before: Option<&Self>) -> Self {
         // Model names may hold what a header may not; the checked configuration keeps the others to visible ASCII.
         let header = |name: &str| {
             let visible: String = name.chars().map(|c| if c.is_ascii_graphic() { c } else { '_' }).collect();
@@ -24,17 +32,19 @@ impl NameTable {
         };
         let table = |names: Vec<&String>| names.into_iter().map(|n| (n.clone(), header(n))).collect();
         let c = &grid.config;
-        Self {
-            config,
+        let tables = Tables {
             endpoints: table(c.endpoints.iter().map(|e| &e.name).collect()),
             sites: table(c.sites.iter().map(|s| &s.name).collect()),
             models: table(c.models.iter().map(|m| &m.name).collect()),
-        }
+        };
+        let same = before.filter(|b| *b.tables == tables).map(|b| Arc::clone(&b.tables));
+        Self { config, tables: same.unwrap_or_else(|| Arc::new(tables)) }
     }
 
     pub(crate) fn headers(&self, endpoint: u32, site: u32, model: u32) -> [HeaderValue; 3] {
         let of = |t: &[(String, HeaderValue)], i: u32| t[i as usize].1.clone();
-        [of(&self.endpoints, endpoint), of(&self.sites, site), of(&self.models, model)]
+        let Tables { endpoints, sites, models } = &*self.tables;
+        [of(endpoints, endpoint), of(sites, site), of(models, model)]
     }
 }
 
@@ -48,14 +58,14 @@ impl Names for NameTable {
     }
 
     fn endpoint(&self, index: u32) -> &str {
-        name(&self.endpoints, index)
+        name(&self.tables.endpoints, index)
     }
 
     fn site(&self, index: u32) -> &str {
-        name(&self.sites, index)
+        name(&self.tables.sites, index)
     }
 
     fn model(&self, index: u32) -> &str {
-        name(&self.models, index)
+        name(&self.tables.models, index)
     }
 }

@@ -117,7 +117,7 @@ impl Shared {
             output_tokens,
             bytes_per_token,
             metrics: before.map_or_else(|| Metrics::new(&grid), |b| b.metrics.under(&grid)),
-            names: Arc::new(NameTable::new(&grid, version.to_string())),
+            names: Arc::new(NameTable::new(&grid, version.to_string(), before.map(|b| &*b.names))),
             keys: Keys::new(&grid),
             view: ArcSwap::new(Arc::new(viewer.view(&vec![EndpointState::default(); live.len()], 0))),
             viewed_at_ms: AtomicU64::new(0),

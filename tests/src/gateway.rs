@@ -45,7 +45,6 @@ pub struct Gateway {
     pub address: SocketAddr,
     /// Where the admin API listens.
     pub admin: SocketAddr,
-    endpoints: Vec<String>,
     stderr: Arc<Mutex<String>>,
     pump: Option<JoinHandle<()>>,
     dir: TempDir,
@@ -82,7 +81,7 @@ impl Config {
 
     fn start_with(&self, dir: TempDir) -> Gateway {
         let (file, data) = (dir.path().join("rhumb.yaml"), dir.path().join("data"));
-        let earlier = if data.exists() { rows::read(&data).len() } else { 0 };
+        let earlier = if data.exists() { rows::count(&data) } else { 0 };
         std::fs::write(&file, self.yaml(&data)).unwrap();
         let mut child = Command::new(binary()).arg("up").arg("-c").arg(&file).stderr(Stdio::piped()).spawn().unwrap();
         let stderr = Arc::new(Mutex::new(String::new()));
@@ -93,8 +92,7 @@ impl Config {
             let after = |word: &str| said.split(word).nth(1)?.split(['/', '\n', ' ']).next()?.parse().ok();
             Some((after("serving http://")?, after("admin API at http://")?))
         });
-        let endpoints = self.endpoints.iter().map(|e| e.name.clone()).collect();
-        let gateway = Gateway { child, address, admin, endpoints, stderr, pump, dir, earlier };
+        let gateway = Gateway { child, address, admin, stderr, pump, dir, earlier };
         // The first probe and the first scrape of each, so that no connection of theirs comes later.
         for e in self.endpoints.iter().filter(|e| e.open) {
             let series = |metric: &str| format!("rhumb_endpoint_{metric}{{endpoint=\"{}\"}}", e.name);
@@ -136,10 +134,15 @@ impl Gateway {
         self.post("/v1/chat/completions", body)
     }
 
+    /// Asks the admin API.
+    pub fn ask_admin(&self, path: &str) -> Answer {
+        let request = format!("GET {path} HTTP/1.1\r\nhost: grid\r\nconnection: close\r\n\r\n");
+        Client::connect(self.admin).exchange(request.as_bytes())
+    }
+
     /// The metrics page.
     pub fn metrics(&self) -> String {
-        let request = b"GET /metrics HTTP/1.1\r\nhost: grid\r\nconnection: close\r\n\r\n";
-        Client::connect(self.admin).exchange(request).text()
+        self.ask_admin("/metrics").text()
     }
 
     /// The value of a series, written with its labels.
@@ -173,15 +176,34 @@ impl Gateway {
     pub fn await_rest(&self) {
         wait::until_true("nothing is in flight", || {
             let page = self.metrics();
-            let at = |e: &String| sample(&page, &format!("rhumb_endpoint_in_flight{{endpoint=\"{e}\"}}"));
-            self.endpoints.iter().all(|e| at(e) == 0.0)
+            page.lines().filter(|l| l.starts_with("rhumb_endpoint_in_flight{")).all(|l| value(l) == 0.0)
         });
+    }
+
+    /// The file of its configuration.
+    pub fn file(&self) -> PathBuf {
+        self.dir.path().join("rhumb.yaml")
+    }
+
+    /// What a configuration says when it is this gateway's.
+    pub fn text_of(&self, config: &Config) -> String {
+        config.yaml(&self.data_dir())
+    }
+
+    /// What it has said so far.
+    pub fn said(&self) -> String {
+        self.stderr.lock().unwrap().clone()
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, name: &str) {
+        let done = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status().unwrap();
+        assert!(done.success());
     }
 
     /// Asks it to end, as a service manager does.
     pub fn terminate(&self) {
-        let done = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
-        assert!(done.success());
+        self.signal("TERM");
     }
 
     /// Waits until it has ended by itself.

@@ -27,6 +27,8 @@ pub struct Row {
     pub estimated: bool,
     /// Metered money.
     pub usd: f64,
+    /// Version of the configuration it was decided under.
+    pub config: String,
 }
 
 /// Every row, oldest first. Reads beside a gateway that may be writing.
@@ -34,7 +36,7 @@ pub fn read(data_dir: &Path) -> Vec<Row> {
     let db = Connection::open_with_flags(data_dir.join("rhumb.db"), OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
     let mut query = db
         .prepare(
-            "select id, tenant, outcome, status, attempts, endpoint, prompt_tokens, completion_tokens, estimated, usd
+            "select id, tenant, outcome, status, attempts, endpoint, prompt_tokens, completion_tokens, estimated, usd, config
              from requests order by id",
         )
         .unwrap();
@@ -50,9 +52,22 @@ pub fn read(data_dir: &Path) -> Vec<Row> {
             completion_tokens: r.get::<_, i64>(7)? as u64,
             estimated: r.get(8)?,
             usd: r.get(9)?,
+            config: r.get(10)?,
         })
     };
     query.query_map([], row).unwrap().map(Result::unwrap).collect()
+}
+
+/// How many rows there are.
+pub fn count(data_dir: &Path) -> usize {
+    let db = Connection::open_with_flags(data_dir.join("rhumb.db"), OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+    db.query_row("select count(*) from requests", [], |r| r.get::<_, i64>(0)).unwrap() as usize
+}
+
+/// Makes the log one that was begun before versions of the configuration were kept.
+pub fn forget_versions(data_dir: &Path) {
+    let db = Connection::open(data_dir.join("rhumb.db")).unwrap();
+    db.execute_batch("alter table requests drop column config").unwrap();
 }
 
 /// SQLite's own check of the file.

@@ -74,6 +74,22 @@ fn a_log_that_was_killed_is_gone_on_with() {
 }
 
 #[test]
+fn f56_a_log_from_before_versions_were_kept_replays_and_is_gone_on_with() {
+    let (a, again) = (Mock::answering("a", 3), Mock::answering("a", 3));
+    let gateway = Config::over(&[&a]).start();
+    let first = decisions(&gateway, 3);
+    let stopped = gateway.stop();
+    rows::forget_versions(&stopped.data_dir());
+    first.iter().for_each(|id| replays_the_same(id, &stopped.data_dir()));
+    let gateway = Config::over(&[&again]).start_in(stopped);
+    let second = decisions(&gateway, 3);
+    let stopped = gateway.stop();
+    let versions: Vec<bool> = stopped.rows.iter().map(|r| r.config.starts_with("1-")).collect();
+    assert_eq!(versions, [false, false, false, true, true, true]);
+    first.iter().chain(&second).for_each(|id| replays_the_same(id, &stopped.data_dir()));
+}
+
+#[test]
 fn a_clean_stop_after_two_hundred_at_once_loses_nothing() {
     let a = Mock::answering("a", 3);
     let gateway = Config::over(&[&a]).start();

@@ -26,7 +26,8 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let Some(file) = &args.file else {
         return Err(exit::Failure::new(exit::USAGE, "name a file: `rhumb check rhumb.yaml`"));
     };
-    let (text, loaded) = load::read(file)?;
+    let text = load::text(file).map_err(|e| exit::Failure::new(exit::USAGE, e))?;
+    let loaded = load::check(&text);
     let problems = match &loaded {
         Ok(_) => &[][..],
         Err(problems) => problems,

@@ -117,6 +117,9 @@ const HEADER: [&str; 21] = [
 pub(crate) fn human(e: &Explanation) -> String {
     let mut out = String::new();
     let _ = writeln!(out, "decision  {}  on view {}", e.decision, e.view);
+    if !e.config.is_empty() {
+        let _ = writeln!(out, "config    {}", e.config);
+    }
     match &e.chosen {
         Some(c) => {
             let _ = writeln!(out, "chosen    {} at {} ({}), because: {}", c.endpoint, c.site, c.model, e.reason);

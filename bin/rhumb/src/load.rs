@@ -1,30 +1,53 @@
 //! Reading a configuration file.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::Path;
 
 use rhumb_grid::config::Config;
-use rhumb_grid::{Catalogue, Problem, load};
+use rhumb_grid::{Catalogue, Problem};
 
 use crate::exit::{FOUND, Failure, USAGE};
 
-/// The text of a configuration and what came of it.
-pub(crate) fn read(path: &Path) -> Result<(String, Result<Config, Vec<Problem>>), Failure> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|e| Failure::new(USAGE, format!("cannot read `{}`: {e}", path.display())))?;
+/// Largest configuration read: a few kilobytes are usual, a grid of thousands of sites takes some megabytes.
+const BYTES_MAX: u64 = 16 << 20;
+
+/// The text of a configuration.
+///
+/// # Errors
+/// It cannot be read, in words.
+pub(crate) fn text(path: &Path) -> Result<String, String> {
+    let fail = |why: &dyn std::fmt::Display| format!("cannot read `{}`: {why}", path.display());
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(|e| fail(&e))?;
+    file.take(BYTES_MAX + 1).read_to_end(&mut bytes).map_err(|e| fail(&e))?;
+    if bytes.len() as u64 > BYTES_MAX {
+        return Err(fail(&format!("it has more than {} MiB, the most that a configuration may have", BYTES_MAX >> 20)));
+    }
+    String::from_utf8(bytes).map_err(|e| fail(&format!("byte {} is not UTF-8", e.utf8_error().valid_up_to() + 1)))
+}
+
+/// What comes of a text.
+pub(crate) fn check(text: &str) -> Result<Config, Vec<Problem>> {
     let gpus: Vec<&str> = rhumb_engine::gpus().iter().map(|g| g.name).collect();
     let shapes: Vec<&str> = rhumb_engine::shapes().iter().map(|s| s.name).collect();
-    let catalogue = Catalogue { gpus: &gpus, shapes: &shapes };
-    let loaded = load(&text, &|name| std::env::var(name).ok(), &catalogue);
-    Ok((text, loaded))
+    rhumb_grid::load(text, &|name| std::env::var(name).ok(), &Catalogue { gpus: &gpus, shapes: &shapes })
 }
 
 /// A configuration that may be used.
-pub(crate) fn config(path: &Path) -> Result<Config, Failure> {
-    let (text, loaded) = read(path)?;
-    loaded.map_err(|problems| {
-        let rendered = rhumb_grid::render(&path.display().to_string(), &text, &problems);
-        // The first line already says `error:`.
-        let rendered = rendered.strip_prefix("error: ").unwrap_or(&rendered);
-        Failure::new(FOUND, rendered.trim_end())
+///
+/// # Errors
+/// Every problem of the text, for people.
+pub(crate) fn checked(path: &Path, text: &str) -> Result<Config, String> {
+    check(text).map_err(|problems| {
+        let rendered = rhumb_grid::render(&path.display().to_string(), text, &problems);
+        // Whoever shows it has said `error:` already.
+        rendered.strip_prefix("error: ").unwrap_or(&rendered).trim_end().to_owned()
     })
+}
+
+/// A configuration that may be used, from its file.
+pub(crate) fn config(path: &Path) -> Result<Config, Failure> {
+    let text = text(path).map_err(|e| Failure::new(USAGE, e))?;
+    checked(path, &text).map_err(|e| Failure::new(FOUND, e))
 }

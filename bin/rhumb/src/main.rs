@@ -10,6 +10,7 @@ mod replay;
 mod sim;
 mod table;
 mod up;
+mod watch;
 
 use std::process::ExitCode;
 

@@ -28,19 +28,26 @@ pub(crate) struct Args {
     json: bool,
 }
 
-struct Logged(Vec<Named>);
+struct Logged {
+    names: Vec<Named>,
+    config: String,
+}
 
 impl Names for Logged {
+    fn config(&self) -> &str {
+        &self.config
+    }
+
     fn endpoint(&self, index: u32) -> &str {
-        self.0.iter().find(|n| n.endpoint == index).map_or("?", |n| &n.endpoint_name)
+        self.names.iter().find(|n| n.endpoint == index).map_or("?", |n| &n.endpoint_name)
     }
 
     fn site(&self, index: u32) -> &str {
-        self.0.iter().find(|n| n.site == index).map_or("?", |n| &n.site_name)
+        self.names.iter().find(|n| n.site == index).map_or("?", |n| &n.site_name)
     }
 
     fn model(&self, index: u32) -> &str {
-        self.0.iter().find(|n| n.model == index).map_or("?", |n| &n.model_name)
+        self.names.iter().find(|n| n.model == index).map_or("?", |n| &n.model_name)
     }
 }
 
@@ -68,7 +75,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
             None
         }
     };
-    let explanation = explain_record(&args.id, &record, &Logged(row.logged.names));
+    let explanation = explain_record(&args.id, &record, &Logged { names: row.logged.names, config: row.config });
     if args.json {
         let out = serde_json::json!({
             "identical": same, "outcome": row.outcome, "served_by": row.endpoint, "policy": row.policy,

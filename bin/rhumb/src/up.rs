@@ -2,10 +2,14 @@
 
 use std::path::PathBuf;
 
+use rhumb_gateway::{Digest, Reloader};
 use rhumb_grid::index::Grid;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::MissedTickBehavior;
 
 use crate::exit::{self, Failure, Outcome};
 use crate::load;
+use crate::watch::{Found, LOOK_EVERY, Watch};
 
 /// Arguments of `rhumb up`.
 #[derive(clap::Args)]
@@ -24,59 +28,129 @@ pub(crate) struct Args {
     data_dir: Option<String>,
 }
 
-pub(crate) fn run(args: &Args) -> Outcome {
-    let mut config = load::config(&args.config)?;
-    let gateway = &mut config.gateway;
-    for (from, to) in [
-        (&args.listen, &mut gateway.listen),
-        (&args.admin_listen, &mut gateway.admin_listen),
-        (&args.data_dir, &mut gateway.data_dir),
-    ] {
-        if let Some(value) = from {
-            to.clone_from(value);
+impl Args {
+    /// The configuration of a text, with what the arguments say instead.
+    fn grid(&self, text: &str) -> Result<Grid, String> {
+        let mut config = load::checked(&self.config, text)?;
+        let gateway = &mut config.gateway;
+        for (from, to) in [
+            (&self.listen, &mut gateway.listen),
+            (&self.admin_listen, &mut gateway.admin_listen),
+            (&self.data_dir, &mut gateway.data_dir),
+        ] {
+            if let Some(value) = from {
+                to.clone_from(value);
+            }
+        }
+        Ok(Grid::new(config))
+    }
+
+    /// Puts what was found in the file into force, or says why not.
+    fn reload(&self, reloader: &Reloader, found: Found) {
+        let grid = found.and_then(|text| Ok((self.grid(&text)?, Digest::of(text.as_bytes()))));
+        match grid {
+            Ok((grid, digest)) => {
+                let open = grid.config.tenants.is_empty();
+                if reloader.offer(grid, digest) && open {
+                    warn_open();
+                }
+            }
+            Err(why) => reloader.refuse(why),
         }
     }
+}
+
+pub(crate) fn run(args: &Args) -> Outcome {
+    let text = load::text(&args.config).map_err(|e| Failure::new(exit::USAGE, e))?;
+    let grid = args.grid(&text).map_err(|e| Failure::new(exit::FOUND, e))?;
+    let digest = Digest::of(text.as_bytes());
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_target(false)
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
         .with_max_level(tracing::Level::INFO)
         .init();
-    let open = config.tenants.is_empty();
-    let (endpoints, sites) = (config.endpoints.len(), config.sites.len());
-    let running = rhumb_gateway::start(Grid::new(config)).map_err(|e| Failure::new(exit::USAGE, e))?;
+    let open = grid.config.tenants.is_empty();
+    let (endpoints, sites) = (grid.config.endpoints.len(), grid.config.sites.len());
+    let mut signals = Signals::new()?;
+    let running = rhumb_gateway::start(grid, digest).map_err(|e| Failure::new(exit::USAGE, e))?;
     tracing::info!(
         "serving http://{}/v1 over {endpoints} endpoints at {sites} sites; admin API at http://{}",
         running.address,
         running.admin_address
     );
     if open {
-        tracing::warn!("no tenants are configured: whoever reaches this address may use it");
+        warn_open();
     }
-    wait_for_signal()?;
+    let mut watch = Watch::new(args.config.clone(), digest);
+    let reloader = running.reloader();
+    signals.until_told_to_end(|event| {
+        let found = match event {
+            Event::Hangup => Some(watch.read()),
+            Event::Tick => watch.look(),
+        };
+        if let Some(found) = found {
+            args.reload(&reloader, found);
+        }
+    });
     tracing::info!("stopping: requests in flight may end, a second signal ends them");
-    std::thread::spawn(|| {
+    std::thread::spawn(move || {
         // Whoever signals twice wants the end now; what the log has not committed yet is lost, as with a kill.
-        let _ = wait_for_signal();
+        signals.until_told_to_end(|_| {});
         std::process::abort();
     });
     running.stop();
     Ok(exit::DONE)
 }
 
-fn wait_for_signal() -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|e| Failure::new(exit::USAGE, format!("cannot wait for signals: {e}")))?;
-    runtime.block_on(async {
-        use tokio::signal::unix::{SignalKind, signal};
-        let handler = |kind| signal(kind).map_err(|e| Failure::new(exit::USAGE, e));
-        let (mut term, mut int) = (handler(SignalKind::terminate())?, handler(SignalKind::interrupt())?);
-        tokio::select! {
-            _ = term.recv() => {}
-            _ = int.recv() => {}
-        }
-        Ok(())
-    })
+fn warn_open() {
+    tracing::warn!("no tenants are configured: whoever reaches this address may use it");
+}
+
+/// Why the configuration may have to be read anew.
+enum Event {
+    /// SIGHUP.
+    Hangup,
+    /// It is time for a look.
+    Tick,
+}
+
+/// The signals that a gateway hears, from when it is made: none in between gets the default treatment.
+struct Signals {
+    runtime: tokio::runtime::Runtime,
+    term: Signal,
+    int: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Failure> {
+        let fail = |e| Failure::new(exit::USAGE, format!("cannot wait for signals: {e}"));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(fail)?;
+        let entered = runtime.enter();
+        let handler = |kind| signal(kind).map_err(fail);
+        let (term, int) = (handler(SignalKind::terminate())?, handler(SignalKind::interrupt())?);
+        let hangup = handler(SignalKind::hangup())?;
+        drop(entered);
+        Ok(Self { runtime, term, int, hangup })
+    }
+
+    /// Tells of events until SIGTERM or SIGINT comes.
+    fn until_told_to_end(&mut self, mut tell: impl FnMut(Event)) {
+        let Self { runtime, term, int, hangup } = self;
+        runtime.block_on(async {
+            let mut ticks = tokio::time::interval(LOOK_EVERY);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                tokio::select! {
+                    // The end before news, and a signal before the look that would find the same.
+                    biased;
+                    _ = term.recv() => return,
+                    _ = int.recv() => return,
+                    _ = hangup.recv() => tell(Event::Hangup),
+                    _ = ticks.tick() => tell(Event::Tick),
+                }
+            }
+        });
+    }
 }

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 
 use rhumb_grid::config::Priority;
 
-pub use self::lanes::Lanes;
+pub use self::lanes::{Lanes, stated};
 
 use crate::fair::{FairQueue, From, Ticket};
 use crate::ramp::Ramp;
@@ -102,6 +102,14 @@ impl Admission {
             asks: BTreeMap::new(),
             queue_max,
         }
+    }
+
+    /// Goes on with these endpoints and at least so many lanes. A number keeps its meaning, so that whoever waits, and
+    /// what has been charged, stays: endpoints and lanes may be added and windows be others.
+    pub fn reconfigure(&mut self, windows: Vec<Window>, serves: Vec<Vec<Lane>>, lanes: usize, queue_max: usize) {
+        self.ramps.resize(windows.len(), Ramp::default());
+        (self.windows, self.serves, self.queue_max) = (windows, serves, queue_max);
+        self.lanes.resize_with(self.lanes.len().max(lanes), Waiting::default);
     }
 
     /// The window of an endpoint.

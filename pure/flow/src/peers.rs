@@ -104,6 +104,15 @@ impl Showing {
         Self { ttft: Trend::new(is_modelled), pace: Trend::new(is_modelled) }
     }
 
+    /// Its speed is modelled: what is usual is known before it is seen.
+    pub fn expect_modelled(&mut self) {
+        for trend in [&mut self.ttft, &mut self.pace] {
+            if trend.seen == 0 {
+                trend.seen = SEEN_MAX;
+            }
+        }
+    }
+
     /// A first token took `observed_ms`, network aside, where `expected_ms` were expected of a healthy one.
     pub fn first_token(&mut self, observed_ms: f64, expected_ms: f64) {
         self.ttft.add(observed_ms, expected_ms, UNNOTICED_MS.0);

@@ -15,6 +15,8 @@ use crate::row::Row;
 
 /// Where the names of indices are looked up.
 pub trait Names {
+    /// The version of the configuration whose indices these are; empty when it is not known.
+    fn config(&self) -> &str;
     /// The endpoint's name.
     fn endpoint(&self, index: u32) -> &str;
     /// The site's name.
@@ -28,6 +30,9 @@ pub trait Names {
 pub struct Explanation {
     /// Its id; `dry-run` when no request was sent.
     pub decision: String,
+    /// Version of the configuration it was made under; empty when it is not known.
+    #[serde(default)]
+    pub config: String,
     /// Version of the view it was made on.
     pub view: u64,
     /// Where the request went first.
@@ -139,7 +144,7 @@ pub fn explain(
     world: &impl World,
     facts: &Facts,
     record: &Record,
-    names: &impl Names,
+    names: &(impl Names + ?Sized),
 ) -> Explanation {
     let decision = record.replay();
     let first = decision.targets.first();
@@ -173,6 +178,7 @@ pub fn explain(
     let reason = if chosen.is_some() { decision.reason } else { Reason::Nothing };
     Explanation {
         decision: id.to_string(),
+        config: names.config().to_string(),
         view,
         chosen,
         reason: reason.code().into(),
@@ -201,7 +207,7 @@ fn ages(row: &Row) -> BTreeMap<String, Option<f64>> {
 }
 
 /// The world of a record alone, for when the view is gone.
-pub fn explain_record(id: &str, record: &Record, names: &impl Names) -> Explanation {
+pub fn explain_record(id: &str, record: &Record, names: &(impl Names + ?Sized)) -> Explanation {
     let world = crate::record::Remembered::new(record);
     Explanation { truncated: true, ..explain(id, record.view, &world, &record.facts, record, names) }
 }

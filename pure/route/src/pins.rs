@@ -42,6 +42,11 @@ impl<V> Recent<V> {
         Self { young: ByHash::default(), old: ByHash::default(), half: (capacity / 2).max(1) }
     }
 
+    /// Holds so many from now on; what is too much goes as others come.
+    pub fn resize(&mut self, capacity: usize) {
+        self.half = (capacity / 2).max(1);
+    }
+
     /// The entry of a key, kept young by the reading.
     pub fn get(&mut self, key: u64) -> Option<&mut V> {
         if !self.young.contains_key(&key) {
@@ -110,6 +115,12 @@ mod tests {
             assert!(m.len() <= 10);
         }
         assert!(m.len() >= 5);
+        m.resize(100);
+        (0..1000u64).for_each(|k| m.insert(k, k));
+        assert!((50..=100).contains(&m.len()));
+        m.resize(10);
+        (0..20u64).for_each(|k| m.insert(k, k));
+        assert!(m.len() <= 10);
         let mut one = Recent::new(0);
         one.insert(1, 1);
         one.insert(1, 2);

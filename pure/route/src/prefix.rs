@@ -41,6 +41,11 @@ impl PrefixIndex {
         Self { blocks: Recent::new(capacity_blocks) }
     }
 
+    /// Remembers about so many from now on.
+    pub fn resize(&mut self, capacity_blocks: usize) {
+        self.blocks.resize(capacity_blocks);
+    }
+
     /// Remembers that an endpoint computed these blocks.
     pub fn insert(&mut self, blocks: &[u64], endpoint: u32) {
         for &b in blocks {

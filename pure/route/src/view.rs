@@ -202,6 +202,11 @@ impl Viewer {
         &self.sites
     }
 
+    /// Goes on from what was known of a site before.
+    pub fn resume(&mut self, site: u32, state: SiteState) {
+        self.sites[site as usize] = state;
+    }
+
     /// A new snapshot from the readings at `now_ms`, by the clock that stamped them.
     pub fn view(&mut self, endpoints: &[EndpointState], now_ms: u64) -> View {
         self.power(endpoints, now_ms);

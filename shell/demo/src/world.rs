@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rhumb_emulator::{Emulator, EmulatorConfig, Fault, Link};
 use rhumb_engine::Limits;
-use rhumb_gateway::{Running, SiteReading, StartError, Totals};
+use rhumb_gateway::{Digest, Running, SiteReading, StartError, Totals};
 use rhumb_grid::config::Location;
 use rhumb_grid::index::Grid;
 use tokio::sync::watch;
@@ -109,7 +109,9 @@ impl World {
                 data_dir: &dir.join(format!("{}-{}", kind.name(), atlas.sites[site].name)),
                 engines: &links,
             };
-            let running = rhumb_gateway::start(Grid::new(config(atlas, mean, &plan)))?;
+            let config = config(atlas, mean, &plan);
+            let digest = Digest::of(&serde_json::to_vec(&config).unwrap_or_default());
+            let running = rhumb_gateway::start(Grid::new(config), digest)?;
             world.entries.push(Entry { site, location, address: running.address });
             world.gateways.push(running);
         }

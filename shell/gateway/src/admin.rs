@@ -1,4 +1,5 @@
-//! The admin API: explanations, endpoints, drains. It has no authentication of its own yet and listens on loopback.
+//! The admin API: explanations, endpoints, drains, and the configuration in force. It has no authentication of its own
+//! yet and listens on loopback.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,11 +27,13 @@ use crate::hold::look_again;
 use crate::live::lock;
 use crate::metrics::PAGE_TYPE;
 use crate::names::NameTable;
+use crate::reload::Gateway;
 use crate::routes::{failed, text};
 use crate::shared::Shared;
 
 /// Answers one request of an admin.
-pub(crate) async fn handle(shared: Arc<Shared>, request: Request<Incoming>) -> Response<Answer> {
+pub(crate) async fn handle(gateway: Arc<Gateway>, request: Request<Incoming>) -> Response<Answer> {
+    let shared = gateway.now();
     let path = request.uri().path().to_owned();
     let method = if path == DRAIN { Method::POST } else { Method::GET };
     if request.method() != method {
@@ -44,14 +47,15 @@ pub(crate) async fn handle(shared: Arc<Shared>, request: Request<Incoming>) -> R
     }
     match path.as_str() {
         "/metrics" => text(PAGE_TYPE, shared.metrics.page(&shared).into()),
+        "/admin/v1/config" => config(&gateway, &shared),
         "/admin/v1/endpoints" => json(&endpoints(&shared, |_, _| true)),
         DRAIN => match drain(&shared, request).await {
             Ok(endpoints) => json(&endpoints),
             Err(e) => failed(&e, 0),
         },
         _ => {
-            let text = "The admin API serves GET /admin/v1/decisions/ID, GET /admin/v1/endpoints, POST /admin/v1/drain \
-                        and GET /metrics.";
+            let text = "The admin API serves GET /admin/v1/config, GET /admin/v1/decisions/ID, GET /admin/v1/endpoints, \
+                        POST /admin/v1/drain and GET /metrics.";
             failed(&ApiError::not_found(text), 0)
         }
     }
@@ -85,14 +89,14 @@ async fn drain(shared: &Shared, request: Request<Incoming>) -> Result<Vec<Endpoi
         let text = format!("There is no site or endpoint `{shown}`; GET /admin/v1/endpoints lists all.");
         return Err(ApiError::not_found(text));
     }
-    lock(&shared.drains).set(&name, accepts).map_err(|e| {
+    lock(&shared.lasting.drains).set(&name, accepts).map_err(|e| {
         tracing::error!("`{name}` is not drained: drains.json cannot be written: {e}");
         ApiError::invalid("Nothing was changed: the gateway cannot write drains.json in its data folder.")
     })?;
     tracing::info!("`{name}` accepts {} from now on", accepts.name());
     // The view is what decisions read, and those who wait may have nothing to wait for.
     shared.publish();
-    look_again(shared);
+    look_again(&shared.lasting.hold);
     Ok(endpoints(shared, meant))
 }
 
@@ -100,15 +104,22 @@ fn json(value: &impl Serialize) -> Response<Answer> {
     text("application/json", serde_json::to_vec(value).unwrap_or_default().into())
 }
 
+/// The configuration in force, how the last reload went, and what requests are still served under besides.
+fn config(gateway: &Gateway, shared: &Shared) -> Response<Answer> {
+    let mut said = serde_json::json!(gateway.status());
+    let older = shared.lasting.versions().into_iter().filter(|v| v.version != shared.version);
+    said["still_serving"] = older.map(|v| v.version.to_string()).collect();
+    text("application/json", said.to_string().into())
+}
+
 async fn decision(shared: Arc<Shared>, id: u64) -> Response<Answer> {
-    let log = shared.log.clone();
+    let log = shared.lasting.log.clone();
     let found = tokio::task::spawn_blocking(move || log.find(id)).await.ok().flatten();
     let Some(intent) = found else {
         let text = "This decision is not among the recent ones; `rhumb replay` reads older ones from the log.";
         return failed(&ApiError::not_found(text), id);
     };
-    let e = explained(&shared, &intent);
-    json(&e)
+    json(&explained(&intent))
 }
 
 /// A view with the overlays of a decision's time.
@@ -129,14 +140,14 @@ impl World for Then<'_> {
     }
 }
 
-fn explained(shared: &Shared, intent: &Intent) -> Explanation {
+fn explained(intent: &Intent) -> Explanation {
     let (id, record) = (format_id(intent.id), intent.record());
     let version = intent.view.version;
-    if intent.overlays.is_empty() && shared.live.len() > KEPT {
-        return explain_record(&id, &record, &shared.names);
+    if intent.overlays.is_empty() && intent.view.rows.iter().any(|r| r.endpoint as usize >= KEPT) {
+        return explain_record(&id, &record, &*intent.names);
     }
     let world = Then { view: &intent.view, overlays: &intent.overlays, kept: &intent.kept };
-    explain(&id, version, &world, &intent.facts, &record, &shared.names)
+    explain(&id, version, &world, &intent.facts, &record, &*intent.names)
 }
 
 /// Decides on a request body against a configuration alone, with no readings: what `rhumb explain --request` shows.
@@ -150,7 +161,7 @@ pub fn dry_run(grid: &Grid, body: &[u8]) -> Result<Explanation, ApiError> {
         let text = format!("The model `{}` is not in the configuration; the nearest names are `{near}`.", scan.model);
         return Err(ApiError::model_not_found(text));
     };
-    let names = NameTable::new(grid);
+    let names = NameTable::new(grid, String::new(), None);
     let view = Viewer::new(grid, rhumb_route::view::perf_of(grid))
         .view(&vec![EndpointState::default(); grid.config.endpoints.len()], 0);
     let policy = grid.policy_for(None, None).map_err(|_| ApiError::invalid("The gateway's policy does not exist."))?;

@@ -63,7 +63,6 @@ pub(crate) struct Journey<'a> {
     pub(crate) scan: &'a Scan,
     pub(crate) body: &'a Bytes,
     pub(crate) placed: &'a Asking<'a>,
-    pub(crate) pool_base: usize,
 }
 
 impl Journey<'_> {
@@ -95,7 +94,7 @@ impl Journey<'_> {
                         }
                         Fail::Busy(after) => {
                             busy += 1;
-                            lock(&self.shared.hold).busy(self.shared, endpoint, after);
+                            lock(&self.shared.lasting.hold).busy(self.shared, endpoint, after);
                             retry_after = retry_after.max(after);
                         }
                         Fail::Timeout => {
@@ -159,8 +158,7 @@ impl Journey<'_> {
         let body = forward(self.body, self.scan, model, upstream.states_usage, self.most_tokens());
         let headers = [upstream.headers.as_str(), "x-request-id: ", &format_id(self.placed.id), "\r\n"].concat();
         let request = Request { method: "POST", path: self.api.path(), headers: &headers, body: &body };
-        let key = self.pool_base + target.endpoint as usize;
-        let mut conn = match pool::take(key) {
+        let mut conn = match pool::take(self.shared.live[target.endpoint as usize].pool_key) {
             Some(conn) => conn,
             None => Conn::connect(&upstream.origin, CONNECT_TIMEOUT).await.map_err(|_| Fail::Broken)?,
         };
@@ -204,7 +202,7 @@ impl Journey<'_> {
             return Err(Fail::Broken);
         }
         if let Some(conn) = response.into_conn() {
-            pool::give(self.pool_base + target.endpoint as usize, conn);
+            pool::give(self.shared.live[target.endpoint as usize].pool_key, conn);
         }
         Ok(Opened::Plain(body))
     }
@@ -246,10 +244,10 @@ impl Journey<'_> {
     fn serve(&self, target: Target, opened: Opened, mut ledger: Ledger) -> Served {
         ledger.status = 200;
         if let Some(session) = self.placed.session {
-            lock(self.shared.pins_of(session)).insert(session, (target.endpoint, target.model));
+            self.shared.pin(session, &target);
         }
         if !self.placed.blocks.is_empty() {
-            lock(&self.shared.prefixes).insert(&self.placed.blocks, target.endpoint);
+            self.shared.cached(&self.placed.blocks, target.endpoint);
         }
         match opened {
             Opened::Plain(body) => {
@@ -258,7 +256,7 @@ impl Journey<'_> {
             }
             Opened::Stream(opening) => {
                 let idle = Duration::from_millis(self.policy.rates.idle_timeout_ms);
-                let key = self.pool_base + target.endpoint as usize;
+                let key = self.shared.live[target.endpoint as usize].pool_key;
                 Served::Stream(target, Box::new(Relay::new(*opening, ledger, idle, key)))
             }
         }

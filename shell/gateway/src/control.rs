@@ -1,85 +1,123 @@
 //! The thread apart: readings come in, views go out.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rhumb_flow::condition::By;
 use rhumb_route::view::LoadReport;
 use rhumb_signals::{Reading, Sink, Target, watch};
+use tokio::task::JoinSet;
 
 use crate::hold::look_again;
-use crate::live::lock;
-use crate::shared::Shared;
+use crate::lasting::Lasting;
+use crate::live::{Live, lock};
+use crate::numbers::Number;
+use crate::reload::Gateway;
+use crate::shared::{Shared, VIEW_MS};
 
 /// Shortest period between two views.
-const PUBLISH_EVERY: Duration = Duration::from_millis(100);
+const PUBLISH_EVERY: Duration = Duration::from_millis(VIEW_MS);
 
-/// Receives readings and stamps them with the gateway's own clock.
-pub(crate) struct Readings(pub(crate) Arc<Shared>);
+/// Receives the readings of an endpoint and stamps them with the gateway's own clock.
+struct Readings {
+    lasting: Arc<Lasting>,
+    number: Number,
+    name: String,
+    live: Arc<Live>,
+}
 
 impl Sink for Readings {
-    fn load(&self, endpoint: usize, r: Reading) {
-        let live = &self.0.live[endpoint];
-        let own_in_flight = live.overlay().in_flight;
-        let mut learnt = lock(&live.learnt);
+    fn load(&self, r: Reading) {
+        let own_in_flight = self.live.overlay().in_flight;
+        let mut learnt = lock(&self.live.learnt);
         learnt.load_error = None;
-        let at_ms = self.0.now_ms();
+        let at_ms = self.lasting.now_ms();
         let Reading { running, waiting, kv_use, watts } = r;
         learnt.state.load = Some(LoadReport { running, waiting, kv_use, watts, own_in_flight, at_ms });
         drop(learnt);
-        lock(&self.0.hold).window_mut(endpoint).report(at_ms, own_in_flight, running, waiting);
+        lock(&self.lasting.hold).window_mut(self.number).report(at_ms, own_in_flight, running, waiting);
     }
 
-    fn load_failed(&self, endpoint: usize, why: &str) {
-        let mut learnt = lock(&self.0.live[endpoint].learnt);
+    fn load_failed(&self, why: &str) {
+        let mut learnt = lock(&self.live.learnt);
         if learnt.load_error.as_deref() != Some(why) {
-            let name = &self.0.grid.config.endpoints[endpoint].name;
-            tracing::warn!("endpoint `{name}`: its load is not known: {why}");
+            tracing::warn!("endpoint `{}`: its load is not known: {why}", self.name);
             learnt.load_error = Some(why.to_owned());
         }
     }
 
-    fn round_trip(&self, endpoint: usize, ms: f64) {
-        let now = self.0.now_ms();
-        let mut learnt = lock(&self.0.live[endpoint].learnt);
+    fn round_trip(&self, ms: f64) {
+        let now = self.lasting.now_ms();
+        let mut learnt = lock(&self.live.learnt);
         learnt.state.rtt.add(ms);
         learnt.state.rtt_at_ms = Some(now);
         learnt.condition.succeeded(By::Probe, now);
         let rtt_ms = learnt.state.rtt.ms().unwrap_or(ms);
         drop(learnt);
-        lock(&self.0.hold).window_mut(endpoint).round_trip(rtt_ms);
+        lock(&self.lasting.hold).window_mut(self.number).round_trip(rtt_ms);
     }
 
-    fn probe_failed(&self, endpoint: usize) {
-        let now = self.0.now_ms();
-        if lock(&self.0.live[endpoint].learnt).condition.failed(By::Probe, now) {
-            tracing::warn!("endpoint `{}` is ill: probes fail", self.0.grid.config.endpoints[endpoint].name);
+    fn probe_failed(&self) {
+        let now = self.lasting.now_ms();
+        if lock(&self.live.learnt).condition.failed(By::Probe, now) {
+            tracing::warn!("endpoint `{}` is ill: probes fail", self.name);
+        }
+    }
+}
+
+/// The loops that ask endpoints. One that a new configuration leaves as it was goes on undisturbed.
+#[derive(Default)]
+struct Watched {
+    /// The configuration they are of.
+    ordinal: u64,
+    loops: BTreeMap<Number, (Manner, JoinSet<()>)>,
+}
+
+/// How an endpoint is asked: header lines, and the periods of scrapes and probes.
+type Manner = (String, Duration, Duration);
+
+impl Watched {
+    /// Watches the endpoints of a configuration and no others.
+    fn follow(&mut self, shared: &Shared) {
+        if self.ordinal == shared.version.ordinal {
+            return;
+        }
+        self.ordinal = shared.version.ordinal;
+        let config = &shared.grid.config;
+        let every = Duration::from_millis;
+        let (scrape, probe) = (every(config.gateway.scrape_interval_ms), every(config.gateway.probe_interval_ms));
+        let mut before = std::mem::take(&mut self.loops);
+        for (i, endpoint) in config.endpoints.iter().enumerate() {
+            let (upstream, number) = (&shared.upstreams[i], shared.numbers.endpoints[i]);
+            let manner = (upstream.headers.clone(), scrape, probe);
+            let loops = before.remove(&number).filter(|(was, _)| *was == manner).unwrap_or_else(|| {
+                let readings = Readings {
+                    lasting: Arc::clone(&shared.lasting),
+                    number,
+                    name: endpoint.name.clone(),
+                    live: Arc::clone(&shared.live[i]),
+                };
+                let (origin, headers) = (upstream.origin.clone(), upstream.headers.clone());
+                let target = Target { origin, engine: endpoint.engine, headers };
+                (manner, watch(target, scrape, probe, &Arc::new(readings)))
+            });
+            self.loops.insert(number, loops);
         }
     }
 }
 
 /// Watches endpoints and publishes views until the runtime ends.
-pub(crate) async fn run(shared: Arc<Shared>) {
-    let gateway = &shared.grid.config.gateway;
-    let targets = shared
-        .upstreams
-        .iter()
-        .zip(&shared.grid.config.endpoints)
-        .enumerate()
-        .map(|(endpoint, (u, e))| Target {
-            endpoint,
-            origin: u.origin.clone(),
-            engine: e.engine,
-            headers: u.headers.clone(),
-        })
-        .collect();
-    let every = Duration::from_millis;
-    let readings = Arc::new(Readings(Arc::clone(&shared)));
-    watch(targets, every(gateway.scrape_interval_ms), every(gateway.probe_interval_ms), &readings);
+pub(crate) async fn run(gateway: Arc<Gateway>) {
+    let mut watched = Watched::default();
     loop {
         let start = Instant::now();
-        shared.publish();
-        look_again(&shared);
+        {
+            let shared = gateway.now();
+            watched.follow(&shared);
+            shared.publish();
+            look_again(&shared.lasting.hold);
+        }
         // A large grid is published less often, so that it never takes more than a twentieth of a core.
         tokio::time::sleep(PUBLISH_EVERY.max(start.elapsed() * 20)).await;
     }

@@ -39,7 +39,7 @@ pub(crate) fn endpoints(shared: &Shared, which: impl Fn(&str, &str) -> bool) -> 
                 accepts,
                 ill: lock(&shared.live[i].learnt).condition.found(now).map(|f: Found| f.code().to_owned()),
                 in_flight: shared.live[i].overlay().in_flight,
-                window: lock(&shared.hold).window(i).learnt(now),
+                window: lock(&shared.lasting.hold).window(shared.numbers.endpoints[i]).learnt(now),
             }
         })
     };

@@ -1,27 +1,32 @@
 //! Requests that wait at the router for their turn.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use rhumb_flow::admission::{Admission, Ask, Lanes, Verdict};
+use rhumb_flow::admission::{Admission, Ask, Lane, Verdict, stated};
 use rhumb_flow::fair::Ticket;
 use rhumb_flow::window::Window;
 use rhumb_grid::config::Priority;
-use rhumb_grid::index::Grid;
 use rhumb_route::decide::Target;
 use tokio::sync::oneshot;
 
-use crate::live::lock;
+use crate::live::{Live, lock};
+use crate::numbers::{Known, Number};
 use crate::shared::Shared;
 
 /// Admission, and how to call those who wait. Every place at an endpoint is taken under its lock, so that none is
-/// given twice.
+/// given twice. It outlasts configurations: endpoints and lanes go by their numbers here, and a place that is freed goes
+/// to whoever is next, whichever configuration either was admitted under.
 pub(crate) struct Hold {
     admission: Admission,
+    /// By the number of the endpoint, as those below.
+    live: Vec<Arc<Live>>,
+    /// What each window began with.
+    stated: Vec<f64>,
     /// Whoever is called learns which endpoint has room, if it is one in particular.
-    calls: BTreeMap<Ticket, oneshot::Sender<Option<u32>>>,
+    calls: BTreeMap<Ticket, oneshot::Sender<Option<Number>>>,
     tickets: Ticket,
 }
 
@@ -38,40 +43,67 @@ pub(crate) struct Permit {
 pub(crate) struct Refused(pub(crate) u64);
 
 impl Hold {
-    pub(crate) fn new(grid: &Grid, lanes: &Lanes) -> Self {
-        Self { admission: Admission::over(grid, lanes), calls: BTreeMap::new(), tickets: 0 }
+    /// Without an endpoint yet.
+    pub(crate) fn new() -> Self {
+        Self {
+            admission: Admission::new(Vec::new(), Vec::new(), 0, 0),
+            live: Vec::new(),
+            stated: Vec::new(),
+            calls: BTreeMap::new(),
+            tickets: 0,
+        }
+    }
+
+    /// Goes on under another configuration, which states from now on what windows begin with. Its endpoints serve the
+    /// lanes of [`serves`].
+    pub(crate) fn reconfigure(&mut self, known: &Known, newest: &Shared, mut serves: Vec<Vec<Lane>>) {
+        let learnt = self.live.len();
+        self.live.extend_from_slice(&known.live()[learnt..]);
+        self.stated.resize(self.live.len(), f64::INFINITY);
+        let mut windows: Vec<Window> = (0..learnt as u32).map(|n| *self.admission.window(n)).collect();
+        windows.resize(self.live.len(), Window::open());
+        for (endpoint, number) in newest.grid.config.endpoints.iter().zip(&newest.numbers.endpoints) {
+            let now = stated(&newest.grid, endpoint);
+            if self.stated[number.at()] != now {
+                self.stated[number.at()] = now;
+                windows[number.at()] = Window::new(now);
+            }
+        }
+        serves.resize(self.live.len(), Vec::new());
+        let queue_max = newest.grid.config.gateway.max_queue as usize;
+        self.admission.reconfigure(windows, serves, known.lanes(), queue_max);
     }
 
     /// The window of an endpoint.
-    pub(crate) fn window(&self, endpoint: usize) -> &Window {
-        self.admission.window(endpoint as u32)
+    pub(crate) fn window(&self, endpoint: Number) -> &Window {
+        self.admission.window(endpoint.0)
     }
 
     /// The window of an endpoint, to teach it.
-    pub(crate) fn window_mut(&mut self, endpoint: usize) -> &mut Window {
-        self.admission.window_mut(endpoint as u32)
+    pub(crate) fn window_mut(&mut self, endpoint: Number) -> &mut Window {
+        self.admission.window_mut(endpoint.0)
     }
 
     /// A request with so many prompt tokens to be computed is sent to an endpoint.
-    pub(crate) fn sent(&mut self, endpoint: u32, now_ms: u64, tokens: f64) {
-        self.admission.sent(endpoint, now_ms, tokens);
+    pub(crate) fn sent(&mut self, endpoint: Number, now_ms: u64, tokens: f64) {
+        self.admission.sent(endpoint.0, now_ms, tokens);
     }
 
     /// An endpoint that computes so many prompt tokens in a second is back after so long.
-    pub(crate) fn back(&mut self, endpoint: usize, now_ms: u64, away_ms: u64, full_per_s: f64) {
-        self.admission.back(endpoint as u32, now_ms, away_ms, full_per_s);
+    pub(crate) fn back(&mut self, endpoint: Number, now_ms: u64, away_ms: u64, full_per_s: f64) {
+        self.admission.back(endpoint.0, now_ms, away_ms, full_per_s);
     }
 
     /// An endpoint says that it is too busy, and for how long if it knows.
     pub(crate) fn busy(&mut self, shared: &Shared, endpoint: u32, for_ms: Option<u64>) {
         let per_s = lock(&shared.viewer).prompt_tokens_per_s(endpoint as usize);
-        self.admission.busy(endpoint, shared.now_ms(), for_ms, per_s);
+        self.admission.busy(shared.numbers.endpoint(endpoint).0, shared.now_ms(), for_ms, per_s);
         shared.live[endpoint as usize].is_back.store(true, Ordering::Relaxed);
     }
 
     /// An endpoint is being loaded slowly.
-    pub(crate) fn is_back(&self, endpoint: usize, now_ms: u64) -> bool {
-        self.admission.is_back(endpoint as u32, now_ms)
+    pub(crate) fn is_back(&self, endpoint: Number, now_ms: u64) -> bool {
+        self.admission.is_back(endpoint.0, now_ms)
     }
 
     /// Requests of a priority that wait.
@@ -85,32 +117,47 @@ impl Hold {
     }
 
     /// Calls the next for an endpoint that has room.
-    fn call(&mut self, shared: &Shared, endpoint: u32) {
-        if !self.has_room(shared, endpoint) {
+    fn call(&mut self, now_ms: u64, endpoint: Number) {
+        let in_flight = self.live[endpoint.at()].overlay().in_flight;
+        if !self.admission.has_room(endpoint.0, now_ms, in_flight) {
             return;
         }
-        while let Some(ticket) = self.admission.next(endpoint) {
+        while let Some(ticket) = self.admission.next(endpoint.0) {
             // One that has just left does not hear it.
             if self.calls.remove(&ticket).is_some_and(|call| call.send(Some(endpoint)).is_ok()) {
                 return;
             }
         }
     }
+}
 
-    fn has_room(&self, shared: &Shared, endpoint: u32) -> bool {
-        let in_flight = shared.live[endpoint as usize].overlay().in_flight;
-        self.admission.has_room(endpoint, shared.now_ms(), in_flight)
+/// For each endpoint, by number, the lanes it serves under any of these configurations: whoever waits under an older one
+/// waits in that one's.
+pub(crate) fn serves(versions: &[Arc<Shared>]) -> Vec<Vec<Lane>> {
+    let mut serves: Vec<Vec<Lane>> = Vec::new();
+    for version in versions {
+        for (lanes, number) in version.lanes.served(&version.grid).iter().zip(&version.numbers.endpoints) {
+            serves.resize(serves.len().max(number.at() + 1), Vec::new());
+            serves[number.at()].extend(lanes.iter().map(|lane| version.numbers.lane(*lane)));
+        }
     }
+    for lanes in &mut serves {
+        lanes.sort_unstable();
+        lanes.dedup();
+    }
+    serves
 }
 
 /// Targets as admission sees them.
 fn candidates<'a>(shared: &'a Shared, targets: &'a [Target]) -> impl Iterator<Item = (u32, f64)> + 'a {
-    targets.iter().map(|t| (t.endpoint, shared.live[t.endpoint as usize].overlay().in_flight))
+    targets
+        .iter()
+        .map(|t| (shared.numbers.endpoint(t.endpoint).0, shared.live[t.endpoint as usize].overlay().in_flight))
 }
 
 /// Has the first of those who wait look again: windows widen and endpoints recover without a request ending there.
-pub(crate) fn look_again(shared: &Shared) {
-    let mut hold = lock(&shared.hold);
+pub(crate) fn look_again(hold: &Mutex<Hold>) {
+    let mut hold = lock(hold);
     for ticket in hold.admission.look_again() {
         if let Some(call) = hold.calls.remove(&ticket) {
             // One that has just left does not hear it.
@@ -130,12 +177,13 @@ impl Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         let shared = &self.shared;
-        let mut hold = lock(&shared.hold);
+        let (number, now_ms) = (shared.numbers.endpoint(self.endpoint), shared.now_ms());
+        let mut hold = lock(&shared.lasting.hold);
         shared.live[self.endpoint as usize].depart_end();
         if self.served {
-            hold.window_mut(self.endpoint as usize).completed(shared.now_ms());
+            hold.window_mut(number).completed(now_ms);
         }
-        hold.call(shared, self.endpoint);
+        hold.call(now_ms, number);
     }
 }
 
@@ -143,24 +191,24 @@ impl Drop for Permit {
 struct Waiting<'a> {
     shared: &'a Shared,
     ticket: Ticket,
-    call: oneshot::Receiver<Option<u32>>,
+    call: oneshot::Receiver<Option<Number>>,
 }
 
 impl Waiting<'_> {
     /// The endpoint that called, if one has.
-    fn called(&mut self) -> Option<u32> {
+    fn called(&mut self) -> Option<Number> {
         self.call.try_recv().ok().flatten()
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        let mut hold = lock(&self.shared.hold);
+        let mut hold = lock(&self.shared.lasting.hold);
         if hold.admission.leave(self.ticket) {
             hold.calls.remove(&self.ticket);
         } else if let Some(endpoint) = self.called() {
             // Its turn came as it left: the next one has it.
-            hold.call(self.shared, endpoint);
+            hold.call(self.shared.now_ms(), endpoint);
         }
     }
 }
@@ -185,6 +233,7 @@ pub(crate) async fn admit(
     ask: &Ask,
     asking: &mut impl Deciding,
 ) -> Result<Option<(usize, Permit, bool)>, Refused> {
+    let number = |t: &Target| shared.numbers.endpoint(t.endpoint);
     asking.decide();
     asking.record();
     let targets = asking.targets();
@@ -192,7 +241,7 @@ pub(crate) async fn admit(
     // The queue is what is waited for here.
     let ttft_ms = first.predicted.ttft_p95_ms - first.predicted.queue_ms;
     let (mut waiting, bound_ms) = {
-        let mut hold = lock(&shared.hold);
+        let mut hold = lock(&shared.lasting.hold);
         match hold.admission.arrive(shared.now_ms(), ask, ttft_ms, candidates(shared, targets)) {
             Verdict::Go(i) => return Ok(Some((i, Permit::take(shared, targets[i].endpoint), false))),
             Verdict::Refuse(ms) => return Err(Refused(ms)),
@@ -205,7 +254,7 @@ pub(crate) async fn admit(
         let called = match tokio::time::timeout_at(deadline, &mut waiting.call).await {
             Ok(called) => called.ok(),
             Err(_) => {
-                let hold = lock(&shared.hold);
+                let hold = lock(&shared.lasting.hold);
                 let after = hold.admission.retry_after_ms(shared.now_ms(), ask, bound_ms);
                 drop(hold);
                 return Err(Refused(after));
@@ -215,13 +264,13 @@ pub(crate) async fn admit(
         let Some(caller) = called else { return Err(Refused(0)) };
         asking.decide();
         let targets = asking.targets();
-        let mut hold = lock(&shared.hold);
+        let mut hold = lock(&shared.lasting.hold);
         let waited_ms = since.elapsed().as_secs_f64() * 1e3;
         match hold.admission.turn(shared.now_ms(), ask, waited_ms, candidates(shared, targets)) {
             Some(i) => {
                 let permit = Permit::take(shared, targets[i].endpoint);
-                if let Some(endpoint) = caller.filter(|e| *e != targets[i].endpoint) {
-                    hold.call(shared, endpoint);
+                if let Some(endpoint) = caller.filter(|e| *e != number(&targets[i])) {
+                    hold.call(shared.now_ms(), endpoint);
                 }
                 drop(hold);
                 asking.record();
@@ -233,11 +282,11 @@ pub(crate) async fn admit(
                     let (sender, receiver) = oneshot::channel();
                     waiting.call = receiver;
                     hold.calls.insert(waiting.ticket, sender);
-                    let without = targets.iter().map(|t| t.endpoint).filter(|e| Some(*e) != caller);
-                    hold.admission.put_back(waiting.ticket, *ask, without);
+                    let without = targets.iter().map(number).filter(|e| Some(*e) != caller);
+                    hold.admission.put_back(waiting.ticket, *ask, without.map(|e| e.0));
                 }
                 if let Some(endpoint) = caller {
-                    hold.call(shared, endpoint);
+                    hold.call(shared.now_ms(), endpoint);
                 }
                 drop(hold);
                 if nothing_left {
@@ -256,7 +305,7 @@ impl Hold {
         let ticket = self.tickets;
         let (sender, call) = oneshot::channel();
         self.calls.insert(ticket, sender);
-        self.admission.wait(ticket, *ask, targets.iter().map(|t| t.endpoint));
+        self.admission.wait(ticket, *ask, targets.iter().map(|t| shared.numbers.endpoint(t.endpoint).0));
         Waiting { shared, ticket, call }
     }
 }

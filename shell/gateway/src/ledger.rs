@@ -64,7 +64,8 @@ impl Flight {
         let live = &shared.live[target.endpoint as usize];
         live.asked(backlog);
         if live.is_back.load(Ordering::Relaxed) {
-            lock(&shared.hold).sent(target.endpoint, shared.now_ms(), target.predicted.uncached_tokens);
+            let number = shared.numbers.endpoint(target.endpoint);
+            lock(&shared.lasting.hold).sent(number, shared.now_ms(), target.predicted.uncached_tokens);
         }
         Self { shared: Arc::clone(shared), permit, target, tariff, backlog: Some(backlog), sent: Instant::now() }
     }
@@ -76,8 +77,8 @@ impl Flight {
         let in_flight = self.target.overlay.in_flight;
         let waited_ms = (observed_ms - predicted.site_ms - predicted.prefill_ms).max(0.0);
         let now = self.shared.now_ms();
-        let mut hold = lock(&self.shared.hold);
-        hold.window_mut(self.target.endpoint as usize).first_token(now, waited_ms, in_flight);
+        let mut hold = lock(&self.shared.lasting.hold);
+        hold.window_mut(self.shared.numbers.endpoint(self.target.endpoint)).first_token(now, waited_ms, in_flight);
     }
 
     /// Tokens come from the endpoint at this pace: its peers are compared with it, also while the answer lasts.
@@ -150,7 +151,7 @@ impl Ledger {
             self.learn(&usage);
         }
         if let Some(ask) = self.waited {
-            lock(&self.shared.hold).settle(&ask, cost(tokens.uncached + tokens.cached, tokens.output));
+            lock(&self.shared.lasting.hold).settle(&ask, cost(tokens.uncached + tokens.cached, tokens.output));
         }
         Ended {
             id: self.id,
@@ -193,6 +194,6 @@ impl Drop for Ledger {
     fn drop(&mut self) {
         let ended = self.settle();
         self.shared.metrics.ended(&ended);
-        self.shared.log.ended(ended);
+        self.shared.lasting.log.ended(ended);
     }
 }

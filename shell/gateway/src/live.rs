@@ -7,14 +7,17 @@ use rhumb_flow::condition::Condition;
 use rhumb_route::row::Overlay;
 use rhumb_route::view::EndpointState;
 
+use crate::pool::PoolKey;
+
 /// A lock whose holder died holds what it held: every update here leaves the value whole.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// One endpoint.
-#[derive(Default)]
+/// One endpoint, under every configuration that has it.
 pub(crate) struct Live {
+    /// Where connections to it are kept.
+    pub(crate) pool_key: PoolKey,
     in_flight: AtomicU32,
     backlog_tokens: AtomicU64,
     /// It is being loaded slowly after an absence.
@@ -33,10 +36,14 @@ pub(crate) struct Learnt {
 }
 
 impl Live {
-    /// One whose speed is modelled, or is not known before it is seen.
-    pub(crate) fn new(is_modelled: bool) -> Self {
-        let learnt = Learnt { condition: Condition::new(is_modelled), ..Learnt::default() };
-        Self { learnt: Box::new(Mutex::new(learnt)), ..Self::default() }
+    pub(crate) fn new(pool_key: PoolKey) -> Self {
+        Self {
+            pool_key,
+            in_flight: AtomicU32::new(0),
+            backlog_tokens: AtomicU64::new(0),
+            is_back: AtomicBool::new(false),
+            learnt: Box::default(),
+        }
     }
 
     pub(crate) fn overlay(&self) -> Overlay {

@@ -1,6 +1,9 @@
-//! What `/metrics` shows. Series of the hot path are looked up once, when the gateway starts.
+//! What `/metrics` shows. Series of the hot path are looked up once, when a configuration comes into force; each is the
+//! same as before for whoever had a name before, so that no counter ever goes back.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -57,9 +60,21 @@ struct PriorityLabel {
     priority: &'static str,
 }
 
-/// The gateway's metrics.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct VersionLabel {
+    version: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ResultLabel {
+    result: &'static str,
+}
+
+/// The gateway's metrics, by the positions of one configuration.
+#[derive(Clone)]
 pub(crate) struct Metrics {
-    registry: Registry,
+    registry: Arc<Registry>,
+    attempts: Family<AttemptLabel, Counter>,
     outcomes: Vec<(Outcome, Counter)>,
     refused: Counter,
     sent: Vec<Counter>,
@@ -70,6 +85,8 @@ pub(crate) struct Metrics {
     usd: CounterF,
     ttft: Histogram,
     gauges: Gauges,
+    reloads: Family<ResultLabel, Counter>,
+    last_reload: GaugeF,
 }
 
 /// Sums over the requests that have ended.
@@ -86,8 +103,11 @@ pub struct Totals {
 }
 
 /// Set when the page is asked for.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Gauges {
+    /// One page at a time: what is not there any more is taken out for a moment.
+    page: Arc<Mutex<()>>,
+    config: Family<VersionLabel, GaugeF>,
     in_flight: Family<EndpointLabel, GaugeF>,
     running: Family<EndpointLabel, GaugeF>,
     waiting: Family<EndpointLabel, GaugeF>,
@@ -115,6 +135,12 @@ const OUTCOMES: [Outcome; 8] = [
     Outcome::Shed,
 ];
 
+/// What may come of reading a configuration anew.
+const RELOADS: [&str; 3] = [TAKEN, UNCHANGED, REFUSED];
+pub(crate) const TAKEN: &str = "ok";
+pub(crate) const UNCHANGED: &str = "unchanged";
+pub(crate) const REFUSED: &str = "refused";
+
 /// Buckets of OpenTelemetry's `gen_ai.server.time_to_first_token`.
 const TTFT_BUCKETS: [f64; 16] =
     [0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
@@ -135,23 +161,46 @@ impl Metrics {
         registry.register_with_unit("time_to_first_token", text, Unit::Seconds, ttft.clone());
         let gauges = Gauges::default();
         gauges.register(&mut registry);
-        let attempt = |result| {
-            let label = |e: &rhumb_grid::config::Endpoint| AttemptLabel { endpoint: e.name.clone(), result };
-            grid.config.endpoints.iter().map(|e| attempts.get_or_create_owned(&label(e))).collect()
-        };
-        Self {
+        let (reloads, last_reload) = (Family::<ResultLabel, Counter>::default(), GaugeF::default());
+        registry.register("config_reloads", "Configurations read anew, by what came of them", reloads.clone());
+        let text = "1, or 0 while the configuration last read is not the one in force, because it was refused";
+        registry.register("config_last_reload_successful", text, last_reload.clone());
+        last_reload.set(1.0);
+        for result in RELOADS {
+            reloads.get_or_create_owned(&ResultLabel { result });
+        }
+        let metrics = Self {
             outcomes: OUTCOMES.map(|o| (o, requests.get_or_create_owned(&OutcomeLabel { outcome: o.code() }))).to_vec(),
-            sent: attempt("sent"),
-            failed: attempt("failed"),
+            sent: Vec::new(),
+            failed: Vec::new(),
+            attempts,
             prompt_tokens: tokens.get_or_create_owned(&TokenLabel { kind: "prompt" }),
             cached_tokens: tokens.get_or_create_owned(&TokenLabel { kind: "cached" }),
             completion_tokens: tokens.get_or_create_owned(&TokenLabel { kind: "completion" }),
-            registry,
+            registry: Arc::new(registry),
             refused,
             usd,
             ttft,
             gauges,
-        }
+            reloads,
+            last_reload,
+        };
+        metrics.under(grid)
+    }
+
+    /// The same metrics by the positions of another configuration.
+    pub(crate) fn under(&self, grid: &Grid) -> Self {
+        let attempt = |result| {
+            let label = |e: &rhumb_grid::config::Endpoint| AttemptLabel { endpoint: e.name.clone(), result };
+            grid.config.endpoints.iter().map(|e| self.attempts.get_or_create_owned(&label(e))).collect()
+        };
+        Self { sent: attempt("sent"), failed: attempt("failed"), ..self.clone() }
+    }
+
+    /// A configuration has been read anew, with this result, one of [`RELOADS`].
+    pub(crate) fn reloaded(&self, result: &'static str) {
+        self.reloads.get_or_create_owned(&ResultLabel { result }).inc();
+        self.last_reload.set(if result == REFUSED { 0.0 } else { 1.0 });
     }
 
     pub(crate) fn refused(&self) {
@@ -190,6 +239,7 @@ impl Metrics {
 
     /// The page.
     pub(crate) fn page(&self, shared: &Shared) -> String {
+        let _one = lock(&self.gauges.page);
         self.gauges.set(shared);
         let mut page = String::new();
         // Writing to a string does not fail.
@@ -216,15 +266,51 @@ impl Gauges {
         r.register("queue_length", "Requests that wait at the router", self.waiting_here.clone());
         let text = "Requests that may be in flight at the endpoint, as learnt";
         r.register("endpoint_window", text, self.window.clone());
+        let text = "1, for the version of the configuration in force";
+        r.register("config_info", text, self.config.clone());
         r.register("log_backlog", "Messages the decision log has not taken yet", self.backlog.clone());
     }
 
     fn set(&self, shared: &Shared) {
+        self.clear();
+        // The newest last: where two say something of one name, its word counts.
+        let mut versions = shared.lasting.versions();
+        if let Some(newest) = versions.pop() {
+            for old in &versions {
+                self.endpoints(old);
+            }
+            self.sites(&newest);
+            self.endpoints(&newest);
+            self.config.get_or_create_owned(&VersionLabel { version: newest.version.to_string() }).set(1.0);
+            self.view.set(newest.view.load().version as f64);
+            versions.push(newest);
+        }
+        self.in_flight(&versions);
+        let hold = lock(&shared.lasting.hold);
+        for (priority, p) in Priority::ALL {
+            self.waiting_here.get_or_create(&PriorityLabel { priority }).set(hold.waiting(p) as f64);
+        }
+        drop(hold);
+        self.backlog.set(shared.lasting.log.backlog() as f64);
+    }
+
+    /// What a configuration no longer has is not shown as it last was.
+    fn clear(&self) {
+        let Self { in_flight, running, waiting, kv_use, healthy, rtt, correction, window, .. } = self;
+        for family in [in_flight, running, waiting, kv_use, healthy, rtt, correction, window] {
+            family.clear();
+        }
+        self.age.clear();
+        self.watts.clear();
+        self.power_price.clear();
+        self.config.clear();
+    }
+
+    fn endpoints(&self, shared: &Shared) {
         let now = shared.now_ms();
         for (i, live) in (0u32..).zip(&shared.live) {
             let name = || shared.names.endpoint(i).to_owned();
             let label = EndpointLabel { endpoint: name() };
-            self.in_flight.get_or_create(&label).set(live.overlay().in_flight);
             let learnt = lock(&live.learnt);
             let s = &learnt.state;
             self.healthy.get_or_create(&label).set(if learnt.condition.is_ill(now) { 0.0 } else { 1.0 });
@@ -242,22 +328,33 @@ impl Gauges {
                 self.age(name(), "rtt", now, at);
             }
         }
+        let hold = lock(&shared.lasting.hold);
+        for (i, number) in (0u32..).zip(&shared.numbers.endpoints) {
+            let label = EndpointLabel { endpoint: shared.names.endpoint(i).to_owned() };
+            self.window.get_or_create(&label).set(hold.window(*number).limit(now));
+        }
+    }
+
+    /// Requests in flight under any configuration: what has moved to another address is flown to at both for a while.
+    fn in_flight(&self, versions: &[Arc<Shared>]) {
+        let mut by_number = BTreeMap::new();
+        for shared in versions {
+            for (i, number) in (0u32..).zip(&shared.numbers.endpoints) {
+                let name = || shared.names.endpoint(i).to_owned();
+                by_number.entry(*number).or_insert_with(|| (name(), shared.live[i as usize].overlay().in_flight));
+            }
+        }
+        for (endpoint, in_flight) in by_number.into_values() {
+            self.in_flight.get_or_create(&EndpointLabel { endpoint }).inc_by(in_flight);
+        }
+    }
+
+    fn sites(&self, shared: &Shared) {
         for (site, state) in shared.grid.config.sites.iter().zip(lock(&shared.viewer).sites()) {
             let label = SiteLabel { site: site.name.clone() };
             self.watts.get_or_create(&label).set(state.watts);
             self.power_price.get_or_create(&label).set(state.power.usd_per_joule());
         }
-        let hold = lock(&shared.hold);
-        for (priority, p) in Priority::ALL {
-            self.waiting_here.get_or_create(&PriorityLabel { priority }).set(hold.waiting(p) as f64);
-        }
-        for i in 0..shared.live.len() {
-            let label = EndpointLabel { endpoint: shared.names.endpoint(i as u32).to_owned() };
-            self.window.get_or_create(&label).set(hold.window(i).limit(now));
-        }
-        drop(hold);
-        self.view.set(shared.view.load().version as f64);
-        self.backlog.set(shared.log.backlog() as f64);
     }
 
     fn age(&self, endpoint: String, signal: &'static str, now_ms: u64, at_ms: u64) {

@@ -6,20 +6,25 @@ use http::HeaderValue;
 use rhumb_grid::index::Grid;
 use rhumb_route::explain::Names;
 
-/// Names by index.
-#[derive(Debug, Clone)]
-pub struct NameTable(Arc<Inner>);
-
+/// Names by index, of one configuration.
 #[derive(Debug)]
-struct Inner {
+pub(crate) struct NameTable {
+    /// Version of the configuration.
+    config: String,
+    /// Many configurations may differ in anything but these, and decisions are kept for a while after theirs.
+    tables: Arc<Tables>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Tables {
     endpoints: Vec<(String, HeaderValue)>,
     sites: Vec<(String, HeaderValue)>,
     models: Vec<(String, HeaderValue)>,
 }
 
 impl NameTable {
-    /// The names of a grid.
-    pub fn new(grid: &Grid) -> Self {
+    /// The names of a grid, and the version of its configuration, which came after that of `before`.
+    pub(crate) fn new(grid: &Grid, config: String, before: Option<&Self>) -> Self {
         // Model names may hold what a header may not; the checked configuration keeps the others to visible ASCII.
         let header = |name: &str| {
             let visible: String = name.chars().map(|c| if c.is_ascii_graphic() { c } else { '_' }).collect();
@@ -27,16 +32,19 @@ impl NameTable {
         };
         let table = |names: Vec<&String>| names.into_iter().map(|n| (n.clone(), header(n))).collect();
         let c = &grid.config;
-        Self(Arc::new(Inner {
+        let tables = Tables {
             endpoints: table(c.endpoints.iter().map(|e| &e.name).collect()),
             sites: table(c.sites.iter().map(|s| &s.name).collect()),
             models: table(c.models.iter().map(|m| &m.name).collect()),
-        }))
+        };
+        let same = before.filter(|b| *b.tables == tables).map(|b| Arc::clone(&b.tables));
+        Self { config, tables: same.unwrap_or_else(|| Arc::new(tables)) }
     }
 
     pub(crate) fn headers(&self, endpoint: u32, site: u32, model: u32) -> [HeaderValue; 3] {
         let of = |t: &[(String, HeaderValue)], i: u32| t[i as usize].1.clone();
-        [of(&self.0.endpoints, endpoint), of(&self.0.sites, site), of(&self.0.models, model)]
+        let Tables { endpoints, sites, models } = &*self.tables;
+        [of(endpoints, endpoint), of(sites, site), of(models, model)]
     }
 }
 
@@ -45,15 +53,19 @@ fn name(table: &[(String, HeaderValue)], index: u32) -> &str {
 }
 
 impl Names for NameTable {
+    fn config(&self) -> &str {
+        &self.config
+    }
+
     fn endpoint(&self, index: u32) -> &str {
-        name(&self.0.endpoints, index)
+        name(&self.tables.endpoints, index)
     }
 
     fn site(&self, index: u32) -> &str {
-        name(&self.0.sites, index)
+        name(&self.tables.sites, index)
     }
 
     fn model(&self, index: u32) -> &str {
-        name(&self.0.models, index)
+        name(&self.tables.models, index)
     }
 }

@@ -22,6 +22,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::auth::Caller;
 use crate::hold::Deciding;
 use crate::live::lock;
+use crate::names::NameTable;
 use crate::request::{Asked, session_hash};
 use crate::shared::Shared;
 
@@ -121,12 +122,12 @@ pub(crate) fn asking<'a>(
     body: &[u8],
     scan: &'a Scan,
 ) -> Asking<'a> {
-    let tenant = caller.tenant;
-    let session = asked.session.or_else(|| scan.conversation_hash.map(|h| session_hash(&h.to_le_bytes(), tenant)));
+    let (tenant, number) = (caller.tenant, shared.numbers.tenant(caller.tenant));
+    let session = asked.session.or_else(|| scan.conversation_hash.map(|h| session_hash(&h.to_le_bytes(), number)));
     let first_model = models.first().copied().unwrap_or(0);
     let per_token = lock(&shared.bytes_per_token[first_model as usize]).mean();
     let mut blocks = Vec::new();
-    block_hashes(body, scan, session_hash(b"", tenant), BLOCKS_MAX, &mut blocks);
+    block_hashes(body, scan, session_hash(b"", number), BLOCKS_MAX, &mut blocks);
     let max_tokens = scan.max_tokens.or(policy.service.max_answer_tokens);
     let output_tokens = if api == Api::Embeddings {
         0.0
@@ -158,7 +159,7 @@ pub(crate) fn asking<'a>(
         pin: None,
         hits: Vec::new(),
     };
-    let (id, at_unix_ms) = shared.ids.next();
+    let (id, at_unix_ms) = shared.lasting.ids.next();
     let tokens_per_block = BLOCK_BYTES as f64 / per_token;
     let router = shared.grid.config.gateway.router;
     Asking {
@@ -208,14 +209,14 @@ impl Deciding for Asking<'_> {
     fn decide(&mut self) {
         let (shared, facts) = (self.shared, &mut self.facts);
         let router = shared.grid.config.gateway.router;
-        let seed = shared.turn.fetch_add(1, Ordering::Relaxed);
+        let seed = shared.lasting.turn.fetch_add(1, Ordering::Relaxed);
         self.choice = Choice { rates: self.policy.rates, router, seed };
-        facts.pin = self.session.and_then(|s| lock(shared.pins_of(s)).get(s).copied());
-        self.view = shared.view.load_full();
+        facts.pin = self.session.and_then(|s| shared.pinned(s));
+        self.view = shared.current_view();
         let world = LiveWorld { view: &self.view, shared };
         self.decision = MEMORY.with_borrow_mut(|memory| {
             if !self.blocks.is_empty() {
-                lock(&shared.prefixes).lookup(&self.blocks, self.tokens_per_block, &mut memory.hits);
+                shared.lookup(&self.blocks, self.tokens_per_block, &mut memory.hits);
                 facts.hits.clone_from(&memory.hits);
             }
             decide(&world, facts, &self.choice, &mut memory.scratch)
@@ -232,7 +233,7 @@ impl Deciding for Asking<'_> {
             n if (KEPT + 1..=OVERLAYS_MAX).contains(&n) => live.iter().map(|l| l.overlay()).collect(),
             _ => Vec::new(),
         };
-        self.shared.log.decided(Box::new(Intent {
+        self.shared.lasting.log.decided(Box::new(Intent {
             id: self.id,
             at_unix_ms: self.at_unix_ms,
             tenant: Arc::clone(&self.caller.tenant_name),
@@ -240,6 +241,7 @@ impl Deciding for Asking<'_> {
             api: self.api.path(),
             model: self.model.to_owned(),
             policy: Arc::clone(&self.policy.name),
+            names: Arc::<NameTable>::clone(&self.shared.names),
             view: Arc::clone(&self.view),
             facts: self.facts.clone(),
             choice: self.choice,
@@ -256,10 +258,10 @@ impl Asking<'_> {
         let (rates, service, tenant) = (&self.policy.rates, &self.policy.service, self.caller.tenant);
         let config = &self.shared.grid.config;
         Ask {
-            lane: self.shared.lanes.lane(&self.facts.models).expect("the models are those of a name in the grid"),
+            lane: self.shared.lane(&self.facts.models),
             priority,
             from: From {
-                tenant: tenant.map_or(0, |t| t as u32 + 1),
+                tenant: self.shared.numbers.tenant(tenant),
                 // Requests without a session take turns one by one.
                 session: self.session.unwrap_or(self.id),
             },

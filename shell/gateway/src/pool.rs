@@ -21,7 +21,7 @@ thread_local! {
     static POOL: RefCell<Vec<Vec<Idle>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Key of an endpoint in the pool. Several gateways may share a thread, as in the demo.
+/// Key of an endpoint in the pool, unique in the process: several gateways may share a thread, as in the demo.
 pub(crate) type PoolKey = usize;
 
 /// The connection used last, if it still stands.
@@ -51,6 +51,23 @@ pub(crate) fn give(key: PoolKey, conn: Conn) {
         let idle = &mut pool[key];
         if idle.len() < IDLE_MAX {
             idle.push(Idle { conn, since: Instant::now() });
+        }
+    });
+}
+
+/// Longest time that an idle connection outlives its use, beyond the time it is good for.
+pub(crate) const SWEEP_EVERY: Duration = IDLE_FOR;
+
+/// Closes connections of this thread that are too old to be used: those to an endpoint that nothing is sent to any more
+/// would stand for ever.
+pub(crate) fn sweep() {
+    POOL.with_borrow_mut(|pool| {
+        for idle in pool {
+            let old = idle.partition_point(|i| i.since.elapsed() > IDLE_FOR);
+            idle.drain(..old);
+            if idle.is_empty() {
+                idle.shrink_to_fit();
+            }
         }
     });
 }

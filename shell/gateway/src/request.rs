@@ -16,7 +16,7 @@ const VALUE_BYTES_MAX: usize = 512;
 #[derive(Debug, Default)]
 pub(crate) struct Asked {
     pub(crate) policy: Option<String>,
-    /// Hash of `x-rhumb-session`, seeded by the tenant.
+    /// Hash of `x-rhumb-session`, seeded by the tenant's number.
     pub(crate) session: Option<u64>,
     /// Round trip between client and gateway.
     pub(crate) client_ms: f64,
@@ -51,8 +51,8 @@ impl Asked {
     }
 }
 
-/// Reads them.
-pub(crate) fn asked(headers: &HeaderMap, tenant: Option<usize>, gateway: Option<Location>) -> Result<Asked, ApiError> {
+/// Reads them, of the tenant with a number.
+pub(crate) fn asked(headers: &HeaderMap, tenant: u32, gateway: Option<Location>) -> Result<Asked, ApiError> {
     let mut out = Asked::default();
     if let Some(name) = text(headers, "x-rhumb-policy")? {
         out.policy = Some(name.to_owned());
@@ -84,9 +84,10 @@ pub(crate) fn asked(headers: &HeaderMap, tenant: Option<usize>, gateway: Option<
     Ok(out)
 }
 
-/// A session's name as a hash that no other tenant's session shares.
-pub(crate) fn session_hash(name: &[u8], tenant: Option<usize>) -> u64 {
-    xxh3_64_with_seed(name, tenant.map_or(0, |t| t as u64 + 1))
+/// A session's name as a hash that no other tenant's session shares. The number stays with the tenant, where its
+/// position may become another's.
+pub(crate) fn session_hash(name: &[u8], tenant: u32) -> u64 {
+    xxh3_64_with_seed(name, u64::from(tenant))
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<Option<&'a str>, ApiError> {
@@ -120,7 +121,7 @@ mod tests {
 
     #[test]
     fn sessions_of_tenants_do_not_meet() {
-        assert_ne!(session_hash(b"s", Some(0)), session_hash(b"s", None));
-        assert_ne!(session_hash(b"s", Some(0)), session_hash(b"s", Some(1)));
+        assert_ne!(session_hash(b"s", 1), session_hash(b"s", 0));
+        assert_ne!(session_hash(b"s", 1), session_hash(b"s", 2));
     }
 }

@@ -24,20 +24,20 @@ use crate::request::asked;
 use crate::shared::Shared;
 
 /// Answers one request.
-pub(crate) async fn handle(shared: Arc<Shared>, pool_base: usize, request: Request<Incoming>) -> Response<Answer> {
+pub(crate) async fn handle(shared: Arc<Shared>, request: Request<Incoming>) -> Response<Answer> {
     let api = match request.uri().path() {
         "/v1/chat/completions" => Api::Chat,
         "/v1/completions" => Api::Completions,
         "/v1/embeddings" => Api::Embeddings,
         other => return small(&shared, other, &request),
     };
-    match Box::pin(complete(&shared, pool_base, api, request)).await {
+    match Box::pin(complete(&shared, api, request)).await {
         Ok(response) => response,
         Err((error, id)) => {
             if id.is_none() {
                 shared.metrics.refused();
             }
-            let mut response = failed(&error, id.unwrap_or_else(|| shared.ids.next().0));
+            let mut response = failed(&error, id.unwrap_or_else(|| shared.lasting.ids.next().0));
             if let Some(id) = id {
                 response.headers_mut().insert("x-rhumb-decision", id_header(id));
             }
@@ -49,12 +49,7 @@ pub(crate) async fn handle(shared: Arc<Shared>, pool_base: usize, request: Reque
 /// An error, and the id of the request if it was accepted.
 type Failed = (ApiError, Option<u64>);
 
-async fn complete(
-    shared: &Arc<Shared>,
-    pool_base: usize,
-    api: Api,
-    request: Request<Incoming>,
-) -> Result<Response<Answer>, Failed> {
+async fn complete(shared: &Arc<Shared>, api: Api, request: Request<Incoming>) -> Result<Response<Answer>, Failed> {
     let start = Instant::now();
     let refuse = |e: ApiError| (e, None);
     if request.method() != Method::POST {
@@ -66,7 +61,7 @@ async fn complete(
         return Err(refuse(ApiError::encoding()));
     }
     let gateway = &shared.grid.config.gateway;
-    let asked = asked(&head.headers, caller.tenant, gateway.location).map_err(refuse)?;
+    let asked = asked(&head.headers, shared.numbers.tenant(caller.tenant), gateway.location).map_err(refuse)?;
     let tenant = caller.tenant.map(|t| &shared.grid.config.tenants[t]);
     let policy = shared.grid.policy_for(tenant, asked.policy.as_deref()).map_err(|allowed| {
         let text = format!("`x-rhumb-policy` must be one of: {}.", allowed.join(", "));
@@ -120,7 +115,7 @@ async fn complete(
         }
     };
     let held = if ledger.waited.is_some() { decided - began } else { Duration::ZERO };
-    let journey = Journey { shared, policy, scan: &scan, body: &body, api, placed: &asking, pool_base };
+    let journey = Journey { shared, policy, scan: &scan, body: &body, api, placed: &asking };
     let served = journey.run(ledger, first, permit).await.map_err(|e| (e, Some(id)))?;
     Ok(answer(shared, id, served, [("decide", decided - held), ("queue", held), ("first", start.elapsed())]))
 }
@@ -206,7 +201,7 @@ fn small(shared: &Shared, path: &str, request: &Request<Incoming>) -> Response<A
     let get = request.method() == Method::GET || request.method() == Method::HEAD;
     let refuse = |e: &ApiError| {
         shared.metrics.refused();
-        failed(e, shared.ids.next().0)
+        failed(e, shared.lasting.ids.next().0)
     };
     if !matches!(path, "/v1/models" | "/health/live" | "/health/ready" | "/metrics") {
         let text = "There is no such path. This gateway serves POST /v1/chat/completions, /v1/completions, \

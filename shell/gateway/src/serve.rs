@@ -3,17 +3,15 @@
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use rhumb_grid::config::EngineKind;
 use rhumb_grid::index::Grid;
 use rhumb_store::{Log, StoreError};
-use rhumb_upstream::{Origin, OriginError};
+use rhumb_upstream::OriginError;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::runtime::Builder;
@@ -21,11 +19,13 @@ use tokio::sync::watch;
 
 use crate::body::Counted;
 use crate::drain::Drains;
-use crate::names::NameTable;
-use crate::shared::{Shared, SiteReading, Upstream};
+use crate::lasting::Lasting;
+use crate::reload::{Gateway, Reloader};
+use crate::shared::{Shared, SiteReading, upstreams};
 use crate::socket::{Socket, Standing};
 use crate::turn::Streams;
-use crate::{admin, control, routes};
+use crate::version::{Digest, Version};
+use crate::{admin, control, pool, routes};
 
 /// Longest time that requests in flight are given to end when the gateway stops.
 const DRAIN: Duration = Duration::from_secs(30);
@@ -61,7 +61,7 @@ pub struct Running {
     pub address: SocketAddr,
     /// Where the admin API listens.
     pub admin_address: SocketAddr,
-    shared: Arc<Shared>,
+    gateway: Arc<Gateway>,
     stop: watch::Sender<bool>,
     threads: Vec<JoinHandle<()>>,
     log_thread: Option<JoinHandle<()>>,
@@ -74,7 +74,7 @@ impl Running {
         for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
-        self.shared.log.stop();
+        self.gateway.now().lasting.log.stop();
         if let Some(thread) = self.log_thread.take() {
             let _ = thread.join();
         }
@@ -82,53 +82,66 @@ impl Running {
 
     /// Each site now, as this gateway sees it.
     pub fn sites(&self) -> Vec<SiteReading> {
-        self.shared.site_readings()
+        self.gateway.now().site_readings()
     }
 
     /// Money and tokens of the requests that have ended.
     pub fn totals(&self) -> crate::metrics::Totals {
-        self.shared.metrics.totals()
+        self.gateway.now().metrics.totals()
+    }
+
+    /// What changes its configuration.
+    pub fn reloader(&self) -> Reloader {
+        Reloader(Arc::clone(&self.gateway))
     }
 }
 
-/// Pool keys are unique in the process, because several gateways may share it.
-static POOL_KEYS: AtomicUsize = AtomicUsize::new(0);
-
-/// Starts a gateway from a checked configuration.
+/// Starts a gateway from a checked configuration, which the digest of its text tells from others.
 ///
 /// # Errors
 /// An address, the data folder or a thread cannot be had.
-pub fn start(grid: Grid) -> Result<Running, StartError> {
-    let gateway = grid.config.gateway.clone();
-    let listen = bind(&gateway.listen)?;
-    let admin_listen = bind(&gateway.admin_listen)?;
+pub fn start(grid: Grid, digest: Digest) -> Result<Running, StartError> {
+    let config = grid.config.gateway.clone();
+    let listen = bind(&config.listen)?;
+    let admin_listen = bind(&config.admin_listen)?;
     let upstreams = upstreams(&grid)?;
-    let (log, log_thread) = Log::open(Path::new(&gateway.data_dir), NameTable::new(&grid))?;
-    let drains = Drains::open(Path::new(&gateway.data_dir)).map_err(StartError::Drains)?;
-    let pool_base = POOL_KEYS.fetch_add(grid.config.endpoints.len(), Ordering::Relaxed);
-    let shared = Arc::new(Shared::new(grid, log, upstreams, drains));
+    let (log, log_thread) = Log::open(Path::new(&config.data_dir))?;
+    let drains = Drains::open(Path::new(&config.data_dir)).map_err(StartError::Drains)?;
+    let version = Version { ordinal: 1, digest };
+    let shared = Shared::new(&Arc::new(Lasting::new(log, drains)), grid, upstreams, version, None);
+    let gateway = Arc::new(Gateway::new(shared));
     let (stop, stopped) = watch::channel(false);
     let address = listen.local_addr().map_err(StartError::Thread)?;
     let admin_address = admin_listen.local_addr().map_err(StartError::Thread)?;
-    let workers = match gateway.workers {
+    let workers = match config.workers {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         n => n as usize,
     };
     let mut threads = Vec::with_capacity(workers + 1);
     for i in 0..workers {
         let listener = listen.try_clone().map_err(StartError::Thread)?;
-        let (shared, stopped) = (Arc::clone(&shared), stopped.clone());
+        let (gateway, stopped) = (Arc::clone(&gateway), stopped.clone());
         threads.push(thread(&format!("rhumb-{i}"), async move {
-            accept(listener, stopped, shared, Role::Data { pool_base }).await;
+            // It ends with the runtime, when the last connection has.
+            tokio::spawn(sweep());
+            accept(listener, stopped, gateway, Role::Data).await;
         })?);
     }
-    let admin_shared = Arc::clone(&shared);
+    let admin_gateway = Arc::clone(&gateway);
     threads.push(thread("rhumb-control", async move {
         // It ends with the runtime, when the admin listener has closed.
-        tokio::spawn(control::run(Arc::clone(&admin_shared)));
-        accept(admin_listen, stopped, admin_shared, Role::Admin).await;
+        tokio::spawn(control::run(Arc::clone(&admin_gateway)));
+        accept(admin_listen, stopped, admin_gateway, Role::Admin).await;
     })?);
-    Ok(Running { address, admin_address, shared, stop, threads, log_thread: Some(log_thread) })
+    Ok(Running { address, admin_address, gateway, stop, threads, log_thread: Some(log_thread) })
+}
+
+/// Closes what a worker keeps for nobody.
+async fn sweep() {
+    loop {
+        tokio::time::sleep(pool::SWEEP_EVERY).await;
+        pool::sweep();
+    }
 }
 
 fn bind(address: &str) -> Result<TcpListener, StartError> {
@@ -141,31 +154,6 @@ fn bind(address: &str) -> Result<TcpListener, StartError> {
     Ok(listener)
 }
 
-fn upstreams(grid: &Grid) -> Result<Vec<Upstream>, StartError> {
-    grid.config
-        .endpoints
-        .iter()
-        .map(|e| {
-            let mut headers = String::from("content-type: application/json\r\naccept: */*\r\n");
-            if let Some(key) = &e.api_key {
-                headers.push_str("authorization: Bearer ");
-                headers.push_str(key);
-                headers.push_str("\r\n");
-            }
-            let served_as = |m: &rhumb_grid::config::Model| {
-                let served = e.models.iter().find(|s| s.model == m.name);
-                served.map(|s| s.served_as.clone().unwrap_or_else(|| m.name.clone()))
-            };
-            Ok(Upstream {
-                origin: Origin::parse(&e.url)?,
-                headers,
-                states_usage: e.engine != EngineKind::Generic,
-                served_as: grid.config.models.iter().map(served_as).collect(),
-            })
-        })
-        .collect()
-}
-
 fn thread(name: &str, work: impl Future<Output = ()> + Send + 'static) -> Result<JoinHandle<()>, StartError> {
     let runtime = Builder::new_current_thread().enable_all().build().map_err(StartError::Thread)?;
     let run = move || runtime.block_on(work);
@@ -174,12 +162,12 @@ fn thread(name: &str, work: impl Future<Output = ()> + Send + 'static) -> Result
 
 #[derive(Clone, Copy)]
 enum Role {
-    Data { pool_base: usize },
+    Data,
     Admin,
 }
 
 /// Takes connections until told to stop, then waits for those that stand.
-async fn accept(listener: TcpListener, mut stopped: watch::Receiver<bool>, shared: Arc<Shared>, role: Role) {
+async fn accept(listener: TcpListener, mut stopped: watch::Receiver<bool>, gateway: Arc<Gateway>, role: Role) {
     let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(e) => return tracing::error!("cannot listen: {e}"),
@@ -193,7 +181,7 @@ async fn accept(listener: TcpListener, mut stopped: watch::Receiver<bool>, share
         };
         match taken {
             Ok((stream, _)) => {
-                let connection = connection(stream, Arc::clone(&shared), role, stopped.clone());
+                let connection = connection(stream, Arc::clone(&gateway), role, stopped.clone());
                 let stands = stands.clone();
                 tokio::spawn(async move {
                     connection.await;
@@ -208,7 +196,7 @@ async fn accept(listener: TcpListener, mut stopped: watch::Receiver<bool>, share
     let _ = tokio::time::timeout(DRAIN, standing.closed()).await;
 }
 
-async fn connection(stream: TcpStream, shared: Arc<Shared>, role: Role, mut stopped: watch::Receiver<bool>) {
+async fn connection(stream: TcpStream, gateway: Arc<Gateway>, role: Role, mut stopped: watch::Receiver<bool>) {
     // An event must not wait for the client to acknowledge the one before.
     let _ = stream.set_nodelay(true);
     let h2 = tokio::select! {
@@ -219,14 +207,15 @@ async fn connection(stream: TcpStream, shared: Arc<Shared>, role: Role, mut stop
     // Every request on the connection holds a clone until its answer has been sent.
     let busy = Arc::new(Standing::default());
     let requests = Arc::clone(&busy);
-    let patience = Duration::from_millis(shared.grid.config.gateway.client_stall_ms);
+    let patience = Duration::from_millis(gateway.now().grid.config.gateway.client_stall_ms);
     let io = TokioIo::new(Socket::new(stream, patience, Arc::downgrade(&busy)));
     let service = service_fn(move |request| {
-        let (shared, busy) = (Arc::clone(&shared), Arc::clone(&requests));
+        let (gateway, busy) = (Arc::clone(&gateway), Arc::clone(&requests));
         async move {
             let answer = match role {
-                Role::Data { pool_base } => routes::handle(shared, pool_base, request).await,
-                Role::Admin => admin::handle(shared, request).await,
+                // What is in force now is what it is served under to its end.
+                Role::Data => routes::handle(gateway.now(), request).await,
+                Role::Admin => admin::handle(gateway, request).await,
             };
             Ok::<_, std::convert::Infallible>(answer.map(|answer| Counted::new(answer, busy)))
         }

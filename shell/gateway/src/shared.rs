@@ -1,62 +1,53 @@
-//! What the threads of a gateway have in common.
+//! What the threads of a gateway have in common while one configuration is in force.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
 
 use arc_swap::ArcSwap;
-use rhumb_flow::admission::Lanes;
+use rhumb_flow::admission::{Lane, Lanes};
 use rhumb_flow::budget::RetryBudget;
 use rhumb_flow::peers::{Peer, groups, outliers};
+use rhumb_grid::config::EngineKind;
 use rhumb_grid::index::Grid;
 use rhumb_route::decide::Target;
 use rhumb_route::explain::Names as _;
+use rhumb_route::facts::Hit;
 use rhumb_route::learn::Ewma;
-use rhumb_route::pins::Pins;
-use rhumb_route::prefix::PrefixIndex;
 use rhumb_route::view::{EndpointState, View, Viewer};
-use rhumb_store::Log;
-use rhumb_upstream::Origin;
+use rhumb_upstream::{Origin, OriginError};
 
 use crate::auth::Keys;
-use crate::drain::Drains;
-use crate::hold::Hold;
-use crate::ids::Ids;
+use crate::lasting::Lasting;
 use crate::live::{Live, lock};
 use crate::metrics::Metrics;
 use crate::names::NameTable;
+use crate::numbers::{BYTES_PER_TOKEN, Number, Numbers};
+use crate::version::Version;
 
-/// One gateway.
+/// One gateway under one configuration: requests that began under it end under it, whatever is in force by then.
 pub(crate) struct Shared {
+    pub(crate) version: Version,
+    pub(crate) lasting: Arc<Lasting>,
+    pub(crate) numbers: Numbers,
     pub(crate) grid: Arc<Grid>,
-    pub(crate) names: NameTable,
+    pub(crate) names: Arc<NameTable>,
     pub(crate) keys: Keys,
-    pub(crate) ids: Ids,
-    pub(crate) live: Vec<Live>,
+    pub(crate) live: Vec<Arc<Live>>,
     /// Endpoints that are compared with each other.
     peers: Vec<Vec<usize>>,
     pub(crate) lanes: Lanes,
-    pub(crate) hold: Mutex<Hold>,
-    pub(crate) drains: Mutex<Drains>,
-    budgets: Mutex<BTreeMap<Budgeted, RetryBudget>>,
     pub(crate) upstreams: Vec<Upstream>,
     pub(crate) view: ArcSwap<View>,
+    /// When the last view was made, by the gateway's clock.
+    viewed_at_ms: AtomicU64,
     pub(crate) viewer: Mutex<Viewer>,
-    pub(crate) pins: Vec<Mutex<Pins>>,
-    pub(crate) prefixes: Mutex<PrefixIndex>,
     /// Expected answer length, per tenant (the last is nobody) and model.
-    pub(crate) output_tokens: Vec<Mutex<Ewma>>,
+    output_tokens: Vec<Arc<Mutex<Ewma>>>,
     /// Bytes of prompt per token, per model.
-    pub(crate) bytes_per_token: Vec<Mutex<Ewma>>,
-    pub(crate) turn: AtomicU64,
-    pub(crate) log: Log,
+    pub(crate) bytes_per_token: Vec<Arc<Mutex<Ewma>>>,
     pub(crate) metrics: Metrics,
-    start: Instant,
 }
-
-/// Tenant, model and site: what a retry budget is for.
-type Budgeted = (Option<usize>, u32, u32);
 
 /// How an endpoint is reached.
 pub(crate) struct Upstream {
@@ -82,24 +73,32 @@ pub struct SiteReading {
     pub ill: usize,
 }
 
-/// Pins kept, and the shards they are kept in.
-const PINS: usize = 1 << 18;
-const PIN_SHARDS: usize = 16;
-
-/// Answer length before one has been seen.
-const OUTPUT_TOKENS: f64 = 200.0;
-
-/// Bytes of JSON per token before one has been seen: English text and some punctuation.
-const BYTES_PER_TOKEN: f64 = 4.2;
-
 /// Blocks remembered for an endpoint whose cache size is not known.
 const PREFIX_BLOCKS_DEFAULT: usize = 4_096;
 
+/// A view that decisions are made on is no older than this, ms, where nothing keeps the control thread from its work.
+pub(crate) const VIEW_MS: u64 = 100;
+
 impl Shared {
-    pub(crate) fn new(grid: Grid, log: Log, upstreams: Vec<Upstream>, drains: Drains) -> Self {
-        let grid = Arc::new(grid);
-        let names = NameTable::new(&grid);
-        let (models, tenants) = (grid.config.models.len(), grid.config.tenants.len());
+    /// What has to be made for a configuration, with what was learnt under the one `before` it.
+    pub(crate) fn new(
+        lasting: &Arc<Lasting>,
+        grid: Grid,
+        upstreams: Vec<Upstream>,
+        version: Version,
+        before: Option<&Self>,
+    ) -> Self {
+        let lanes = Lanes::of(&grid);
+        let mut known = lock(&lasting.known);
+        let numbers = known.numbers(&grid, &lanes);
+        let live: Vec<Arc<Live>> = numbers.endpoints.iter().map(|n| Arc::clone(&known.live()[n.at()])).collect();
+        let tenants = (0..grid.config.tenants.len()).map(Some).chain([None]);
+        let mut output_tokens = Vec::new();
+        for tenant in tenants.map(|t| numbers.tenant(t)) {
+            output_tokens.extend(numbers.models.iter().map(|m| known.output_tokens((tenant, *m))));
+        }
+        let bytes_per_token = numbers.models.iter().map(|m| known.bytes_per_token(*m)).collect();
+        drop(known);
         let perf = rhumb_route::view::perf_of(&grid);
         let mut viewer = Viewer::new(&grid, &perf);
         let blocks: usize = grid
@@ -108,52 +107,63 @@ impl Shared {
             .iter()
             .map(|e| e.models.first().and_then(|s| perf(e, s)).map_or(PREFIX_BLOCKS_DEFAULT, |p| cache_blocks(&p)))
             .sum();
-        let live: Vec<Live> = (0..grid.config.endpoints.len()).map(|e| Live::new(viewer.is_modelled(e))).collect();
-        let view = Arc::new(viewer.view(&vec![EndpointState::default(); live.len()], 0));
+        for (live, _) in live.iter().zip(0..).filter(|(_, e)| viewer.is_modelled(*e)) {
+            lock(&live.learnt).condition.showing_mut().expect_modelled();
+        }
         drop(perf);
-        let lanes = Lanes::of(&grid);
+        lock(&lasting.prefixes).resize(blocks);
+        if let Some(before) = before {
+            let sites: BTreeMap<Number, u32> = numbers.sites.iter().copied().zip(0..).collect();
+            for (number, state) in before.numbers.sites.iter().zip(lock(&before.viewer).sites()) {
+                if let Some(site) = sites.get(number) {
+                    viewer.resume(*site, *state);
+                }
+            }
+        }
         Self {
-            hold: Mutex::new(Hold::new(&grid, &lanes)),
-            budgets: Mutex::default(),
-            drains: Mutex::new(drains),
-            lanes,
+            output_tokens,
+            bytes_per_token,
+            metrics: before.map_or_else(|| Metrics::new(&grid), |b| b.metrics.under(&grid)),
+            names: Arc::new(NameTable::new(&grid, version.to_string(), before.map(|b| &*b.names))),
             keys: Keys::new(&grid),
-            ids: Ids::new(),
-            metrics: Metrics::new(&grid),
-            names,
-            live,
-            upstreams,
-            view: ArcSwap::new(view),
+            view: ArcSwap::new(Arc::new(viewer.view(&vec![EndpointState::default(); live.len()], 0))),
+            viewed_at_ms: AtomicU64::new(0),
             viewer: Mutex::new(viewer),
-            pins: (0..PIN_SHARDS).map(|_| Mutex::new(Pins::new(PINS / PIN_SHARDS))).collect(),
-            prefixes: Mutex::new(PrefixIndex::new(blocks)),
-            output_tokens: (0..=tenants)
-                .flat_map(|_| 0..models)
-                .map(|_| Mutex::new(Ewma::new(OUTPUT_TOKENS, 0.02)))
-                .collect(),
-            bytes_per_token: (0..models).map(|_| Mutex::new(Ewma::new(BYTES_PER_TOKEN, 0.02))).collect(),
-            turn: AtomicU64::new(0),
-            log,
             peers: groups(&grid),
-            grid,
-            start: Instant::now(),
+            lasting: Arc::clone(lasting),
+            grid: Arc::new(grid),
+            version,
+            numbers,
+            live,
+            lanes,
+            upstreams,
         }
     }
 
     /// Milliseconds since this gateway started: the clock of every age.
     pub(crate) fn now_ms(&self) -> u64 {
-        self.start.elapsed().as_millis() as u64
+        self.lasting.now_ms()
     }
 
-    /// Publishes a view of the present readings.
+    /// Publishes a view of the present readings, here and under the newest configuration.
     pub(crate) fn publish(&self) {
+        self.publish_own();
+        if !self.lasting.is_newest(self)
+            && let Some(newest) = self.lasting.newest()
+        {
+            newest.publish_own();
+        }
+    }
+
+    fn publish_own(&self) {
         let now = self.now_ms();
         self.judge(now);
+        self.viewed_at_ms.store(now, Ordering::Relaxed);
         let windows: Vec<Option<f64>> = {
-            let hold = lock(&self.hold);
-            (0..self.live.len()).map(|i| hold.window(i).learnt(now)).collect()
+            let hold = lock(&self.lasting.hold);
+            self.numbers.endpoints.iter().map(|number| hold.window(*number).learnt(now)).collect()
         };
-        let drains = lock(&self.drains);
+        let drains = lock(&self.lasting.drains);
         let accepts = |(endpoint, site): (u32, &u32)| drains.of(self.names.endpoint(endpoint), self.names.site(*site));
         let states: Vec<EndpointState> = self
             .live
@@ -170,8 +180,18 @@ impl Shared {
             })
             .collect();
         drop(drains);
-        let view = Arc::new(lock(&self.viewer).view(&states, now));
-        self.view.store(view);
+        let mut view = lock(&self.viewer).view(&states, now);
+        view.version = self.lasting.next_view();
+        self.view.store(Arc::new(view));
+    }
+
+    /// The view to decide on. The control thread publishes those of the newest configuration only: what still waits
+    /// under an older one sees to its own.
+    pub(crate) fn current_view(&self) -> Arc<View> {
+        if !self.lasting.is_newest(self) && self.now_ms() >= self.viewed_at_ms.load(Ordering::Relaxed) + VIEW_MS {
+            self.publish_own();
+        }
+        self.view.load_full()
     }
 
     /// Compares endpoints with their peers, and finds those that are back.
@@ -189,13 +209,13 @@ impl Shared {
             }
         }
         for (endpoint, live) in self.live.iter().enumerate() {
-            let away_ms = lock(&live.learnt).condition.look(now_ms);
+            let (away_ms, number) = (lock(&live.learnt).condition.look(now_ms), self.numbers.endpoints[endpoint]);
             if let Some(away_ms) = away_ms {
                 let per_s = lock(&self.viewer).prompt_tokens_per_s(endpoint);
-                lock(&self.hold).back(endpoint, now_ms, away_ms, per_s);
+                lock(&self.lasting.hold).back(number, now_ms, away_ms, per_s);
             }
             if away_ms.is_some() || live.is_back.load(Ordering::Relaxed) {
-                live.is_back.store(lock(&self.hold).is_back(endpoint, now_ms), Ordering::Relaxed);
+                live.is_back.store(lock(&self.lasting.hold).is_back(number, now_ms), Ordering::Relaxed);
             }
         }
     }
@@ -207,12 +227,42 @@ impl Shared {
         target: &Target,
         with: impl FnOnce(&mut RetryBudget) -> T,
     ) -> T {
-        with(lock(&self.budgets).entry((tenant, target.model, target.site)).or_default())
+        let n = &self.numbers;
+        let of = (n.tenant(tenant), n.models[target.model as usize], n.sites[target.site as usize]);
+        with(lock(&self.lasting.budgets).entry(of).or_default())
     }
 
-    /// The pins that hold a session's.
-    pub(crate) fn pins_of(&self, session: u64) -> &Mutex<Pins> {
-        &self.pins[session as usize % PIN_SHARDS]
+    /// The lane of the models that one name stands for.
+    pub(crate) fn lane(&self, models: &[u32]) -> Lane {
+        let lane = self.lanes.lane(models).expect("the models are those of a name in the grid");
+        self.numbers.lane(lane)
+    }
+
+    /// The endpoint and model that a session is pinned to, if both are still there.
+    pub(crate) fn pinned(&self, session: u64) -> Option<(u32, u32)> {
+        let (endpoint, model) = lock(self.lasting.pins_of(session)).get(session).copied()?;
+        Some((self.numbers.endpoint_at(Number(endpoint))?, self.numbers.model_at(Number(model))?))
+    }
+
+    /// Pins a session to what serves it.
+    pub(crate) fn pin(&self, session: u64, target: &Target) {
+        let pin = (self.numbers.endpoint(target.endpoint).0, self.numbers.models[target.model as usize].0);
+        lock(self.lasting.pins_of(session)).insert(session, pin);
+    }
+
+    /// The endpoints believed to hold the longest prefixes of a prompt.
+    pub(crate) fn lookup(&self, blocks: &[u64], tokens_per_block: f64, hits: &mut Vec<Hit>) {
+        lock(&self.lasting.prefixes).lookup(blocks, tokens_per_block, hits);
+        hits.retain_mut(|hit| {
+            let here = self.numbers.endpoint_at(Number(hit.endpoint));
+            hit.endpoint = here.unwrap_or_default();
+            here.is_some()
+        });
+    }
+
+    /// An endpoint holds a prompt from now on.
+    pub(crate) fn cached(&self, blocks: &[u64], endpoint: u32) {
+        lock(&self.lasting.prefixes).insert(blocks, self.numbers.endpoint(endpoint).0);
     }
 
     /// The estimate of answer lengths for a tenant and a model.
@@ -246,4 +296,33 @@ impl Shared {
 fn cache_blocks(perf: &rhumb_engine::Perf) -> usize {
     let block_tokens = rhumb_openai::request::BLOCK_BYTES as f64 / BYTES_PER_TOKEN;
     (perf.kv_capacity_tokens() as f64 / block_tokens) as usize
+}
+
+/// How each endpoint of a grid is reached.
+///
+/// # Errors
+/// An endpoint's URL is none.
+pub(crate) fn upstreams(grid: &Grid) -> Result<Vec<Upstream>, OriginError> {
+    grid.config
+        .endpoints
+        .iter()
+        .map(|e| {
+            let mut headers = String::from("content-type: application/json\r\naccept: */*\r\n");
+            if let Some(key) = &e.api_key {
+                headers.push_str("authorization: Bearer ");
+                headers.push_str(key);
+                headers.push_str("\r\n");
+            }
+            let served_as = |m: &rhumb_grid::config::Model| {
+                let served = e.models.iter().find(|s| s.model == m.name);
+                served.map(|s| s.served_as.clone().unwrap_or_else(|| m.name.clone()))
+            };
+            Ok(Upstream {
+                origin: Origin::parse(&e.url)?,
+                headers,
+                states_usage: e.engine != EngineKind::Generic,
+                served_as: grid.config.models.iter().map(served_as).collect(),
+            })
+        })
+        .collect()
 }

@@ -5,27 +5,26 @@ use std::time::{Duration, Instant};
 
 use rhumb_grid::config::EngineKind;
 use rhumb_upstream::{Conn, Error, Origin, Request};
+use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
 use crate::adapter::{Reading, read};
 
-/// Who receives readings, by the index of the endpoint.
+/// Who receives the readings of an endpoint.
 pub trait Sink: Send + Sync + 'static {
     /// The engine said this of its load.
-    fn load(&self, endpoint: usize, reading: Reading);
+    fn load(&self, reading: Reading);
     /// The engine's load could not be read.
-    fn load_failed(&self, endpoint: usize, why: &str);
+    fn load_failed(&self, why: &str);
     /// A round trip took so long; the endpoint answers.
-    fn round_trip(&self, endpoint: usize, ms: f64);
+    fn round_trip(&self, ms: f64);
     /// A probe got no answer, or one that says the engine is broken.
-    fn probe_failed(&self, endpoint: usize);
+    fn probe_failed(&self);
 }
 
 /// An endpoint to watch.
 #[derive(Debug, Clone)]
 pub struct Target {
-    /// Its index.
-    pub endpoint: usize,
     /// Where it is.
     pub origin: Origin,
     /// What it is.
@@ -40,15 +39,15 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Largest metrics page read.
 const PAGE_BYTES_MAX: usize = 4 << 20;
 
-/// Watches every endpoint on the current runtime until it ends.
-pub fn watch(targets: Vec<Target>, scrape_every: Duration, probe_every: Duration, sink: &Arc<impl Sink>) {
-    for target in targets {
-        let target = Arc::new(target);
-        tokio::spawn(probe_loop(Arc::clone(&target), probe_every, Arc::clone(sink)));
-        if target.engine != EngineKind::Generic {
-            tokio::spawn(scrape_loop(target, scrape_every, Arc::clone(sink)));
-        }
+/// Watches an endpoint on the current runtime until what it returns is dropped.
+pub fn watch(target: Target, scrape_every: Duration, probe_every: Duration, sink: &Arc<impl Sink>) -> JoinSet<()> {
+    let mut loops = JoinSet::new();
+    let target = Arc::new(target);
+    loops.spawn(probe_loop(Arc::clone(&target), probe_every, Arc::clone(sink)));
+    if target.engine != EngineKind::Generic {
+        loops.spawn(scrape_loop(target, scrape_every, Arc::clone(sink)));
     }
+    loops
 }
 
 fn ticker(every: Duration) -> tokio::time::Interval {
@@ -73,8 +72,8 @@ async fn scrape_loop(target: Arc<Target>, every: Duration, sink: Arc<impl Sink>)
             Ok(Err(_)) | Err(_) => Err("no answer"),
         };
         match reading {
-            Ok(r) => sink.load(target.endpoint, r),
-            Err(why) => sink.load_failed(target.endpoint, why),
+            Ok(r) => sink.load(r),
+            Err(why) => sink.load_failed(why),
         }
     }
 }
@@ -90,16 +89,16 @@ async fn probe_loop(target: Arc<Target>, every: Duration, sink: Arc<impl Sink>) 
         match tokio::time::timeout(PROBE_TIMEOUT, get(&target, path, &mut conn)).await {
             Ok(Ok((status, _, took))) if status < 500 => {
                 if warm {
-                    sink.round_trip(target.endpoint, took.as_secs_f64() * 1e3);
+                    sink.round_trip(took.as_secs_f64() * 1e3);
                 } else if let Ok(Ok((_, _, took))) =
                     tokio::time::timeout(PROBE_TIMEOUT, get(&target, path, &mut conn)).await
                 {
-                    sink.round_trip(target.endpoint, took.as_secs_f64() * 1e3);
+                    sink.round_trip(took.as_secs_f64() * 1e3);
                 }
             }
             _ => {
                 conn = None;
-                sink.probe_failed(target.endpoint);
+                sink.probe_failed();
             }
         }
     }

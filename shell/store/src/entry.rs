@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use rhumb_route::decide::Choice;
+use rhumb_route::explain::Names;
 use rhumb_route::facts::Facts;
 use rhumb_route::record::{Kept, Record};
 use rhumb_route::view::View;
 use serde::{Deserialize, Serialize};
 
 /// A decision was made; one made anew for the same request, after a wait, takes its place.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Intent {
     /// Identifies request, decision and row. Ids of one gateway only grow.
     pub id: u64,
@@ -25,6 +26,8 @@ pub struct Intent {
     pub model: String,
     /// Name of the policy.
     pub policy: Arc<str>,
+    /// The names of the configuration it was made under, and that configuration's version.
+    pub names: Arc<dyn Names + Send + Sync>,
     /// The view it was made on.
     pub view: Arc<View>,
     /// The request.
@@ -171,4 +174,6 @@ pub struct Row {
     pub endpoint: String,
     /// Name of the policy.
     pub policy: String,
+    /// Version of the configuration; empty in rows from before it was kept.
+    pub config: String,
 }

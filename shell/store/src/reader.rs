@@ -8,7 +8,7 @@ use rhumb_route::row::Overlay;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 use crate::entry::{Logged, Row, StoredRecord, StoredRow};
-use crate::writer::{FILE, StoreError, decode};
+use crate::writer::{FILE, StoreError, decode, has_config};
 
 /// A log opened for reading, beside a gateway that may be writing it.
 pub struct Reader {
@@ -33,15 +33,18 @@ impl Reader {
     /// # Errors
     /// The log cannot be read.
     pub fn row(&self, id: u64) -> Result<Option<Row>, StoreError> {
-        let sql = "select record, outcome, endpoint, policy from requests where id = ?1";
+        // A log that an earlier version wrote may be read before a gateway has gone on with it.
+        let config = if has_config(&self.db)? { "config" } else { "''" };
+        let sql = format!("select record, outcome, endpoint, policy, {config} from requests where id = ?1");
+        let text = |r: &rusqlite::Row<'_>, column| r.get::<_, String>(column);
         let found = self
             .db
-            .query_row(sql, [id as i64], |r| {
-                Ok((r.get::<_, Vec<u8>>(0)?, r.get::<_, String>(1)?, r.get::<_, String>(2)?, r.get::<_, String>(3)?))
+            .query_row(&sql, [id as i64], |r| {
+                Ok((r.get::<_, Vec<u8>>(0)?, text(r, 1)?, text(r, 2)?, text(r, 3)?, text(r, 4)?))
             })
             .optional()?;
-        let Some((blob, outcome, endpoint, policy)) = found else { return Ok(None) };
-        Ok(Some(Row { logged: self.logged(&blob)?, outcome, endpoint, policy }))
+        let Some((blob, outcome, endpoint, policy, config)) = found else { return Ok(None) };
+        Ok(Some(Row { logged: self.logged(&blob)?, outcome, endpoint, policy, config }))
     }
 
     /// Puts a record and the rows it was made on together again.

@@ -7,7 +7,6 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use rhumb_route::explain::Names;
 use rusqlite::{Connection, params};
 
 use crate::entry::{Ended, Intent, Named, StoredRow};
@@ -65,7 +64,7 @@ impl Log {
     ///
     /// # Errors
     /// The folder or the database cannot be used.
-    pub fn open(data_dir: &Path, names: impl Names + Send + 'static) -> Result<(Self, JoinHandle<()>), StoreError> {
+    pub fn open(data_dir: &Path) -> Result<(Self, JoinHandle<()>), StoreError> {
         std::fs::create_dir_all(data_dir).map_err(|why| StoreError::Folder { path: data_dir.into(), why })?;
         let db = Connection::open(data_dir.join(FILE))?;
         prepare(&db)?;
@@ -75,7 +74,7 @@ impl Log {
         let (stored, pending) = (BTreeSet::new(), BTreeMap::new());
         let work = move || {
             let recent = Recent::default();
-            Writer { db, names, run, stored, pending, recent, buffer: Vec::new() }.run(&read);
+            Writer { db, run, stored, pending, recent, buffer: Vec::new() }.run(&read);
         };
         let thread = std::thread::Builder::new()
             .name("rhumb-log".into())
@@ -139,7 +138,8 @@ fn prepare(db: &Connection) -> Result<(), StoreError> {
             usd real not null,
             ttft_ms real,
             total_ms real not null,
-            record blob not null
+            record blob not null,
+            config text not null default ''
         );
         create table if not exists view_rows (
             run integer not null,
@@ -150,12 +150,21 @@ fn prepare(db: &Connection) -> Result<(), StoreError> {
             primary key (run, view, endpoint, model)
         ) without rowid;",
     )?;
+    // A log that an earlier version began does not have it yet.
+    if !has_config(db)? {
+        db.execute_batch("alter table requests add column config text not null default ''")?;
+    }
     Ok(())
 }
 
-struct Writer<N> {
+/// The log keeps versions of the configuration.
+pub(crate) fn has_config(db: &Connection) -> rusqlite::Result<bool> {
+    let sql = "select count(*) from pragma_table_info('requests') where name = 'config'";
+    db.query_row(sql, [], |r| r.get(0))
+}
+
+struct Writer {
     db: Connection,
-    names: N,
     /// This run of the gateway, by its start.
     run: u64,
     /// Rows of views that are in the database: view, endpoint, model.
@@ -167,7 +176,7 @@ struct Writer<N> {
     buffer: Vec<u8>,
 }
 
-impl<N: Names> Writer<N> {
+impl Writer {
     fn run(mut self, inbox: &Inbox<Message>) {
         let mut batch = Vec::new();
         // When the open transaction began.
@@ -225,14 +234,14 @@ impl<N: Names> Writer<N> {
         let blob = encode(&stored, std::mem::take(&mut self.buffer));
         let site = |endpoint: u32, model: u32| {
             let row = i.view.rows(model).iter().find(|r| r.endpoint == endpoint);
-            row.map_or("", |r| self.names.site(r.site))
+            row.map_or("", |r| i.names.site(r.site))
         };
         let (site, endpoint, model) = match e.served {
-            Some((e, m)) => (site(e, m), self.names.endpoint(e), self.names.model(m)),
+            Some((e, m)) => (site(e, m), i.names.endpoint(e), i.names.model(m)),
             None => ("", "", ""),
         };
         let mut insert = self.db.prepare_cached(
-            "insert into requests values (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20,?21)",
+            "insert into requests values (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20,?21,?22)",
         )?;
         insert.execute(params![
             i.id as i64,
@@ -255,7 +264,8 @@ impl<N: Names> Writer<N> {
             e.usd,
             e.ttft_ms,
             e.total_ms,
-            blob
+            blob,
+            i.names.config()
         ])?;
         drop(insert);
         self.buffer = blob;
@@ -273,11 +283,11 @@ impl<N: Names> Writer<N> {
             let Some(row) = i.view.rows(k.model).iter().find(|r| r.endpoint == k.endpoint) else { continue };
             let names = Named {
                 endpoint: row.endpoint,
-                endpoint_name: self.names.endpoint(row.endpoint).into(),
+                endpoint_name: i.names.endpoint(row.endpoint).into(),
                 site: row.site,
-                site_name: self.names.site(row.site).into(),
+                site_name: i.names.site(row.site).into(),
                 model: row.model,
-                model_name: self.names.model(row.model).into(),
+                model_name: i.names.model(row.model).into(),
             };
             let blob = encode(&StoredRow { row: *row, names }, Vec::new());
             let mut insert = self.db.prepare_cached("insert or ignore into view_rows values (?1,?2,?3,?4,?5)")?;

@@ -31,8 +31,14 @@ impl Lanes {
         self.0.get(models).copied()
     }
 
+    /// The lanes, each with the models it is for.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u32], Lane)> {
+        self.0.iter().map(|(models, lane)| (models.as_slice(), *lane))
+    }
+
     /// For each endpoint of the grid, the lanes it serves.
-    fn served(&self, grid: &Grid) -> Vec<Vec<Lane>> {
+    #[must_use]
+    pub fn served(&self, grid: &Grid) -> Vec<Vec<Lane>> {
         let models: BTreeMap<&str, u32> = grid.config.models.iter().map(|m| m.name.as_str()).zip(0..).collect();
         let served = |e: &Endpoint| {
             let own: Vec<u32> = e.models.iter().filter_map(|s| models.get(s.model.as_str()).copied()).collect();
@@ -43,14 +49,18 @@ impl Lanes {
     }
 }
 
+/// Requests that an endpoint is stated to run at once; without end where nothing is held.
+#[must_use]
+pub fn stated(grid: &Grid, endpoint: &Endpoint) -> f64 {
+    if grid.config.gateway.hold { f64::from(endpoint.max_concurrency) } else { f64::INFINITY }
+}
+
 impl Admission {
     /// Admission to the endpoints of a grid.
     #[must_use]
     pub fn over(grid: &Grid, lanes: &Lanes) -> Self {
         let gateway = &grid.config.gateway;
-        let window =
-            |e: &Endpoint| if gateway.hold { Window::new(f64::from(e.max_concurrency)) } else { Window::open() };
-        let windows: Vec<Window> = grid.config.endpoints.iter().map(window).collect();
+        let windows: Vec<Window> = grid.config.endpoints.iter().map(|e| Window::new(stated(grid, e))).collect();
         Self::new(windows, lanes.served(grid), lanes.0.len(), gateway.max_queue as usize)
     }
 }

@@ -174,3 +174,17 @@ fn what_was_charged_is_set_right_at_the_end() {
     a.settle(&ask(0, Priority::Standard), 5_000.0);
     assert_eq!(a.next(0), Some(11), "tenant 0 got far more than was thought");
 }
+
+#[test]
+fn who_waits_stays_where_it_is_when_endpoints_and_lanes_are_added() {
+    let mut a = flowing();
+    let other = Ask { lane: 2, ..ask(1, Priority::Standard) };
+    a.wait(1, ask(0, Priority::Standard), [0, 1].into_iter());
+    let windows = alloc::vec![*a.window(0), Window::new(1.0), Window::new(9.0)];
+    let serves = alloc::vec![alloc::vec![0, 2], alloc::vec![0, 1], alloc::vec![2]];
+    a.reconfigure(windows, serves, 3, 1);
+    assert_eq!(a.waiting(Priority::Standard), 1);
+    assert!(matches!(a.arrive(10_000, &other, 50.0, [(1, 1.0)].into_iter()), Verdict::Refuse(_)), "one may wait");
+    assert_eq!(a.arrive(10_000, &other, 50.0, [(1, 1.0), (2, 8.0)].into_iter()), Verdict::Go(1));
+    assert_eq!((a.next(2), a.next(0)), (None, Some(1)));
+}

@@ -40,6 +40,7 @@ pub(super) fn row(endpoint: u32) -> Row {
         country: *b"DE",
         able: Able { vision: false, audio: false, tools: true, embedding: false },
         ill: false,
+        accepts: Accepts::default(),
         context_tokens: 8_192,
         input_usd: 1e-7,
         cached_usd: 1e-8,

@@ -13,6 +13,10 @@ use crate::view::{EndpointState, LoadReport, View, Viewer};
 struct Numbered;
 
 impl Names for Numbered {
+    fn config(&self) -> &str {
+        "1-00"
+    }
+
     fn endpoint(&self, index: u32) -> &str {
         ["e0", "e1", "e2", "e3"][index as usize]
     }

@@ -1,0 +1,107 @@
+//! What a gateway keeps through every change of its configuration.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Instant;
+
+use rhumb_flow::budget::RetryBudget;
+use rhumb_route::pins::Pins;
+use rhumb_route::prefix::PrefixIndex;
+use rhumb_store::Log;
+
+use crate::drain::Drains;
+use crate::hold::{Hold, serves};
+use crate::ids::Ids;
+use crate::live::lock;
+use crate::numbers::{Known, Number};
+use crate::shared::Shared;
+
+/// Tenant, model and site: what a retry budget is for.
+pub(crate) type Budgeted = (u32, Number, Number);
+
+/// One gateway, whatever its configuration.
+pub(crate) struct Lasting {
+    pub(crate) ids: Ids,
+    pub(crate) log: Log,
+    pub(crate) turn: AtomicU64,
+    pub(crate) known: Mutex<Known>,
+    pub(crate) hold: Mutex<Hold>,
+    pub(crate) drains: Mutex<Drains>,
+    pub(crate) budgets: Mutex<BTreeMap<Budgeted, RetryBudget>>,
+    /// Session to the numbers of endpoint and model.
+    pub(crate) pins: Vec<Mutex<Pins>>,
+    /// Blocks to the numbers of endpoints.
+    pub(crate) prefixes: Mutex<PrefixIndex>,
+    /// Configurations that requests are served under, the newest last.
+    versions: Mutex<Vec<Weak<Shared>>>,
+    newest: AtomicU64,
+    views: AtomicU64,
+    start: Instant,
+}
+
+/// Pins kept, and the shards they are kept in.
+const PINS: usize = 1 << 18;
+const PIN_SHARDS: usize = 16;
+
+impl Lasting {
+    pub(crate) fn new(log: Log, drains: Drains) -> Self {
+        Self {
+            ids: Ids::new(),
+            log,
+            turn: AtomicU64::new(0),
+            known: Mutex::default(),
+            hold: Mutex::new(Hold::new()),
+            drains: Mutex::new(drains),
+            budgets: Mutex::default(),
+            pins: (0..PIN_SHARDS).map(|_| Mutex::new(Pins::new(PINS / PIN_SHARDS))).collect(),
+            prefixes: Mutex::new(PrefixIndex::new(0)),
+            versions: Mutex::default(),
+            newest: AtomicU64::new(0),
+            views: AtomicU64::new(0),
+            start: Instant::now(),
+        }
+    }
+
+    /// Milliseconds since this gateway started: the clock of every age.
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.start.elapsed().as_millis() as u64
+    }
+
+    /// The version of the next view: no two views of a gateway share one.
+    pub(crate) fn next_view(&self) -> u64 {
+        self.views.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Configurations that requests are served under, the newest last.
+    pub(crate) fn versions(&self) -> Vec<Arc<Shared>> {
+        lock(&self.versions).iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// The newest configuration.
+    pub(crate) fn newest(&self) -> Option<Arc<Shared>> {
+        lock(&self.versions).last().and_then(Weak::upgrade)
+    }
+
+    /// No newer configuration than this is in force.
+    pub(crate) fn is_newest(&self, shared: &Shared) -> bool {
+        self.newest.load(Ordering::Relaxed) <= shared.version.ordinal
+    }
+
+    /// A configuration is about to be in force: admission knows of it before the first request does.
+    pub(crate) fn enter(&self, shared: &Arc<Shared>) {
+        let mut versions = lock(&self.versions);
+        versions.retain(|old| old.strong_count() > 0);
+        versions.push(Arc::downgrade(shared));
+        self.newest.store(shared.version.ordinal, Ordering::Relaxed);
+        let all: Vec<Arc<Shared>> = versions.iter().filter_map(Weak::upgrade).collect();
+        drop(versions);
+        let (serves, known) = (serves(&all), lock(&self.known));
+        lock(&self.hold).reconfigure(&known, shared, serves);
+    }
+
+    /// The pins that hold a session's.
+    pub(crate) fn pins_of(&self, session: u64) -> &Mutex<Pins> {
+        &self.pins[session as usize % PIN_SHARDS]
+    }
+}

@@ -1,0 +1,202 @@
+//! Numbers that stay. Positions in the lists of a configuration change with it; what the gateway has learnt, counted and
+//! promised under a name does not, and is kept by these instead.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use rhumb_flow::admission::{Lane, Lanes};
+use rhumb_grid::config::Endpoint;
+use rhumb_grid::index::Grid;
+use rhumb_route::learn::Ewma;
+
+use crate::live::Live;
+
+/// What a name is called for as long as the gateway runs, whatever its position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Number(pub(crate) u32);
+
+impl Number {
+    /// As a place in a list by number.
+    pub(crate) fn at(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// Numbers by name, given in turn and never again for another name: whatever still holds one means the same by it.
+#[derive(Debug)]
+struct Register<K>(BTreeMap<K, Number>);
+
+impl<K> Default for Register<K> {
+    fn default() -> Self {
+        Self(BTreeMap::new())
+    }
+}
+
+impl<K: Ord> Register<K> {
+    fn number(&mut self, name: K) -> Number {
+        let next = Number(self.0.len() as u32);
+        *self.0.entry(name).or_insert(next)
+    }
+
+    fn numbers(&mut self, names: impl Iterator<Item = K>) -> Vec<Number> {
+        names.map(|name| self.number(name)).collect()
+    }
+}
+
+/// An endpoint is the same as before when its name, its address and its kind of engine are.
+type Identity = (String, String, u8);
+
+fn identity(e: &Endpoint) -> Identity {
+    (e.name.clone(), e.url.clone(), e.engine as u8)
+}
+
+/// Every name that a configuration of this gateway has had. It keeps what was learnt of an endpoint that is gone, so
+/// that a change that is taken back finds it again: some hundred bytes for each.
+#[derive(Default)]
+pub(crate) struct Known {
+    endpoints: Register<Identity>,
+    sites: Register<String>,
+    models: Register<String>,
+    tenants: Register<String>,
+    /// By the numbers of the models that are wanted.
+    lanes: Register<Vec<Number>>,
+    live: Vec<Arc<Live>>,
+    output_tokens: BTreeMap<(u32, Number), Estimate>,
+    bytes_per_token: BTreeMap<Number, Estimate>,
+}
+
+/// A mean that requests of several configurations teach.
+pub(crate) type Estimate = Arc<Mutex<Ewma>>;
+
+/// Answer length before one has been seen.
+const OUTPUT_TOKENS: f64 = 200.0;
+
+/// Bytes of JSON per token before one has been seen: English text and some punctuation.
+pub(crate) const BYTES_PER_TOKEN: f64 = 4.2;
+
+fn estimate(prior: f64) -> Estimate {
+    Arc::new(Mutex::new(Ewma::new(prior, 0.02)))
+}
+
+/// The numbers of a configuration, by position, and back.
+#[derive(Debug)]
+pub(crate) struct Numbers {
+    pub(crate) endpoints: Vec<Number>,
+    pub(crate) sites: Vec<Number>,
+    pub(crate) models: Vec<Number>,
+    tenants: Vec<Number>,
+    lanes: Vec<Lane>,
+    endpoint_at: BTreeMap<Number, u32>,
+    model_at: BTreeMap<Number, u32>,
+}
+
+/// Idle connections are kept by keys that are unique in the process, because several gateways may share it.
+static POOL_KEYS: AtomicUsize = AtomicUsize::new(0);
+
+impl Known {
+    /// The numbers of a configuration and its lanes, new ones for what is new.
+    pub(crate) fn numbers(&mut self, grid: &Grid, lanes: &Lanes) -> Numbers {
+        let c = &grid.config;
+        let endpoints = self.endpoints.numbers(c.endpoints.iter().map(identity));
+        self.live
+            .resize_with(self.endpoints.0.len(), || Arc::new(Live::new(POOL_KEYS.fetch_add(1, Ordering::Relaxed))));
+        let models = self.models.numbers(c.models.iter().map(|m| m.name.clone()));
+        let mut by_lane: Vec<(Lane, Number)> = lanes
+            .iter()
+            .map(|(wanted, lane)| (lane, self.lanes.number(wanted.iter().map(|m| models[*m as usize]).collect())))
+            .collect();
+        by_lane.sort_unstable();
+        let back = |numbers: &[Number]| numbers.iter().copied().zip(0..).collect();
+        Numbers {
+            endpoint_at: back(&endpoints),
+            model_at: back(&models),
+            sites: self.sites.numbers(c.sites.iter().map(|s| s.name.clone())),
+            tenants: self.tenants.numbers(c.tenants.iter().map(|t| t.name.clone())),
+            lanes: by_lane.into_iter().map(|(_, number)| number.0).collect(),
+            endpoints,
+            models,
+        }
+    }
+
+    /// Endpoints by number.
+    pub(crate) fn live(&self) -> &[Arc<Live>] {
+        &self.live
+    }
+
+    /// Answer length expected, by the numbers of tenant and model.
+    pub(crate) fn output_tokens(&mut self, of: (u32, Number)) -> Estimate {
+        Arc::clone(self.output_tokens.entry(of).or_insert_with(|| estimate(OUTPUT_TOKENS)))
+    }
+
+    /// Bytes of prompt per token of a model.
+    pub(crate) fn bytes_per_token(&mut self, model: Number) -> Estimate {
+        Arc::clone(self.bytes_per_token.entry(model).or_insert_with(|| estimate(BYTES_PER_TOKEN)))
+    }
+
+    /// Lanes that have a number.
+    pub(crate) fn lanes(&self) -> usize {
+        self.lanes.0.len()
+    }
+}
+
+impl Numbers {
+    /// The number of an endpoint.
+    pub(crate) fn endpoint(&self, endpoint: u32) -> Number {
+        self.endpoints[endpoint as usize]
+    }
+
+    /// The endpoint with a number, if this configuration has it.
+    pub(crate) fn endpoint_at(&self, number: Number) -> Option<u32> {
+        self.endpoint_at.get(&number).copied()
+    }
+
+    /// The model with a number, if this configuration has it.
+    pub(crate) fn model_at(&self, number: Number) -> Option<u32> {
+        self.model_at.get(&number).copied()
+    }
+
+    /// A tenant's number, from 1; 0 is nobody's.
+    pub(crate) fn tenant(&self, tenant: Option<usize>) -> u32 {
+        tenant.map_or(0, |t| self.tenants[t].0 + 1)
+    }
+
+    /// A lane of the configuration by its number.
+    pub(crate) fn lane(&self, lane: Lane) -> Lane {
+        self.lanes[lane as usize]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grid(endpoints: &[(&str, &str)], models: &[&str], tenants: &[&str]) -> Grid {
+        let endpoint = |(name, url): &(&str, &str)| serde_json::json!({"name": name, "site": "s", "url": url, "models": [{"model": models[0]}]});
+        let config = serde_json::json!({
+            "sites": [{"name": "s", "operator": "o", "country": "DE", "latitude": 0, "longitude": 0}],
+            "models": models.iter().map(|m| serde_json::json!({"name": m})).collect::<Vec<_>>(),
+            "virtual_models": [{"name": "auto", "models": models}],
+            "endpoints": endpoints.iter().map(endpoint).collect::<Vec<_>>(),
+            "tenants": tenants.iter().map(|t| serde_json::json!({"name": t, "keys": [{"name": "k", "key": t}]})).collect::<Vec<_>>(),
+        });
+        Grid::new(serde_json::from_value(config).unwrap())
+    }
+
+    #[test]
+    fn names_keep_their_numbers_wherever_they_stand() {
+        let mut known = Known::default();
+        let mut number = |g: &Grid| known.numbers(g, &Lanes::of(g));
+        let first = number(&grid(&[("a", "http://a"), ("b", "http://b")], &["m", "n"], &["t", "u"]));
+        let second = number(&grid(&[("c", "http://c"), ("b", "http://b"), ("a", "http://x")], &["n"], &["u"]));
+        assert_eq!(first.endpoints, [Number(0), Number(1)]);
+        assert_eq!(second.endpoints, [Number(2), Number(1), Number(3)], "another address is another endpoint");
+        assert_eq!((second.endpoint_at(Number(1)), second.endpoint_at(Number(0))), (Some(1), None));
+        assert_eq!((first.model_at(Number(1)), second.model_at(Number(1))), (Some(1), Some(0)));
+        assert_eq!((first.tenant(Some(1)), second.tenant(Some(0)), second.tenant(None)), (2, 2, 0));
+        // A model's lane is the same one, and that of both models no one's any more.
+        assert_eq!(second.lanes.iter().filter(|l| first.lanes.contains(l)).count(), 1);
+        let back = number(&grid(&[("a", "http://a"), ("b", "http://b")], &["m", "n"], &["t", "u"]));
+        assert_eq!((back.endpoints, back.lanes), (first.endpoints, first.lanes));
+    }
+}

@@ -1,0 +1,166 @@
+//! One configuration after another: each comes into force whole or not at all.
+//!
+//! What a request finds is a [`Shared`], which it keeps to its end. A new configuration is made ready beside the one in
+//! force, from what is lasting and what it changes; then one pointer is set. A configuration that is refused leaves
+//! nothing behind but the news of it.
+
+use std::sync::{Arc, Mutex};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use arc_swap::ArcSwap;
+use rhumb_grid::config;
+use rhumb_grid::index::Grid;
+use serde::Serialize;
+
+use crate::lasting::Lasting;
+use crate::live::lock;
+use crate::metrics::{REFUSED, TAKEN, UNCHANGED};
+use crate::shared::{Shared, upstreams};
+use crate::version::{Digest, Version};
+
+/// A gateway with the configuration in force.
+pub(crate) struct Gateway {
+    current: ArcSwap<Shared>,
+    /// Held while a configuration changes: one does at a time.
+    status: Mutex<Status>,
+}
+
+/// How the last changes went, as `GET /admin/v1/config` says it.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Status {
+    /// The version in force.
+    version: String,
+    /// When it came into force; wall clock, for people.
+    since_unix_ms: u64,
+    /// When a configuration was last read anew, and what came of it.
+    last_reload: Option<Reload>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct Reload {
+    at_unix_ms: u64,
+    /// `ok`, `unchanged` or `refused`.
+    result: &'static str,
+    /// Why it was refused.
+    error: Option<String>,
+}
+
+impl Gateway {
+    /// Begins with a first configuration.
+    pub(crate) fn new(shared: Shared) -> Self {
+        let shared = Arc::new(shared);
+        let status = Status { version: shared.version.to_string(), since_unix_ms: unix_ms(), last_reload: None };
+        shared.lasting.enter(&shared);
+        shared.publish();
+        Self { current: ArcSwap::new(shared), status: Mutex::new(status) }
+    }
+
+    /// The configuration in force.
+    pub(crate) fn now(&self) -> Arc<Shared> {
+        self.current.load_full()
+    }
+
+    /// How the last changes went.
+    pub(crate) fn status(&self) -> Status {
+        lock(&self.status).clone()
+    }
+
+    /// Puts a configuration into force.
+    fn take(&self, grid: Grid, digest: Digest, status: &mut Status) -> Result<(), String> {
+        let before = self.now();
+        if let Some(field) = fixed(&before.grid.config.gateway, &grid.config.gateway) {
+            return Err(field);
+        }
+        let upstreams = upstreams(&grid).map_err(|e| e.to_string())?;
+        let version = Version { ordinal: before.version.ordinal + 1, digest };
+        let lasting: &Arc<Lasting> = &before.lasting;
+        let shared = Arc::new(Shared::new(lasting, grid, upstreams, version, Some(&before)));
+        lasting.enter(&shared);
+        // The first decision finds what is known, not a blank.
+        shared.publish();
+        self.current.store(shared);
+        (status.version, status.since_unix_ms) = (version.to_string(), unix_ms());
+        Ok(())
+    }
+}
+
+fn unix_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
+}
+
+/// What a running gateway cannot change, said of the first such field that differs.
+fn fixed(now: &config::Gateway, new: &config::Gateway) -> Option<String> {
+    let (workers, new_workers) = (now.workers.to_string(), new.workers.to_string());
+    let fields = [
+        ("listen", &now.listen, &new.listen),
+        ("admin_listen", &now.admin_listen, &new.admin_listen),
+        ("data_dir", &now.data_dir, &new.data_dir),
+        ("workers", &workers, &new_workers),
+    ];
+    let (name, now, new) = fields.into_iter().find(|(_, now, new)| now != new)?;
+    Some(format!(
+        "`gateway.{name}` cannot change while the gateway runs: it is `{now}` and would be `{new}`; restart it"
+    ))
+}
+
+/// Changes the configuration of a gateway that runs.
+#[derive(Clone)]
+pub struct Reloader(pub(crate) Arc<Gateway>);
+
+impl Reloader {
+    /// Puts a checked configuration into force, if its digest is another than that of the one in force, and says so on
+    /// the standard error stream. True when it is in force.
+    pub fn offer(&self, grid: Grid, digest: Digest) -> bool {
+        let mut status = lock(&self.0.status);
+        if self.0.now().version.digest == digest {
+            tracing::info!("the configuration is unchanged: {}", status.version);
+            self.note(&mut status, UNCHANGED, None);
+            return true;
+        }
+        match self.0.take(grid, digest, &mut status) {
+            Ok(()) => {
+                tracing::info!("configuration {} is in force", status.version);
+                self.note(&mut status, TAKEN, None);
+                true
+            }
+            Err(why) => {
+                self.refuse_with(&mut status, why);
+                false
+            }
+        }
+    }
+
+    /// A configuration cannot be used: the one in force stays, and it is said why.
+    pub fn refuse(&self, why: String) {
+        self.refuse_with(&mut lock(&self.0.status), why);
+    }
+
+    fn refuse_with(&self, status: &mut Status, why: String) {
+        tracing::error!("the new configuration is refused, {} stays in force: {why}", status.version);
+        self.note(status, REFUSED, Some(why));
+    }
+
+    fn note(&self, status: &mut Status, result: &'static str, error: Option<String>) {
+        self.0.now().metrics.reloaded(result);
+        status.last_reload = Some(Reload { at_unix_ms: unix_ms(), result, error });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_needs_a_restart_is_named() {
+        let now = config::Gateway::default();
+        assert_eq!(fixed(&now, &config::Gateway { max_queue: 1, ..now.clone() }), None);
+        for (new, field) in [
+            (config::Gateway { listen: "x".into(), ..now.clone() }, "`gateway.listen`"),
+            (config::Gateway { admin_listen: "x".into(), ..now.clone() }, "`gateway.admin_listen`"),
+            (config::Gateway { data_dir: "x".into(), ..now.clone() }, "`gateway.data_dir`"),
+            (config::Gateway { workers: 7, ..now.clone() }, "`gateway.workers`"),
+        ] {
+            assert!(fixed(&now, &new).is_some_and(|said| said.starts_with(field)), "{field}");
+        }
+    }
+}

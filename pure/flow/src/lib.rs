@@ -8,5 +8,7 @@ pub mod budget;
 pub mod failover;
 pub mod fair;
 pub mod health;
+pub mod hedge;
+pub mod quarantine;
 pub mod shares;
 pub mod window;

@@ -97,6 +97,19 @@ pub(crate) fn look_again(shared: &Shared) {
 }
 
 impl Permit {
+    /// Takes a place for a second try at the target that `choose` finds of those that have one to spare: there is room
+    /// now, and nobody waits for it.
+    pub(crate) fn spare(
+        shared: &Arc<Shared>,
+        targets: &[Target],
+        choose: impl FnOnce(&dyn Fn(usize) -> bool) -> Option<usize>,
+    ) -> Option<(usize, Self)> {
+        let hold = lock(&shared.hold);
+        let to_spare = |e: u32| !hold.admission.is_wanted(e) && hold.has_room(shared, e);
+        let chosen = choose(&|i| to_spare(targets[i].endpoint))?;
+        Some((chosen, Self::take(shared, targets[chosen].endpoint)))
+    }
+
     /// Takes a place whether or not there is room: a request that has been admitted once goes on.
     pub(crate) fn take(shared: &Arc<Shared>, endpoint: u32) -> Self {
         shared.live[endpoint as usize].depart();

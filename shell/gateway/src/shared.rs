@@ -8,6 +8,8 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 use rhumb_flow::admission::Lanes;
 use rhumb_flow::budget::RetryBudget;
+use rhumb_flow::hedge::Hedging;
+use rhumb_flow::quarantine::Quarantine;
 use rhumb_grid::index::Grid;
 use rhumb_route::decide::Target;
 use rhumb_route::learn::Ewma;
@@ -34,6 +36,9 @@ pub(crate) struct Shared {
     pub(crate) lanes: Lanes,
     pub(crate) hold: Mutex<Hold>,
     budgets: Mutex<BTreeMap<Budgeted, RetryBudget>>,
+    /// Per model.
+    pub(crate) hedging: Vec<Mutex<Hedging>>,
+    pub(crate) quarantine: Mutex<Quarantine>,
     pub(crate) upstreams: Vec<Upstream>,
     pub(crate) view: ArcSwap<View>,
     pub(crate) viewer: Mutex<Viewer>,
@@ -109,6 +114,8 @@ impl Shared {
         Self {
             hold: Mutex::new(Hold::new(&grid, &lanes)),
             budgets: Mutex::default(),
+            hedging: (0..models).map(|_| Mutex::default()).collect(),
+            quarantine: Mutex::default(),
             lanes,
             keys: Keys::new(&grid),
             ids: Ids::new(),

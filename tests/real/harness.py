@@ -151,18 +151,10 @@ def sample(base, name, **labels):
     return values[0] if values else None
 
 
-class BrokenUpstream:
-    """An OpenAI-like server that answers every chat with three chunks, then closes the connection without `[DONE]`.
+class Upstream:
+    """An OpenAI-like server that counts its chats; what it does with one is its subclass's."""
 
-    Chunked, the body is cut short, which HTTP itself shows as an error; otherwise it promised no length, and only the
-    missing `[DONE]` gives the break away.
-    """
-
-
-    CHUNKS = ('{"role":"assistant","content":""}', '{"content":" one"}', '{"content":" two"}')
-
-    def __init__(self, chunked):
-        self.chunked = chunked
+    def __init__(self):
         self.chats = 0
 
     def __enter__(self):
@@ -193,16 +185,74 @@ class BrokenUpstream:
             stream.read(int(headers.get("content-length", 0)))
             if not request.startswith("POST"):
                 # Probes of health and models: alive, and nothing to tell.
-                page = b'{"object":"list","data":[]}'
-                head = f"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {len(page)}\r\n\r\n"
-                connection.sendall(head.encode() + page)
+                answer(connection, "200 OK", '{"object":"list","data":[]}')
                 return
             self.chats += 1
-            framing = "transfer-encoding: chunked" if self.chunked else "connection: close"
-            connection.sendall(f"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n{framing}\r\n\r\n".encode())
-            for delta in self.CHUNKS:
-                event = (
-                    'data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1,"model":"broken",'
-                    f'"choices":[{{"index":0,"delta":{delta},"finish_reason":null}}]}}\n\n'
-                )
-                connection.sendall((f"{len(event):x}\r\n{event}\r\n" if self.chunked else event).encode())
+            self.chat(connection, stream)
+
+    def chat(self, connection, stream):
+        raise NotImplementedError
+
+
+def answer(connection, status, page, headers=""):
+    """Sends a whole answer that ends with its connection."""
+    head = f"HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {len(page)}\r\n{headers}\r\n"
+    connection.sendall((head + page).encode())
+
+
+class BrokenUpstream(Upstream):
+    """It answers every chat with three chunks, then closes the connection without `[DONE]`.
+
+    Chunked, the body is cut short, which HTTP itself shows as an error; otherwise it promised no length, and only the
+    missing `[DONE]` gives the break away.
+    """
+
+    CHUNKS = ('{"role":"assistant","content":""}', '{"content":" one"}', '{"content":" two"}')
+
+    def __init__(self, chunked):
+        super().__init__()
+        self.chunked = chunked
+
+    def chat(self, connection, stream):
+        framing = "transfer-encoding: chunked" if self.chunked else "connection: close"
+        connection.sendall(f"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n{framing}\r\n\r\n".encode())
+        for delta in self.CHUNKS:
+            event = (
+                'data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1,"model":"broken",'
+                f'"choices":[{{"index":0,"delta":{delta},"finish_reason":null}}]}}\n\n'
+            )
+            connection.sendall((f"{len(event):x}\r\n{event}\r\n" if self.chunked else event).encode())
+
+
+class BusyUpstream(Upstream):
+    """It is busy for the next `refusals` chats, and says when to come back; then it answers."""
+
+    RETRY_AFTER_MS = 40
+    CHAT = (
+        '{"id":"chatcmpl-1","object":"chat.completion","created":1,"model":"busy","choices":[{"index":0,"message":'
+        '{"role":"assistant","content":"at last"},"finish_reason":"stop"}],'
+        '"usage":{"prompt_tokens":1,"completion_tokens":2,"total_tokens":3}}'
+    )
+
+    refusals = 0
+
+    def chat(self, connection, stream):
+        if self.refusals > 0:
+            self.refusals -= 1
+            answer(connection, "429 Too Many Requests", "{}", f"retry-after-ms: {self.RETRY_AFTER_MS}\r\n")
+        else:
+            answer(connection, "200 OK", self.CHAT, "content-type: application/json\r\n")
+
+
+class DeadlyUpstream(Upstream):
+    """It dies of every chat: the connection closes, and nothing was said."""
+
+    def chat(self, connection, stream):
+        pass
+
+
+class SilentUpstream(Upstream):
+    """It takes every chat and says nothing for as long as the other side waits."""
+
+    def chat(self, connection, stream):
+        stream.read(1)

@@ -6,7 +6,11 @@ BASE_URL=URL        that server (ending in /v1); BASE_URL=direct: the llama-serv
 """
 
 import contextlib
+import json
 import os
+import shutil
+import subprocess
+from pathlib import Path
 from types import SimpleNamespace
 
 import httpx
@@ -38,11 +42,20 @@ models:
   - {name: tiny}
   - {name: broken-cut}
   - {name: broken-close}
+  - {name: busy}
+  - {name: deadly}
+  - {name: silent}
 endpoints:
   - {name: dead, site: dead-site, url: "@DEAD@", engine: llama-cpp, max_concurrency: 4, models: [{model: tiny, context_tokens: 16384}]}
   - {name: live, site: live-site, url: "@LIVE@", engine: llama-cpp, max_concurrency: 4, models: [{model: tiny, context_tokens: 16384}]}
   - {name: cut, site: live-site, url: "@CUT@", models: [{model: broken-cut}]}
   - {name: close, site: live-site, url: "@CLOSE@", models: [{model: broken-close}]}
+  - {name: busy, site: live-site, url: "@BUSY@", models: [{model: busy}]}
+  - {name: silent, site: live-site, url: "@SILENT@", models: [{model: silent}]}
+  - {name: deadly-1, site: live-site, url: "@DEADLY-1@", models: [{model: deadly}]}
+  - {name: deadly-2, site: live-site, url: "@DEADLY-2@", models: [{model: deadly}]}
+  - {name: deadly-3, site: live-site, url: "@DEADLY-3@", models: [{model: deadly}]}
+  - {name: deadly-4, site: live-site, url: "@DEADLY-4@", models: [{model: deadly}]}
 tenants:
   - {name: tests, keys: [{name: sdk, key: @KEY@}]}
 """
@@ -50,27 +63,31 @@ tenants:
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory):
-    """What the tests talk to: `url` of the API, base URLs of `gateway` and `engine` or None, `broken` upstreams."""
+    """What the tests talk to: `url` of the API, base URLs of `gateway` and `engine` or None, `scripted` upstreams."""
     binary, url = os.environ.get("RHUMB_BIN"), os.environ.get("BASE_URL")
     if not binary and not url:
         pytest.exit("set RHUMB_BIN to the rhumb program, or BASE_URL to an OpenAI server or `direct`", returncode=2)
     with contextlib.ExitStack() as running:
         if binary:
             engine = running.enter_context(harness.llama_server())
-            broken = {
-                "broken-cut": running.enter_context(harness.BrokenUpstream(chunked=True)),
-                "broken-close": running.enter_context(harness.BrokenUpstream(chunked=False)),
+            scripted = {
+                "CUT": harness.BrokenUpstream(chunked=True),
+                "CLOSE": harness.BrokenUpstream(chunked=False),
+                "BUSY": harness.BusyUpstream(),
+                "SILENT": harness.SilentUpstream(),
+                **{f"DEADLY-{i}": harness.DeadlyUpstream() for i in range(1, 5)},
             }
             dead = f"http://127.0.0.1:{running.enter_context(harness.dead_port())}"
             config = CONFIG.replace("@DEAD@", dead).replace("@LIVE@", engine).replace("@KEY@", KEY)
-            config = config.replace("@CUT@", broken["broken-cut"].url).replace("@CLOSE@", broken["broken-close"].url)
+            for name, upstream in scripted.items():
+                config = config.replace(f"@{name}@", running.enter_context(upstream).url)
             gateway = running.enter_context(harness.rhumb_up(binary, config, tmp_path_factory.mktemp("rhumb")))
-            yield SimpleNamespace(url=f"{gateway}/v1", gateway=gateway, engine=engine, broken=broken)
+            yield SimpleNamespace(url=f"{gateway}/v1", gateway=gateway, engine=engine, scripted=scripted)
         elif url == "direct":
             engine = running.enter_context(harness.llama_server())
-            yield SimpleNamespace(url=f"{engine}/v1", gateway=None, engine=engine, broken=None)
+            yield SimpleNamespace(url=f"{engine}/v1", gateway=None, engine=engine, scripted=None)
         else:
-            yield SimpleNamespace(url=url, gateway=None, engine=None, broken=None)
+            yield SimpleNamespace(url=url, gateway=None, engine=None, scripted=None)
 
 
 @pytest.fixture
@@ -244,9 +261,18 @@ def test_metrics_show_the_engines_own_signals(gateway, client, engine):
     harness.poll(lambda: running() == 0, 30, "the gateway shows the engine idle")
 
 
-@pytest.mark.parametrize("model", ["broken-cut", "broken-close"])
-def test_a_broken_upstream_stream_is_an_error(gateway, server, client, model):
-    chats, text = server.broken[model].chats, ""
+@pytest.fixture
+def scripted(server, gateway):
+    return server.scripted
+
+
+BROKEN = {"broken-cut": "CUT", "broken-close": "CLOSE"}
+
+
+@pytest.mark.parametrize("model", BROKEN)
+def test_a_broken_upstream_stream_is_an_error(scripted, client, model):
+    upstream, text = scripted[BROKEN[model]], ""
+    chats = upstream.chats
     with pytest.raises(openai.APIError) as caught:
         with client.chat.completions.create(model=model, messages=PROMPT, stream=True) as answer:
             for chunk in answer:
@@ -254,4 +280,102 @@ def test_a_broken_upstream_stream_is_an_error(gateway, server, client, model):
     assert text == " one two", "what arrived before the break reaches the client"
     # A broken connection is a subclass of APIError too; the gateway owes the client an error it can read.
     assert not isinstance(caught.value, openai.APIConnectionError) and caught.value.message
-    assert server.broken[model].chats == chats + 1, "an answer that has begun is never asked for again"
+    assert upstream.chats == chats + 1, "an answer that has begun is never asked for again"
+
+
+def ended(gateway, outcome):
+    return harness.sample(gateway, "rhumb_requests_total", outcome=outcome)
+
+
+def test_an_honest_429_is_a_rate_limit_error_and_is_retried_when_it_says(gateway, scripted, client, sent):
+    busy, before = scripted["BUSY"], ended(gateway, "failed")
+    busy.refusals = 100
+    chats = busy.chats
+    with pytest.raises(openai.RateLimitError) as caught:
+        client.chat.completions.create(model="busy", messages=PROMPT)
+    busy.refusals = 0
+    headers = caught.value.response.headers
+    assert caught.value.code == "rate_limit_exceeded" and headers["x-should-retry"] == "true"
+    assert headers["retry-after-ms"] == str(busy.RETRY_AFTER_MS) and headers["retry-after"] == "1"
+    assert len(sent) == 3, "once, and the SDK's own two retries"
+    assert ended(gateway, "failed") - before == 3 and busy.chats - chats == 3, "which nobody multiplies"
+
+
+def test_a_client_that_comes_back_when_told_is_served(scripted, client, sent):
+    scripted["BUSY"].refusals = 1
+    answer = client.chat.completions.create(model="busy", messages=PROMPT)
+    assert answer.choices[0].message.content == "at last" and len(sent) == 2
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_request_that_kills_engines_is_not_brought_back(gateway, scripted, client, sent, streamed):
+    deadly = [scripted[f"DEADLY-{i}"] for i in range(1, 5)]
+    chats = lambda: sum(upstream.chats for upstream in deadly)  # noqa: E731
+    started, before = chats(), ended(gateway, "quarantined")
+    for _ in range(3):
+        sent.clear()
+        with pytest.raises(openai.UnprocessableEntityError) as caught:
+            client.chat.completions.create(model="deadly", messages=PROMPT, stream=streamed)
+        assert caught.value.code == "request_quarantined"
+        assert_refused_once(caught.value, sent)
+        assert chats() - started == 3, "three engines have died of it, and no more do"
+    assert ended(gateway, "quarantined") - before == 3
+
+
+def test_a_deadline_that_has_passed_is_not_retried(scripted, client, sent):
+    chats = scripted["SILENT"].chats
+    with pytest.raises(openai.InternalServerError) as caught:
+        client.with_options(default_headers={"x-rhumb-deadline-ms": "500"}).chat.completions.create(
+            model="silent", messages=PROMPT
+        )
+    assert caught.value.status_code == 504 and caught.value.code == "deadline_exceeded"
+    assert_refused_once(caught.value, sent)
+    assert scripted["SILENT"].chats == chats + 1
+
+
+@pytest.fixture(scope="session")
+def node(server):
+    """Runs one case of `node_sdk.mjs` and gives what the Node SDK made of it."""
+    modules, program = harness.CACHE / "node" / "node_modules", shutil.which("node")
+    if not server.gateway:
+        pytest.skip("needs the gateway: set RHUMB_BIN")
+    if not program or not (modules / "openai").is_dir():
+        pytest.skip("the Node SDK is not installed: node and npm were missing when tests/real/install.sh ran")
+
+    def run(case):
+        script = harness.CACHE / "node" / "node_sdk.mjs"
+        # Modules are looked for beside the script, so it is copied to where they are.
+        shutil.copyfile(Path(__file__).with_name("node_sdk.mjs"), script)
+        done = subprocess.run([program, script, server.url, KEY, case], capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    return run
+
+
+def test_node_streams_an_answer(node):
+    seen = node("stream")
+    assert seen["error"] is None and seen["text"] and seen["sent"] == 1
+
+
+def test_node_takes_an_honest_429_for_a_rate_limit(node, scripted):
+    scripted["BUSY"].refusals = 100
+    seen = node("busy")
+    scripted["BUSY"].refusals = 0
+    assert (seen["error"], seen["code"], seen["sent"]) == ("RateLimitError", "rate_limit_exceeded", 3)
+
+
+def test_node_does_not_bring_back_what_kills_engines(node):
+    seen = node("deadly")
+    assert (seen["error"], seen["code"], seen["sent"]) == ("UnprocessableEntityError", "request_quarantined", 1)
+
+
+def test_node_does_not_bring_back_what_is_too_late(node):
+    seen = node("silent")
+    assert (seen["error"], seen["code"], seen["sent"]) == ("InternalServerError", "deadline_exceeded", 1)
+
+
+@pytest.mark.parametrize("model", BROKEN)
+def test_node_does_not_take_a_broken_stream_for_a_finished_one(node, model):
+    seen = node(model)
+    assert seen["text"] == " one two" and seen["error"] == "APIError" and seen["sent"] == 1

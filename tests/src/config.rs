@@ -2,6 +2,7 @@
 //! nothing, so that the order in which they are tried is theirs.
 
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 use std::path::Path;
 
 use crate::MODEL;
@@ -40,20 +41,33 @@ pub struct Config {
     scrape_interval_ms: Option<u64>,
 }
 
-impl Config {
-    /// One site with one endpoint for each mock.
-    pub fn over(mocks: &[&Mock]) -> Self {
-        let endpoint = |m: &&Mock| Endpoint {
-            name: m.name().to_owned(),
-            url: m.url(),
-            open: m.is_open(),
+impl Endpoint {
+    fn new(name: &str, url: String, open: bool) -> Self {
+        Self {
+            name: name.to_owned(),
+            url,
+            open,
             country: "DE",
             context_tokens: 100_000_000,
             concurrency: 10_000,
             more: String::new(),
             site_more: String::new(),
-        };
+        }
+    }
+}
+
+impl Config {
+    /// One site with one endpoint for each mock.
+    pub fn over(mocks: &[&Mock]) -> Self {
+        let endpoint = |m: &&Mock| Endpoint::new(m.name(), m.url(), m.is_open());
         Self { endpoints: mocks.iter().map(endpoint).collect(), ..Self::default() }
+    }
+
+    /// One more site, before those there are. It is another gateway, so there are no readings of an engine to wait for.
+    #[must_use]
+    pub fn through(mut self, name: &str, address: SocketAddr) -> Self {
+        self.endpoints.insert(0, Endpoint::new(name, format!("http://{address}"), false));
+        self
     }
 
     /// One more line of `gateway`.

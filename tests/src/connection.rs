@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::mock::{Inside, Seen, lock, page};
-use crate::script::Step;
+use crate::script::{Script, Step};
 use crate::speech;
 
 /// How a connection goes on.
@@ -33,10 +33,10 @@ pub(crate) fn serve(inside: &Inside, stream: &TcpStream) -> Turn {
         if request.method == "GET" && probe(inside, stream, &request).is_some() {
             continue;
         }
-        let steps = {
+        let steps = marked(inside, &request).unwrap_or_else(|| {
             let mut once = lock(&inside.once);
             if once.is_empty() { lock(&inside.script).clone() } else { once.remove(0) }
-        };
+        });
         lock(&inside.seen).push(request.clone());
         inside.running.fetch_add(1, Ordering::SeqCst);
         let turn = run(inside, stream, &request, &steps);
@@ -50,6 +50,12 @@ pub(crate) fn serve(inside: &Inside, stream: &TcpStream) -> Turn {
             turn => return turn,
         }
     }
+}
+
+fn marked(inside: &Inside, request: &Seen) -> Option<Script> {
+    let when = lock(&inside.when);
+    let (text, script) = when.as_ref()?;
+    String::from_utf8_lossy(&request.body).contains(text.as_str()).then(|| script.clone())
 }
 
 /// The gateway's own questions are always answered well.

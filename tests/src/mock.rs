@@ -43,6 +43,8 @@ pub(crate) struct Inside {
     pub(crate) name: String,
     pub(crate) script: Mutex<Script>,
     pub(crate) once: Mutex<Vec<Script>>,
+    /// What is done with requests that hold a text, whatever the others get.
+    pub(crate) when: Mutex<Option<(String, Script)>>,
     pub(crate) seen: Mutex<Vec<Seen>>,
     pub(crate) probes: Mutex<Vec<String>>,
     /// What it says of its load; nothing: the truth.
@@ -94,6 +96,7 @@ impl Mock {
             name: name.to_owned(),
             script: Mutex::new(script),
             once: Mutex::default(),
+            when: Mutex::default(),
             seen: Mutex::default(),
             probes: Mutex::default(),
             load: Mutex::new(Some(page("0", "0", "0.0"))),
@@ -151,6 +154,11 @@ impl Mock {
     /// Does this once, with the next request.
     pub fn once(&self, script: Script) {
         lock(&self.inside.once).push(script);
+    }
+
+    /// Does this with every request that holds the text.
+    pub fn when(&self, text: &str, script: Script) {
+        *lock(&self.inside.when) = Some((text.to_owned(), script));
     }
 
     /// Lets every [`Step::Gate`] pass, now and from now on.

@@ -51,6 +51,8 @@ fn smuggled() -> Vec<String> {
         "cache_salt",
         "cache-salt",
         "x_rhumb_policy",
+        "x_rhumb_hops",
+        "x_rhumb_tries",
         "x_rhumb_session",
         "x_rhumb_endpoint",
         "x_request_id",
@@ -77,7 +79,16 @@ const HOP_BY_HOP: [&str; 4] = [
 ];
 
 /// All that an engine may see of a head.
-const FORWARDED: [&str; 6] = ["host", "content-type", "accept", "authorization", "x-request-id", "content-length"];
+const FORWARDED: [&str; 8] = [
+    "host",
+    "content-type",
+    "accept",
+    "authorization",
+    "x-request-id",
+    "x-rhumb-hops",
+    "x-rhumb-tries",
+    "content-length",
+];
 
 fn holds_nothing_from_outside(seen: &Seen, answer: &Answer, mock: &Mock, what: &str) {
     for (name, value) in &seen.headers {
@@ -90,6 +101,8 @@ fn holds_nothing_from_outside(seen: &Seen, answer: &Answer, mock: &Mock, what: &
     let id = answer.header("x-request-id");
     assert_eq!((seen.header("x-request-id"), answer.header("x-rhumb-decision")), (id, id), "{what}");
     assert!(parse_id(id).is_some(), "the gateway's own id, not `{id}`: {what}");
+    let said = (seen.header("x-rhumb-hops"), seen.header("x-rhumb-tries"));
+    assert_eq!(said, ("1", "1"), "the gateway's own count: {what}");
     let body = seen.json();
     assert!(body.get("cache_salt").is_none(), "{what}: {body}");
 }

@@ -166,6 +166,13 @@ impl Admission {
         self.asks.is_empty()
     }
 
+    /// Somebody waits for something that the endpoint serves.
+    #[must_use]
+    pub fn is_wanted(&self, endpoint: u32) -> bool {
+        let waits = |lane: &Lane| self.lanes[*lane as usize].queues.iter().any(|queue| !queue.is_empty());
+        self.serves[endpoint as usize].iter().any(waits)
+    }
+
     /// Decides on a request that comes, given its ranked candidates (endpoint, and this gateway's requests in flight
     /// there) and the time to first token that is to be reckoned with at the first.
     pub fn arrive(

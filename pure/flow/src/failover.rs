@@ -30,15 +30,38 @@ impl Failover {
     /// The next target, given that every one before has failed: its place in the ranking. `site` names the site of each
     /// of the `targets`, of which those beyond [`TARGETS_MAX`] are left out.
     pub fn next(&mut self, targets: usize, site: impl Fn(usize) -> u32) -> Option<usize> {
+        self.next_of(targets, site, |_| true)
+    }
+
+    /// The same, of those that `suits` allows.
+    pub fn next_of(
+        &mut self,
+        targets: usize,
+        site: impl Fn(usize) -> u32,
+        suits: impl Fn(usize) -> bool,
+    ) -> Option<usize> {
         if self.left == 0 {
             return None;
         }
         let targets = targets.min(TARGETS_MAX);
         let tried = |i: usize| self.tried & (1 << i) != 0;
         let suspect = |i: usize| (0..targets).any(|j| tried(j) && site(j) == site(i));
-        let untried = || (0..targets).filter(|i| !tried(*i));
+        let untried = || (0..targets).filter(|i| !tried(*i) && suits(*i));
         let next = untried().find(|i| !suspect(*i)).or_else(|| untried().next())?;
         self.start(next).then_some(next)
+    }
+
+    /// Tries that the target started last may make behind it, if it is a gateway itself: one while there is another
+    /// target to go to, and all that are left when there is none, so that however long the chain, no more tries reach
+    /// its end than the first gateway had.
+    pub fn hand_down(&mut self, targets: usize) -> u32 {
+        let is_last = self.attempts() as usize >= targets.min(TARGETS_MAX);
+        1 + if is_last { core::mem::take(&mut self.left) } else { 0 }
+    }
+
+    /// Another target may be tried, if there is one.
+    pub fn is_open(&self) -> bool {
+        self.left > 0
     }
 
     /// Targets tried.
@@ -79,6 +102,38 @@ mod tests {
             (Some(0), Some(1), None)
         );
         assert!(!failover.start(3) && !Failover::new(9).start(TARGETS_MAX));
+    }
+
+    #[test]
+    fn those_that_do_not_suit_are_passed_over_and_stay_for_later() {
+        let mut failover = Failover::new(9);
+        assert!(failover.start(0));
+        assert_eq!(failover.next_of(4, |i| i as u32, |i| i == 2), Some(2));
+        assert_eq!(failover.next_of(4, |i| i as u32, |i| i == 2), None);
+        assert_eq!(failover.next(4, |i| i as u32), Some(1));
+    }
+
+    /// Tries at the end of a chain in which everything fails: `targets` of each gateway, from the first on.
+    fn at_the_end(targets: &[usize], tries: u32, max_attempts: u32) -> u32 {
+        let Some((own, behind)) = targets.split_first() else { return 1 };
+        let mut failover = Failover::new(tries.min(max_attempts));
+        let mut sum = 0;
+        while failover.next(*own, |i| i as u32).is_some() {
+            sum += at_the_end(behind, failover.hand_down(*own), max_attempts);
+        }
+        sum
+    }
+
+    #[test]
+    fn f19_however_long_the_chain_no_more_tries_reach_its_end_than_the_first_gateway_had() {
+        for max_attempts in 1..=4 {
+            for (a, b, c) in (0..64).map(|i| (i / 16 + 1, i / 4 % 4 + 1, i % 4 + 1)) {
+                let sum = at_the_end(&[a, b, c], u32::MAX, max_attempts);
+                assert!((1..=max_attempts).contains(&sum), "{a} {b} {c}: {sum} of {max_attempts}");
+            }
+        }
+        assert_eq!(at_the_end(&[1, 1, 3], u32::MAX, 3), 3, "one way in: the last gateway has them all");
+        assert_eq!(at_the_end(&[3, 3, 3], u32::MAX, 3), 3);
     }
 
     #[test]

@@ -519,6 +519,10 @@ pub struct Policy {
     #[serde(default)]
     #[schemars(range(min = 1, max = 16))]
     pub max_attempts: Option<u32>,
+    /// Ask a second target when the first is late for its first content, and take whichever begins first. Default: true
+    /// under the presets `interactive` and `fastest`, where a person waits, else false.
+    #[serde(default)]
+    pub hedge: Option<bool>,
     /// Countries the request may be served in; empty means anywhere.
     #[serde(default)]
     pub countries: Vec<String>,

@@ -13,6 +13,8 @@ pub struct Service {
     pub max_choices: u64,
     /// Most tokens of one answer; none stated: as many as the model's context takes.
     pub max_answer_tokens: Option<u64>,
+    /// A second target may be asked when the first is late.
+    pub hedge: bool,
 }
 
 impl Service {
@@ -27,7 +29,9 @@ impl Service {
             Preset::Economy => (Priority::Standard, 60_000),
             Preset::Batch => (Priority::Batch, 3_600_000),
         };
-        Self { priority, max_wait_ms, max_choices: 128, max_answer_tokens: None }
+        // The late few matter to a person who waits; where nobody does, the prompts computed twice are waste.
+        let hedge = priority == Priority::Interactive;
+        Self { priority, max_wait_ms, max_choices: 128, max_answer_tokens: None, hedge }
     }
 
     /// The values of a policy: its preset's, but for those it states.
@@ -39,6 +43,7 @@ impl Service {
             max_wait_ms: policy.max_wait_ms.unwrap_or(base.max_wait_ms),
             max_choices: policy.max_choices.unwrap_or(base.max_choices),
             max_answer_tokens: policy.max_answer_tokens.or(base.max_answer_tokens),
+            hedge: policy.hedge.unwrap_or(base.hedge),
         }
     }
 }

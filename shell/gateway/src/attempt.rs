@@ -1,37 +1,33 @@
-//! Targets in turn, until one sends content.
+//! Targets in turn, until one sends content; beside one that is late, a second.
 
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use rhumb_flow::budget::RetryBudget;
 use rhumb_flow::condition::By;
 use rhumb_flow::failover::Failover;
 use rhumb_grid::index::NamedRates;
 use rhumb_openai::error::ApiError;
-use rhumb_openai::request::{Api, Scan, forward};
-use rhumb_openai::response::{is_answer, usage};
-use rhumb_openai::sse::Splitter;
+use rhumb_openai::request::{Api, Scan};
+use rhumb_openai::response::usage;
 use rhumb_route::decide::Target;
-use rhumb_store::{Outcome, format_id};
-use rhumb_upstream::{Conn, Error, Request, Response};
+use rhumb_store::Outcome;
+use tokio::time::Sleep;
 
+use crate::chain::{Chain, HOPS_MAX};
 use crate::hold::Permit;
 use crate::ledger::{Flight, Ledger};
 use crate::live::lock;
+use crate::metrics::Hedged;
 use crate::place::Asking;
-use crate::pool;
-use crate::relay::{Relay, Scanner};
+use crate::quarantine;
+use crate::relay::Relay;
 use crate::shared::Shared;
-
-/// Longest wait for a connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// Most bytes held back before content begins.
-const HELD_BYTES_MAX: usize = 256 << 10;
-
-/// Longest plain answer.
-const ANSWER_BYTES_MAX: usize = 256 << 20;
+use crate::tries::{Fail, Opened};
 
 /// What a client gets.
 pub(crate) enum Served {
@@ -39,20 +35,6 @@ pub(crate) enum Served {
     Plain(Target, Bytes),
     /// A stream whose first content has come.
     Stream(Target, Box<Relay>),
-}
-
-/// Why a target did not serve.
-enum Fail {
-    /// It is broken: this counts against its health.
-    Broken,
-    /// It took too long to begin: this counts against its health too.
-    Timeout,
-    /// It is busy and said when to come back.
-    Busy(Option<u64>),
-    /// It answers something that is no answer, for reasons of its own: others are tried, its health is left alone.
-    Unsuitable,
-    /// The request itself is at fault; no other target would take it either.
-    Rejected(ApiError),
 }
 
 /// A request on its way.
@@ -63,63 +45,155 @@ pub(crate) struct Journey<'a> {
     pub(crate) scan: &'a Scan,
     pub(crate) body: &'a Bytes,
     pub(crate) placed: &'a Asking<'a>,
+    pub(crate) chain: Chain,
+    /// When the client's patience for the first content ends.
+    pub(crate) deadline: Option<Instant>,
 }
+
+/// A try under way. Dropping it cancels it at the endpoint, then frees its place there.
+pub(crate) struct Try<'a> {
+    coming: Pin<Box<dyn Future<Output = Result<Opened, Fail>> + Send + 'a>>,
+    flight: Flight,
+    /// It is the second, beside one that is late.
+    is_hedge: bool,
+}
+
+/// What the tries that have failed come to.
+#[derive(Default)]
+struct Failures {
+    busy: u32,
+    timed_out: u32,
+    looped: bool,
+    retry_after_ms: Option<u64>,
+}
+
+/// An end without an answer.
+type Ended = (Outcome, ApiError);
 
 impl Journey<'_> {
     /// Tries the ranked targets until one serves, from the one that admission has given a place at.
     pub(crate) async fn run(&self, mut ledger: Ledger, first: usize, permit: Permit) -> Result<Served, ApiError> {
-        let (mut retry_after, mut busy, mut timed_out) = (None::<u64>, 0u32, 0u32);
-        let targets = &self.placed.decision.targets;
-        let mut failover = Failover::new(self.policy.rates.max_attempts);
-        let mut place = failover.start(first).then_some((first, permit));
+        let mut tries = [None, None];
+        let served = self.first_content(&mut ledger, &mut tries, first, permit).await;
+        let other = tries.into_iter().flatten().next();
+        match served {
+            Ok((won, opened)) => Ok(self.serve(won, opened, other, ledger)),
+            Err((outcome, error)) => {
+                if other.is_some_and(|t| t.is_hedge) {
+                    self.shared.metrics.hedged(Hedged::Failed);
+                }
+                (ledger.outcome, ledger.status) = (outcome, error.status);
+                Err(error)
+            }
+        }
+    }
+
+    /// The try that has content first. What else runs then stays in `tries`.
+    async fn first_content<'t>(
+        &'t self,
+        ledger: &mut Ledger,
+        tries: &mut [Option<Try<'t>>; 2],
+        first: usize,
+        permit: Permit,
+    ) -> Result<(Try<'t>, Opened), Ended> {
+        let targets = self.targets();
         let tenant = ledger.tenant;
+        let mut failures = Failures::default();
+        let mut failover = Failover::new(self.chain.tries(self.policy.rates.max_attempts));
+        let mut next = failover.start(first).then_some((first, permit));
         self.shared.budget(tenant, &targets[first], RetryBudget::first);
-        while let Some((next, permit)) = place {
-            let target = &targets[next];
-            ledger.attempts += 1;
-            let endpoint = target.endpoint;
-            self.shared.metrics.sent(endpoint);
-            ledger.flight = Some(Flight::new(self.shared, permit, *target, ledger.plain));
-            let was_busy = match self.attempt(target, &mut ledger).await {
-                Ok(opened) => return Ok(self.serve(*target, opened, ledger)),
-                Err(fail) => {
-                    let is_busy = matches!(fail, Fail::Busy(_));
-                    ledger.flight = None;
-                    ledger.first_content = None;
-                    self.shared.metrics.failed(endpoint);
-                    match fail {
-                        Fail::Rejected(error) => {
-                            (ledger.outcome, ledger.status) = (Outcome::Rejected, error.status);
-                            return Err(error);
-                        }
-                        Fail::Busy(after) => {
-                            busy += 1;
-                            lock(&self.shared.lasting.hold).busy(self.shared, endpoint, after);
-                            retry_after = retry_after.max(after);
-                        }
-                        Fail::Timeout => {
-                            timed_out += 1;
-                            self.fault(endpoint);
-                        }
-                        Fail::Broken => self.fault(endpoint),
-                        Fail::Unsuitable => {}
-                    }
-                    is_busy
+        let mut late: Option<Pin<Box<Sleep>>> = None;
+        loop {
+            if let Some((place, permit)) = next.take() {
+                if self.deadline.is_some_and(|d| d <= Instant::now()) {
+                    return Err((Outcome::Failed, ApiError::deadline_exceeded()));
+                }
+                let sent = self.depart(ledger, &mut failover, place, permit, false);
+                if ledger.attempts == 1 {
+                    late = self.hedge_after(&failover, &sent.flight).map(|ms| Box::pin(tokio::time::sleep(ms)));
+                }
+                tries[0] = Some(sent);
+            }
+            if tries.iter().all(Option::is_none) {
+                return Err((Outcome::Failed, failures.error(ledger.attempts)));
+            }
+            let (over, fail) = match poll_fn(|cx| poll_over(tries, &mut late, cx)).await {
+                Some((won, Ok(opened))) => return Ok((won, opened)),
+                Some((over, Err(fail))) => (over, fail),
+                None => {
+                    tries[1] = self.hedge(ledger, &mut failover, targets[first].model);
+                    continue;
                 }
             };
-            let granted = !was_busy || self.shared.budget(tenant, &targets[next], |b| b.retry(self.shared.now_ms()));
-            let next = if granted { failover.next(targets.len(), |i| targets[i].site) } else { None };
-            place = next.map(|next| (next, Permit::take(self.shared, targets[next].endpoint)));
+            late = None;
+            let (target, was_busy) = (over.flight.target, matches!(fail, Fail::Busy(_)));
+            if over.is_hedge {
+                self.shared.metrics.hedged(Hedged::Failed);
+            }
+            drop(over);
+            self.failed(tenant, target.endpoint, fail, &mut failures)?;
+            if tries.iter().all(Option::is_none)
+                && (!was_busy || self.shared.budget(tenant, &target, |b| b.retry(self.shared.now_ms())))
+                && let Some(place) = failover.next(targets.len(), |i| targets[i].site)
+            {
+                next = Some((place, Permit::take(self.shared, targets[place].endpoint)));
+            }
         }
-        let error = if busy > 0 && busy == ledger.attempts {
-            ApiError::overloaded("Every suitable site is busy.", retry_after.unwrap_or(1_000))
-        } else if timed_out == ledger.attempts {
-            ApiError::upstream_timeout()
-        } else {
-            ApiError::upstream_failed()
-        };
-        (ledger.outcome, ledger.status) = (Outcome::Failed, error.status);
-        Err(error)
+    }
+
+    pub(crate) fn targets(&self) -> &[Target] {
+        &self.placed.decision.targets
+    }
+
+    /// Sends it to a target that it has a place at.
+    pub(crate) fn depart(
+        &self,
+        ledger: &mut Ledger,
+        failover: &mut Failover,
+        place: usize,
+        permit: Permit,
+        is_hedge: bool,
+    ) -> Try<'_> {
+        let target = &self.targets()[place];
+        ledger.attempts += 1;
+        self.shared.metrics.sent(target.endpoint);
+        let tries = failover.hand_down(self.targets().len());
+        Try {
+            coming: Box::pin(self.attempt(target, tries)),
+            flight: Flight::new(self.shared, permit, *target, ledger.plain),
+            is_hedge,
+        }
+    }
+
+    /// What a failure means for its endpoint.
+    ///
+    /// # Errors
+    /// No other target is to be tried.
+    fn failed(&self, tenant: Option<usize>, endpoint: u32, fail: Fail, sum: &mut Failures) -> Result<(), Ended> {
+        self.shared.metrics.failed(endpoint);
+        match fail {
+            Fail::Rejected(error) => return Err((Outcome::Rejected, error)),
+            Fail::Deadline => return Err((Outcome::Failed, ApiError::deadline_exceeded())),
+            Fail::Busy(after_ms) => {
+                sum.busy += 1;
+                lock(&self.shared.lasting.hold).busy(self.shared, endpoint, after_ms);
+                sum.retry_after_ms = sum.retry_after_ms.max(after_ms);
+            }
+            Fail::Timeout => {
+                sum.timed_out += 1;
+                self.fault(endpoint);
+            }
+            Fail::Broken => self.fault(endpoint),
+            Fail::Died => {
+                self.fault(endpoint);
+                if quarantine::struck(self.shared, self.body, tenant, endpoint) {
+                    return Err((Outcome::Quarantined, ApiError::quarantined()));
+                }
+            }
+            Fail::Looped => sum.looped = true,
+            Fail::Unsuitable => {}
+        }
+        Ok(())
     }
 
     fn fault(&self, endpoint: u32) {
@@ -131,118 +205,20 @@ impl Journey<'_> {
         }
     }
 
-    async fn attempt(&self, target: &Target, ledger: &mut Ledger) -> Result<Opened, Fail> {
-        let wait = Duration::from_millis(self.policy.rates.first_token_timeout_ms);
-        if self.scan.stream {
-            let opened = tokio::time::timeout(wait, self.open_stream(target, ledger)).await;
-            return opened.unwrap_or(Err(Fail::Timeout));
+    /// The request is this target's from here on. Another try that still ran is cancelled, and paid for.
+    fn serve(&self, won: Try<'_>, opened: Opened, other: Option<Try<'_>>, mut ledger: Ledger) -> Served {
+        if won.is_hedge || other.as_ref().is_some_and(|t| t.is_hedge) {
+            self.shared.metrics.hedged(if won.is_hedge { Hedged::Won } else { Hedged::Lost });
         }
-        // A plain answer shows nothing until it is whole, so the time to generate it is granted too, generously.
-        let longest = self.scan.max_tokens.map_or(self.placed.output_tokens() * 8.0, |m| m as f64);
-        let generating = (longest * target.predicted.pace_ms * 4.0).min(3.6e6);
-        let wait = wait + Duration::from_millis(generating as u64);
-        let answer = tokio::time::timeout(wait, self.plain(target)).await;
-        let opened = answer.unwrap_or(Err(Fail::Timeout))?;
-        if let Opened::Plain(body) = &opened {
-            ledger.content_began();
-            ledger.usage = usage(body);
+        if let Some(lost) = other {
+            ledger.lost_usd = lost.flight.lost(!lost.is_hedge);
         }
-        Ok(opened)
-    }
-
-    /// The connection used last, or a new one. A connection that had stood may have been closed just now: that is no
-    /// failure of the target, and the request was not seen.
-    async fn send(&self, target: &Target) -> Result<Response, Fail> {
-        let upstream = &self.shared.upstreams[target.endpoint as usize];
-        let model = upstream.served_as[target.model as usize].as_deref().unwrap_or(&self.scan.model);
-        let body = forward(self.body, self.scan, model, upstream.states_usage, self.most_tokens());
-        let headers = [upstream.headers.as_str(), "x-request-id: ", &format_id(self.placed.id), "\r\n"].concat();
-        let request = Request { method: "POST", path: self.api.path(), headers: &headers, body: &body };
-        let mut conn = match pool::take(self.shared.live[target.endpoint as usize].pool_key) {
-            Some(conn) => conn,
-            None => Conn::connect(&upstream.origin, CONNECT_TIMEOUT).await.map_err(|_| Fail::Broken)?,
-        };
-        loop {
-            let used = conn.is_used();
-            match conn.send(&upstream.origin, request).await {
-                Ok(response) => return self.status(response),
-                Err(Error::NoAnswer) if used => {
-                    conn = Conn::connect(&upstream.origin, CONNECT_TIMEOUT).await.map_err(|_| Fail::Broken)?;
-                }
-                Err(_) => return Err(Fail::Broken),
-            }
-        }
-    }
-
-    /// What limits an answer that the client sets no length.
-    fn most_tokens(&self) -> Option<u64> {
-        self.policy.service.max_answer_tokens.filter(|_| self.api != Api::Embeddings)
-    }
-
-    fn status(&self, response: Response) -> Result<Response, Fail> {
-        let head = &response.head;
-        match head.status {
-            200..=299 if !head.encoded => Ok(response),
-            429 | 503 => Err(Fail::Busy(head.retry_after_ms)),
-            // The gateway's own credential or path is wrong there: the client can do nothing about it.
-            401 | 403 => Err(Fail::Unsuitable),
-            // Some engines answer so to what they do not implement; no retry would help.
-            501 => {
-                Err(Fail::Rejected(ApiError::invalid("The model does not support this request.").with_param("model")))
-            }
-            400..=499 => Err(Fail::Rejected(rejected(head.status))),
-            _ => Err(Fail::Broken),
-        }
-    }
-
-    async fn plain(&self, target: &Target) -> Result<Opened, Fail> {
-        let mut response = self.send(target).await?;
-        let body = response.collect(ANSWER_BYTES_MAX).await.map_err(|_| Fail::Broken)?;
-        if !is_answer(&body) {
-            return Err(Fail::Broken);
-        }
-        if let Some(conn) = response.into_conn() {
-            pool::give(self.shared.live[target.endpoint as usize].pool_key, conn);
-        }
-        Ok(Opened::Plain(body))
-    }
-
-    /// Reads a stream until its first content; what comes before could as well be another target's.
-    async fn open_stream(&self, target: &Target, ledger: &mut Ledger) -> Result<Opened, Fail> {
-        let mut response = self.send(target).await?;
-        if response.head.content_type != "text/event-stream" {
-            return Err(Fail::Broken);
-        }
-        let upstream = &self.shared.upstreams[target.endpoint as usize];
-        let mut scanner = Scanner::new(upstream.states_usage && !self.scan.include_usage);
-        let (mut splitter, mut held) = (Splitter::default(), BytesMut::new());
-        loop {
-            let Ok(Some(new)) = response.piece().await else { return Err(Fail::Broken) };
-            let run = splitter.push(new).map_err(|_| Fail::Broken)?;
-            let passed = scanner.scan(run);
-            if scanner.error && scanner.pieces == 0 {
-                return Err(Fail::Broken);
-            }
-            if scanner.pieces > 0 || scanner.done {
-                ledger.content_began();
-                let held = if held.is_empty() {
-                    passed
-                } else {
-                    held.extend_from_slice(&passed);
-                    held.freeze()
-                };
-                return Ok(Opened::Stream(Box::new(Opening { response, splitter, scanner, held })));
-            }
-            held.extend_from_slice(&passed);
-            if held.len() > HELD_BYTES_MAX {
-                return Err(Fail::Broken);
-            }
-        }
-    }
-
-    /// The request is this target's from here on.
-    fn serve(&self, target: Target, opened: Opened, mut ledger: Ledger) -> Served {
+        let mut flight = won.flight;
+        flight.began(ledger.second_usd);
+        let target = flight.target;
+        ledger.flight = Some(flight);
         ledger.status = 200;
+        quarantine::cleared(self.shared, self.body, ledger.tenant);
         if let Some(session) = self.placed.session {
             self.shared.pin(session, &target);
         }
@@ -251,6 +227,7 @@ impl Journey<'_> {
         }
         match opened {
             Opened::Plain(body) => {
+                ledger.usage = usage(&body);
                 ledger.outcome = Outcome::Complete;
                 Served::Plain(target, body)
             }
@@ -263,25 +240,37 @@ impl Journey<'_> {
     }
 }
 
-enum Opened {
-    Plain(Bytes),
-    Stream(Box<Opening>),
-}
-
-/// A stream whose first content has come.
-pub(crate) struct Opening {
-    pub(crate) response: Response,
-    pub(crate) splitter: Splitter,
-    pub(crate) scanner: Scanner,
-    /// Everything up to and with the first content.
-    pub(crate) held: Bytes,
-}
-
-/// The engine's own words are not passed on: they may name files, addresses or other people's text.
-fn rejected(status: u16) -> ApiError {
-    match status {
-        404 => ApiError::invalid("The model does not offer this API.").with_param("model"),
-        413 => ApiError::invalid("The engine refused the request as too large."),
-        _ => ApiError::invalid("The engine refused the request as invalid: check its parameters against the model's."),
+impl Failures {
+    /// What the client is told after so many tries.
+    fn error(&self, attempts: u32) -> ApiError {
+        if self.looped {
+            ApiError::loop_detected(HOPS_MAX)
+        } else if self.busy > 0 && self.busy == attempts {
+            ApiError::overloaded("Every suitable site is busy.", self.retry_after_ms.unwrap_or(1_000))
+        } else if self.timed_out == attempts {
+            ApiError::upstream_timeout()
+        } else {
+            ApiError::upstream_failed()
+        }
     }
+}
+
+/// The try that is over first; `None` when the first of them is late.
+fn poll_over<'a>(
+    tries: &mut [Option<Try<'a>>; 2],
+    late: &mut Option<Pin<Box<Sleep>>>,
+    cx: &mut Context<'_>,
+) -> Poll<Option<(Try<'a>, Result<Opened, Fail>)>> {
+    for slot in tries {
+        if let Some(running) = slot
+            && let Poll::Ready(result) = running.coming.as_mut().poll(cx)
+        {
+            return Poll::Ready(slot.take().map(|over| (over, result)));
+        }
+    }
+    if late.as_mut().is_some_and(|timer| timer.as_mut().poll(cx).is_ready()) {
+        *late = None;
+        return Poll::Ready(None);
+    }
+    Poll::Pending
 }

@@ -118,8 +118,7 @@ impl Hold {
 
     /// Calls the next for an endpoint that has room.
     fn call(&mut self, now_ms: u64, endpoint: Number) {
-        let in_flight = self.live[endpoint.at()].overlay().in_flight;
-        if !self.admission.has_room(endpoint.0, now_ms, in_flight) {
+        if !self.has_room(now_ms, endpoint) {
             return;
         }
         while let Some(ticket) = self.admission.next(endpoint.0) {
@@ -128,6 +127,12 @@ impl Hold {
                 return;
             }
         }
+    }
+}
+
+impl Hold {
+    fn has_room(&self, now_ms: u64, endpoint: Number) -> bool {
+        self.admission.has_room(endpoint.0, now_ms, self.live[endpoint.at()].overlay().in_flight)
     }
 }
 
@@ -167,6 +172,22 @@ pub(crate) fn look_again(hold: &Mutex<Hold>) {
 }
 
 impl Permit {
+    /// Takes a place for a second try at the target that `choose` finds of those that have one to spare: there is room
+    /// now, and nobody waits for it.
+    pub(crate) fn spare(
+        shared: &Arc<Shared>,
+        targets: &[Target],
+        choose: impl FnOnce(&dyn Fn(usize) -> bool) -> Option<usize>,
+    ) -> Option<(usize, Self)> {
+        let (hold, now_ms) = (lock(&shared.lasting.hold), shared.now_ms());
+        let to_spare = |e: u32| {
+            let number = shared.numbers.endpoint(e);
+            !hold.admission.is_wanted(number.0) && hold.has_room(now_ms, number)
+        };
+        let chosen = choose(&|i| to_spare(targets[i].endpoint))?;
+        Some((chosen, Self::take(shared, targets[chosen].endpoint)))
+    }
+
     /// Takes a place whether or not there is room: a request that has been admitted once goes on.
     pub(crate) fn take(shared: &Arc<Shared>, endpoint: u32) -> Self {
         shared.live[endpoint as usize].depart();

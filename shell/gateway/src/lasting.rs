@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::Instant;
 
 use rhumb_flow::budget::RetryBudget;
+use rhumb_flow::quarantine::Quarantine;
 use rhumb_route::pins::Pins;
 use rhumb_route::prefix::PrefixIndex;
 use rhumb_store::Log;
@@ -27,6 +28,7 @@ pub(crate) struct Lasting {
     pub(crate) turn: AtomicU64,
     pub(crate) known: Mutex<Known>,
     pub(crate) hold: Mutex<Hold>,
+    pub(crate) quarantine: Mutex<Quarantine>,
     pub(crate) drains: Mutex<Drains>,
     pub(crate) budgets: Mutex<BTreeMap<Budgeted, RetryBudget>>,
     /// Session to the numbers of endpoint and model.
@@ -52,6 +54,7 @@ impl Lasting {
             turn: AtomicU64::new(0),
             known: Mutex::default(),
             hold: Mutex::new(Hold::new()),
+            quarantine: Mutex::default(),
             drains: Mutex::new(drains),
             budgets: Mutex::default(),
             pins: (0..PIN_SHARDS).map(|_| Mutex::new(Pins::new(PINS / PIN_SHARDS))).collect(),

@@ -13,7 +13,7 @@ use rhumb_route::decide::Target;
 use rhumb_store::{Ended, Outcome};
 
 use crate::hold::Permit;
-use crate::live::lock;
+use crate::live::{Learnt, lock};
 use crate::shared::Shared;
 
 /// Kept by whatever will end the request; dropping it is the end.
@@ -35,10 +35,11 @@ pub(crate) struct Ledger {
     pub(crate) usage: Option<Usage>,
     /// Pieces of content seen, the estimate of tokens where usage is not stated.
     pub(crate) pieces: u64,
-    pub(crate) first_content: Option<Instant>,
     /// The answer is not streamed: when it began is not known, only when it was whole.
     pub(crate) plain: bool,
     pub(crate) flight: Option<Flight>,
+    /// What a second try that another was quicker than has cost.
+    pub(crate) lost_usd: f64,
     /// What it asked of admission, if it had to wait: what was charged then is set right at the end.
     pub(crate) waited: Option<Ask>,
 }
@@ -50,7 +51,9 @@ pub(crate) struct Flight {
     pub(crate) target: Target,
     tariff: Tariff,
     backlog: Option<u64>,
-    pub(crate) sent: Instant,
+    plain: bool,
+    sent: Instant,
+    first_content: Option<Instant>,
 }
 
 impl Flight {
@@ -67,7 +70,8 @@ impl Flight {
             let number = shared.numbers.endpoint(target.endpoint);
             lock(&shared.lasting.hold).sent(number, shared.now_ms(), target.predicted.uncached_tokens);
         }
-        Self { shared: Arc::clone(shared), permit, target, tariff, backlog: Some(backlog), sent: Instant::now() }
+        let (shared, backlog, sent) = (Arc::clone(shared), Some(backlog), Instant::now());
+        Self { shared, permit, target, tariff, backlog, plain, sent, first_content: None }
     }
 
     /// What the first token's time says of the endpoint's window: the part that neither distance nor the own prompt
@@ -92,8 +96,56 @@ impl Flight {
         self.tariff.modelled_pace_ms(&self.target)
     }
 
+    /// From departure to the first content, as predicted, ms.
+    pub(crate) fn predicted_ms(&self) -> f64 {
+        self.target.predicted.ttft_p50_ms - self.target.predicted.client_ms
+    }
+
+    /// Content has begun: how long it took is learnt from. `second_usd` is the value of a second to the request.
+    pub(crate) fn began(&mut self, second_usd: f64) {
+        let now = Instant::now();
+        self.first_content = Some(now);
+        self.answered();
+        self.permit.served = true;
+        let observed_ms = now.duration_since(self.sent).as_secs_f64() * 1e3;
+        if !self.plain {
+            self.teach_window(observed_ms);
+            self.teach_delay(observed_ms);
+        }
+        let mut learnt = lock(&self.shared.live[self.target.endpoint as usize].learnt);
+        if !self.plain {
+            self.learn_ttft(&mut learnt, observed_ms);
+        }
+        learnt.state.others_second_usd.add(second_usd);
+        learnt.condition.succeeded(By::Request, self.shared.now_ms());
+    }
+
+    /// Another target had content first. The endpoint is not at fault; where it is `late`, that is learnt as far as it
+    /// went. What the request has cost there: its prompt, most likely, as engines compute it before the first token.
+    pub(crate) fn lost(&self, late: bool) -> f64 {
+        if late {
+            let observed_ms = self.sent.elapsed().as_secs_f64() * 1e3;
+            self.teach_delay(observed_ms);
+            let mut learnt = lock(&self.shared.live[self.target.endpoint as usize].learnt);
+            self.learn_ttft(&mut learnt, observed_ms);
+        }
+        let p = &self.target.predicted;
+        let tokens = Tokens { uncached: p.uncached_tokens, cached: p.cached_tokens, output: 0.0 };
+        self.tariff.usd(&tokens, p.running, 0.0)
+    }
+
+    fn learn_ttft(&self, learnt: &mut Learnt, observed_ms: f64) {
+        self.tariff.learn_ttft(&mut learnt.state, &self.target, observed_ms);
+        let at_site_ms = observed_ms - self.target.predicted.site_ms;
+        learnt.condition.showing_mut().first_token(at_site_ms, self.tariff.modelled_ttft_ms(&self.target));
+    }
+
+    fn teach_delay(&self, observed_ms: f64) {
+        lock(&self.shared.hedging[self.target.model as usize]).observe(observed_ms, self.predicted_ms());
+    }
+
     /// Content has begun: the prompt is computed.
-    pub(crate) fn answered(&mut self) {
+    fn answered(&mut self) {
         if let Some(tokens) = self.backlog.take() {
             self.shared.live[self.target.endpoint as usize].answered(tokens);
         }
@@ -107,34 +159,16 @@ impl Drop for Flight {
 }
 
 impl Ledger {
-    /// Content has begun: how long it took is learnt from.
-    pub(crate) fn content_began(&mut self) {
-        let now = Instant::now();
-        self.first_content = Some(now);
-        let Some(flight) = &mut self.flight else { return };
-        flight.answered();
-        flight.permit.served = true;
-        let observed_ms = now.duration_since(flight.sent).as_secs_f64() * 1e3;
-        if !self.plain {
-            flight.teach_window(observed_ms);
-        }
-        let mut learnt = lock(&self.shared.live[flight.target.endpoint as usize].learnt);
-        if !self.plain {
-            let (tariff, target) = (&flight.tariff, &flight.target);
-            tariff.learn_ttft(&mut learnt.state, target, observed_ms);
-            let at_site_ms = observed_ms - target.predicted.site_ms;
-            learnt.condition.showing_mut().first_token(at_site_ms, tariff.modelled_ttft_ms(target));
-        }
-        learnt.state.others_second_usd.add(self.second_usd);
-        learnt.condition.succeeded(By::Request, self.shared.now_ms());
+    fn first_content(&self) -> Option<Instant> {
+        self.flight.as_ref().and_then(|f| f.first_content)
     }
 
     fn settle(&mut self) -> Ended {
         let total_ms = self.start.elapsed().as_secs_f64() * 1e3;
         let ttft_ms =
-            self.first_content.filter(|_| !self.plain).map(|t| t.duration_since(self.start).as_secs_f64() * 1e3);
+            self.first_content().filter(|_| !self.plain).map(|t| t.duration_since(self.start).as_secs_f64() * 1e3);
         let estimated = self.usage.is_none();
-        let served = self.flight.as_ref().filter(|_| self.first_content.is_some());
+        let served = self.flight.as_ref().filter(|_| self.first_content().is_some());
         let usage = self.usage.unwrap_or_else(|| match served {
             // A request that was cut off is billed for what was generated until then.
             Some(f) => Usage {
@@ -147,6 +181,7 @@ impl Ledger {
         let (cached, output) = (usage.cached_tokens as f64, usage.completion_tokens as f64);
         let tokens = Tokens { uncached: usage.prompt_tokens as f64 - cached, cached, output };
         let usd = served.map_or(0.0, |f| f.tariff.usd(&tokens, f.target.predicted.running, self.bytes_per_token));
+        let usd = usd + self.lost_usd;
         if self.outcome == Outcome::Complete && !estimated {
             self.learn(&usage);
         }
@@ -179,7 +214,7 @@ impl Ledger {
             lock(&self.shared.bytes_per_token[model as usize]).add(density.clamp(0.5, 32.0));
         }
         // A plain answer arrives at once and says nothing of the pace.
-        if let Some(first) = self.first_content
+        if let Some(first) = self.first_content()
             && self.pieces > 8
             && usage.completion_tokens > 8
         {

@@ -40,6 +40,22 @@ struct AttemptLabel {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct HedgeLabel {
+    result: &'static str,
+}
+
+/// How a second try ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Hedged {
+    /// It served.
+    Won,
+    /// Another served.
+    Lost,
+    /// It failed, or what it was for did.
+    Failed,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct SignalLabel {
     endpoint: String,
     signal: &'static str,
@@ -79,6 +95,8 @@ pub(crate) struct Metrics {
     refused: Counter,
     sent: Vec<Counter>,
     failed: Vec<Counter>,
+    /// In the order of [`Hedged`].
+    hedges: [Counter; 3],
     prompt_tokens: Counter,
     cached_tokens: Counter,
     completion_tokens: Counter,
@@ -124,7 +142,7 @@ struct Gauges {
     window: Family<EndpointLabel, GaugeF>,
 }
 
-const OUTCOMES: [Outcome; 8] = [
+const OUTCOMES: [Outcome; 9] = [
     Outcome::Complete,
     Outcome::ClientGone,
     Outcome::ClientStalled,
@@ -133,6 +151,7 @@ const OUTCOMES: [Outcome; 8] = [
     Outcome::Rejected,
     Outcome::NothingEligible,
     Outcome::Shed,
+    Outcome::Quarantined,
 ];
 
 /// What may come of reading a configuration anew.
@@ -151,8 +170,10 @@ impl Metrics {
         let requests = Family::<OutcomeLabel, Counter>::default();
         let attempts = Family::<AttemptLabel, Counter>::default();
         let tokens = Family::<TokenLabel, Counter>::default();
+        let hedges = Family::<HedgeLabel, Counter>::default();
         let (refused, usd, ttft) = (Counter::default(), CounterF::default(), Histogram::new(TTFT_BUCKETS));
         registry.register("requests", "Requests accepted, by how they ended", requests.clone());
+        registry.register("hedges", "Second tries beside a late first one, by how they ended", hedges.clone());
         registry.register("requests_refused", "Requests refused before a decision", refused.clone());
         registry.register("attempts", "Requests sent to endpoints, by result", attempts.clone());
         registry.register("tokens", "Tokens of answered requests", tokens.clone());
@@ -174,6 +195,7 @@ impl Metrics {
             sent: Vec::new(),
             failed: Vec::new(),
             attempts,
+            hedges: ["won", "lost", "failed"].map(|result| hedges.get_or_create_owned(&HedgeLabel { result })),
             prompt_tokens: tokens.get_or_create_owned(&TokenLabel { kind: "prompt" }),
             cached_tokens: tokens.get_or_create_owned(&TokenLabel { kind: "cached" }),
             completion_tokens: tokens.get_or_create_owned(&TokenLabel { kind: "completion" }),
@@ -213,6 +235,10 @@ impl Metrics {
 
     pub(crate) fn failed(&self, endpoint: u32) {
         self.failed[endpoint as usize].inc();
+    }
+
+    pub(crate) fn hedged(&self, result: Hedged) {
+        self.hedges[result as usize].inc();
     }
 
     pub(crate) fn ended(&self, e: &Ended) {

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use rhumb_flow::admission::{Lane, Lanes};
+use rhumb_flow::hedge::Hedging;
 use rhumb_grid::config::Endpoint;
 use rhumb_grid::index::Grid;
 use rhumb_route::learn::Ewma;
@@ -64,6 +65,7 @@ pub(crate) struct Known {
     live: Vec<Arc<Live>>,
     output_tokens: BTreeMap<(u32, Number), Estimate>,
     bytes_per_token: BTreeMap<Number, Estimate>,
+    hedging: BTreeMap<Number, Arc<Mutex<Hedging>>>,
 }
 
 /// A mean that requests of several configurations teach.
@@ -132,6 +134,11 @@ impl Known {
     /// Bytes of prompt per token of a model.
     pub(crate) fn bytes_per_token(&mut self, model: Number) -> Estimate {
         Arc::clone(self.bytes_per_token.entry(model).or_insert_with(|| estimate(BYTES_PER_TOKEN)))
+    }
+
+    /// When a second try is due for a model, and how many may be.
+    pub(crate) fn hedging(&mut self, model: Number) -> Arc<Mutex<Hedging>> {
+        Arc::clone(self.hedging.entry(model).or_default())
     }
 
     /// Lanes that have a number.

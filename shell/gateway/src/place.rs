@@ -23,7 +23,7 @@ use crate::auth::Caller;
 use crate::hold::Deciding;
 use crate::live::lock;
 use crate::names::NameTable;
-use crate::request::{Asked, session_hash};
+use crate::request::{Asked, own_hash};
 use crate::shared::Shared;
 
 /// The world as a live gateway sees it.
@@ -123,11 +123,11 @@ pub(crate) fn asking<'a>(
     scan: &'a Scan,
 ) -> Asking<'a> {
     let (tenant, number) = (caller.tenant, shared.numbers.tenant(caller.tenant));
-    let session = asked.session.or_else(|| scan.conversation_hash.map(|h| session_hash(&h.to_le_bytes(), number)));
+    let session = asked.session.or_else(|| scan.conversation_hash.map(|h| own_hash(&h.to_le_bytes(), number)));
     let first_model = models.first().copied().unwrap_or(0);
     let per_token = lock(&shared.bytes_per_token[first_model as usize]).mean();
     let mut blocks = Vec::new();
-    block_hashes(body, scan, session_hash(b"", number), BLOCKS_MAX, &mut blocks);
+    block_hashes(body, scan, own_hash(b"", number), BLOCKS_MAX, &mut blocks);
     let max_tokens = scan.max_tokens.or(policy.service.max_answer_tokens);
     let output_tokens = if api == Api::Embeddings {
         0.0

@@ -14,12 +14,12 @@ use rhumb_store::Outcome;
 use rhumb_upstream::Response;
 use tokio::time::Sleep;
 
-use crate::attempt::Opening;
 use crate::body::BrokenOff;
 use crate::ledger::{Flight, Ledger};
 use crate::live::lock;
 use crate::pace::Pace;
 use crate::pool::{self, PoolKey};
+use crate::tries::Opening;
 
 /// What is read of the events that pass.
 pub(crate) struct Scanner {

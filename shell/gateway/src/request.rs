@@ -1,5 +1,5 @@
 //! What a request's head says. Nothing else of it goes any further: the head that an endpoint sees is the gateway's
-//! own, so that internal headers from outside have nothing to act on.
+//! own, so that internal headers from outside have nothing to act on. (For what gateways tell each other, see `chain`.)
 
 use http::HeaderMap;
 use rhumb_grid::config::{Location, Priority, Tenant};
@@ -8,6 +8,8 @@ use rhumb_grid::service::Service;
 use rhumb_openai::error::ApiError;
 use rhumb_openai::request::Tier;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use crate::chain::Chain;
 
 /// Longest value read of a header.
 const VALUE_BYTES_MAX: usize = 512;
@@ -23,6 +25,7 @@ pub(crate) struct Asked {
     priority: Option<Priority>,
     /// How long the client waits for the first content, from now.
     pub(crate) deadline_ms: Option<u64>,
+    pub(crate) chain: Chain,
 }
 
 impl Asked {
@@ -53,12 +56,12 @@ impl Asked {
 
 /// Reads them, of the tenant with a number.
 pub(crate) fn asked(headers: &HeaderMap, tenant: u32, gateway: Option<Location>) -> Result<Asked, ApiError> {
-    let mut out = Asked::default();
+    let mut out = Asked { chain: Chain::read(headers)?, ..Asked::default() };
     if let Some(name) = text(headers, "x-rhumb-policy")? {
         out.policy = Some(name.to_owned());
     }
     if let Some(session) = text(headers, "x-rhumb-session")? {
-        out.session = Some(session_hash(session.as_bytes(), tenant));
+        out.session = Some(own_hash(session.as_bytes(), tenant));
     }
     if let Some(name) = text(headers, "x-rhumb-priority")? {
         out.priority = Some(Priority::named(name).ok_or_else(|| {
@@ -84,13 +87,13 @@ pub(crate) fn asked(headers: &HeaderMap, tenant: u32, gateway: Option<Location>)
     Ok(out)
 }
 
-/// A session's name as a hash that no other tenant's session shares. The number stays with the tenant, where its
+/// A hash of a session's name, or of a request, that no other tenant shares. The number stays with the tenant, where its
 /// position may become another's.
-pub(crate) fn session_hash(name: &[u8], tenant: u32) -> u64 {
-    xxh3_64_with_seed(name, u64::from(tenant))
+pub(crate) fn own_hash(bytes: &[u8], tenant: u32) -> u64 {
+    xxh3_64_with_seed(bytes, u64::from(tenant))
 }
 
-fn text<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<Option<&'a str>, ApiError> {
+pub(crate) fn text<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<Option<&'a str>, ApiError> {
     let Some(value) = headers.get(name) else { return Ok(None) };
     match value.to_str() {
         Ok(text) if text.len() <= VALUE_BYTES_MAX => Ok(Some(text.trim())),
@@ -121,7 +124,7 @@ mod tests {
 
     #[test]
     fn sessions_of_tenants_do_not_meet() {
-        assert_ne!(session_hash(b"s", 1), session_hash(b"s", 0));
-        assert_ne!(session_hash(b"s", 1), session_hash(b"s", 2));
+        assert_ne!(own_hash(b"s", 1), own_hash(b"s", 0));
+        assert_ne!(own_hash(b"s", 1), own_hash(b"s", 2));
     }
 }

@@ -16,10 +16,11 @@ use rhumb_store::{Outcome, format_id};
 use crate::attempt::{Journey, Served};
 use crate::auth::Caller;
 use crate::body::{Answer, read};
-use crate::hold::{Refused, admit};
+use crate::hold::{Deciding, Refused, admit};
 use crate::ledger::Ledger;
 use crate::metrics::PAGE_TYPE;
 use crate::place;
+use crate::quarantine;
 use crate::request::asked;
 use crate::shared::Shared;
 
@@ -89,12 +90,22 @@ async fn complete(shared: &Arc<Shared>, api: Api, request: Request<Incoming>) ->
         outcome: Outcome::ClientGone,
         usage: None,
         pieces: 0,
-        first_content: None,
         plain: !scan.stream,
         flight: None,
+        lost_usd: 0.0,
         waited: None,
     };
-    let ask = asking.ask(priority, asked.deadline_ms);
+    if quarantine::holds(shared, &body, caller.tenant) {
+        asking.decide();
+        asking.record();
+        let error = ApiError::quarantined();
+        (ledger.outcome, ledger.status) = (Outcome::Quarantined, error.status);
+        return Err((error, Some(id)));
+    }
+    // One beyond the clock's end is none.
+    let deadline = asked.deadline_ms.and_then(|ms| start.checked_add(Duration::from_millis(ms)));
+    let left_ms = deadline.map(|d| d.saturating_duration_since(Instant::now()).as_millis() as u64);
+    let ask = asking.ask(priority, left_ms);
     let began = start.elapsed();
     let admitted = admit(shared, &ask, &mut asking).await;
     let decided = start.elapsed();
@@ -115,7 +126,8 @@ async fn complete(shared: &Arc<Shared>, api: Api, request: Request<Incoming>) ->
         }
     };
     let held = if ledger.waited.is_some() { decided - began } else { Duration::ZERO };
-    let journey = Journey { shared, policy, scan: &scan, body: &body, api, placed: &asking };
+    let chain = asked.chain;
+    let journey = Journey { shared, policy, scan: &scan, body: &body, api, placed: &asking, chain, deadline };
     let served = journey.run(ledger, first, permit).await.map_err(|e| (e, Some(id)))?;
     Ok(answer(shared, id, served, [("decide", decided - held), ("queue", held), ("first", start.elapsed())]))
 }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use arc_swap::ArcSwap;
 use rhumb_flow::admission::{Lane, Lanes};
 use rhumb_flow::budget::RetryBudget;
+use rhumb_flow::hedge::Hedging;
 use rhumb_flow::peers::{Peer, groups, outliers};
 use rhumb_grid::config::EngineKind;
 use rhumb_grid::index::Grid;
@@ -37,6 +38,8 @@ pub(crate) struct Shared {
     /// Endpoints that are compared with each other.
     peers: Vec<Vec<usize>>,
     pub(crate) lanes: Lanes,
+    /// Per model.
+    pub(crate) hedging: Vec<Arc<Mutex<Hedging>>>,
     pub(crate) upstreams: Vec<Upstream>,
     pub(crate) view: ArcSwap<View>,
     /// When the last view was made, by the gateway's clock.
@@ -97,6 +100,7 @@ impl Shared {
         for tenant in tenants.map(|t| numbers.tenant(t)) {
             output_tokens.extend(numbers.models.iter().map(|m| known.output_tokens((tenant, *m))));
         }
+        let hedging = numbers.models.iter().map(|m| known.hedging(*m)).collect();
         let bytes_per_token = numbers.models.iter().map(|m| known.bytes_per_token(*m)).collect();
         drop(known);
         let perf = rhumb_route::view::perf_of(&grid);
@@ -121,6 +125,7 @@ impl Shared {
             }
         }
         Self {
+            hedging,
             output_tokens,
             bytes_per_token,
             metrics: before.map_or_else(|| Metrics::new(&grid), |b| b.metrics.under(&grid)),

@@ -98,6 +98,8 @@ pub enum Outcome {
     NothingEligible,
     /// It would have waited too long, and was told when to come back.
     Shed,
+    /// It broke the connection to too many endpoints, and is tried no more.
+    Quarantined,
 }
 
 impl Outcome {
@@ -112,6 +114,7 @@ impl Outcome {
             Self::Rejected => "rejected",
             Self::NothingEligible => "nothing_eligible",
             Self::Shed => "shed",
+            Self::Quarantined => "quarantined",
         }
     }
 }

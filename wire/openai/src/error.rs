@@ -98,6 +98,13 @@ impl ApiError {
         Self::new(415, "invalid_request_error", "unsupported_encoding", false, text)
     }
 
+    /// 422: engines die of it. SDKs must not bring it back.
+    pub fn quarantined() -> Self {
+        let text = "Several engines broke off while they read this request, so it is not sent to another one. Change \
+                    it, or wait ten minutes.";
+        Self::new(422, "invalid_request_error", "request_quarantined", false, text)
+    }
+
     /// 429: every target refused for load.
     pub fn overloaded(message: impl Into<String>, retry_after_ms: u64) -> Self {
         Self::new(429, "rate_limit_error", "rate_limit_exceeded", true, message).after_ms(retry_after_ms)
@@ -124,6 +131,21 @@ impl ApiError {
     pub fn upstream_timeout() -> Self {
         let text = "No suitable site began to answer in time.";
         Self::new(504, "server_error", "upstream_timeout", true, text).after_ms(1_000)
+    }
+
+    /// 504: the client's own deadline has passed. Nobody waits for a retry.
+    pub fn deadline_exceeded() -> Self {
+        let text = "The answer did not begin within the milliseconds of `x-rhumb-deadline-ms`.";
+        Self::new(504, "server_error", "deadline_exceeded", false, text).with_param("x-rhumb-deadline-ms")
+    }
+
+    /// 508: it came through too many gateways. A retry would go around again.
+    pub fn loop_detected(hops_max: u32) -> Self {
+        let text = format!(
+            "`x-rhumb-hops` says that the request has come through more than {hops_max} gateways: an endpoint of \
+             theirs leads back to one of them."
+        );
+        Self::new(508, "server_error", "loop_detected", false, text).with_param("x-rhumb-hops")
     }
 
     /// The body: all four keys present, `null` allowed.
@@ -177,6 +199,9 @@ mod tests {
         assert_eq!(shape(&E::upstream_failed()), (502, "server_error", "upstream_failed", true, Some(1000)));
         assert_eq!(shape(&E::stream_broken()), (502, "server_error", "upstream_failed", true, None));
         assert_eq!(shape(&E::nothing_eligible("x")), (503, "server_error", "server_is_overloaded", true, Some(1000)));
+        assert_eq!(shape(&E::quarantined()), (422, inv, "request_quarantined", false, None));
+        assert_eq!(shape(&E::deadline_exceeded()), (504, "server_error", "deadline_exceeded", false, None));
+        assert_eq!(shape(&E::loop_detected(8)), (508, "server_error", "loop_detected", false, None));
         assert_eq!(shape(&E::upstream_timeout()), (504, "server_error", "upstream_timeout", true, Some(1000)));
     }
 

@@ -51,6 +51,15 @@ fn nobody_overtakes_those_who_wait_but_the_more_urgent() {
 }
 
 #[test]
+fn an_endpoint_is_wanted_while_anybody_waits_for_what_it_serves() {
+    let mut a = admission();
+    assert!(!a.is_wanted(0) && !a.is_wanted(1));
+    a.wait(1, Ask { lane: 1, ..ask(0, Priority::Batch) }, [1].into_iter());
+    assert!(!a.is_wanted(0) && a.is_wanted(1));
+    assert!(a.leave(1) && !a.is_wanted(1));
+}
+
+#[test]
 fn turns_go_by_priority_then_tenant_then_arrival() {
     let mut a = admission();
     a.wait(1, ask(0, Priority::Batch), [0, 1].into_iter());

@@ -38,6 +38,7 @@ pub struct Config {
     policy: String,
     tail: String,
     alike: bool,
+    canary: String,
     scrape_interval_ms: Option<u64>,
 }
 
@@ -84,6 +85,13 @@ impl Config {
         self
     }
 
+    /// Asks every endpoint this, often, and wants that in the answer.
+    #[must_use]
+    pub fn canary(mut self, prompt: &str, contains: &str) -> Self {
+        self.canary = format!(", canary: {{prompt: \"{prompt}\", contains: \"{contains}\"}}");
+        self.gateway("canary_interval_ms: 50")
+    }
+
     /// Reads loads so often; else once.
     #[must_use]
     pub fn scrape(mut self, interval_ms: u64) -> Self {
@@ -125,7 +133,7 @@ impl Config {
             let place = "latitude: 50, longitude: 8";
             let _ = writeln!(out, "  - {{name: site-{name}, operator: op, country: {country}, {place}{site_more}}}");
         }
-        let _ = writeln!(out, "models:\n  - {{name: {MODEL}, aliases: [small]}}\nendpoints:");
+        let _ = writeln!(out, "models:\n  - {{name: {MODEL}, aliases: [small]{}}}\nendpoints:", self.canary);
         let mut price = 0.1;
         for Endpoint { name, url, context_tokens, concurrency, more, .. } in &self.endpoints {
             let prices = format!("{{input_usd_per_mtok: {price}, output_usd_per_mtok: {price}}}");

@@ -1,4 +1,4 @@
-//! Endpoints that return, lie, refuse fast or are merely slow: F21 to F25.
+//! Endpoints that return, lie, refuse fast, are merely slow, or answer wrongly: F21 to F25, F27.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -196,4 +196,53 @@ fn f25_where_all_are_slow_none_is_ill() {
     }
     let stderr = gateway.stop().stderr;
     assert!(!stderr.contains("slower"), "{stderr}");
+}
+
+const QUESTION: &str = "What is the capital of France?";
+
+fn saying(text: &str) -> Script {
+    status(200, "", &json!({"choices": [{"message": {"role": "assistant", "content": text}}]}).to_string())
+}
+
+fn knowing(name: &str, answer: &str) -> Mock {
+    let mock = Mock::answering(name, 3);
+    mock.when(QUESTION, saying(answer));
+    mock
+}
+
+#[test]
+fn f27_an_endpoint_that_answers_its_canary_wrongly_is_sent_nothing_until_it_answers_rightly() {
+    let (a, b) = (knowing("a", "It is Paris."), knowing("b", "paris"));
+    let gateway = Config::over(&[&a, &b]).canary(QUESTION, "Paris").start();
+    let by = |gateway: &Gateway| gateway.chat(&speech::ask(true)).header("x-rhumb-endpoint").to_owned();
+    assert_eq!(by(&gateway), "a");
+    a.when(QUESTION, saying("zzzzzz"));
+    await_ill(&gateway, "a");
+    wait::until_true("it is left alone", || by(&gateway) == "b");
+    for _ in 0..10 {
+        assert_eq!(by(&gateway), "b");
+    }
+    a.when(QUESTION, saying("Paris"));
+    wait::until_true("it is in use again", || by(&gateway) == "a");
+    let stderr = gateway.stop().stderr;
+    assert!(stderr.contains("endpoint `a` answers the canary of"), "{stderr}");
+}
+
+#[test]
+fn f27_an_endpoint_that_does_not_answer_its_canary_is_found_before_a_request_finds_it() {
+    let (a, b) = (knowing("a", "Paris"), knowing("b", "Paris"));
+    let gateway = Config::over(&[&a, &b]).canary(QUESTION, "Paris").start();
+    a.when(QUESTION, status(500, "", ""));
+    await_ill(&gateway, "a");
+    gateway.stop();
+}
+
+#[test]
+fn f27_where_everyone_answers_wrongly_it_is_the_canary_that_is_doubted() {
+    let (a, b) = (knowing("a", "London"), knowing("b", "Rome"));
+    let gateway = Config::over(&[&a, &b]).canary(QUESTION, "Paris").start();
+    wait::until_true("both have been asked", || a.requests() > 3 && b.requests() > 3);
+    answers(&mut sent(&gateway, 10, &stream()));
+    let stderr = gateway.stop().stderr;
+    assert!(stderr.contains("stays in use") && stderr.contains("is it right?"), "{stderr}");
 }

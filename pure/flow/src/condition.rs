@@ -12,6 +12,7 @@ pub struct Condition {
     peers: Health,
     showing: Showing,
     answers_wrong: bool,
+    disputed: bool,
     ill_since_ms: Option<u64>,
 }
 
@@ -90,13 +91,25 @@ impl Condition {
         self.answers_wrong = !is_right;
     }
 
+    /// It answers its canary wrongly.
+    #[must_use]
+    pub fn is_wrong(&self) -> bool {
+        self.answers_wrong
+    }
+
+    /// Everyone answers the canary wrongly, or no longer: then it is the canary that is doubted, and nobody is ill for it.
+    /// True when this is news.
+    pub fn dispute(&mut self, is_disputed: bool) -> bool {
+        core::mem::replace(&mut self.disputed, is_disputed) != is_disputed
+    }
+
     /// By what it is ill, if it is.
     #[must_use]
     pub fn found(&self, now_ms: u64) -> Option<Found> {
         let ways = [
             (self.requests.is_ill(now_ms), Found::ByRequests),
             (self.probes.is_ill(now_ms), Found::ByProbes),
-            (self.answers_wrong, Found::ByCanary),
+            (self.answers_wrong && !self.disputed, Found::ByCanary),
             (self.peers.is_ill(now_ms), Found::ByPeers),
         ];
         ways.into_iter().find(|(is_ill, _)| *is_ill).map(|(_, found)| found)
@@ -149,6 +162,10 @@ mod tests {
         assert_eq!(c.found(0), Some(Found::ByRequests));
         c.canary(false);
         assert_eq!((c.found(0), c.found(1_000_000)), (Some(Found::ByRequests), Some(Found::ByCanary)));
+        c.dispute(true);
+        assert_eq!(c.found(1_000_000), None);
+        c.dispute(false);
+        assert!(c.is_wrong() && c.is_ill(1_000_000));
         c.canary(true);
         assert_eq!(c.found(1_000_000), None);
     }

@@ -67,6 +67,9 @@ pub struct Gateway {
     /// Period of the round-trip probes, in milliseconds.
     #[schemars(range(min = 50, max = 600_000))]
     pub probe_interval_ms: u64,
+    /// Period in which each endpoint is asked the canaries of its models, in milliseconds.
+    #[schemars(range(min = 50, max = 86_400_000))]
+    pub canary_interval_ms: u64,
     /// Holds what an endpoint could only queue at the router, where it can still go elsewhere, give way and leave.
     pub hold: bool,
     /// Requests of one priority that may wait for a free endpoint.
@@ -94,6 +97,7 @@ impl Default for Gateway {
             client_stall_ms: 30_000,
             scrape_interval_ms: 1_000,
             probe_interval_ms: 5_000,
+            canary_interval_ms: 30_000,
             hold: true,
             max_queue: 10_000,
             policy: "balanced".into(),
@@ -286,6 +290,29 @@ pub struct Model {
     /// Answers `/v1/embeddings` instead of generating text.
     #[serde(default)]
     pub embedding: bool,
+    /// A question with a known answer that every endpoint of the model is asked now and then.
+    #[serde(default)]
+    pub canary: Option<Canary>,
+}
+
+/// A question whose answer is known. An endpoint that answers it wrongly is sent nothing until it answers it rightly.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Canary {
+    /// The question, asked at temperature 0.
+    #[schemars(length(min = 1))]
+    pub prompt: String,
+    /// What the answer must hold, upper and lower case alike.
+    #[schemars(length(min = 1))]
+    pub contains: String,
+    /// Longest answer, in tokens.
+    #[serde(default = "default_canary_tokens")]
+    #[schemars(range(min = 1, max = 4_096))]
+    pub max_tokens: u32,
+}
+
+fn default_canary_tokens() -> u32 {
+    16
 }
 
 fn default_quality() -> f64 {

@@ -192,6 +192,7 @@ pub fn text_model(name: &str) -> Model {
         audio: false,
         tools: true,
         embedding: false,
+        canary: None,
     }
 }
 

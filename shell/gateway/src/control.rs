@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rhumb_flow::condition::By;
+use rhumb_grid::config::Model;
 use rhumb_route::view::LoadReport;
-use rhumb_signals::{Reading, Sink, Target, watch};
+use rhumb_signals::{Answered, Manner, Question, Reading, Sink, Target, watch};
 use tokio::task::JoinSet;
 
 use crate::hold::look_again;
@@ -64,6 +65,28 @@ impl Sink for Readings {
             tracing::warn!("endpoint `{}` is ill: probes fail", self.name);
         }
     }
+
+    fn canary(&self, model: &str, answered: Answered) {
+        let now = self.lasting.now_ms();
+        let condition = &mut lock(&self.live.learnt).condition;
+        match answered {
+            Answered::Not => {
+                if condition.failed(By::Request, now) {
+                    tracing::warn!("endpoint `{}` is ill: it does not answer its canary", self.name);
+                }
+            }
+            Answered::Rightly => {
+                condition.succeeded(By::Request, now);
+                condition.canary(true);
+            }
+            Answered::Wrongly => {
+                if !condition.is_wrong() {
+                    tracing::error!("endpoint `{}` answers the canary of `{model}` wrongly", self.name);
+                }
+                condition.canary(false);
+            }
+        }
+    }
 }
 
 /// The loops that ask endpoints. One that a new configuration leaves as it was goes on undisturbed.
@@ -71,11 +94,8 @@ impl Sink for Readings {
 struct Watched {
     /// The configuration they are of.
     ordinal: u64,
-    loops: BTreeMap<Number, (Manner, JoinSet<()>)>,
+    loops: BTreeMap<Number, (String, Manner, JoinSet<()>)>,
 }
-
-/// How an endpoint is asked: header lines, and the periods of scrapes and probes.
-type Manner = (String, Duration, Duration);
 
 impl Watched {
     /// Watches the endpoints of a configuration and no others.
@@ -85,25 +105,51 @@ impl Watched {
         }
         self.ordinal = shared.version.ordinal;
         let config = &shared.grid.config;
-        let every = Duration::from_millis;
-        let (scrape, probe) = (every(config.gateway.scrape_interval_ms), every(config.gateway.probe_interval_ms));
         let mut before = std::mem::take(&mut self.loops);
         for (i, endpoint) in config.endpoints.iter().enumerate() {
             let (upstream, number) = (&shared.upstreams[i], shared.numbers.endpoints[i]);
-            let manner = (upstream.headers.clone(), scrape, probe);
-            let loops = before.remove(&number).filter(|(was, _)| *was == manner).unwrap_or_else(|| {
+            let (headers, manner) = (upstream.headers.clone(), manner(shared, i));
+            let as_before = before.remove(&number).filter(|(h, m, _)| (h, m) == (&headers, &manner));
+            let loops = as_before.unwrap_or_else(|| {
+                if manner.questions.is_empty() {
+                    // Whoever answered wrongly is asked no more.
+                    lock(&shared.live[i].learnt).condition.canary(true);
+                }
                 let readings = Readings {
                     lasting: Arc::clone(&shared.lasting),
                     number,
                     name: endpoint.name.clone(),
                     live: Arc::clone(&shared.live[i]),
                 };
-                let (origin, headers) = (upstream.origin.clone(), upstream.headers.clone());
-                let target = Target { origin, engine: endpoint.engine, headers };
-                (manner, watch(target, scrape, probe, &Arc::new(readings)))
+                let origin = upstream.origin.clone();
+                let target = Target { origin, engine: endpoint.engine, headers: headers.clone() };
+                let loops = watch(target, &manner, &Arc::new(readings));
+                (headers, manner, loops)
             });
             self.loops.insert(number, loops);
         }
+    }
+}
+
+/// What an endpoint is asked, and how often.
+fn manner(shared: &Shared, endpoint: usize) -> Manner {
+    let config = &shared.grid.config;
+    let every = Duration::from_millis;
+    let question = |(model, served_as): (&Model, &Option<String>)| {
+        let (canary, served_as) = (model.canary.as_ref()?, served_as.clone()?);
+        Some(Question {
+            model: model.name.clone(),
+            served_as,
+            prompt: canary.prompt.clone(),
+            contains: canary.contains.clone(),
+            max_tokens: canary.max_tokens,
+        })
+    };
+    Manner {
+        scrape_every: every(config.gateway.scrape_interval_ms),
+        probe_every: every(config.gateway.probe_interval_ms),
+        canary_every: every(config.gateway.canary_interval_ms),
+        questions: config.models.iter().zip(&shared.upstreams[endpoint].served_as).filter_map(question).collect(),
     }
 }
 

@@ -202,6 +202,7 @@ impl Shared {
     /// Compares endpoints with their peers, and finds those that are back.
     fn judge(&self, now_ms: u64) {
         for group in &self.peers {
+            self.doubt_canary(group);
             if group.iter().any(|e| lock(&self.live[*e].learnt).condition.is_suspect()) {
                 let peers: Vec<Peer> =
                     group.iter().map(|e| lock(&self.live[*e].learnt).condition.peer(now_ms)).collect();
@@ -221,6 +222,22 @@ impl Shared {
             }
             if away_ms.is_some() || live.is_back.load(Ordering::Relaxed) {
                 live.is_back.store(lock(&self.lasting.hold).is_back(number, now_ms), Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Where every peer answers the canary wrongly, it is more likely the canary that is wrong.
+    fn doubt_canary(&self, group: &[usize]) {
+        let all_wrong = group.iter().all(|e| lock(&self.live[*e].learnt).condition.is_wrong());
+        for endpoint in group {
+            let condition = &mut lock(&self.live[*endpoint].learnt).condition;
+            if all_wrong && condition.dispute(true) {
+                let name = &self.grid.config.endpoints[*endpoint].name;
+                tracing::error!(
+                    "endpoint `{name}` stays in use, since all of its peers answer the canary wrongly: is it right?"
+                );
+            } else if !all_wrong {
+                condition.dispute(false);
             }
         }
     }

@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
 use crate::adapter::{Reading, read};
+use crate::canary::{Answered, Question, canary_loop};
 
 /// Who receives the readings of an endpoint.
 pub trait Sink: Send + Sync + 'static {
@@ -20,6 +21,21 @@ pub trait Sink: Send + Sync + 'static {
     fn round_trip(&self, ms: f64);
     /// A probe got no answer, or one that says the engine is broken.
     fn probe_failed(&self);
+    /// The endpoint was asked its canaries; the model is that of the worst answer.
+    fn canary(&self, model: &str, answered: Answered);
+}
+
+/// What an endpoint is asked, and how often.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Manner {
+    /// Period of the scrapes.
+    pub scrape_every: Duration,
+    /// Period of the round-trip probes.
+    pub probe_every: Duration,
+    /// Period of the canaries.
+    pub canary_every: Duration,
+    /// The canaries of its models.
+    pub questions: Vec<Question>,
 }
 
 /// An endpoint to watch.
@@ -40,17 +56,20 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 const PAGE_BYTES_MAX: usize = 4 << 20;
 
 /// Watches an endpoint on the current runtime until what it returns is dropped.
-pub fn watch(target: Target, scrape_every: Duration, probe_every: Duration, sink: &Arc<impl Sink>) -> JoinSet<()> {
+pub fn watch(target: Target, manner: &Manner, sink: &Arc<impl Sink>) -> JoinSet<()> {
     let mut loops = JoinSet::new();
     let target = Arc::new(target);
-    loops.spawn(probe_loop(Arc::clone(&target), probe_every, Arc::clone(sink)));
+    loops.spawn(probe_loop(Arc::clone(&target), manner.probe_every, Arc::clone(sink)));
     if target.engine != EngineKind::Generic {
-        loops.spawn(scrape_loop(target, scrape_every, Arc::clone(sink)));
+        loops.spawn(scrape_loop(Arc::clone(&target), manner.scrape_every, Arc::clone(sink)));
+    }
+    if !manner.questions.is_empty() {
+        loops.spawn(canary_loop(target, manner.questions.clone(), manner.canary_every, Arc::clone(sink)));
     }
     loops
 }
 
-fn ticker(every: Duration) -> tokio::time::Interval {
+pub(crate) fn ticker(every: Duration) -> tokio::time::Interval {
     let mut ticks = tokio::time::interval(every);
     // After a stall one reading is enough.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

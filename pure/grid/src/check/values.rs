@@ -25,6 +25,7 @@ pub(super) fn check(config: &Config, catalogue: &Catalogue<'_>, report: &mut Rep
             catalogued(&path, "model shape", shape, catalogue.shapes, report);
         }
     }
+    canaries(config, report);
     virtual_models(config, report);
     keys(config, report);
     countries(config, report);
@@ -101,6 +102,16 @@ fn served(endpoint: &Endpoint, path: &Path, report: &mut Report<'_>) {
             let path = path.key("model");
             let what = format!("model {} is served here already", report.quoted(&path, &served.model));
             report.value(&path, what, "each model once at one endpoint".to_owned());
+        }
+    }
+}
+
+fn canaries(config: &Config, report: &mut Report<'_>) {
+    for (index, model) in config.models.iter().enumerate() {
+        if model.embedding && model.canary.is_some() {
+            let path = Path::root().key("models").index(index).key("canary");
+            let what = "a model that answers embeddings cannot be asked a question".to_owned();
+            report.key(&path, what, "no `canary`".to_owned());
         }
     }
 }

@@ -36,6 +36,8 @@ pub struct Config {
     gateway: String,
     policy: String,
     tail: String,
+    pub(crate) descriptors: Option<u32>,
+    pub(crate) env: Vec<(String, String)>,
 }
 
 impl Config {
@@ -65,6 +67,20 @@ impl Config {
     #[must_use]
     pub fn policy(mut self, member: &str) -> Self {
         let _ = write!(self.policy, ", {member}");
+        self
+    }
+
+    /// The most descriptors that the gateway may have open.
+    #[must_use]
+    pub fn descriptors(mut self, most: u32) -> Self {
+        self.descriptors = Some(most);
+        self
+    }
+
+    /// A variable of the gateway's environment.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.push((name.to_owned(), value.to_owned()));
         self
     }
 

@@ -8,5 +8,6 @@ pub mod budget;
 pub mod failover;
 pub mod fair;
 pub mod health;
+pub mod overload;
 pub mod shares;
 pub mod window;

@@ -19,7 +19,7 @@ use rhumb_store::{Intent, format_id, parse_id};
 use crate::body::Answer;
 use crate::metrics::PAGE_TYPE;
 use crate::names::NameTable;
-use crate::routes::{failed, text};
+use crate::routes::{failed, health, text};
 use crate::shared::Shared;
 
 /// Answers one request of an admin.
@@ -33,6 +33,7 @@ pub(crate) async fn handle(shared: Arc<Shared>, request: Request<Incoming>) -> R
             Some(id) => decision(shared, id).await,
             None => failed(&ApiError::invalid("A decision id has 13 characters, as in `x-rhumb-decision`."), 0),
         },
+        None if matches!(path.as_str(), "/health/live" | "/health/ready") => health(&shared, &path),
         None if path == "/metrics" => text(PAGE_TYPE, shared.metrics.page(&shared).into()),
         None => failed(&ApiError::not_found("The admin API serves /admin/v1/decisions/ID and /metrics."), 0),
     }

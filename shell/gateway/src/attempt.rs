@@ -13,8 +13,9 @@ use rhumb_openai::response::{is_answer, usage};
 use rhumb_openai::sse::Splitter;
 use rhumb_route::decide::Target;
 use rhumb_store::{Outcome, format_id};
-use rhumb_upstream::{Conn, Error, Request, Response};
+use rhumb_upstream::{Conn, Error, Origin, Request, Response};
 
+use crate::guard::Shed;
 use crate::hold::Permit;
 use crate::ledger::{Flight, Ledger};
 use crate::live::lock;
@@ -50,6 +51,8 @@ enum Fail {
     Busy(Option<u64>),
     /// It answers something that is no answer, for reasons of its own: others are tried, its health is left alone.
     Unsuitable,
+    /// This gateway cannot reach any target now, for want of its own means.
+    Shed(ApiError),
     /// The request itself is at fault; no other target would take it either.
     Rejected(ApiError),
 }
@@ -90,6 +93,10 @@ impl Journey<'_> {
                     match fail {
                         Fail::Rejected(error) => {
                             (ledger.outcome, ledger.status) = (Outcome::Rejected, error.status);
+                            return Err(error);
+                        }
+                        Fail::Shed(error) => {
+                            (ledger.outcome, ledger.status) = (Outcome::Shed, error.status);
                             return Err(error);
                         }
                         Fail::Busy(after) => {
@@ -164,18 +171,30 @@ impl Journey<'_> {
         let key = self.pool_base + target.endpoint as usize;
         let mut conn = match pool::take(key) {
             Some(conn) => conn,
-            None => Conn::connect(&upstream.origin, CONNECT_TIMEOUT).await.map_err(|_| Fail::Broken)?,
+            None => self.connect(&upstream.origin).await?,
         };
         loop {
             let used = conn.is_used();
             match conn.send(&upstream.origin, request).await {
                 Ok(response) => return self.status(response),
                 Err(Error::NoAnswer) if used => {
-                    conn = Conn::connect(&upstream.origin, CONNECT_TIMEOUT).await.map_err(|_| Fail::Broken)?;
+                    conn = self.connect(&upstream.origin).await?;
                 }
                 Err(_) => return Err(Fail::Broken),
             }
         }
+    }
+
+    /// A new connection, if there is a descriptor for it: those that stand idle give theirs up.
+    async fn connect(&self, origin: &Origin) -> Result<Conn, Fail> {
+        let guard = &self.shared.guard;
+        let place = guard.upstream().or_else(|| {
+            pool::clear();
+            guard.upstream()
+        });
+        let Some(place) = place else { return Err(Fail::Shed(guard.turn_away(Shed::Descriptors))) };
+        let conn = Conn::connect(origin, CONNECT_TIMEOUT).await.map_err(|_| Fail::Broken)?;
+        Ok(conn.at(place))
     }
 
     /// What limits an answer that the client sets no length.

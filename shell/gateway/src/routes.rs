@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
+use rhumb_flow::overload::Level;
 use rhumb_grid::service::Service;
 use rhumb_openai::error::{ApiError, quote};
 use rhumb_openai::json::Limits;
@@ -16,6 +17,7 @@ use rhumb_store::{Outcome, format_id};
 use crate::attempt::{Journey, Served};
 use crate::auth::Caller;
 use crate::body::{Answer, read};
+use crate::guard::Shed;
 use crate::hold::{Refused, admit};
 use crate::ledger::Ledger;
 use crate::metrics::PAGE_TYPE;
@@ -38,8 +40,15 @@ pub(crate) async fn handle(shared: Arc<Shared>, pool_base: usize, request: Reque
                 shared.metrics.refused();
             }
             let mut response = failed(&error, id.unwrap_or_else(|| shared.ids.next().0));
-            if let Some(id) = id {
-                response.headers_mut().insert("x-rhumb-decision", id_header(id));
+            match id {
+                Some(id) => {
+                    response.headers_mut().insert("x-rhumb-decision", id_header(id));
+                }
+                // It was turned away, and its body may not have been read.
+                None if error.retry => {
+                    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+                }
+                None => {}
             }
             response
         }
@@ -73,12 +82,20 @@ async fn complete(
         refuse(ApiError::invalid(text).with_param("x-rhumb-policy"))
     })?;
     drop(head);
+    let level = shared.guard.level();
+    if level == Level::All {
+        return Err(refuse(shared.guard.turn_away(Shed::All)));
+    }
     let within = Duration::from_millis(gateway.request_timeout_ms);
-    let body = read(body, gateway.max_body_bytes, within).await.map_err(refuse)?;
+    let mut held = shared.guard.holding();
+    let body = read(body, gateway.max_body_bytes, within, &mut held).await.map_err(refuse)?;
     let scan = scan(api, &body, Limits::default()).map_err(|r| refuse(r.into()))?;
     within_limits(&policy.service, &scan).map_err(refuse)?;
     let models = place::models(shared, &caller, &scan.model).map_err(refuse)?;
     let priority = asked.priority(&policy.service, tenant, scan.tier).map_err(refuse)?;
+    if !level.takes(priority) {
+        return Err(refuse(shared.guard.turn_away(Shed::Priority(priority))));
+    }
     let mut asking = place::asking(shared, api, &caller, &asked, policy, models, &body, &scan);
     let id = asking.id;
     let mut ledger = Ledger {
@@ -217,14 +234,18 @@ fn small(shared: &Shared, path: &str, request: &Request<Incoming>) -> Response<A
         return refuse(&ApiError::method_not_allowed("GET"));
     }
     match path {
-        "/health/live" => text("text/plain", "live\n".into()),
-        "/health/ready" => ready(shared),
+        "/health/live" | "/health/ready" => health(shared, path),
         _ => match (caller(shared, request.headers()), path) {
             (Err(e), _) => refuse(&e),
             (Ok(_), "/metrics") => text(PAGE_TYPE, shared.metrics.page(shared).into()),
             (Ok(caller), _) => text("application/json", models(shared, &caller).into()),
         },
     }
+}
+
+/// Whether it lives, and whether it may be sent requests.
+pub(crate) fn health(shared: &Shared, path: &str) -> Response<Answer> {
+    if path == "/health/live" { text("text/plain", "live\n".into()) } else { ready(shared) }
 }
 
 /// Ready while any endpoint is not known to be ill.

@@ -7,24 +7,27 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use http::{HeaderValue, header};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use rhumb_grid::config::EngineKind;
+use rhumb_flow::overload::Level;
+use rhumb_grid::config::{EngineKind, Gateway};
 use rhumb_grid::index::Grid;
 use rhumb_store::{Log, StoreError};
-use rhumb_upstream::{Origin, OriginError};
+use rhumb_upstream::{Names, NamesError, Origin, OriginError};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::runtime::Builder;
 use tokio::sync::watch;
 
 use crate::body::Counted;
+use crate::guard::{BRIEF, Guard, Seat};
 use crate::names::NameTable;
 use crate::shared::{Shared, SiteReading, Upstream};
 use crate::socket::{Socket, Standing};
 use crate::turn::Streams;
-use crate::{admin, control, routes};
+use crate::{admin, control, pool, routes};
 
 /// Longest time that requests in flight are given to end when the gateway stops.
 const DRAIN: Duration = Duration::from_secs(30);
@@ -49,6 +52,9 @@ pub enum StartError {
     /// An endpoint's URL is none.
     #[error(transparent)]
     Origin(#[from] OriginError),
+    /// Names cannot be looked up.
+    #[error(transparent)]
+    Names(#[from] NamesError),
 }
 
 /// A gateway that runs.
@@ -98,22 +104,25 @@ pub fn start(grid: Grid) -> Result<Running, StartError> {
     let gateway = grid.config.gateway.clone();
     let listen = bind(&gateway.listen)?;
     let admin_listen = bind(&gateway.admin_listen)?;
-    let upstreams = upstreams(&grid)?;
+    let names = Names::new(&name_servers(&gateway))?;
+    let upstreams = upstreams(&grid, &names)?;
     let (log, log_thread) = Log::open(Path::new(&gateway.data_dir), NameTable::new(&grid))?;
     let pool_base = POOL_KEYS.fetch_add(grid.config.endpoints.len(), Ordering::Relaxed);
-    let shared = Arc::new(Shared::new(grid, log, upstreams));
-    let (stop, stopped) = watch::channel(false);
-    let address = listen.local_addr().map_err(StartError::Thread)?;
-    let admin_address = admin_listen.local_addr().map_err(StartError::Thread)?;
     let workers = match gateway.workers {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         n => n as usize,
     };
+    let guard = Guard::new(&grid.config, workers);
+    let shared = Arc::new(Shared::new(grid, log, upstreams, guard));
+    let (stop, stopped) = watch::channel(false);
+    let address = listen.local_addr().map_err(StartError::Thread)?;
+    let admin_address = admin_listen.local_addr().map_err(StartError::Thread)?;
     let mut threads = Vec::with_capacity(workers + 1);
     for i in 0..workers {
         let listener = listen.try_clone().map_err(StartError::Thread)?;
         let (shared, stopped) = (Arc::clone(&shared), stopped.clone());
         threads.push(thread(&format!("rhumb-{i}"), async move {
+            tokio::spawn(pool::tend(Arc::clone(&shared)));
             accept(listener, stopped, shared, Role::Data { pool_base }).await;
         })?);
     }
@@ -121,6 +130,8 @@ pub fn start(grid: Grid) -> Result<Running, StartError> {
     threads.push(thread("rhumb-control", async move {
         // It ends with the runtime, when the admin listener has closed.
         tokio::spawn(control::run(Arc::clone(&admin_shared)));
+        let watched = Arc::clone(&admin_shared);
+        tokio::spawn(async move { watched.guard.watch().await });
         accept(admin_listen, stopped, admin_shared, Role::Admin).await;
     })?);
     Ok(Running { address, admin_address, shared, stop, threads, log_thread: Some(log_thread) })
@@ -136,7 +147,12 @@ fn bind(address: &str) -> Result<TcpListener, StartError> {
     Ok(listener)
 }
 
-fn upstreams(grid: &Grid) -> Result<Vec<Upstream>, StartError> {
+/// Where names are looked up; the checked configuration holds addresses.
+fn name_servers(gateway: &Gateway) -> Vec<SocketAddr> {
+    gateway.dns_servers.iter().filter_map(|server| server.parse().ok()).collect()
+}
+
+fn upstreams(grid: &Grid, names: &Names) -> Result<Vec<Upstream>, StartError> {
     grid.config
         .endpoints
         .iter()
@@ -152,7 +168,7 @@ fn upstreams(grid: &Grid) -> Result<Vec<Upstream>, StartError> {
                 served.map(|s| s.served_as.clone().unwrap_or_else(|| m.name.clone()))
             };
             Ok(Upstream {
-                origin: Origin::parse(&e.url)?,
+                origin: Origin::parse(&e.url)?.named_by(names),
                 headers,
                 states_usage: e.engine != EngineKind::Generic,
                 served_as: grid.config.models.iter().map(served_as).collect(),
@@ -182,20 +198,26 @@ async fn accept(listener: TcpListener, mut stopped: watch::Receiver<bool>, share
     // Connections hold a receiver each; the last one gone wakes the waiting.
     let (standing, stands) = watch::channel(());
     loop {
+        let next = async {
+            match role {
+                Role::Data { .. } => shared.guard.client(&listener).await,
+                Role::Admin => shared.guard.admin(&listener).await,
+            }
+        };
         let taken = tokio::select! {
-            taken = listener.accept() => taken,
+            taken = next => taken,
             _ = stopped.wait_for(|s| *s) => break,
         };
         match taken {
-            Ok((stream, _)) => {
-                let connection = connection(stream, Arc::clone(&shared), role, stopped.clone());
+            Ok((stream, seat)) => {
+                let connection = connection(stream, seat, Arc::clone(&shared), role, stopped.clone());
                 let stands = stands.clone();
                 tokio::spawn(async move {
                     connection.await;
                     drop(stands);
                 });
             }
-            // Out of descriptors, most likely: those that end free some.
+            // Out of descriptors in spite of the guard's count: those that end free some.
             Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
         }
     }
@@ -203,31 +225,54 @@ async fn accept(listener: TcpListener, mut stopped: watch::Receiver<bool>, share
     let _ = tokio::time::timeout(DRAIN, standing.closed()).await;
 }
 
-async fn connection(stream: TcpStream, shared: Arc<Shared>, role: Role, mut stopped: watch::Receiver<bool>) {
+async fn connection(
+    stream: TcpStream,
+    seat: Seat,
+    shared: Arc<Shared>,
+    role: Role,
+    mut stopped: watch::Receiver<bool>,
+) {
     // An event must not wait for the client to acknowledge the one before.
     let _ = stream.set_nodelay(true);
+    let patience = if seat.is_lent { BRIEF } else { HEADER_TIMEOUT };
+    // Every request on the connection holds a clone until its answer has been sent; one is held here, one by the service.
+    let busy = Arc::new(Standing::default());
+    let standing = Arc::downgrade(&busy);
+    let guarded = Arc::clone(&shared);
+    let unwanted = async {
+        match role {
+            Role::Data { .. } => guarded.guard.unwanted(|| standing.strong_count() <= 2).await,
+            // Whoever asks how the gateway is may stay.
+            Role::Admin => std::future::pending().await,
+        }
+    };
+    tokio::pin!(unwanted);
     let h2 = tokio::select! {
-        h2 = is_h2(&stream) => h2,
+        h2 = is_h2(&stream, patience) => h2,
         // Nothing has been asked for yet.
         _ = stopped.wait_for(|s| *s) => return,
+        () = &mut unwanted => return,
     };
-    // Every request on the connection holds a clone until its answer has been sent.
-    let busy = Arc::new(Standing::default());
     let requests = Arc::clone(&busy);
-    let patience = Duration::from_millis(shared.grid.config.gateway.client_stall_ms);
-    let io = TokioIo::new(Socket::new(stream, patience, Arc::downgrade(&busy)));
+    let stall = Duration::from_millis(shared.grid.config.gateway.client_stall_ms);
+    let io = TokioIo::new(Socket::new(stream, stall, Arc::downgrade(&busy)));
     let service = service_fn(move |request| {
         let (shared, busy) = (Arc::clone(&shared), Arc::clone(&requests));
         async move {
             let answer = match role {
-                Role::Data { pool_base } => routes::handle(shared, pool_base, request).await,
-                Role::Admin => admin::handle(shared, request).await,
+                Role::Data { pool_base } => routes::handle(Arc::clone(&shared), pool_base, request).await,
+                Role::Admin => admin::handle(Arc::clone(&shared), request).await,
             };
-            Ok::<_, std::convert::Infallible>(answer.map(|answer| Counted::new(answer, busy)))
+            let mut answer = answer.map(|answer| Counted::new(answer, busy));
+            // HTTP/2 knows no such header.
+            if !h2 && (seat.is_lent || shared.guard.level() > Level::Calm) {
+                answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, std::convert::Infallible>(answer)
         }
     });
     if h2 {
-        let mut builder = http2::Builder::new(Streams { patience });
+        let mut builder = http2::Builder::new(Streams { patience: stall });
         builder.timer(TokioTimer::new()).max_concurrent_streams(1_024).max_header_list_size(64 << 10);
         builder.max_send_buf_size(UNREAD_BYTES_MAX);
         // Boxed, so that the many connections that speak HTTP/1.1 have no room for it.
@@ -235,16 +280,18 @@ async fn connection(stream: TcpStream, shared: Arc<Shared>, role: Role, mut stop
         tokio::select! {
             _ = conn.as_mut() => return,
             _ = stopped.wait_for(|s| *s) => conn.as_mut().graceful_shutdown(),
+            () = &mut unwanted => conn.as_mut().graceful_shutdown(),
         }
         last(conn, &busy).await;
     } else {
         let mut builder = http1::Builder::new();
-        builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_headers(100);
+        builder.timer(TokioTimer::new()).header_read_timeout(patience).max_headers(100);
         builder.max_buf_size(UNREAD_BYTES_MAX);
         let mut conn = Box::pin(builder.serve_connection(io, service));
         tokio::select! {
             _ = conn.as_mut() => return,
             _ = stopped.wait_for(|s| *s) => conn.as_mut().graceful_shutdown(),
+            () = &mut unwanted => conn.as_mut().graceful_shutdown(),
         }
         last(conn, &busy).await;
     }
@@ -253,7 +300,6 @@ async fn connection(stream: TcpStream, shared: Arc<Shared>, role: Role, mut stop
 /// Lets a connection end after its last request. One without a request, say with half a head, is not waited for beyond
 /// what sending the end of an answer takes.
 async fn last(conn: impl Future, busy: &Arc<Standing>) {
-    // One is held here, one by the service.
     if Arc::strong_count(busy) > 2 {
         conn.await;
     } else {
@@ -281,9 +327,9 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(75);
 const PREFACE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The client speaks HTTP/2 with prior knowledge: its first bytes are the preface (RFC 9113, section 3.4).
-async fn is_h2(stream: &TcpStream) -> bool {
+async fn is_h2(stream: &TcpStream, patience: Duration) -> bool {
     let mut first = [0; 4];
-    if !matches!(tokio::time::timeout(HEADER_TIMEOUT, stream.peek(&mut first)).await, Ok(Ok(1..))) {
+    if !matches!(tokio::time::timeout(patience, stream.peek(&mut first)).await, Ok(Ok(1..))) {
         return false;
     }
     let preface = async {

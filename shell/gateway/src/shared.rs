@@ -18,6 +18,7 @@ use rhumb_store::Log;
 use rhumb_upstream::Origin;
 
 use crate::auth::Keys;
+use crate::guard::Guard;
 use crate::hold::Hold;
 use crate::ids::Ids;
 use crate::live::{Live, lock};
@@ -33,6 +34,7 @@ pub(crate) struct Shared {
     pub(crate) live: Vec<Live>,
     pub(crate) lanes: Lanes,
     pub(crate) hold: Mutex<Hold>,
+    pub(crate) guard: Guard,
     budgets: Mutex<BTreeMap<Budgeted, RetryBudget>>,
     pub(crate) upstreams: Vec<Upstream>,
     pub(crate) view: ArcSwap<View>,
@@ -90,7 +92,7 @@ const BYTES_PER_TOKEN: f64 = 4.2;
 const PREFIX_BLOCKS_DEFAULT: usize = 4_096;
 
 impl Shared {
-    pub(crate) fn new(grid: Grid, log: Log, upstreams: Vec<Upstream>) -> Self {
+    pub(crate) fn new(grid: Grid, log: Log, upstreams: Vec<Upstream>, guard: Guard) -> Self {
         let grid = Arc::new(grid);
         let names = NameTable::new(&grid);
         let (models, tenants) = (grid.config.models.len(), grid.config.tenants.len());
@@ -112,7 +114,8 @@ impl Shared {
             lanes,
             keys: Keys::new(&grid),
             ids: Ids::new(),
-            metrics: Metrics::new(&grid),
+            metrics: Metrics::new(&grid, &guard),
+            guard,
             names,
             live,
             upstreams,

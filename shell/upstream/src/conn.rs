@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::body::Body;
 use crate::head::{self, Head};
@@ -55,6 +56,8 @@ pub struct Conn {
     /// What was read beyond a response's head.
     ahead: Bytes,
     used: bool,
+    /// What it takes up elsewhere, given back when it closes.
+    place: Option<OwnedSemaphorePermit>,
 }
 
 /// Bytes read at once. One buffer per thread serves every connection, so that a waiting one holds none.
@@ -65,13 +68,13 @@ thread_local! {
 }
 
 impl Conn {
-    /// Connects, TLS included.
+    /// Connects, TLS included: the certificate must be for the name, whatever address it led to.
     ///
     /// # Errors
     /// [`Error::Connect`], also when it takes longer than `timeout`.
     pub async fn connect(origin: &Origin, timeout: Duration) -> Result<Self, Error> {
         let connect = async {
-            let tcp = TcpStream::connect((origin.host.as_str(), origin.port)).await?;
+            let tcp = origin.dial().await?;
             tcp.set_nodelay(true)?;
             Ok::<_, io::Error>(match &origin.tls {
                 None => Stream::Plain(tcp),
@@ -82,9 +85,16 @@ impl Conn {
             })
         };
         match tokio::time::timeout(timeout, connect).await {
-            Ok(Ok(stream)) => Ok(Self { stream, ahead: Bytes::new(), used: false }),
+            Ok(Ok(stream)) => Ok(Self { stream, ahead: Bytes::new(), used: false, place: None }),
             _ => Err(Error::Connect),
         }
+    }
+
+    /// Keeps a place until it closes.
+    #[must_use]
+    pub fn at(mut self, place: OwnedSemaphorePermit) -> Self {
+        self.place = Some(place);
+        self
     }
 
     /// It has carried a request before, so the other side may have closed it meanwhile.

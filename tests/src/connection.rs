@@ -195,7 +195,14 @@ impl Actor<'_> {
         let name = &self.inside.name;
         if wishes(&request.body).0 {
             self.write(SSE_HEAD.as_bytes())?;
-            (0..n).try_for_each(|_| self.chunk(speech::said(name, &piece).as_bytes()))?;
+            // One in four takes its time, so that clients leave in the middle.
+            let slow = piece.bytes().map(u64::from).sum::<u64>() % 4 == 0;
+            for _ in 0..n {
+                self.chunk(speech::said(name, &piece).as_bytes())?;
+                if slow && self.is_gone(Some(Duration::from_millis(1))) {
+                    return Err(ErrorKind::BrokenPipe.into());
+                }
+            }
             let end = speech::finish(name) + &speech::done();
             self.write(format!("{:x}\r\n{end}\r\n0\r\n\r\n", end.len()).as_bytes())?;
         } else {

@@ -182,6 +182,15 @@ impl Gateway {
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
     }
 
+    /// Lets it open no descriptor from this number on; those that are open stay.
+    pub fn limit_descriptors(&self, most: u32) {
+        let done = Command::new("prlimit")
+            .args(["--pid", &self.child.id().to_string(), &format!("--nofile={most}:")])
+            .status()
+            .unwrap();
+        assert!(done.success());
+    }
+
     /// Files and sockets that it has open.
     pub fn descriptors(&self) -> usize {
         std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()

@@ -97,9 +97,9 @@ fn f65_addresses_that_change_each_time_are_asked_for_once_a_second() {
     let dns = Dns::start(Says::Flaps(vec![HERE, THERE]));
     let start = Instant::now();
     let gateway = over(&[&a], &dns).start();
-    wait::until_true("both were used", || {
+    wait::until_true("both were used, and the name was asked for often", || {
         is_served(&gateway);
-        a.requests() > 2 && b.requests() > 2
+        a.requests() > 0 && b.requests() > 0 && dns.asked() >= 5
     });
     let most = start.elapsed().as_secs() as usize + 2;
     assert!(dns.asked() <= most, "{} questions, {most} seconds", dns.asked());

@@ -121,6 +121,32 @@ fn f62_requests_take_every_descriptor_towards_endpoints() {
 }
 
 #[test]
+fn f62_the_system_gives_no_descriptor_at_all() {
+    let a = Mock::answering("a", 3);
+    let gateway = Config::over(&[&a]).start();
+    let health = b"GET /health/live HTTP/1.1\r\nhost: grid\r\n\r\n";
+    let mut early = gateway.client();
+    assert_eq!(early.exchange(health).status, 200);
+    gateway.limit_descriptors(3);
+    for _ in 0..5 {
+        let answer = early.exchange(&asking("interactive"));
+        assert!(answer.status == 503 && is_honest(&answer), "{}", answer.text());
+        assert_eq!(early.exchange(health).status, 200);
+    }
+    let mut late = gateway.client();
+    late.send(health);
+    assert_eq!(early.exchange(health).status, 200, "it waits for descriptors and serves those it has");
+    gateway.limit_descriptors(DESCRIPTORS);
+    assert_eq!(late.answer().status, 200);
+    assert_eq!(gateway.of_endpoint("healthy", "a"), 1.0, "what the gateway lacks is not held against an endpoint");
+    assert_eq!(early.exchange(&asking("interactive")).status, 200);
+    serves_again(&gateway);
+    let rows = gateway.stop().rows;
+    assert_eq!(rows.iter().filter(|r| r.outcome == "shed" && r.status == 503).count(), 5);
+    assert_eq!((a.requests(), rows.len()), (4, 9));
+}
+
+#[test]
 fn f62_connections_beyond_the_configured_number_are_served_once_each() {
     let a = Mock::answering("a", 3);
     let gateway = Config::over(&[&a]).gateway("max_connections: 8").start();

@@ -15,7 +15,6 @@ use rhumb_route::decide::Target;
 use rhumb_store::{Outcome, format_id};
 use rhumb_upstream::{Conn, Error, Origin, Request, Response};
 
-use crate::guard::Shed;
 use crate::hold::Permit;
 use crate::ledger::{Flight, Ledger};
 use crate::live::lock;
@@ -23,6 +22,7 @@ use crate::place::Asking;
 use crate::pool;
 use crate::relay::{Relay, Scanner};
 use crate::shared::Shared;
+use crate::shed::Shed;
 
 /// Longest wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -193,8 +193,11 @@ impl Journey<'_> {
             guard.upstream()
         });
         let Some(place) = place else { return Err(Fail::Shed(guard.turn_away(Shed::Descriptors))) };
-        let conn = Conn::connect(origin, CONNECT_TIMEOUT).await.map_err(|_| Fail::Broken)?;
-        Ok(conn.at(place))
+        match Conn::connect(origin, CONNECT_TIMEOUT).await {
+            Ok(conn) => Ok(conn.at(place)),
+            Err(Error::Exhausted) => Err(Fail::Shed(guard.turn_away(Shed::Descriptors))),
+            Err(_) => Err(Fail::Broken),
+        }
     }
 
     /// What limits an answer that the client sets no length.

@@ -24,6 +24,7 @@ mod request;
 mod routes;
 mod serve;
 mod shared;
+mod shed;
 mod socket;
 mod turn;
 

@@ -17,13 +17,13 @@ use rhumb_store::{Outcome, format_id};
 use crate::attempt::{Journey, Served};
 use crate::auth::Caller;
 use crate::body::{Answer, read};
-use crate::guard::Shed;
 use crate::hold::{Refused, admit};
 use crate::ledger::Ledger;
 use crate::metrics::PAGE_TYPE;
 use crate::place;
 use crate::request::asked;
 use crate::shared::Shared;
+use crate::shed::Shed;
 
 /// Answers one request.
 pub(crate) async fn handle(shared: Arc<Shared>, pool_base: usize, request: Request<Incoming>) -> Response<Answer> {

@@ -21,6 +21,9 @@ pub enum Error {
     /// No connection could be made.
     #[error("connecting failed")]
     Connect,
+    /// No connection can be made from here: descriptors or ports have run out. It says nothing of the other side.
+    #[error("no descriptor or port is left")]
+    Exhausted,
     /// The connection was lost before the first byte of a response.
     #[error("the connection closed before an answer")]
     NoAnswer,
@@ -71,7 +74,7 @@ impl Conn {
     /// Connects, TLS included: the certificate must be for the name, whatever address it led to.
     ///
     /// # Errors
-    /// [`Error::Connect`], also when it takes longer than `timeout`.
+    /// [`Error::Connect`], also when it takes longer than `timeout`; [`Error::Exhausted`].
     pub async fn connect(origin: &Origin, timeout: Duration) -> Result<Self, Error> {
         let connect = async {
             let tcp = origin.dial().await?;
@@ -86,6 +89,7 @@ impl Conn {
         };
         match tokio::time::timeout(timeout, connect).await {
             Ok(Ok(stream)) => Ok(Self { stream, ahead: Bytes::new(), used: false, place: None }),
+            Ok(Err(e)) if is_own(&e) => Err(Error::Exhausted),
             _ => Err(Error::Connect),
         }
     }
@@ -204,6 +208,11 @@ impl Conn {
             Stream::Tls(s) => Pin::new(s.as_mut()).poll_read(cx, buf),
         }
     }
+}
+
+/// Whether connecting failed for want of this side's means. The numbers of `ENFILE` and `EMFILE` are those of every Unix.
+fn is_own(e: &io::Error) -> bool {
+    matches!(e.raw_os_error(), Some(23 | 24)) || e.kind() == io::ErrorKind::AddrNotAvailable
 }
 
 /// Answers read for one request, interim ones included.

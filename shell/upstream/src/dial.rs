@@ -23,7 +23,7 @@ pub(crate) async fn dial(addresses: &[IpAddr], port: u16) -> io::Result<TcpStrea
     }
     let mut to_try = in_turn(addresses).map(|ip| SocketAddr::from((ip, port)));
     let mut trying = JoinSet::new();
-    let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    let mut last = io::Error::from(io::ErrorKind::NotFound);
     loop {
         if let Some(address) = to_try.next() {
             trying.spawn(TcpStream::connect(address));

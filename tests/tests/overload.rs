@@ -70,7 +70,7 @@ fn f62_idle_connections_take_every_descriptor_that_clients_may_have() {
     let refused = kept_alive.exchange(&post(CHAT, "", b"{}"));
     assert_eq!((refused.status, refused.header("connection")), (400, ""));
     let mut idle: Vec<Client> = (0..300).map(|_| gateway.client()).collect();
-    wait::until_true("it takes no requests", || level(&gateway) == 3.0);
+    wait::until_true("it takes no requests", || gateway.said().contains("requests taken are none"));
     is_well(&gateway);
     // Those that ask for nothing are closed, the one that had asked before as well.
     wait::until_true("idle connections are closed", || idle.iter_mut().all(Client::is_closed_by_now));
@@ -147,16 +147,38 @@ fn f62_the_system_gives_no_descriptor_at_all() {
 }
 
 #[test]
-fn f62_connections_beyond_the_configured_number_are_served_once_each() {
-    let a = Mock::answering("a", 3);
+fn f62_connections_that_all_come_at_once_leave_health_its_place() {
+    let a = Mock::start("a", vec![Step::Gate, Step::Answer(3)]);
     let gateway = Config::over(&[&a]).gateway("max_connections: 8").start();
-    let idle: Vec<Client> = (0..8).map(|_| gateway.client()).collect();
+    let mut clients: Vec<Client> = (0..60).map(|_| gateway.client()).collect();
+    clients.iter_mut().for_each(|c| c.send(&asking("interactive")));
+    a.await_requests(1);
+    (0..5).for_each(|_| is_well(&gateway));
+    a.release();
+    let answers: Vec<Answer> = clients.iter_mut().map(Client::answer).collect();
+    assert!(answers.iter().all(is_honest));
+    let served = answers.iter().filter(|a| a.status == 200).count();
+    assert!((1..=10).contains(&served), "{served} of 8, and one for each thread that was taking another");
+    drop(clients);
+    serves_again(&gateway);
+    assert_eq!(gateway.stop().rows.len(), served + 3);
+}
+
+#[test]
+fn f62_connections_beyond_the_configured_number_are_told_to_come_back() {
+    let a = Mock::start("a", vec![Step::Gate, Step::Answer(3)]);
+    let gateway = Config::over(&[&a]).gateway("max_connections: 8").start();
+    let mut busy: Vec<Client> = (0..8).map(|_| gateway.client()).collect();
+    busy.iter_mut().for_each(|c| c.send(&asking("interactive")));
+    a.await_requests(8);
     wait::until_true("it takes no requests", || level(&gateway) == 3.0);
     is_well(&gateway);
     assert_eq!(answers(&gateway), [(503, false); 3]);
-    drop(idle);
+    a.release();
+    assert!(busy.iter_mut().map(Client::answer).all(|answer| answer.status == 200 && is_honest(&answer)));
+    drop(busy);
     serves_again(&gateway);
-    assert_eq!(gateway.stop().rows.len(), 3);
+    assert_eq!(gateway.stop().rows.len(), 11);
 }
 
 /// Bytes of the bodies that fill the memory, and its limit. A level is 20 of them wide.

@@ -55,7 +55,8 @@ struct Seats {
     listening: usize,
 }
 
-/// A connection's place. The last [`SPARE`] are only lent: for one request, of which the head comes at once.
+/// A connection's place. The last [`SPARE`] are only lent, to ask how the gateway is: for one request, of which the head
+/// comes at once.
 pub(crate) struct Seat {
     _place: OwnedSemaphorePermit,
     pub(crate) is_lent: bool,

@@ -25,14 +25,30 @@ use crate::request::asked;
 use crate::shared::Shared;
 use crate::shed::Shed;
 
+/// Answers a request on a connection beyond those that there may be: it is not taken on, or its place would be taken
+/// from those who ask how the gateway is.
+pub(crate) fn handle_lent(shared: &Shared, request: &Request<Incoming>) -> Response<Answer> {
+    let path = request.uri().path();
+    if api_of(path).is_none() {
+        return small(shared, path, request);
+    }
+    shared.metrics.refused();
+    failed(&shared.guard.turn_away(Shed::All), shared.ids.next().0)
+}
+
+/// The API that a path is of.
+fn api_of(path: &str) -> Option<Api> {
+    match path {
+        "/v1/chat/completions" => Some(Api::Chat),
+        "/v1/completions" => Some(Api::Completions),
+        "/v1/embeddings" => Some(Api::Embeddings),
+        _ => None,
+    }
+}
+
 /// Answers one request.
 pub(crate) async fn handle(shared: Arc<Shared>, pool_base: usize, request: Request<Incoming>) -> Response<Answer> {
-    let api = match request.uri().path() {
-        "/v1/chat/completions" => Api::Chat,
-        "/v1/completions" => Api::Completions,
-        "/v1/embeddings" => Api::Embeddings,
-        other => return small(&shared, other, &request),
-    };
+    let Some(api) = api_of(request.uri().path()) else { return small(&shared, request.uri().path(), &request) };
     match Box::pin(complete(&shared, pool_base, api, request)).await {
         Ok(response) => response,
         Err((error, id)) => {

@@ -260,6 +260,7 @@ async fn connection(
         let (shared, busy) = (Arc::clone(&shared), Arc::clone(&requests));
         async move {
             let answer = match role {
+                Role::Data { .. } if seat.is_lent => routes::handle_lent(&shared, &request),
                 Role::Data { pool_base } => routes::handle(Arc::clone(&shared), pool_base, request).await,
                 Role::Admin => admin::handle(Arc::clone(&shared), request).await,
             };

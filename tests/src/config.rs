@@ -40,6 +40,8 @@ pub struct Config {
     alike: bool,
     canary: String,
     scrape_interval_ms: Option<u64>,
+    pub(crate) descriptors: Option<u32>,
+    pub(crate) env: Vec<(String, String)>,
 }
 
 impl Endpoint {
@@ -103,6 +105,20 @@ impl Config {
     #[must_use]
     pub fn alike(mut self) -> Self {
         self.alike = true;
+        self
+    }
+
+    /// The most descriptors that the gateway may have open.
+    #[must_use]
+    pub fn descriptors(mut self, most: u32) -> Self {
+        self.descriptors = Some(most);
+        self
+    }
+
+    /// A variable of the gateway's environment.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.push((name.to_owned(), value.to_owned()));
         self
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::mock::{Inside, Seen, lock, page};
 use crate::script::{Script, Step};
-use crate::speech;
+use crate::{speech, tag};
 
 /// How a connection goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +37,9 @@ pub(crate) fn serve(inside: &Inside, stream: &TcpStream) -> Turn {
             let mut once = lock(&inside.once);
             if once.is_empty() { lock(&inside.script).clone() } else { once.remove(0) }
         });
-        lock(&inside.seen).push(request.clone());
+        if !inside.forgets.load(Ordering::SeqCst) {
+            lock(&inside.seen).push(request.clone());
+        }
         inside.running.fetch_add(1, Ordering::SeqCst);
         let turn = run(inside, stream, &request, &steps);
         inside.running.fetch_sub(1, Ordering::SeqCst);
@@ -132,6 +134,7 @@ impl Actor<'_> {
     fn step(&mut self, request: &Seen, step: &Step) -> std::io::Result<Turn> {
         match step {
             Step::Answer(n) => self.answer(request, *n)?,
+            Step::Echo(n) => self.echo(request, *n)?,
             Step::Head => self.write(SSE_HEAD.as_bytes())?,
             Step::Role => self.chunk(speech::role(&self.inside.name).as_bytes())?,
             Step::Tokens(n) => (0..*n).try_for_each(|_| self.token())?,
@@ -203,6 +206,30 @@ impl Actor<'_> {
         let mut usage = lock(&self.inside.usage);
         let completion = if request.path == "/v1/embeddings" { 0 } else { n as u64 };
         *usage = (usage.0 + speech::PROMPT_TOKENS, usage.1 + completion);
+        Ok(())
+    }
+
+    fn echo(&mut self, request: &Seen, n: usize) -> std::io::Result<()> {
+        let body = String::from_utf8_lossy(&request.body);
+        let piece = format!("{} ", tag::in_text(&body).unwrap_or("untagged"));
+        let name = &self.inside.name;
+        if wishes(&request.body).0 {
+            self.write(SSE_HEAD.as_bytes())?;
+            // One in four takes its time, so that clients leave in the middle.
+            let slow = piece.bytes().map(u64::from).sum::<u64>() % 4 == 0;
+            for _ in 0..n {
+                self.chunk(speech::said(name, &piece).as_bytes())?;
+                if slow && self.is_gone(Some(Duration::from_millis(1))) {
+                    return Err(ErrorKind::BrokenPipe.into());
+                }
+            }
+            let end = speech::finish(name) + &speech::done();
+            self.write(format!("{:x}\r\n{end}\r\n0\r\n\r\n", end.len()).as_bytes())?;
+        } else {
+            let body = speech::plain_saying(name, &piece.repeat(n), n);
+            let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n";
+            self.write(format!("{head}content-length: {}\r\n\r\n{body}", body.len()).as_bytes())?;
+        }
         Ok(())
     }
 

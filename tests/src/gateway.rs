@@ -83,7 +83,16 @@ impl Config {
         let (file, data) = (dir.path().join("rhumb.yaml"), dir.path().join("data"));
         let earlier = if data.exists() { rows::count(&data) } else { 0 };
         std::fs::write(&file, self.yaml(&data)).unwrap();
-        let mut child = Command::new(binary()).arg("up").arg("-c").arg(&file).stderr(Stdio::piped()).spawn().unwrap();
+        let mut command = match self.descriptors {
+            None => Command::new(binary()),
+            Some(most) => {
+                let mut shell = Command::new("sh");
+                shell.args(["-c", &format!("ulimit -n {most} && exec \"$0\" \"$@\"")]).arg(binary());
+                shell
+            }
+        };
+        command.envs(self.env.iter().map(|(name, value)| (name, value)));
+        let mut child = command.arg("up").arg("-c").arg(&file).stderr(Stdio::piped()).spawn().unwrap();
         let stderr = Arc::new(Mutex::new(String::new()));
         let pump = Some(listen(&mut child, &stderr));
         let (address, admin) = wait::until("the gateway serves", || {
@@ -155,11 +164,34 @@ impl Gateway {
         self.metric(&format!("rhumb_endpoint_{metric}{{endpoint=\"{endpoint}\"}}"))
     }
 
+    /// What it has said so far.
+    pub fn said(&self) -> String {
+        self.stderr.lock().unwrap().clone()
+    }
+
+    /// Memory it has now, in bytes.
+    pub fn memory(&self) -> u64 {
+        self.status("VmRSS:")
+    }
+
     /// Most memory it has had, in bytes.
     pub fn peak_memory(&self) -> u64 {
+        self.status("VmHWM:")
+    }
+
+    fn status(&self, field: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:")).unwrap();
+        let line = status.lines().find_map(|l| l.strip_prefix(field)).unwrap();
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
+    }
+
+    /// Lets it open no descriptor from this number on; those that are open stay.
+    pub fn limit_descriptors(&self, most: u32) {
+        let done = Command::new("prlimit")
+            .args(["--pid", &self.child.id().to_string(), &format!("--nofile={most}:")])
+            .status()
+            .unwrap();
+        assert!(done.success());
     }
 
     /// Files and sockets that it has open.
@@ -170,6 +202,13 @@ impl Gateway {
     /// Folder of the log.
     pub fn data_dir(&self) -> PathBuf {
         self.dir.path().join("data")
+    }
+
+    /// The status of a health path, on the data plane and on the admin API, each on a connection of its own.
+    pub fn health(&self, path: &str) -> (u16, u16) {
+        let request = format!("GET {path} HTTP/1.1\r\nhost: grid\r\nconnection: close\r\n\r\n");
+        let of = |address| Client::connect(address).exchange(request.as_bytes()).status;
+        (of(self.address), of(self.admin))
     }
 
     /// Waits until no request is in flight anywhere.
@@ -188,11 +227,6 @@ impl Gateway {
     /// What a configuration says when it is this gateway's.
     pub fn text_of(&self, config: &Config) -> String {
         config.yaml(&self.data_dir())
-    }
-
-    /// What it has said so far.
-    pub fn said(&self) -> String {
-        self.stderr.lock().unwrap().clone()
     }
 
     /// Sends it a signal.

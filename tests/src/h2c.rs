@@ -54,7 +54,17 @@ impl H2 {
 
     /// Sends a request.
     pub fn post(&mut self, path: &str, body: &[u8]) -> Call {
-        let request = http::Request::post(format!("http://grid{path}")).header("content-type", "application/json");
+        self.ask(http::Request::post(format!("http://grid{path}")), body)
+    }
+
+    /// Sends a request with a key.
+    pub fn post_as(&mut self, path: &str, key: &str, body: &[u8]) -> Call {
+        let request = http::Request::post(format!("http://grid{path}"));
+        self.ask(request.header("authorization", format!("Bearer {key}")), body)
+    }
+
+    fn ask(&mut self, request: http::request::Builder, body: &[u8]) -> Call {
+        let request = request.header("content-type", "application/json");
         let (response, mut upload) = self.client.send_request(request.body(()).unwrap(), false).unwrap();
         upload.send_data(Bytes::copy_from_slice(body), true).unwrap();
         Call { upload, response: Some(response), body: None, status: 0, headers: http::HeaderMap::new(), read: vec![] }

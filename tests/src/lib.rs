@@ -7,6 +7,7 @@ pub mod agreement;
 pub mod client;
 pub mod config;
 pub mod connection;
+pub mod dns;
 pub mod gateway;
 pub mod h2c;
 pub mod mock;
@@ -14,7 +15,9 @@ pub mod rows;
 pub mod script;
 pub mod speech;
 pub mod sse;
+pub mod tag;
 pub mod temp;
+pub mod tls;
 pub mod wait;
 
 /// Stands in everything that must stay inside: engines' error pages, engines' headers, keys. Every gateway is held,

@@ -57,6 +57,7 @@ pub(crate) struct Inside {
     pub(crate) cancels: AtomicUsize,
     pub(crate) held_up: AtomicUsize,
     pub(crate) gate: (Mutex<bool>, Condvar),
+    pub(crate) forgets: AtomicBool,
     closed: AtomicBool,
     standing: Mutex<BTreeMap<usize, TcpStream>>,
 }
@@ -85,7 +86,12 @@ fn bound(address: SocketAddr) -> Socket {
 impl Mock {
     /// Starts one.
     pub fn start(name: &str, script: Script) -> Self {
-        let listener = bound(SocketAddr::from(([127, 0, 0, 1], 0)));
+        Self::start_at(SocketAddr::from(([127, 0, 0, 1], 0)), name, script)
+    }
+
+    /// Starts one at an address; port 0 is any.
+    pub fn start_at(address: SocketAddr, name: &str, script: Script) -> Self {
+        let listener = bound(address);
         let address = listener.local_addr().unwrap().as_socket().unwrap();
         // Bound but not listening: once the listener is gone, connections are refused, and the port is nobody else's.
         let reserved = bound(address);
@@ -108,6 +114,7 @@ impl Mock {
             cancels: AtomicUsize::new(0),
             held_up: AtomicUsize::new(0),
             gate: (Mutex::new(false), Condvar::new()),
+            forgets: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             standing: Mutex::default(),
         });
@@ -129,6 +136,16 @@ impl Mock {
     /// `http://HOST:PORT`.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Keeps no more of the requests from now on: there will be many.
+    pub fn forget(&self) {
+        self.inside.forgets.store(true, Ordering::SeqCst);
     }
 
     /// True until [`Self::close`].

@@ -5,6 +5,8 @@
 pub enum Step {
     /// Answers well with so many tokens, streamed or plain as asked, usage stated when asked for.
     Answer(usize),
+    /// Answers well with so many tokens that each carry the tag in the prompt (see [`crate::tag`]).
+    Echo(usize),
     /// The head of an event stream.
     Head,
     /// The role delta.

@@ -80,10 +80,16 @@ pub fn plain(speaker: &str, path: &str, n: usize) -> String {
             "data": [{"object": "embedding", "index": 0, "embedding": [0.5, -0.5]}]}),
         "/v1/completions" => json!({"id": id, "object": "text_completion", "model": MODEL, "usage": usage(n),
             "choices": [{"index": 0, "text": text(n), "finish_reason": "stop"}]}),
-        _ => json!({"id": id, "object": "chat.completion", "model": MODEL, "usage": usage(n),
-            "choices": [{"index": 0, "message": {"role": "assistant", "content": text(n)}, "finish_reason": "stop"}]}),
+        _ => return plain_saying(speaker, &text(n), n),
     };
     answer.to_string()
+}
+
+/// A plain chat answer with this text, which is said to have `n` tokens.
+pub fn plain_saying(speaker: &str, text: &str, n: usize) -> String {
+    json!({"id": format!("chatcmpl-{speaker}"), "object": "chat.completion", "model": MODEL, "usage": usage(n),
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}]})
+    .to_string()
 }
 
 /// The text that the events of a stream say together.

@@ -58,8 +58,21 @@ fn without_huge_pages() {
 #[cfg(not(target_os = "linux"))]
 fn without_huge_pages() {}
 
+/// A connection takes a descriptor or two, and nothing here minds numbers above 1,024, for whose sake the soft limit is
+/// low: the hard one counts.
+#[cfg(target_os = "linux")]
+fn with_all_descriptors() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    // If it may not be raised, the gateway makes do with what there is.
+    let _ = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+}
+
+#[cfg(not(target_os = "linux"))]
+fn with_all_descriptors() {}
+
 fn main() -> ExitCode {
     without_huge_pages();
+    with_all_descriptors();
     let cli = Cli::parse();
     let result = match cli.command {
         Command::Demo(args) => rhumb_demo::run(args).map_err(|e| exit::Failure::new(exit::USAGE, e)),

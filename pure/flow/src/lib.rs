@@ -10,6 +10,7 @@ pub mod failover;
 pub mod fair;
 pub mod health;
 pub mod hedge;
+pub mod overload;
 pub mod peers;
 pub mod quarantine;
 pub mod ramp;

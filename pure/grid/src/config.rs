@@ -75,6 +75,19 @@ pub struct Gateway {
     /// Requests of one priority that may wait for a free endpoint.
     #[schemars(range(max = 1_000_000))]
     pub max_queue: u32,
+    /// Servers that are asked for the addresses of endpoints, each `ADDRESS:PORT`; none: those of the system.
+    pub dns_servers: Vec<String>,
+    /// Memory that the gateway may take, in MiB, if its control group allows no less. From 85 % on it turns requests away.
+    #[schemars(range(min = 16, max = 16_777_216))]
+    pub max_memory_mb: Option<u64>,
+    /// Bodies of requests that are read or wait, in MiB together; default: a quarter of the memory it may take, or 1,024
+    /// where that is not limited.
+    #[schemars(range(min = 1, max = 16_777_216))]
+    pub max_held_mb: Option<u64>,
+    /// Connections of clients at once; default: half of what the limit of descriptors leaves, since each may need one
+    /// more towards an endpoint.
+    #[schemars(range(min = 1, max = 16_777_216))]
+    pub max_connections: Option<u32>,
     /// Policy of requests that no tenant or header gives one.
     pub policy: String,
     /// How targets are chosen: `rhumb`, or a baseline to compare with.
@@ -100,6 +113,10 @@ impl Default for Gateway {
             canary_interval_ms: 30_000,
             hold: true,
             max_queue: 10_000,
+            dns_servers: Vec::new(),
+            max_memory_mb: None,
+            max_held_mb: None,
+            max_connections: None,
             policy: "balanced".into(),
             router: Router::Rhumb,
             carbon_usd_per_tonne: 0.0,

@@ -28,7 +28,7 @@ use crate::live::lock;
 use crate::metrics::PAGE_TYPE;
 use crate::names::NameTable;
 use crate::reload::Gateway;
-use crate::routes::{failed, text};
+use crate::routes::{failed, health, text};
 use crate::shared::Shared;
 
 /// Answers one request of an admin.
@@ -46,6 +46,7 @@ pub(crate) async fn handle(gateway: Arc<Gateway>, request: Request<Incoming>) ->
         };
     }
     match path.as_str() {
+        "/health/live" | "/health/ready" => health(&shared, &path),
         "/metrics" => text(PAGE_TYPE, shared.metrics.page(&shared).into()),
         "/admin/v1/config" => config(&gateway, &shared),
         "/admin/v1/endpoints" => json(&endpoints(&shared, |_, _| true)),
@@ -78,7 +79,7 @@ struct Draining {
 
 /// Has a site or an endpoint take fewer requests, or all again. Those endpoints afterwards.
 async fn drain(shared: &Shared, request: Request<Incoming>) -> Result<Vec<EndpointNow>, ApiError> {
-    let body = read(request.into_body(), CHANGE_BYTES_MAX, CHANGE_TIMEOUT).await?;
+    let body = read(request.into_body(), CHANGE_BYTES_MAX, CHANGE_TIMEOUT, &mut shared.lasting.guard.holding()).await?;
     let Draining { name, accepts } = serde_json::from_slice(&body).map_err(|e| {
         let example = r#"{"name": "SITE OR ENDPOINT", "accepts": "new_and_existing" | "existing_only" | "none"}"#;
         ApiError::invalid(format!("The body must be {example}: {e}."))

@@ -173,6 +173,7 @@ impl Journey<'_> {
         self.shared.metrics.failed(endpoint);
         match fail {
             Fail::Rejected(error) => return Err((Outcome::Rejected, error)),
+            Fail::Shed(error) => return Err((Outcome::Shed, error)),
             Fail::Deadline => return Err((Outcome::Failed, ApiError::deadline_exceeded())),
             Fail::Busy(after_ms) => {
                 sum.busy += 1;

@@ -11,6 +11,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use rhumb_openai::error::ApiError;
 
+use crate::guard::Held;
 use crate::relay::Relay;
 use crate::socket::Standing;
 use crate::turn;
@@ -97,15 +98,22 @@ impl Body for Counted {
     }
 }
 
-/// Reads a request's body, refusing it as soon as it is too long or too slow.
-pub(crate) async fn read(mut body: Incoming, limit: u64, within: Duration) -> Result<Bytes, ApiError> {
+/// Reads a request's body, refusing it as soon as it is too long or too slow, or there is no room to hold it.
+pub(crate) async fn read(
+    mut body: Incoming,
+    limit: u64,
+    within: Duration,
+    held: &mut Held<'_>,
+) -> Result<Bytes, ApiError> {
     let declared = body.size_hint();
     if declared.lower() > limit {
         return Err(ApiError::too_large(limit));
     }
+    held.expect(declared.lower())?;
     let expected = declared.exact().unwrap_or(0) as usize;
     let collect = async {
         let Some(first) = next(&mut body).await? else { return Ok::<_, ApiError>(Bytes::new()) };
+        held.grow(first.len())?;
         if body.is_end_stream() || first.len() as u64 > limit {
             return Ok(first);
         }
@@ -113,6 +121,7 @@ pub(crate) async fn read(mut body: Incoming, limit: u64, within: Duration) -> Re
         let mut all = BytesMut::with_capacity(expected.clamp(first.len(), (first.len() * 16).max(64 << 10)));
         all.extend_from_slice(&first);
         while let Some(piece) = next(&mut body).await? {
+            held.grow(piece.len())?;
             all.extend_from_slice(&piece);
             if all.len() as u64 > limit {
                 break;

@@ -10,8 +10,10 @@ use rhumb_flow::quarantine::Quarantine;
 use rhumb_route::pins::Pins;
 use rhumb_route::prefix::PrefixIndex;
 use rhumb_store::Log;
+use rhumb_upstream::Names;
 
 use crate::drain::Drains;
+use crate::guard::Guard;
 use crate::hold::{Hold, serves};
 use crate::ids::Ids;
 use crate::live::lock;
@@ -28,6 +30,9 @@ pub(crate) struct Lasting {
     pub(crate) turn: AtomicU64,
     pub(crate) known: Mutex<Known>,
     pub(crate) hold: Mutex<Hold>,
+    pub(crate) guard: Guard,
+    /// Where the names of endpoints are looked up.
+    pub(crate) names: Names,
     pub(crate) quarantine: Mutex<Quarantine>,
     pub(crate) drains: Mutex<Drains>,
     pub(crate) budgets: Mutex<BTreeMap<Budgeted, RetryBudget>>,
@@ -47,13 +52,15 @@ const PINS: usize = 1 << 18;
 const PIN_SHARDS: usize = 16;
 
 impl Lasting {
-    pub(crate) fn new(log: Log, drains: Drains) -> Self {
+    pub(crate) fn new(log: Log, drains: Drains, guard: Guard, names: Names) -> Self {
         Self {
             ids: Ids::new(),
             log,
             turn: AtomicU64::new(0),
             known: Mutex::default(),
             hold: Mutex::new(Hold::new()),
+            guard,
+            names,
             quarantine: Mutex::default(),
             drains: Mutex::new(drains),
             budgets: Mutex::default(),

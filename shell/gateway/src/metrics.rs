@@ -17,6 +17,7 @@ use rhumb_grid::index::Grid;
 use rhumb_route::explain::Names as _;
 use rhumb_store::{Ended, Outcome};
 
+use crate::guard::Guard;
 use crate::live::lock;
 use crate::shared::Shared;
 
@@ -74,6 +75,11 @@ struct TokenLabel {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct PriorityLabel {
     priority: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct MeansLabel {
+    means: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -140,6 +146,10 @@ struct Gauges {
     backlog: GaugeF,
     waiting_here: Family<PriorityLabel, GaugeF>,
     window: Family<EndpointLabel, GaugeF>,
+    level: GaugeF,
+    pressure: Family<MeansLabel, GaugeF>,
+    held: GaugeF,
+    connections: GaugeF,
 }
 
 const OUTCOMES: [Outcome; 9] = [
@@ -165,7 +175,7 @@ const TTFT_BUCKETS: [f64; 16] =
     [0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
 
 impl Metrics {
-    pub(crate) fn new(grid: &Grid) -> Self {
+    pub(crate) fn new(grid: &Grid, guard: &Guard) -> Self {
         let mut registry = Registry::with_prefix("rhumb");
         let requests = Family::<OutcomeLabel, Counter>::default();
         let attempts = Family::<AttemptLabel, Counter>::default();
@@ -180,6 +190,11 @@ impl Metrics {
         registry.register("cost_usd", "Metered money spent: tokens, egress, energy, carbon", usd.clone());
         let text = "Time to first content, at the gateway";
         registry.register_with_unit("time_to_first_token", text, Unit::Seconds, ttft.clone());
+        registry.register(
+            "overload_shed",
+            "Requests turned away for want of the gateway's own means",
+            guard.shed.clone(),
+        );
         let gauges = Gauges::default();
         gauges.register(&mut registry);
         let (reloads, last_reload) = (Family::<ResultLabel, Counter>::default(), GaugeF::default());
@@ -294,6 +309,11 @@ impl Gauges {
         r.register("endpoint_window", text, self.window.clone());
         let text = "1, for the version of the configuration in force";
         r.register("config_info", text, self.config.clone());
+        let text = "0 calm; 1 takes no batch, 2 interactive alone, 3 none: the gateway's own means run out";
+        r.register("overload_level", text, self.level.clone());
+        r.register("overload_pressure", "Used of the gateway's own means, 1 being all of it", self.pressure.clone());
+        r.register("held_bytes", "Bodies of requests that are read or wait", self.held.clone());
+        r.register("connections", "Connections of clients", self.connections.clone());
         r.register("log_backlog", "Messages the decision log has not taken yet", self.backlog.clone());
     }
 
@@ -318,6 +338,13 @@ impl Gauges {
         }
         drop(hold);
         self.backlog.set(shared.lasting.log.backlog() as f64);
+        let guard = &shared.lasting.guard;
+        self.level.set(f64::from(guard.level() as u8));
+        for (means, used) in guard.pressure().named() {
+            self.pressure.get_or_create(&MeansLabel { means }).set(used);
+        }
+        self.held.set(guard.held_bytes() as f64);
+        self.connections.set(guard.connections() as f64);
     }
 
     /// What a configuration no longer has is not shown as it last was.

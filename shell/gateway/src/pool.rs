@@ -1,9 +1,13 @@
 //! Idle connections to endpoints, each worker thread its own.
 
 use std::cell::RefCell;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rhumb_flow::overload::Level;
 use rhumb_upstream::Conn;
+
+use crate::lasting::Lasting;
 
 /// Idle connections kept for one endpoint by one worker.
 const IDLE_MAX: usize = 256;
@@ -11,6 +15,9 @@ const IDLE_MAX: usize = 256;
 /// Shorter than the keep-alive of the engines in use, so that they are rarely the first to close. (Uvicorn, under
 /// vLLM and SGLang, closes after 5 s.)
 const IDLE_FOR: Duration = Duration::from_millis(4_500);
+
+/// Between two looks at what is idle.
+const TEND_EVERY: Duration = Duration::from_millis(250);
 
 struct Idle {
     conn: Conn,
@@ -42,6 +49,23 @@ pub(crate) fn take(key: PoolKey) -> Option<Conn> {
     })
 }
 
+/// Closes what has been idle for too long on this thread, and all that is idle when the gateway's own means run out:
+/// what another thread keeps idle cannot be had otherwise.
+pub(crate) async fn tend(lasting: Arc<Lasting>) {
+    loop {
+        tokio::time::sleep(TEND_EVERY).await;
+        if lasting.guard.level() > Level::Calm {
+            clear();
+        }
+        POOL.with_borrow_mut(|pool| pool.iter_mut().for_each(|idle| idle.retain(|i| i.since.elapsed() <= IDLE_FOR)));
+    }
+}
+
+/// Closes what this thread keeps idle.
+pub(crate) fn clear() {
+    POOL.with_borrow_mut(|pool| pool.iter_mut().for_each(Vec::clear));
+}
+
 /// Keeps a connection for the next request.
 pub(crate) fn give(key: PoolKey, conn: Conn) {
     POOL.with_borrow_mut(|pool| {
@@ -51,23 +75,6 @@ pub(crate) fn give(key: PoolKey, conn: Conn) {
         let idle = &mut pool[key];
         if idle.len() < IDLE_MAX {
             idle.push(Idle { conn, since: Instant::now() });
-        }
-    });
-}
-
-/// Longest time that an idle connection outlives its use, beyond the time it is good for.
-pub(crate) const SWEEP_EVERY: Duration = IDLE_FOR;
-
-/// Closes connections of this thread that are too old to be used: those to an endpoint that nothing is sent to any more
-/// would stand for ever.
-pub(crate) fn sweep() {
-    POOL.with_borrow_mut(|pool| {
-        for idle in pool {
-            let old = idle.partition_point(|i| i.since.elapsed() > IDLE_FOR);
-            idle.drain(..old);
-            if idle.is_empty() {
-                idle.shrink_to_fit();
-            }
         }
     });
 }

@@ -71,7 +71,7 @@ impl Gateway {
         if let Some(field) = fixed(&before.grid.config.gateway, &grid.config.gateway) {
             return Err(field);
         }
-        let upstreams = upstreams(&grid).map_err(|e| e.to_string())?;
+        let upstreams = upstreams(&grid, &before.lasting.names).map_err(|e| e.to_string())?;
         let version = Version { ordinal: before.version.ordinal + 1, digest };
         let lasting: &Arc<Lasting> = &before.lasting;
         let shared = Arc::new(Shared::new(lasting, grid, upstreams, version, Some(&before)));
@@ -90,14 +90,20 @@ fn unix_ms() -> u64 {
 
 /// What a running gateway cannot change, said of the first such field that differs.
 fn fixed(now: &config::Gateway, new: &config::Gateway) -> Option<String> {
-    let (workers, new_workers) = (now.workers.to_string(), new.workers.to_string());
-    let fields = [
-        ("listen", &now.listen, &new.listen),
-        ("admin_listen", &now.admin_listen, &new.admin_listen),
-        ("data_dir", &now.data_dir, &new.data_dir),
-        ("workers", &workers, &new_workers),
-    ];
-    let (name, now, new) = fields.into_iter().find(|(_, now, new)| now != new)?;
+    let of = |g: &config::Gateway| {
+        let number = |n: Option<u64>| n.map_or("not set".to_owned(), |n| n.to_string());
+        [
+            ("listen", g.listen.clone()),
+            ("admin_listen", g.admin_listen.clone()),
+            ("data_dir", g.data_dir.clone()),
+            ("workers", g.workers.to_string()),
+            ("max_memory_mb", number(g.max_memory_mb)),
+            ("max_held_mb", number(g.max_held_mb)),
+            ("max_connections", number(g.max_connections.map(u64::from))),
+            ("dns_servers", g.dns_servers.join(", ")),
+        ]
+    };
+    let ((name, now), (_, new)) = of(now).into_iter().zip(of(new)).find(|(now, new)| now != new)?;
     Some(format!(
         "`gateway.{name}` cannot change while the gateway runs: it is `{now}` and would be `{new}`; restart it"
     ))
@@ -159,6 +165,8 @@ mod tests {
             (config::Gateway { admin_listen: "x".into(), ..now.clone() }, "`gateway.admin_listen`"),
             (config::Gateway { data_dir: "x".into(), ..now.clone() }, "`gateway.data_dir`"),
             (config::Gateway { workers: 7, ..now.clone() }, "`gateway.workers`"),
+            (config::Gateway { max_held_mb: Some(7), ..now.clone() }, "`gateway.max_held_mb`"),
+            (config::Gateway { dns_servers: vec!["x".into()], ..now.clone() }, "`gateway.dns_servers`"),
         ] {
             assert!(fixed(&now, &new).is_some_and(|said| said.starts_with(field)), "{field}");
         }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
+use rhumb_flow::overload::Level;
 use rhumb_grid::service::Service;
 use rhumb_openai::error::{ApiError, quote};
 use rhumb_openai::json::Limits;
@@ -23,15 +24,32 @@ use crate::place;
 use crate::quarantine;
 use crate::request::asked;
 use crate::shared::Shared;
+use crate::shed::Shed;
+
+/// Answers a request on a connection beyond those that there may be: it is not taken on, or its place would be taken
+/// from those who ask how the gateway is.
+pub(crate) fn handle_lent(shared: &Shared, request: &Request<Incoming>) -> Response<Answer> {
+    let path = request.uri().path();
+    if api_of(path).is_none() {
+        return small(shared, path, request);
+    }
+    shared.metrics.refused();
+    failed(&shared.lasting.guard.turn_away(Shed::All), shared.lasting.ids.next().0)
+}
+
+/// The API that a path is of.
+fn api_of(path: &str) -> Option<Api> {
+    match path {
+        "/v1/chat/completions" => Some(Api::Chat),
+        "/v1/completions" => Some(Api::Completions),
+        "/v1/embeddings" => Some(Api::Embeddings),
+        _ => None,
+    }
+}
 
 /// Answers one request.
 pub(crate) async fn handle(shared: Arc<Shared>, request: Request<Incoming>) -> Response<Answer> {
-    let api = match request.uri().path() {
-        "/v1/chat/completions" => Api::Chat,
-        "/v1/completions" => Api::Completions,
-        "/v1/embeddings" => Api::Embeddings,
-        other => return small(&shared, other, &request),
-    };
+    let Some(api) = api_of(request.uri().path()) else { return small(&shared, request.uri().path(), &request) };
     match Box::pin(complete(&shared, api, request)).await {
         Ok(response) => response,
         Err((error, id)) => {
@@ -39,8 +57,15 @@ pub(crate) async fn handle(shared: Arc<Shared>, request: Request<Incoming>) -> R
                 shared.metrics.refused();
             }
             let mut response = failed(&error, id.unwrap_or_else(|| shared.lasting.ids.next().0));
-            if let Some(id) = id {
-                response.headers_mut().insert("x-rhumb-decision", id_header(id));
+            match id {
+                Some(id) => {
+                    response.headers_mut().insert("x-rhumb-decision", id_header(id));
+                }
+                // It was turned away, and its body may not have been read.
+                None if error.retry => {
+                    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+                }
+                None => {}
             }
             response
         }
@@ -69,12 +94,20 @@ async fn complete(shared: &Arc<Shared>, api: Api, request: Request<Incoming>) ->
         refuse(ApiError::invalid(text).with_param("x-rhumb-policy"))
     })?;
     drop(head);
+    let level = shared.lasting.guard.level();
+    if level == Level::All {
+        return Err(refuse(shared.lasting.guard.turn_away(Shed::All)));
+    }
     let within = Duration::from_millis(gateway.request_timeout_ms);
-    let body = read(body, gateway.max_body_bytes, within).await.map_err(refuse)?;
+    let mut held = shared.lasting.guard.holding();
+    let body = read(body, gateway.max_body_bytes, within, &mut held).await.map_err(refuse)?;
     let scan = scan(api, &body, Limits::default()).map_err(|r| refuse(r.into()))?;
     within_limits(&policy.service, &scan).map_err(refuse)?;
     let models = place::models(shared, &caller, &scan.model).map_err(refuse)?;
     let priority = asked.priority(&policy.service, tenant, scan.tier).map_err(refuse)?;
+    if !level.takes(priority) {
+        return Err(refuse(shared.lasting.guard.turn_away(Shed::Priority(priority))));
+    }
     let mut asking = place::asking(shared, api, &caller, &asked, policy, models, &body, &scan);
     let id = asking.id;
     let mut ledger = Ledger {
@@ -224,14 +257,18 @@ fn small(shared: &Shared, path: &str, request: &Request<Incoming>) -> Response<A
         return refuse(&ApiError::method_not_allowed("GET"));
     }
     match path {
-        "/health/live" => text("text/plain", "live\n".into()),
-        "/health/ready" => ready(shared),
+        "/health/live" | "/health/ready" => health(shared, path),
         _ => match (caller(shared, request.headers()), path) {
             (Err(e), _) => refuse(&e),
             (Ok(_), "/metrics") => text(PAGE_TYPE, shared.metrics.page(shared).into()),
             (Ok(caller), _) => text("application/json", models(shared, &caller).into()),
         },
     }
+}
+
+/// Whether it lives, and whether it may be sent requests.
+pub(crate) fn health(shared: &Shared, path: &str) -> Response<Answer> {
+    if path == "/health/live" { text("text/plain", "live\n".into()) } else { ready(shared) }
 }
 
 /// Ready while any endpoint is not known to be ill.

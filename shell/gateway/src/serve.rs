@@ -6,12 +6,15 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use http::{HeaderValue, header};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use rhumb_flow::overload::Level;
+use rhumb_grid::config;
 use rhumb_grid::index::Grid;
 use rhumb_store::{Log, StoreError};
-use rhumb_upstream::OriginError;
+use rhumb_upstream::{Names, NamesError, OriginError};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::runtime::Builder;
@@ -19,6 +22,7 @@ use tokio::sync::watch;
 
 use crate::body::Counted;
 use crate::drain::Drains;
+use crate::guard::{BRIEF, Guard, Seat};
 use crate::lasting::Lasting;
 use crate::reload::{Gateway, Reloader};
 use crate::shared::{Shared, SiteReading, upstreams};
@@ -53,6 +57,9 @@ pub enum StartError {
     /// An endpoint's URL is none.
     #[error(transparent)]
     Origin(#[from] OriginError),
+    /// Names cannot be looked up.
+    #[error(transparent)]
+    Names(#[from] NamesError),
 }
 
 /// A gateway that runs.
@@ -104,26 +111,29 @@ pub fn start(grid: Grid, digest: Digest) -> Result<Running, StartError> {
     let config = grid.config.gateway.clone();
     let listen = bind(&config.listen)?;
     let admin_listen = bind(&config.admin_listen)?;
-    let upstreams = upstreams(&grid)?;
+    let names = Names::new(&name_servers(&config))?;
+    let upstreams = upstreams(&grid, &names)?;
     let (log, log_thread) = Log::open(Path::new(&config.data_dir))?;
     let drains = Drains::open(Path::new(&config.data_dir)).map_err(StartError::Drains)?;
     let version = Version { ordinal: 1, digest };
-    let shared = Shared::new(&Arc::new(Lasting::new(log, drains)), grid, upstreams, version, None);
-    let gateway = Arc::new(Gateway::new(shared));
-    let (stop, stopped) = watch::channel(false);
-    let address = listen.local_addr().map_err(StartError::Thread)?;
-    let admin_address = admin_listen.local_addr().map_err(StartError::Thread)?;
     let workers = match config.workers {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         n => n as usize,
     };
+    let guard = Guard::new(&grid.config, workers);
+    let lasting = Arc::new(Lasting::new(log, drains, guard, names));
+    let shared = Shared::new(&lasting, grid, upstreams, version, None);
+    let gateway = Arc::new(Gateway::new(shared));
+    let (stop, stopped) = watch::channel(false);
+    let address = listen.local_addr().map_err(StartError::Thread)?;
+    let admin_address = admin_listen.local_addr().map_err(StartError::Thread)?;
     let mut threads = Vec::with_capacity(workers + 1);
     for i in 0..workers {
         let listener = listen.try_clone().map_err(StartError::Thread)?;
         let (gateway, stopped) = (Arc::clone(&gateway), stopped.clone());
         threads.push(thread(&format!("rhumb-{i}"), async move {
             // It ends with the runtime, when the last connection has.
-            tokio::spawn(sweep());
+            tokio::spawn(pool::tend(Arc::clone(&gateway.now().lasting)));
             accept(listener, stopped, gateway, Role::Data).await;
         })?);
     }
@@ -131,17 +141,11 @@ pub fn start(grid: Grid, digest: Digest) -> Result<Running, StartError> {
     threads.push(thread("rhumb-control", async move {
         // It ends with the runtime, when the admin listener has closed.
         tokio::spawn(control::run(Arc::clone(&admin_gateway)));
+        let watched = Arc::clone(&admin_gateway.now().lasting);
+        tokio::spawn(async move { watched.guard.watch().await });
         accept(admin_listen, stopped, admin_gateway, Role::Admin).await;
     })?);
     Ok(Running { address, admin_address, gateway, stop, threads, log_thread: Some(log_thread) })
-}
-
-/// Closes what a worker keeps for nobody.
-async fn sweep() {
-    loop {
-        tokio::time::sleep(pool::SWEEP_EVERY).await;
-        pool::sweep();
-    }
 }
 
 fn bind(address: &str) -> Result<TcpListener, StartError> {
@@ -152,6 +156,11 @@ fn bind(address: &str) -> Result<TcpListener, StartError> {
     #[cfg(target_os = "linux")]
     socket2::SockRef::from(&listener).set_tcp_notsent_lowat(UNSENT_BYTES_MAX).map_err(fail)?;
     Ok(listener)
+}
+
+/// Where names are looked up; the checked configuration holds addresses.
+fn name_servers(gateway: &config::Gateway) -> Vec<SocketAddr> {
+    gateway.dns_servers.iter().filter_map(|server| server.parse().ok()).collect()
 }
 
 fn thread(name: &str, work: impl Future<Output = ()> + Send + 'static) -> Result<JoinHandle<()>, StartError> {
@@ -174,21 +183,28 @@ async fn accept(listener: TcpListener, mut stopped: watch::Receiver<bool>, gatew
     };
     // Connections hold a receiver each; the last one gone wakes the waiting.
     let (standing, stands) = watch::channel(());
+    let guard = Arc::clone(&gateway.now().lasting);
     loop {
+        let next = async {
+            match role {
+                Role::Data => guard.guard.client(&listener).await,
+                Role::Admin => guard.guard.admin(&listener).await,
+            }
+        };
         let taken = tokio::select! {
-            taken = listener.accept() => taken,
+            taken = next => taken,
             _ = stopped.wait_for(|s| *s) => break,
         };
         match taken {
-            Ok((stream, _)) => {
-                let connection = connection(stream, Arc::clone(&gateway), role, stopped.clone());
+            Ok((stream, seat)) => {
+                let connection = connection(stream, seat, Arc::clone(&gateway), role, stopped.clone());
                 let stands = stands.clone();
                 tokio::spawn(async move {
                     connection.await;
                     drop(stands);
                 });
             }
-            // Out of descriptors, most likely: those that end free some.
+            // Out of descriptors in spite of the guard's count: those that end free some.
             Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
         }
     }
@@ -196,32 +212,56 @@ async fn accept(listener: TcpListener, mut stopped: watch::Receiver<bool>, gatew
     let _ = tokio::time::timeout(DRAIN, standing.closed()).await;
 }
 
-async fn connection(stream: TcpStream, gateway: Arc<Gateway>, role: Role, mut stopped: watch::Receiver<bool>) {
+async fn connection(
+    stream: TcpStream,
+    seat: Seat,
+    gateway: Arc<Gateway>,
+    role: Role,
+    mut stopped: watch::Receiver<bool>,
+) {
     // An event must not wait for the client to acknowledge the one before.
     let _ = stream.set_nodelay(true);
+    let patience = if seat.is_lent { BRIEF } else { HEADER_TIMEOUT };
+    // Every request on the connection holds a clone until its answer has been sent; one is held here, one by the service.
+    let busy = Arc::new(Standing::default());
+    let standing = Arc::downgrade(&busy);
+    let guarded = Arc::clone(&gateway.now().lasting);
+    let unwanted = async {
+        match role {
+            Role::Data => guarded.guard.unwanted(|| standing.strong_count() <= 2).await,
+            // Whoever asks how the gateway is may stay.
+            Role::Admin => std::future::pending().await,
+        }
+    };
+    tokio::pin!(unwanted);
     let h2 = tokio::select! {
-        h2 = is_h2(&stream) => h2,
+        h2 = is_h2(&stream, patience) => h2,
         // Nothing has been asked for yet.
         _ = stopped.wait_for(|s| *s) => return,
+        () = &mut unwanted => return,
     };
-    // Every request on the connection holds a clone until its answer has been sent.
-    let busy = Arc::new(Standing::default());
     let requests = Arc::clone(&busy);
-    let patience = Duration::from_millis(gateway.now().grid.config.gateway.client_stall_ms);
-    let io = TokioIo::new(Socket::new(stream, patience, Arc::downgrade(&busy)));
+    let stall = Duration::from_millis(gateway.now().grid.config.gateway.client_stall_ms);
+    let io = TokioIo::new(Socket::new(stream, stall, Arc::downgrade(&busy)));
     let service = service_fn(move |request| {
         let (gateway, busy) = (Arc::clone(&gateway), Arc::clone(&requests));
         async move {
             let answer = match role {
+                Role::Data if seat.is_lent => routes::handle_lent(&gateway.now(), &request),
                 // What is in force now is what it is served under to its end.
                 Role::Data => routes::handle(gateway.now(), request).await,
-                Role::Admin => admin::handle(gateway, request).await,
+                Role::Admin => admin::handle(Arc::clone(&gateway), request).await,
             };
-            Ok::<_, std::convert::Infallible>(answer.map(|answer| Counted::new(answer, busy)))
+            let mut answer = answer.map(|answer| Counted::new(answer, busy));
+            // HTTP/2 knows no such header.
+            if !h2 && (seat.is_lent || gateway.now().lasting.guard.level() > Level::Calm) {
+                answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, std::convert::Infallible>(answer)
         }
     });
     if h2 {
-        let mut builder = http2::Builder::new(Streams { patience });
+        let mut builder = http2::Builder::new(Streams { patience: stall });
         builder.timer(TokioTimer::new()).max_concurrent_streams(1_024).max_header_list_size(64 << 10);
         builder.max_send_buf_size(UNREAD_BYTES_MAX);
         // Boxed, so that the many connections that speak HTTP/1.1 have no room for it.
@@ -229,16 +269,18 @@ async fn connection(stream: TcpStream, gateway: Arc<Gateway>, role: Role, mut st
         tokio::select! {
             _ = conn.as_mut() => return,
             _ = stopped.wait_for(|s| *s) => conn.as_mut().graceful_shutdown(),
+            () = &mut unwanted => conn.as_mut().graceful_shutdown(),
         }
         last(conn, &busy).await;
     } else {
         let mut builder = http1::Builder::new();
-        builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_headers(100);
+        builder.timer(TokioTimer::new()).header_read_timeout(patience).max_headers(100);
         builder.max_buf_size(UNREAD_BYTES_MAX);
         let mut conn = Box::pin(builder.serve_connection(io, service));
         tokio::select! {
             _ = conn.as_mut() => return,
             _ = stopped.wait_for(|s| *s) => conn.as_mut().graceful_shutdown(),
+            () = &mut unwanted => conn.as_mut().graceful_shutdown(),
         }
         last(conn, &busy).await;
     }
@@ -247,7 +289,6 @@ async fn connection(stream: TcpStream, gateway: Arc<Gateway>, role: Role, mut st
 /// Lets a connection end after its last request. One without a request, say with half a head, is not waited for beyond
 /// what sending the end of an answer takes.
 async fn last(conn: impl Future, busy: &Arc<Standing>) {
-    // One is held here, one by the service.
     if Arc::strong_count(busy) > 2 {
         conn.await;
     } else {
@@ -275,9 +316,9 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(75);
 const PREFACE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The client speaks HTTP/2 with prior knowledge: its first bytes are the preface (RFC 9113, section 3.4).
-async fn is_h2(stream: &TcpStream) -> bool {
+async fn is_h2(stream: &TcpStream, patience: Duration) -> bool {
     let mut first = [0; 4];
-    if !matches!(tokio::time::timeout(HEADER_TIMEOUT, stream.peek(&mut first)).await, Ok(Ok(1..))) {
+    if !matches!(tokio::time::timeout(patience, stream.peek(&mut first)).await, Ok(Ok(1..))) {
         return false;
     }
     let preface = async {

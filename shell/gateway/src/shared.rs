@@ -16,7 +16,7 @@ use rhumb_route::explain::Names as _;
 use rhumb_route::facts::Hit;
 use rhumb_route::learn::Ewma;
 use rhumb_route::view::{EndpointState, View, Viewer};
-use rhumb_upstream::{Origin, OriginError};
+use rhumb_upstream::{Names, Origin, OriginError};
 
 use crate::auth::Keys;
 use crate::lasting::Lasting;
@@ -128,7 +128,7 @@ impl Shared {
             hedging,
             output_tokens,
             bytes_per_token,
-            metrics: before.map_or_else(|| Metrics::new(&grid), |b| b.metrics.under(&grid)),
+            metrics: before.map_or_else(|| Metrics::new(&grid, &lasting.guard), |b| b.metrics.under(&grid)),
             names: Arc::new(NameTable::new(&grid, version.to_string(), before.map(|b| &*b.names))),
             keys: Keys::new(&grid),
             view: ArcSwap::new(Arc::new(viewer.view(&vec![EndpointState::default(); live.len()], 0))),
@@ -324,7 +324,7 @@ fn cache_blocks(perf: &rhumb_engine::Perf) -> usize {
 ///
 /// # Errors
 /// An endpoint's URL is none.
-pub(crate) fn upstreams(grid: &Grid) -> Result<Vec<Upstream>, OriginError> {
+pub(crate) fn upstreams(grid: &Grid, names: &Names) -> Result<Vec<Upstream>, OriginError> {
     grid.config
         .endpoints
         .iter()
@@ -340,7 +340,7 @@ pub(crate) fn upstreams(grid: &Grid) -> Result<Vec<Upstream>, OriginError> {
                 served.map(|s| s.served_as.clone().unwrap_or_else(|| m.name.clone()))
             };
             Ok(Upstream {
-                origin: Origin::parse(&e.url)?,
+                origin: Origin::parse(&e.url)?.named_by(names),
                 headers,
                 states_usage: e.engine != EngineKind::Generic,
                 served_as: grid.config.models.iter().map(served_as).collect(),

@@ -9,11 +9,12 @@ use rhumb_openai::response::is_answer;
 use rhumb_openai::sse::Splitter;
 use rhumb_route::decide::Target;
 use rhumb_store::format_id;
-use rhumb_upstream::{Conn, Error, Request, Response};
+use rhumb_upstream::{Conn, Error, Origin, Request, Response};
 
 use crate::attempt::Journey;
 use crate::pool;
 use crate::relay::Scanner;
+use crate::shed::Shed;
 
 /// Longest wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -43,6 +44,8 @@ pub(crate) enum Fail {
     Unsuitable,
     /// It leads back to a gateway that the request has come through.
     Looped,
+    /// This gateway cannot reach any target now, for want of its own means.
+    Shed(ApiError),
     /// The request itself is at fault; no other target would take it either.
     Rejected(ApiError),
 }
@@ -51,7 +54,7 @@ impl From<Error> for Fail {
     fn from(error: Error) -> Self {
         match error {
             Error::NoAnswer | Error::Truncated => Self::Died,
-            Error::Connect | Error::Malformed(_) => Self::Broken,
+            Error::Connect | Error::Exhausted | Error::Malformed(_) => Self::Broken,
         }
     }
 }
@@ -108,7 +111,7 @@ impl Journey<'_> {
         let request = Request { method: "POST", path: self.api.path(), headers: &headers, body: &body };
         let mut conn = match pool::take(self.shared.live[target.endpoint as usize].pool_key) {
             Some(conn) => conn,
-            None => Conn::connect(&upstream.origin, CONNECT_TIMEOUT).await?,
+            None => self.connect(&upstream.origin).await?,
         };
         loop {
             let used = conn.is_used();
@@ -116,10 +119,28 @@ impl Journey<'_> {
                 Ok(response) => return self.status(response),
                 // Where it cannot be connected to again, it died, and the request may well have been seen.
                 Err(Error::NoAnswer) if used => {
-                    conn = Conn::connect(&upstream.origin, CONNECT_TIMEOUT).await.map_err(|_| Fail::Died)?;
+                    conn = self.connect(&upstream.origin).await.map_err(|fail| match fail {
+                        Fail::Broken => Fail::Died,
+                        other => other,
+                    })?;
                 }
                 Err(error) => return Err(error.into()),
             }
+        }
+    }
+
+    /// A new connection, if there is a descriptor for it: those that stand idle give theirs up.
+    async fn connect(&self, origin: &Origin) -> Result<Conn, Fail> {
+        let guard = &self.shared.lasting.guard;
+        let place = guard.upstream().or_else(|| {
+            pool::clear();
+            guard.upstream()
+        });
+        let Some(place) = place else { return Err(Fail::Shed(guard.turn_away(Shed::Descriptors))) };
+        match Conn::connect(origin, CONNECT_TIMEOUT).await {
+            Ok(conn) => Ok(conn.at(place)),
+            Err(Error::Exhausted) => Err(Fail::Shed(guard.turn_away(Shed::Descriptors))),
+            Err(_) => Err(Fail::Broken),
         }
     }
 

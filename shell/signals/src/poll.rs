@@ -115,6 +115,8 @@ async fn probe_loop(target: Arc<Target>, every: Duration, sink: Arc<impl Sink>) 
                     sink.round_trip(took.as_secs_f64() * 1e3);
                 }
             }
+            // What is missing here says nothing of the endpoint.
+            Ok(Err(Error::Exhausted)) => conn = None,
             _ => {
                 conn = None;
                 sink.probe_failed();

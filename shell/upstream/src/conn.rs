@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::body::Body;
 use crate::head::{self, Head};
@@ -20,6 +21,9 @@ pub enum Error {
     /// No connection could be made.
     #[error("connecting failed")]
     Connect,
+    /// No connection can be made from here: descriptors or ports have run out. It says nothing of the other side.
+    #[error("no descriptor or port is left")]
+    Exhausted,
     /// The connection was lost before the first byte of a response.
     #[error("the connection closed before an answer")]
     NoAnswer,
@@ -55,6 +59,8 @@ pub struct Conn {
     /// What was read beyond a response's head.
     ahead: Bytes,
     used: bool,
+    /// What it takes up elsewhere, given back when it closes.
+    place: Option<OwnedSemaphorePermit>,
 }
 
 /// Bytes read at once. One buffer per thread serves every connection, so that a waiting one holds none.
@@ -65,13 +71,13 @@ thread_local! {
 }
 
 impl Conn {
-    /// Connects, TLS included.
+    /// Connects, TLS included: the certificate must be for the name, whatever address it led to.
     ///
     /// # Errors
-    /// [`Error::Connect`], also when it takes longer than `timeout`.
+    /// [`Error::Connect`], also when it takes longer than `timeout`; [`Error::Exhausted`].
     pub async fn connect(origin: &Origin, timeout: Duration) -> Result<Self, Error> {
         let connect = async {
-            let tcp = TcpStream::connect((origin.host.as_str(), origin.port)).await?;
+            let tcp = origin.dial().await?;
             tcp.set_nodelay(true)?;
             Ok::<_, io::Error>(match &origin.tls {
                 None => Stream::Plain(tcp),
@@ -82,9 +88,17 @@ impl Conn {
             })
         };
         match tokio::time::timeout(timeout, connect).await {
-            Ok(Ok(stream)) => Ok(Self { stream, ahead: Bytes::new(), used: false }),
+            Ok(Ok(stream)) => Ok(Self { stream, ahead: Bytes::new(), used: false, place: None }),
+            Ok(Err(e)) if is_own(&e) => Err(Error::Exhausted),
             _ => Err(Error::Connect),
         }
+    }
+
+    /// Keeps a place until it closes.
+    #[must_use]
+    pub fn at(mut self, place: OwnedSemaphorePermit) -> Self {
+        self.place = Some(place);
+        self
     }
 
     /// It has carried a request before, so the other side may have closed it meanwhile.
@@ -194,6 +208,11 @@ impl Conn {
             Stream::Tls(s) => Pin::new(s.as_mut()).poll_read(cx, buf),
         }
     }
+}
+
+/// Whether connecting failed for want of this side's means. The numbers of `ENFILE` and `EMFILE` are those of every Unix.
+fn is_own(e: &io::Error) -> bool {
+    matches!(e.raw_os_error(), Some(23 | 24)) || e.kind() == io::ErrorKind::AddrNotAvailable
 }
 
 /// Answers read for one request, interim ones included.

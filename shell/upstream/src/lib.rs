@@ -7,10 +7,14 @@
 
 mod body;
 mod conn;
+mod dial;
 mod head;
+mod last_good;
+mod names;
 mod origin;
 
 pub use body::Body;
 pub use conn::{Conn, Error, Request, Response};
 pub use head::Head;
+pub use names::{Names, NamesError};
 pub use origin::{Origin, OriginError};

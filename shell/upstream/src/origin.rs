@@ -1,8 +1,14 @@
 //! Where an endpoint is reached.
 
+use std::io;
+use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
 use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
+
+use crate::dial::dial;
+use crate::names::{Followed, Names};
 
 /// The base URL of an endpoint, taken apart.
 #[derive(Debug, Clone)]
@@ -15,6 +21,7 @@ pub struct Origin {
     pub base_path: String,
     /// The value of the `host` header.
     pub authority: String,
+    followed: Option<Arc<Followed>>,
     pub(crate) tls: Option<(ServerName<'static>, Arc<rustls::ClientConfig>)>,
 }
 
@@ -61,7 +68,27 @@ impl Origin {
             false => None,
         };
         let base_path = path.trim_end_matches('/').trim_end_matches("/v1").to_owned();
-        Ok(Self { host: host.into(), port, base_path, authority: authority.into(), tls })
+        Ok(Self { host: host.into(), port, base_path, authority: authority.into(), followed: None, tls })
+    }
+
+    /// Its name is looked up ahead of the requests, and not at each connection.
+    #[must_use]
+    pub fn named_by(mut self, names: &Names) -> Self {
+        if self.host.parse::<IpAddr>().is_err() {
+            self.followed = Some(names.follow(&self.host));
+        }
+        self
+    }
+
+    /// Connects to one of its addresses.
+    pub(crate) async fn dial(&self) -> io::Result<TcpStream> {
+        match &self.followed {
+            None => TcpStream::connect((self.host.as_str(), self.port)).await,
+            Some(followed) => {
+                let addresses = followed.addresses().await.ok_or(io::ErrorKind::NotFound)?;
+                dial(&addresses, self.port).await
+            }
+        }
     }
 }
 

@@ -130,6 +130,8 @@ fn nothing_is_left_over() {
 fn addresses() {
     let gateway = |line: &str| format!("gateway:\n  {line}\n");
     check("gateway:\n", &gateway("listen: localhost:80"), "`localhost:80` is no address to listen on / `127.0.0.1:80`");
+    check("gateway:\n", &gateway("dns_servers: [ns.example]"), "`ns.example` is no address of a name server");
+    check("gateway:\n", &gateway("max_held_mb: 31"), "31 MiB for all bodies, and `max_body_bytes` allows one of more");
     check("gateway:\n", &gateway("listen: 127.0.0.1:9080"), "`admin_listen` and `listen` are both");
     for url in ["10.0.0.1:8000", "ftp://h", "http://me:s3cret@h", "http://h/?key=s3cret", "http://h/v1"] {
         check("http://10.0.0.1:8000", url, "endpoints[0].url: ");

@@ -11,6 +11,7 @@ const KEY_CHARS_MIN: usize = 8;
 
 pub(super) fn check(config: &Config, catalogue: &Catalogue<'_>, report: &mut Report<'_>) {
     listening(config, report);
+    own_means(config, report);
     urls(config, report);
     for (index, endpoint) in config.endpoints.iter().enumerate() {
         let path = Path::root().key("endpoints").index(index);
@@ -43,6 +44,25 @@ fn listening(config: &Config, report: &mut Report<'_>) {
     if data.is_some_and(|address| address.port() != 0) && data == admin {
         let what = format!("`admin_listen` and `listen` are both `{}`", config.gateway.listen);
         report.value(&gateway.key("admin_listen"), what, "another port for one of the two".to_owned());
+    }
+}
+
+fn own_means(config: &Config, report: &mut Report<'_>) {
+    let gateway = Path::root().key("gateway");
+    for (index, server) in config.gateway.dns_servers.iter().enumerate() {
+        if server.parse::<std::net::SocketAddr>().is_err() {
+            let path = gateway.key("dns_servers").index(index);
+            let what = format!("{} is no address of a name server", report.quoted(&path, server));
+            report.value(&path, what, "`ADDRESS:PORT`, say `10.0.0.10:53`".to_owned());
+        }
+    }
+    if let Some(held) = config.gateway.max_held_mb
+        && held << 20 < config.gateway.max_body_bytes
+    {
+        let what = format!("{held} MiB for all bodies, and `max_body_bytes` allows one of more");
+        let right =
+            format!("at least `{}`, or less in `max_body_bytes`", config.gateway.max_body_bytes.div_ceil(1 << 20));
+        report.value(&gateway.key("max_held_mb"), what, right);
     }
 }
 

@@ -1,0 +1,90 @@
+//! TLS in front of a mock, with certificates of an authority of the test's own.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rustls::ServerConfig;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Runtime;
+use tokio_rustls::TlsAcceptor;
+
+/// An authority.
+pub struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    pem: String,
+}
+
+impl Default for Authority {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Authority {
+    /// A new one.
+    pub fn new() -> Self {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        let pem = params.self_signed(&key).unwrap().pem();
+        Self { issuer: Issuer::new(params, key), pem }
+    }
+
+    /// Writes what a client has to trust.
+    pub fn write(&self, file: &Path) {
+        std::fs::write(file, &self.pem).unwrap();
+    }
+
+    fn server(&self, name: &str) -> ServerConfig {
+        let key = KeyPair::generate().unwrap();
+        let certificate = CertificateParams::new(vec![name.to_owned()]).unwrap().signed_by(&key, &self.issuer).unwrap();
+        let chain = vec![CertificateDer::from(certificate.der().to_vec())];
+        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        builder.with_no_client_auth().with_single_cert(chain, key).unwrap()
+    }
+}
+
+/// A server that shows a certificate and passes on what comes through.
+pub struct Front {
+    /// Where it listens.
+    pub address: SocketAddr,
+    refused: Arc<AtomicUsize>,
+    _runtime: Runtime,
+}
+
+impl Front {
+    /// Starts one with a certificate for a name, at an address of which port 0 is any.
+    pub fn start(at: SocketAddr, authority: &Authority, name: &str, to: SocketAddr) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let listener = runtime.block_on(TcpListener::bind(at)).unwrap();
+        let address = listener.local_addr().unwrap();
+        let refused = Arc::new(AtomicUsize::new(0));
+        let (acceptor, counter) = (TlsAcceptor::from(Arc::new(authority.server(name))), Arc::clone(&refused));
+        runtime.spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (acceptor, counter) = (acceptor.clone(), Arc::clone(&counter));
+                tokio::spawn(async move {
+                    let Ok(mut outside) = acceptor.accept(stream).await else {
+                        counter.fetch_add(1, Ordering::SeqCst);
+                        return;
+                    };
+                    if let Ok(mut inside) = TcpStream::connect(to).await {
+                        let _ = tokio::io::copy_bidirectional(&mut outside, &mut inside).await;
+                    }
+                });
+            }
+        });
+        Self { address, refused, _runtime: runtime }
+    }
+
+    /// Clients that did not want to go on with the certificate.
+    pub fn refused(&self) -> usize {
+        self.refused.load(Ordering::SeqCst)
+    }
+}

@@ -407,6 +407,15 @@ fn storm(gateway: &Gateway, [a, b, c]: [&Mock; 3]) -> Vec<String> {
     texts
 }
 
+/// Ends the clients when the test does, also by failing.
+struct End<'a>(&'a AtomicBool);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
 #[test]
 fn f56_a_storm_of_reloads_loses_no_request() {
     const CLIENTS: usize = 6;
@@ -436,6 +445,7 @@ fn f56_a_storm_of_reloads_loses_no_request() {
             }
         };
         let clients: Vec<_> = (0..CLIENTS).map(|i| scope.spawn(client(i))).collect();
+        let end = End(&over);
         let mut before = BTreeMap::new();
         for i in 1..=RELOADS {
             reload(&gateway, &texts[i % texts.len()], "ok");
@@ -448,7 +458,7 @@ fn f56_a_storm_of_reloads_loses_no_request() {
             }
             before = now;
         }
-        over.store(true, Ordering::SeqCst);
+        drop(end);
         clients.into_iter().map(|c| c.join().unwrap()).sum()
     });
     gateway.await_rest();

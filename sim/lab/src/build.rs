@@ -7,7 +7,7 @@ use rhumb_grid::rates::Rates;
 use rhumb_grid::service::Service;
 use rhumb_scene::economics::{self, MeanRequest, PLANNED_UTILISATION};
 use rhumb_scene::fleet::text_model;
-use rhumb_world::{EngineSpec, GatewayAt, Jitter, Setup, Telemetry};
+use rhumb_world::{Clients, EngineSpec, GatewayAt, Jitter, Setup, Telemetry};
 
 use crate::atlas::{self, Spot};
 use crate::places::{entries, near_users};
@@ -120,6 +120,8 @@ impl Ground {
             router: engine_router(router),
             rates: Rates::of(&policy(scenario)),
             service: Service::of(&policy(scenario)),
+            tenants: Vec::new(),
+            clients: Clients::default(),
             places: entries(&self.cities, &places),
             gateways,
             rtt_ms,

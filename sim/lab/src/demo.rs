@@ -18,7 +18,7 @@ use rhumb_scene::economics::{MODEL, perf};
 use rhumb_scene::fleet::{GatewayPlan, Kind, config, entries, places};
 use rhumb_scene::scene::Scene;
 use rhumb_scene::traffic::nearest;
-use rhumb_world::{Ask, EngineSpec, Fault, FaultKind, GatewayAt, Jitter, Place, Setup, Telemetry};
+use rhumb_world::{Ask, Clients, EngineSpec, Fault, FaultKind, GatewayAt, Jitter, Place, Setup, Telemetry};
 
 /// A failure that lasts to the end of the run.
 const FOR_GOOD_US: u64 = 86_400_000_000;
@@ -74,6 +74,8 @@ pub(crate) fn setup(scene: &Scene, router: RouterName, seed: u64) -> Setup {
         router: engine_router(router),
         rates: Rates::of(&policy),
         service: Service::of(&policy),
+        tenants: Vec::new(),
+        clients: Clients::default(),
         places: atlas.cities.iter().map(|c| place(c.location, &gateways)).collect(),
         gateways,
         rtt_ms,
@@ -143,6 +145,7 @@ pub(crate) fn traffic(scene: &Scene, seconds: f64) -> impl Iterator<Item = Ask> 
         at_us: (a.at_ms * 1e3) as u64,
         place: cities.get(&key(a.user)).copied().unwrap_or(0),
         name: 0,
+        tenant: 0,
         input_tokens: a.input_tokens,
         output_tokens: a.output_tokens,
         session: None,

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use rhumb_flow::admission::{Admission, Ask as Hold, Lane, Lanes, Verdict};
+use rhumb_flow::budget::RetryBudget;
 use rhumb_flow::fair::cost;
 use rhumb_flow::health::Health;
 use rhumb_grid::config::Router;
@@ -30,6 +31,9 @@ use crate::telemetry::Reading;
 #[derive(Debug, Clone)]
 pub(crate) struct Asked<'a> {
     pub(crate) models: &'a [u32],
+    pub(crate) tenant: u32,
+    /// The policy it is under.
+    pub(crate) rates: &'a Rates,
     /// Length of the prompt in bytes; tokens are the engine's to count.
     pub(crate) prompt_bytes: f64,
     pub(crate) client_ms: f64,
@@ -46,6 +50,8 @@ pub(crate) struct Attempt {
     backlog: Option<f64>,
     pub(crate) sent_us: u64,
     first_us: Option<u64>,
+    /// What a second is worth to whoever waits for it, USD.
+    second_usd: f64,
 }
 
 /// What a request took, as the engine's usage says where it came.
@@ -81,14 +87,16 @@ pub(crate) struct Gateway {
     pins: Pins,
     prefixes: PrefixIndex,
     block_tokens: f64,
+    /// By tenant, then model.
     output_tokens: Vec<Ewma>,
     bytes_per_token: Vec<Ewma>,
     turn: u64,
     scratch: Scratch,
     hits: Vec<Hit>,
     router: Router,
-    rates: Rates,
     admission: Admission,
+    /// By tenant, model and site.
+    budgets: BTreeMap<(u32, u32, u32), RetryBudget>,
     lanes: Lanes,
     /// By their place in the queue, who waits.
     waiting: BTreeMap<u64, Ticket>,
@@ -127,7 +135,7 @@ impl Candidates for Seen<'_> {
 
 impl Gateway {
     /// One that knows `grid` and nothing else yet.
-    pub(crate) fn new(mut viewer: Viewer, grid: &Grid, router: Router, rates: Rates, cache: Cache) -> Self {
+    pub(crate) fn new(mut viewer: Viewer, grid: &Grid, router: Router, tenants: usize, cache: Cache) -> Self {
         let (endpoints, models) = (grid.config.endpoints.len(), grid.config.models.len());
         let states = vec![EndpointState::default(); endpoints];
         let view = viewer.view(&states, 0);
@@ -141,14 +149,14 @@ impl Gateway {
             pins: Pins::new(PINS),
             prefixes: PrefixIndex::new(cache.blocks),
             block_tokens: cache.block_tokens,
-            output_tokens: vec![Ewma::new(OUTPUT_TOKENS, 0.02); models],
+            output_tokens: vec![Ewma::new(OUTPUT_TOKENS, 0.02); tenants.max(1) * models],
             bytes_per_token: vec![Ewma::new(BYTES_PER_TOKEN, 0.02); models],
             turn: 0,
             scratch: Scratch::default(),
             hits: Vec::new(),
             router,
-            rates,
             admission: Admission::over(grid, &lanes),
+            budgets: BTreeMap::new(),
             lanes,
             waiting: BTreeMap::new(),
             places: 0,
@@ -207,6 +215,23 @@ impl Gateway {
         self.waiting.remove(&place)
     }
 
+    /// When a request that is sent away after waiting so long may come back, ms.
+    pub(crate) fn retry_after_ms(&self, ask: &Hold, bound_ms: f64, now_us: u64) -> u64 {
+        self.admission.retry_after_ms(now_us / 1_000, ask, bound_ms)
+    }
+
+    /// The retry budget of a tenant for a model at a site.
+    pub(crate) fn budget(&mut self, tenant: u32, target: &Target) -> &mut RetryBudget {
+        self.budgets.entry((tenant, target.model, target.site)).or_default()
+    }
+
+    /// What it holds: requests in flight, their tokens not computed yet, and requests that wait.
+    pub(crate) fn holds(&self) -> (f64, f64, usize) {
+        let in_flight = self.overlays.iter().map(|o| o.in_flight).sum();
+        let backlog_tokens = self.overlays.iter().map(|o| o.backlog_tokens).sum();
+        (in_flight, backlog_tokens, self.waiting.len())
+    }
+
     /// Somebody waits.
     pub(crate) fn is_waiting(&self) -> bool {
         !self.admission.is_empty()
@@ -234,7 +259,7 @@ impl Gateway {
         let facts = Facts {
             models: asked.models.to_vec(),
             prompt_tokens: (asked.prompt_bytes / self.bytes_per_token[first].mean()).max(1.0),
-            output_tokens: self.output_tokens[first].mean(),
+            output_tokens: self.output_tokens[asked.tenant as usize * self.bytes_per_token.len() + first].mean(),
             max_tokens: None,
             bytes_per_token: STREAM_BYTES_PER_TOKEN,
             needs: Able::default(),
@@ -244,7 +269,7 @@ impl Gateway {
             pin: asked.session.and_then(|s| self.pins.get(s).copied()),
             hits: self.hits.clone(),
         };
-        let choice = Choice { rates: self.rates, router: self.router, seed: self.turn };
+        let choice = Choice { rates: *asked.rates, router: self.router, seed: self.turn };
         self.turn += 1;
         let seen = Seen { view: &self.view, overlays: &self.overlays };
         let decision = decide(&seen, &facts, &choice, &mut self.scratch);
@@ -252,7 +277,7 @@ impl Gateway {
     }
 
     /// A request leaves for a target.
-    pub(crate) fn depart(&mut self, target: &Target, now_us: u64) -> Attempt {
+    pub(crate) fn depart(&mut self, target: &Target, second_usd: f64, now_us: u64) -> Attempt {
         let row = self.view.rows(target.model).iter().find(|r| r.endpoint == target.endpoint);
         let backlog = target.predicted.uncached_tokens;
         let overlay = &mut self.overlays[target.endpoint as usize];
@@ -264,6 +289,7 @@ impl Gateway {
             backlog: Some(backlog),
             sent_us: now_us,
             first_us: None,
+            second_usd,
         }
     }
 
@@ -279,7 +305,7 @@ impl Gateway {
         let window = self.admission.window_mut(endpoint);
         window.first_token(now_us / 1_000, waited_ms, attempt.target.overlay.in_flight);
         attempt.tariff.learn_ttft(&mut known.state, &attempt.target, observed_ms);
-        known.state.others_second_usd.add(self.rates.second_usd);
+        known.state.others_second_usd.add(attempt.second_usd);
         known.health.succeeded(now_us / 1_000);
         if let Some(session) = session {
             self.pins.insert(session, (endpoint, model));
@@ -307,11 +333,19 @@ impl Gateway {
     }
 
     /// An answer is whole; what it cost, USD.
-    pub(crate) fn complete(&mut self, mut attempt: Attempt, usage: Usage, prompt_bytes: f64, now_us: u64) -> f64 {
+    pub(crate) fn complete(
+        &mut self,
+        mut attempt: Attempt,
+        usage: Usage,
+        tenant: u32,
+        prompt_bytes: f64,
+        now_us: u64,
+    ) -> f64 {
         self.over(&mut attempt, now_us);
         let Target { endpoint, model, predicted, .. } = attempt.target;
         let output = f64::from(usage.output_tokens);
-        self.output_tokens[model as usize].add(output);
+        let models = self.bytes_per_token.len();
+        self.output_tokens[tenant as usize * models + model as usize].add(output);
         let density = prompt_bytes / f64::from(usage.prompt_tokens.max(1));
         self.bytes_per_token[model as usize].add(density.clamp(0.5, 32.0));
         if let Some(first_us) = attempt.first_us
@@ -328,9 +362,13 @@ impl Gateway {
     pub(crate) fn broke(&mut self, mut attempt: Attempt, output_tokens: u32, now_us: u64) -> f64 {
         self.over(&mut attempt, now_us);
         self.fault(attempt.target.endpoint, now_us);
-        let p = attempt.target.predicted;
-        let (prompt_tokens, cached_tokens) = ((p.uncached_tokens + p.cached_tokens) as u32, p.cached_tokens as u32);
-        charge(&attempt, Usage { prompt_tokens, cached_tokens, output_tokens }, p.running)
+        charge_part(&attempt, output_tokens)
+    }
+
+    /// A client left: what had come of its answer is billed as that of a broken stream; what it cost, USD.
+    pub(crate) fn left(&mut self, mut attempt: Attempt, output_tokens: u32, now_us: u64) -> f64 {
+        self.over(&mut attempt, now_us);
+        if output_tokens == 0 { 0.0 } else { charge_part(&attempt, output_tokens) }
     }
 
     /// An attempt failed before its first token.
@@ -339,8 +377,8 @@ impl Gateway {
         self.fault(attempt.target.endpoint, now_us);
     }
 
-    /// An endpoint cannot take a request for its size: this says nothing of its health.
-    pub(crate) fn rejected(&mut self, mut attempt: Attempt, now_us: u64) {
+    /// An endpoint does not take a request for its size, or is busy: this says nothing of its health.
+    pub(crate) fn unharmed(&mut self, mut attempt: Attempt, now_us: u64) {
         self.over(&mut attempt, now_us);
     }
 
@@ -435,6 +473,13 @@ fn charge(attempt: &Attempt, usage: Usage, running: f64) -> f64 {
     let uncached = f64::from(usage.prompt_tokens) - cached;
     let tokens = Tokens { uncached, cached, output: f64::from(usage.output_tokens) };
     attempt.tariff.usd(&tokens, running, STREAM_BYTES_PER_TOKEN)
+}
+
+/// What an attempt has cost whose engine never said its usage, USD: the prompt counts as it was predicted.
+fn charge_part(attempt: &Attempt, output_tokens: u32) -> f64 {
+    let p = attempt.target.predicted;
+    let (prompt_tokens, cached_tokens) = ((p.uncached_tokens + p.cached_tokens) as u32, p.cached_tokens as u32);
+    charge(attempt, Usage { prompt_tokens, cached_tokens, output_tokens }, p.running)
 }
 
 /// The prefix caches a gateway mirrors.

@@ -9,7 +9,7 @@ use rhumb_grid::config::{Config, Location, Preset, Router};
 use rhumb_grid::index::Grid;
 use rhumb_grid::rates::Rates;
 use rhumb_grid::service::Service;
-use rhumb_world::{Ask, EngineSpec, GatewayAt, Jitter, Place, Setup, Telemetry};
+use rhumb_world::{Ask, Clients, EngineSpec, GatewayAt, Jitter, Place, Setup, Telemetry};
 
 const SITES: [(&str, &str, f64, f64); 6] = [
     ("fra", "DE", 50.1, 8.7),
@@ -50,6 +50,8 @@ pub(crate) fn setup(sites: usize, engines: usize, router: Router) -> Setup {
         router,
         rates: Rates { first_token_timeout_ms: 4_000, ..Rates::preset(Preset::Interactive) },
         service: Service::preset(Preset::Batch),
+        tenants: Vec::new(),
+        clients: Clients::default(),
         rtt_ms: (0..gateways.len()).flat_map(|g| (0..sites).map(move |s| rtt(g, s))).collect(),
         places: (0..sites).map(|s| Place { gateway: (s % gateways.len()) as u32, rtt_ms: 10.0 + s as f64 }).collect(),
         gateways,
@@ -76,6 +78,7 @@ pub(crate) fn asks(count: usize, rps: f64, places: usize, seed: u64) -> Vec<Ask>
                 at_us: at_us as u64,
                 place: lengths.below(places) as u32,
                 name: 0,
+                tenant: 0,
                 input_tokens,
                 output_tokens: lengths.geometric(80.0).min(1_000),
                 session: (family < 3).then(|| lengths.bits() % 20),

@@ -71,8 +71,9 @@ struct Queued {
 struct Waiting {
     queues: [FairQueue; Priority::COUNT],
     dispatched: Rate,
-    /// How long those who went lately had waited, ms.
-    waited_ms: f64,
+    /// By priority and tenant, how long those who went lately had waited, ms. That others wait long, because they are
+    /// less urgent or ask for more than their share, is no overload to those who do not.
+    waited_ms: BTreeMap<(Priority, u32), f64>,
 }
 
 /// So many of those whose turn would come next are looked at.
@@ -131,14 +132,19 @@ impl Admission {
     ) -> Verdict {
         let lane = &self.lanes[ask.lane as usize];
         let is_first = lane.queues[..=ask.priority as usize].iter().all(FairQueue::is_empty);
-        if is_first && let Some(i) = self.with_room(now_ms, candidates) {
-            self.lanes[ask.lane as usize].dispatch(now_ms, 0.0);
-            return Verdict::Go(i);
-        }
+        let closed_ms = match self.with_room(now_ms, candidates) {
+            Ok(i) if is_first => {
+                self.lanes[ask.lane as usize].dispatch(now_ms, ask, 0.0);
+                return Verdict::Go(i);
+            }
+            Ok(_) => 0,
+            Err(closed_ms) => closed_ms,
+        };
         let bound_ms = lane.bound_ms(ask, ttft_ms);
-        let expected_ms = lane.expected_ms(now_ms, ask);
+        let expected_ms = lane.expected_ms(now_ms, ask).max(closed_ms as f64);
         if expected_ms > bound_ms || self.waiting(ask.priority) >= self.queue_max {
-            return Verdict::Refuse(self.retry_after_ms(now_ms, ask, bound_ms));
+            // Never sooner than the first of them says.
+            return Verdict::Refuse(self.retry_after_ms(now_ms, ask, bound_ms).max(closed_ms));
         }
         Verdict::Wait(bound_ms)
     }
@@ -161,26 +167,34 @@ impl Admission {
         waited_ms: f64,
         candidates: impl Iterator<Item = (u32, f64)>,
     ) -> Option<usize> {
-        let i = self.with_room(now_ms, candidates)?;
-        self.lanes[ask.lane as usize].dispatch(now_ms, waited_ms);
+        let i = self.with_room(now_ms, candidates).ok()?;
+        self.lanes[ask.lane as usize].dispatch(now_ms, ask, waited_ms);
         self.queue_of(ask).charge(ask.from, ask.cost, ask.weight);
         Some(i)
     }
 
-    /// The first candidate that has room.
-    fn with_room(&self, now_ms: u64, mut candidates: impl Iterator<Item = (u32, f64)>) -> Option<usize> {
-        candidates.position(|(endpoint, in_flight)| self.window(endpoint).has_room(now_ms, in_flight))
+    /// The first candidate that has room; without one, how long the first of them is still busy by its own word, ms.
+    fn with_room(&self, now_ms: u64, candidates: impl Iterator<Item = (u32, f64)>) -> Result<usize, u64> {
+        let mut opens_ms = u64::MAX;
+        for (i, (endpoint, in_flight)) in candidates.enumerate() {
+            let window = self.window(endpoint);
+            if window.has_room(now_ms, in_flight) {
+                return Ok(i);
+            }
+            opens_ms = opens_ms.min(window.closed_ms(now_ms));
+        }
+        Err(if opens_ms == u64::MAX { 0 } else { opens_ms })
     }
 
     /// A request waits from now on for one of its targets. Tickets are given once, in the order of arrival.
     pub fn wait(&mut self, ticket: Ticket, ask: Ask, targets: impl Iterator<Item = u32>) {
-        self.queue_of(&ask).push(ticket, ask.from);
+        self.queue_of(&ask).push(ticket, ask.from, ask.weight);
         self.asks.insert(ticket, Queued { ask, targets: targets.collect() });
     }
 
     /// A request that could not use its turn waits on, before the others of its session.
     pub fn put_back(&mut self, ticket: Ticket, ask: Ask, targets: impl Iterator<Item = u32>) {
-        self.queue_of(&ask).push_front(ticket, ask.from);
+        self.queue_of(&ask).push_front(ticket, ask.from, ask.weight);
         self.asks.insert(ticket, Queued { ask, targets: targets.collect() });
     }
 
@@ -237,7 +251,7 @@ impl Waiting {
     fn ahead(&self, ask: &Ask) -> usize {
         let own = ask.priority as usize;
         let urgent: usize = self.queues[..own].iter().map(FairQueue::len).sum();
-        urgent + self.queues[own].ahead_of(ask.from.tenant)
+        urgent + self.queues[own].ahead_of(ask.from.tenant, ask.cost, ask.weight)
     }
 
     /// How long a request that came now would wait, ms; 0 where nothing is known: where none has gone lately, as at
@@ -249,20 +263,22 @@ impl Waiting {
         }
     }
 
-    /// How long a request may wait. A burst may use all of its patience. Where those who went lately have waited for
+    /// How long a request may wait. A burst may use all of its patience. Where its like that went lately have waited for
     /// much of the objective, this is no burst but overload, until waits are short again: whoever waits longer than the
     /// objective allows only misses it, and makes the next one miss it too.
     fn bound_ms(&self, ask: &Ask, ttft_ms: f64) -> f64 {
-        if self.waited_ms <= OVERLOAD * ask.slo_ms {
+        let waited_ms = self.waited_ms.get(&(ask.priority, ask.from.tenant)).copied().unwrap_or(0.0);
+        if waited_ms <= OVERLOAD * ask.slo_ms {
             return ask.wait_max_ms;
         }
         (ask.slo_ms - ttft_ms).max(LEAST_WAIT_SHARE * ask.slo_ms).min(ask.wait_max_ms)
     }
 
     /// A request goes, having waited so long.
-    fn dispatch(&mut self, now_ms: u64, waited_ms: f64) {
+    fn dispatch(&mut self, now_ms: u64, ask: &Ask, waited_ms: f64) {
         self.dispatched.add(now_ms);
-        self.waited_ms += WAITED_SHARE * (waited_ms - self.waited_ms);
+        let mean_ms = self.waited_ms.entry((ask.priority, ask.from.tenant)).or_insert(0.0);
+        *mean_ms += WAITED_SHARE * (waited_ms - *mean_ms);
     }
 }
 

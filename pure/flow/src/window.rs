@@ -18,7 +18,15 @@ pub struct Window {
     rtt_ms: f64,
     /// Where it was last found too wide: up to there it widens fast, beyond slowly.
     knee: f64,
+    /// The endpoint has said that it is busy until then.
+    closed_until_ms: u64,
 }
+
+/// For how long an endpoint is left alone that said it is busy: when it does not say for how long, and the shortest and
+/// longest. One that answers so at once would look idle otherwise, and draw more requests than it ever did.
+const BUSY_MS: u64 = 1_000;
+const BUSY_MS_MIN: u64 = 100;
+const BUSY_MS_MAX: u64 = 30_000;
 
 /// A window may grow to so many times what the configuration states.
 const CEILING: f64 = 4.0;
@@ -54,6 +62,7 @@ impl Window {
             reported_ms: None,
             rtt_ms: 0.0,
             knee: f64::INFINITY,
+            closed_until_ms: 0,
         }
     }
 
@@ -79,7 +88,21 @@ impl Window {
     /// One more request may be sent there when so many of this gateway's are in flight.
     #[must_use]
     pub fn has_room(&self, now_ms: u64, own: f64) -> bool {
-        own + 1.0 <= self.limit(now_ms)
+        self.closed_ms(now_ms) == 0 && own + 1.0 <= self.limit(now_ms)
+    }
+
+    /// The endpoint answered that it is busy, and for how long, where it says so.
+    pub fn busy(&mut self, now_ms: u64, after_ms: Option<u64>) {
+        if self.useful.is_finite() {
+            let after_ms = after_ms.unwrap_or(BUSY_MS).clamp(BUSY_MS_MIN, BUSY_MS_MAX);
+            self.closed_until_ms = self.closed_until_ms.max(now_ms + after_ms);
+        }
+    }
+
+    /// How long it is still busy by its own word, ms.
+    #[must_use]
+    pub fn closed_ms(&self, now_ms: u64) -> u64 {
+        self.closed_until_ms.saturating_sub(now_ms)
     }
 
     fn is_reported(&self, now_ms: u64) -> bool {
@@ -232,8 +255,24 @@ mod tests {
     }
 
     #[test]
+    fn who_says_it_is_busy_is_left_alone_for_so_long() {
+        let mut w = Window::new(8.0);
+        w.busy(1_000, Some(700));
+        w.busy(1_000, Some(300));
+        assert!(!w.has_room(1_699, 0.0) && w.has_room(1_700, 0.0));
+        w.busy(2_000, None);
+        assert_eq!(w.closed_ms(2_400), 600);
+        w.busy(4_000, Some(u64::MAX));
+        assert_eq!(w.closed_ms(4_000), BUSY_MS_MAX);
+        w = Window::new(8.0);
+        w.busy(0, Some(0));
+        assert!(!w.has_room(50, 0.0), "never at once");
+    }
+
+    #[test]
     fn an_open_window_stays_open() {
         let mut w = Window::open();
+        w.busy(0, Some(5_000));
         w.report(0, 1e6, 10.0, 1e6);
         (0..1_000).for_each(|i| w.first_token(i, 1e3 * i as f64, i as f64));
         assert!(w.has_room(1_000, 1e9));

@@ -84,6 +84,11 @@ impl Journey<'_> {
                 Ok(opened) => return Ok(self.serve(*target, opened, ledger)),
                 Err(fail) => {
                     let is_busy = matches!(fail, Fail::Busy(_));
+                    if let Fail::Busy(after) = fail {
+                        // Before its place is free: whoever waits is not to be called to it.
+                        let now = self.shared.now_ms();
+                        lock(&self.shared.hold).window_mut(endpoint as usize).busy(now, after);
+                    }
                     ledger.flight = None;
                     ledger.first_content = None;
                     self.shared.metrics.failed(endpoint);

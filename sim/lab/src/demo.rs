@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use crate::atlas::Spot;
-use crate::build::engine_router;
-use crate::scenario::RouterName;
+use crate::build::{clients, engine_router};
+use crate::scenario::{RouterName, Scenario};
 use rhumb_engine::Limits;
 use rhumb_grid::config::Location;
 use rhumb_grid::geo::{distance_km, estimated_rtt_ms};
@@ -18,7 +18,7 @@ use rhumb_scene::economics::{MODEL, perf};
 use rhumb_scene::fleet::{GatewayPlan, Kind, config, entries, places};
 use rhumb_scene::scene::Scene;
 use rhumb_scene::traffic::nearest;
-use rhumb_world::{Ask, Clients, EngineSpec, Fault, FaultKind, GatewayAt, Jitter, Place, Setup, Telemetry};
+use rhumb_world::{Ask, EngineSpec, Fault, FaultKind, GatewayAt, Jitter, Place, Setup, Telemetry};
 
 /// A failure that lasts to the end of the run.
 const FOR_GOOD_US: u64 = 86_400_000_000;
@@ -37,7 +37,7 @@ fn kind_of(router: RouterName) -> Kind {
 }
 
 /// The demo's world under `router`.
-pub(crate) fn setup(scene: &Scene, router: RouterName, seed: u64) -> Setup {
+pub(crate) fn setup(scene: &Scene, scenario: &Scenario, router: RouterName, seed: u64) -> Setup {
     let kind = kind_of(router);
     let atlas = &scene.atlas;
     let engines = places(kind, atlas, scene.single);
@@ -75,7 +75,7 @@ pub(crate) fn setup(scene: &Scene, router: RouterName, seed: u64) -> Setup {
         rates: Rates::of(&policy),
         service: Service::of(&policy),
         tenants: Vec::new(),
-        clients: Clients::default(),
+        clients: clients(scenario),
         places: atlas.cities.iter().map(|c| place(c.location, &gateways)).collect(),
         gateways,
         rtt_ms,

@@ -377,8 +377,14 @@ impl Gateway {
         self.fault(attempt.target.endpoint, now_us);
     }
 
-    /// An endpoint does not take a request for its size, or is busy: this says nothing of its health.
-    pub(crate) fn unharmed(&mut self, mut attempt: Attempt, now_us: u64) {
+    /// An endpoint says that it is busy, and for how long: it is left alone until then.
+    pub(crate) fn busy(&mut self, attempt: Attempt, after_ms: u64, now_us: u64) {
+        self.admission.window_mut(attempt.target.endpoint).busy(now_us / 1_000, Some(after_ms));
+        self.rejected(attempt, now_us);
+    }
+
+    /// An endpoint does not take a request, for its size or its load: this says nothing of its health.
+    pub(crate) fn rejected(&mut self, mut attempt: Attempt, now_us: u64) {
         self.over(&mut attempt, now_us);
     }
 

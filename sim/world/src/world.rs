@@ -372,9 +372,9 @@ impl<'a> World<'a> {
         let (number, target) = (flight.gateway, attempt.target);
         let mut granted = true;
         match flight.fail {
-            Some(Fail::TooLarge) => gateway.unharmed(attempt, now_us),
+            Some(Fail::TooLarge) => gateway.rejected(attempt, now_us),
             Some(Fail::Busy(after_ms)) => {
-                gateway.unharmed(attempt, now_us);
+                gateway.busy(attempt, after_ms, now_us);
                 flight.busy += 1;
                 flight.retry_after_ms = flight.retry_after_ms.max(Some(after_ms));
                 granted = gateway.budget(flight.ask.tenant, &target).retry(now_us / 1_000);

@@ -74,6 +74,8 @@ struct Waiting {
     /// By priority and tenant, how long those who went lately had waited, ms. That others wait long, because they are
     /// less urgent or ask for more than their share, is no overload to those who do not.
     waited_ms: BTreeMap<(Priority, u32), f64>,
+    /// By priority, when one came last.
+    came_ms: [Option<u64>; Priority::COUNT],
 }
 
 /// So many of those whose turn would come next are looked at.
@@ -130,9 +132,10 @@ impl Admission {
         ttft_ms: f64,
         candidates: impl Iterator<Item = (u32, f64)>,
     ) -> Verdict {
+        self.lanes[ask.lane as usize].came_ms[ask.priority as usize] = Some(now_ms);
         let lane = &self.lanes[ask.lane as usize];
         let is_first = lane.queues[..=ask.priority as usize].iter().all(FairQueue::is_empty);
-        let closed_ms = match self.with_room(now_ms, candidates) {
+        let closed_ms = match self.with_room(now_ms, ask, candidates) {
             Ok(i) if is_first => {
                 self.lanes[ask.lane as usize].dispatch(now_ms, ask, 0.0);
                 return Verdict::Go(i);
@@ -167,23 +170,35 @@ impl Admission {
         waited_ms: f64,
         candidates: impl Iterator<Item = (u32, f64)>,
     ) -> Option<usize> {
-        let i = self.with_room(now_ms, candidates).ok()?;
+        let i = self.with_room(now_ms, ask, candidates).ok()?;
         self.lanes[ask.lane as usize].dispatch(now_ms, ask, waited_ms);
         self.queue_of(ask).charge(ask.from, ask.cost, ask.weight);
         Some(i)
     }
 
     /// The first candidate that has room; without one, how long the first of them is still busy by its own word, ms.
-    fn with_room(&self, now_ms: u64, candidates: impl Iterator<Item = (u32, f64)>) -> Result<usize, u64> {
+    fn with_room(&self, now_ms: u64, ask: &Ask, candidates: impl Iterator<Item = (u32, f64)>) -> Result<usize, u64> {
         let mut opens_ms = u64::MAX;
         for (i, (endpoint, in_flight)) in candidates.enumerate() {
             let window = self.window(endpoint);
-            if window.has_room(now_ms, in_flight) {
+            if self.has_room(now_ms, ask.priority, endpoint, in_flight) {
                 return Ok(i);
             }
             opens_ms = opens_ms.min(window.closed_ms(now_ms));
         }
         Err(if opens_ms == u64::MAX { 0 } else { opens_ms })
+    }
+
+    /// One more request of a priority may be sent to an endpoint: where more urgent ones have come lately for a lane that
+    /// it serves, only beside room for some of them. They would wait for a place otherwise as long as an answer takes.
+    fn has_room(&self, now_ms: u64, priority: Priority, endpoint: u32, in_flight: f64) -> bool {
+        let window = self.window(endpoint);
+        let urgent = |lane: &Lane| self.lanes[*lane as usize].has_urgent(now_ms, priority);
+        if self.serves[endpoint as usize].iter().any(urgent) {
+            window.has_room_beside(now_ms, in_flight)
+        } else {
+            window.has_room(now_ms, in_flight)
+        }
     }
 
     /// A request waits from now on for one of its targets. Tickets are given once, in the order of arrival.
@@ -208,10 +223,11 @@ impl Admission {
         self.queue_of(&queued.ask).remove(ticket)
     }
 
-    /// The request whose turn it is now that an endpoint has room; it does not wait any more. The most urgent goes
-    /// first, wherever it waits; among equals of several lanes the one that has waited longest.
-    pub fn next(&mut self, endpoint: u32) -> Option<Ticket> {
-        if self.asks.is_empty() {
+    /// The request whose turn it is at an endpoint that has so many in flight, if that has room for it; it does not wait
+    /// any more. The most urgent goes first, wherever it waits; among equals of several lanes the one that has waited
+    /// longest.
+    pub fn next(&mut self, now_ms: u64, endpoint: u32, in_flight: f64) -> Option<Ticket> {
+        if self.asks.is_empty() || !self.window(endpoint).has_room(now_ms, in_flight) {
             return None;
         }
         let suits = |t: &Ticket| self.asks.get(t).is_some_and(|q| q.targets.contains(&endpoint));
@@ -219,8 +235,11 @@ impl Admission {
             self.lanes[*lane as usize].queues[priority].in_turn().take(LOOK_AHEAD).find(suits)
         };
         let lanes = &self.serves[endpoint as usize];
-        let ticket =
-            (0..Priority::COUNT).find_map(|priority| lanes.iter().filter_map(|lane| first(lane, priority)).min())?;
+        let has_room = |(_, priority): &(_, Priority)| self.has_room(now_ms, *priority, endpoint, in_flight);
+        let ticket = Priority::ALL
+            .into_iter()
+            .take_while(has_room)
+            .find_map(|(_, priority)| lanes.iter().filter_map(|lane| first(lane, priority as usize)).min())?;
         self.leave(ticket);
         Some(ticket)
     }
@@ -247,6 +266,12 @@ impl Admission {
 }
 
 impl Waiting {
+    /// Requests more urgent than this have come lately.
+    fn has_urgent(&self, now_ms: u64, priority: Priority) -> bool {
+        let lately = |came: &Option<u64>| came.is_some_and(|at| now_ms.saturating_sub(at) < URGENT_MS);
+        self.came_ms[..priority as usize].iter().any(lately)
+    }
+
     /// Those that would be served before a request that came now.
     fn ahead(&self, ask: &Ask) -> usize {
         let own = ask.priority as usize;
@@ -281,6 +306,9 @@ impl Waiting {
         *mean_ms += WAITED_SHARE * (waited_ms - *mean_ms);
     }
 }
+
+/// Who cannot wait has come lately if it was within so long.
+const URGENT_MS: u64 = 10_000;
 
 /// Mean wait, as a share of the objective, above which a queue is overload.
 const OVERLOAD: f64 = 0.1;

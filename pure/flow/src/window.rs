@@ -36,6 +36,9 @@ const CEILING: f64 = 4.0;
 /// so few.
 const FLOOR: f64 = 1.0 / 16.0;
 
+/// Share of a window that is kept free for those who cannot wait, where there are any, in whole requests.
+const KEPT_FREE: f64 = 0.1;
+
 /// From this share of the window on, an endpoint counts as used to its limit.
 const FULL: f64 = 0.8;
 
@@ -89,6 +92,12 @@ impl Window {
     #[must_use]
     pub fn has_room(&self, now_ms: u64, own: f64) -> bool {
         self.closed_ms(now_ms) == 0 && own + 1.0 <= self.limit(now_ms)
+    }
+
+    /// The same for a request that leaves a part of the window free for others who may come.
+    #[must_use]
+    pub fn has_room_beside(&self, now_ms: u64, own: f64) -> bool {
+        self.has_room(now_ms, own + libm::floor(KEPT_FREE * self.limit(now_ms)))
     }
 
     /// The endpoint answered that it is busy, and for how long, where it says so.

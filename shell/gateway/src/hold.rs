@@ -63,20 +63,13 @@ impl Hold {
 
     /// Calls the next for an endpoint that has room.
     fn call(&mut self, shared: &Shared, endpoint: u32) {
-        if !self.has_room(shared, endpoint) {
-            return;
-        }
-        while let Some(ticket) = self.admission.next(endpoint) {
+        let in_flight = shared.live[endpoint as usize].overlay().in_flight;
+        while let Some(ticket) = self.admission.next(shared.now_ms(), endpoint, in_flight) {
             // One that has just left does not hear it.
             if self.calls.remove(&ticket).is_some_and(|call| call.send(Some(endpoint)).is_ok()) {
                 return;
             }
         }
-    }
-
-    fn has_room(&self, shared: &Shared, endpoint: u32) -> bool {
-        let in_flight = shared.live[endpoint as usize].overlay().in_flight;
-        self.admission.window(endpoint).has_room(shared.now_ms(), in_flight)
     }
 }
 

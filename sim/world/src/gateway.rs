@@ -208,10 +208,7 @@ impl Gateway {
 
     /// Whose turn it is at an endpoint, if that has room.
     pub(crate) fn next(&mut self, endpoint: u32, now_us: u64) -> Option<Ticket> {
-        if !self.has_room(endpoint, now_us) {
-            return None;
-        }
-        let place = self.admission.next(endpoint)?;
+        let place = self.admission.next(now_us / 1_000, endpoint, self.overlays[endpoint as usize].in_flight)?;
         self.waiting.remove(&place)
     }
 
@@ -235,11 +232,6 @@ impl Gateway {
     /// Somebody waits.
     pub(crate) fn is_waiting(&self) -> bool {
         !self.admission.is_empty()
-    }
-
-    /// One more request may be sent there.
-    fn has_room(&self, endpoint: u32, now_us: u64) -> bool {
-        self.admission.window(endpoint).has_room(now_us / 1_000, self.overlays[endpoint as usize].in_flight)
     }
 
     /// A request has been served this in truth: what it was charged for at its turn, if it had to wait, is set right.

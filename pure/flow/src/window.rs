@@ -20,6 +20,8 @@ pub struct Window {
     knee: f64,
     /// The endpoint has said that it is busy until then.
     closed_until_ms: u64,
+    /// Times in a row that it has said so as soon as it was asked again.
+    refusals: u32,
 }
 
 /// For how long an endpoint is left alone that said it is busy: when it does not say for how long, and the shortest and
@@ -27,6 +29,9 @@ pub struct Window {
 const BUSY_MS: u64 = 1_000;
 const BUSY_MS_MIN: u64 = 100;
 const BUSY_MS_MAX: u64 = 30_000;
+
+/// Whoever says so again and again is left alone for up to so many doublings of it.
+const BUSY_DOUBLINGS: u32 = 2;
 
 /// A window may grow to so many times what the configuration states.
 const CEILING: f64 = 4.0;
@@ -66,6 +71,7 @@ impl Window {
             rtt_ms: 0.0,
             knee: f64::INFINITY,
             closed_until_ms: 0,
+            refusals: 0,
         }
     }
 
@@ -104,7 +110,11 @@ impl Window {
     pub fn busy(&mut self, now_ms: u64, after_ms: Option<u64>) {
         if self.useful.is_finite() {
             let after_ms = after_ms.unwrap_or(BUSY_MS).clamp(BUSY_MS_MIN, BUSY_MS_MAX);
-            self.closed_until_ms = self.closed_until_ms.max(now_ms + after_ms);
+            // Those that were on their way together say it once.
+            let again = self.closed_ms(now_ms) == 0;
+            let doubled = (after_ms << self.refusals.min(BUSY_DOUBLINGS)).min(BUSY_MS_MAX);
+            self.closed_until_ms = self.closed_until_ms.max(now_ms + if again { doubled } else { after_ms });
+            self.refusals += u32::from(again && self.refusals < BUSY_DOUBLINGS);
         }
     }
 
@@ -125,6 +135,7 @@ impl Window {
 
     /// A request has ended there.
     pub fn completed(&mut self, now_ms: u64) {
+        self.refusals = 0;
         self.completions.add(now_ms);
     }
 
@@ -151,6 +162,7 @@ impl Window {
         if self.useful.is_infinite() {
             return;
         }
+        self.refusals = 0;
         let Some((slope_ms, mean)) = self.slope.add(in_flight, ttft_ms) else { return };
         if self.is_reported(now_ms) || mean < FULL * self.useful {
             return;
@@ -270,9 +282,16 @@ mod tests {
         w.busy(1_000, Some(300));
         assert!(!w.has_room(1_699, 0.0) && w.has_room(1_700, 0.0));
         w.busy(2_000, None);
-        assert_eq!(w.closed_ms(2_400), 600);
-        w.busy(4_000, Some(u64::MAX));
-        assert_eq!(w.closed_ms(4_000), BUSY_MS_MAX);
+        assert_eq!(w.closed_ms(2_400), 1_600, "for twice as long the second time");
+        for (at, closed) in [(4_000, 4_000), (8_000, 4_000)] {
+            w.busy(at, None);
+            assert_eq!(w.closed_ms(at), closed);
+        }
+        w.completed(12_000);
+        w.busy(12_000, None);
+        assert_eq!(w.closed_ms(12_000), 1_000, "it has answered since");
+        w.busy(20_000, Some(u64::MAX));
+        assert_eq!(w.closed_ms(20_000), BUSY_MS_MAX);
         w = Window::new(8.0);
         w.busy(0, Some(0));
         assert!(!w.has_room(50, 0.0), "never at once");

@@ -24,8 +24,7 @@ fn run(name: &str, text: &str, seed: u64) -> Report {
         threads: 1,
         commit: "test".into(),
     };
-    let report = Lab::new(&loaded, &options).unwrap().run(&|_| {}).unwrap();
-    report
+    Lab::new(&loaded, &options).unwrap().run(&|_| {}).unwrap()
 }
 
 fn figure(report: &Report, path: &[&str]) -> f64 {

@@ -37,6 +37,17 @@ pub struct Ask {
     pub jitter: f64,
 }
 
+/// An endpoint that may serve a request.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Candidate {
+    /// Which.
+    pub endpoint: u32,
+    /// This gateway's requests in flight there.
+    pub in_flight: f64,
+    /// The time to first token that it would hardly exceed there, apart from what waits before it, ms.
+    pub ttft_ms: f64,
+}
+
 /// What happens to a request that has come, or whose turn it is.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Verdict {
@@ -123,14 +134,14 @@ impl Admission {
         self.asks.is_empty()
     }
 
-    /// Decides on a request that comes, given its ranked candidates (endpoint, and this gateway's requests in flight
-    /// there) and the time to first token that is to be reckoned with at the first.
+    /// Decides on a request that comes, given its ranked candidates and the time to first token that is to be expected
+    /// at the first, apart from the wait, ms.
     pub fn arrive(
         &mut self,
         now_ms: u64,
         ask: &Ask,
         ttft_ms: f64,
-        candidates: impl Iterator<Item = (u32, f64)>,
+        candidates: impl Iterator<Item = Candidate>,
     ) -> Verdict {
         self.lanes[ask.lane as usize].came_ms[ask.priority as usize] = Some(now_ms);
         let lane = &self.lanes[ask.lane as usize];
@@ -168,7 +179,7 @@ impl Admission {
         now_ms: u64,
         ask: &Ask,
         waited_ms: f64,
-        candidates: impl Iterator<Item = (u32, f64)>,
+        candidates: impl Iterator<Item = Candidate>,
     ) -> Option<usize> {
         let i = self.with_room(now_ms, ask, candidates).ok()?;
         self.lanes[ask.lane as usize].dispatch(now_ms, ask, waited_ms);
@@ -177,14 +188,18 @@ impl Admission {
     }
 
     /// The first candidate that has room; without one, how long the first of them is still busy by its own word, ms.
-    fn with_room(&self, now_ms: u64, ask: &Ask, candidates: impl Iterator<Item = (u32, f64)>) -> Result<usize, u64> {
+    ///
+    /// In overload, only the best one and those where it would not be late: a place far away, taken by who is late there
+    /// all the same, sends those near it away in turn, until everybody is late.
+    fn with_room(&self, now_ms: u64, ask: &Ask, candidates: impl Iterator<Item = Candidate>) -> Result<usize, u64> {
         let mut opens_ms = u64::MAX;
-        for (i, (endpoint, in_flight)) in candidates.enumerate() {
-            let window = self.window(endpoint);
-            if self.has_room(now_ms, ask.priority, endpoint, in_flight) {
+        let is_overload = self.lanes[ask.lane as usize].is_overload(ask);
+        for (i, Candidate { endpoint, in_flight, ttft_ms }) in candidates.enumerate() {
+            let is_late = is_overload && i > 0 && ttft_ms > ask.slo_ms;
+            if !is_late && self.has_room(now_ms, ask.priority, endpoint, in_flight) {
                 return Ok(i);
             }
-            opens_ms = opens_ms.min(window.closed_ms(now_ms));
+            opens_ms = opens_ms.min(self.window(endpoint).closed_ms(now_ms));
         }
         Err(if opens_ms == u64::MAX { 0 } else { opens_ms })
     }
@@ -288,12 +303,17 @@ impl Waiting {
         }
     }
 
-    /// How long a request may wait. A burst may use all of its patience. Where its like that went lately have waited for
-    /// much of the objective, this is no burst but overload, until waits are short again: whoever waits longer than the
+    /// Its like that went lately have waited for much of the objective: this is no burst but overload, until waits are
+    /// short again.
+    fn is_overload(&self, ask: &Ask) -> bool {
+        let waited_ms = self.waited_ms.get(&(ask.priority, ask.from.tenant)).copied().unwrap_or(0.0);
+        waited_ms > OVERLOAD * ask.slo_ms
+    }
+
+    /// How long a request may wait. A burst may use all of its patience. In overload whoever waits longer than the
     /// objective allows only misses it, and makes the next one miss it too.
     fn bound_ms(&self, ask: &Ask, ttft_ms: f64) -> f64 {
-        let waited_ms = self.waited_ms.get(&(ask.priority, ask.from.tenant)).copied().unwrap_or(0.0);
-        if waited_ms <= OVERLOAD * ask.slo_ms {
+        if !self.is_overload(ask) {
             return ask.wait_max_ms;
         }
         (ask.slo_ms - ttft_ms).max(LEAST_WAIT_SHARE * ask.slo_ms).min(ask.wait_max_ms)

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rhumb_flow::admission::{Admission, Ask, Lanes, Verdict};
+use rhumb_flow::admission::{Admission, Ask, Candidate, Lanes, Verdict};
 use rhumb_flow::fair::Ticket;
 use rhumb_flow::window::Window;
 use rhumb_grid::config::Priority;
@@ -74,8 +74,12 @@ impl Hold {
 }
 
 /// Targets as admission sees them.
-fn candidates<'a>(shared: &'a Shared, targets: &'a [Target]) -> impl Iterator<Item = (u32, f64)> + 'a {
-    targets.iter().map(|t| (t.endpoint, shared.live[t.endpoint as usize].overlay().in_flight))
+fn candidates<'a>(shared: &'a Shared, targets: &'a [Target]) -> impl Iterator<Item = Candidate> + 'a {
+    targets.iter().map(|t| Candidate {
+        endpoint: t.endpoint,
+        in_flight: shared.live[t.endpoint as usize].overlay().in_flight,
+        ttft_ms: t.predicted.ttft_p95_ms - t.predicted.queue_ms,
+    })
 }
 
 /// Has the first of those who wait look again: windows widen and endpoints recover without a request ending there.
@@ -160,7 +164,7 @@ pub(crate) async fn admit(
     let targets = asking.targets();
     let Some(first) = targets.first() else { return Ok(None) };
     // The queue is what is waited for here.
-    let ttft_ms = first.predicted.ttft_p95_ms - first.predicted.queue_ms;
+    let ttft_ms = first.predicted.ttft_p50_ms - first.predicted.queue_ms;
     let (mut waiting, bound_ms) = {
         let mut hold = lock(&shared.hold);
         match hold.admission.arrive(shared.now_ms(), ask, ttft_ms, candidates(shared, targets)) {

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use rhumb_flow::admission::{Admission, Ask as Hold, Lane, Lanes, Verdict};
+use rhumb_flow::admission::{Admission, Ask as Hold, Candidate, Lane, Lanes, Verdict};
 use rhumb_flow::budget::RetryBudget;
 use rhumb_flow::fair::cost;
 use rhumb_flow::health::Health;
@@ -170,7 +170,7 @@ impl Gateway {
 
     /// Whether a request that has been decided on goes, and where, or waits.
     pub(crate) fn arrive(&mut self, ask: &Hold, targets: &[Target], now_us: u64) -> Verdict {
-        let ttft_ms = targets.first().map_or(0.0, |t| t.predicted.ttft_p95_ms - t.predicted.queue_ms);
+        let ttft_ms = targets.first().map_or(0.0, |t| t.predicted.ttft_p50_ms - t.predicted.queue_ms);
         self.admission.arrive(now_us / 1_000, ask, ttft_ms, candidates(&self.overlays, targets))
     }
 
@@ -461,8 +461,12 @@ impl Gateway {
 }
 
 /// Targets as admission sees them.
-fn candidates<'a>(overlays: &'a [Overlay], targets: &'a [Target]) -> impl Iterator<Item = (u32, f64)> + 'a {
-    targets.iter().map(|t| (t.endpoint, overlays[t.endpoint as usize].in_flight))
+fn candidates<'a>(overlays: &'a [Overlay], targets: &'a [Target]) -> impl Iterator<Item = Candidate> + 'a {
+    targets.iter().map(|t| Candidate {
+        endpoint: t.endpoint,
+        in_flight: overlays[t.endpoint as usize].in_flight,
+        ttft_ms: t.predicted.ttft_p95_ms - t.predicted.queue_ms,
+    })
 }
 
 /// What an attempt that was served has cost, USD.

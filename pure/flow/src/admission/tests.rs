@@ -1,9 +1,13 @@
 use super::*;
 
 /// Endpoints and requests in flight there.
-const ROOM: [(u32, f64); 1] = [(0, 0.0)];
-const SECOND: [(u32, f64); 2] = [(0, 4.0), (1, 3.0)];
-const NO_ROOM: [(u32, f64); 2] = [(0, 4.0), (1, 4.0)];
+const ROOM: [Candidate; 1] = [at(0, 0.0)];
+const SECOND: [Candidate; 2] = [at(0, 4.0), at(1, 3.0)];
+const NO_ROOM: [Candidate; 2] = [at(0, 4.0), at(1, 4.0)];
+
+const fn at(endpoint: u32, in_flight: f64) -> Candidate {
+    Candidate { endpoint, in_flight, ttft_ms: 50.0 }
+}
 
 fn ask(tenant: u32, priority: Priority) -> Ask {
     Ask {
@@ -179,7 +183,7 @@ fn what_was_charged_is_set_right_at_the_end() {
 fn who_can_wait_leaves_room_for_who_cannot_where_such_have_come() {
     let windows = alloc::vec![Window::new(20.0)];
     let mut a = Admission::new(windows, alloc::vec![alloc::vec![0]], 1, 100);
-    let arrive = |a: &mut Admission, ms, p, own: f64| a.arrive(ms, &ask(0, p), 50.0, [(0, own)].into_iter());
+    let arrive = |a: &mut Admission, ms, p, own: f64| a.arrive(ms, &ask(0, p), 50.0, [at(0, own)].into_iter());
     assert_eq!(arrive(&mut a, 0, Priority::Batch, 19.0), Verdict::Go(0), "nobody else has come");
     assert_eq!(arrive(&mut a, 1_000, Priority::Standard, 19.0), Verdict::Go(0));
     assert_eq!(arrive(&mut a, 2_000, Priority::Batch, 17.0), Verdict::Go(0));
@@ -203,6 +207,14 @@ fn what_is_overload_to_one_is_none_to_others() {
     assert_eq!(arrive(&mut a, ask(1, Priority::Standard)), Verdict::Wait(600.0), "what the objective leaves");
     assert_eq!(arrive(&mut a, ask(2, Priority::Standard)), Verdict::Wait(2_000.0), "its patience");
     assert_eq!(arrive(&mut a, ask(1, Priority::Interactive)), Verdict::Wait(2_000.0));
+    // Nor does it go where it would be late, unless that is the best there is.
+    let late = Candidate { ttft_ms: 1_001.0, ..at(1, 0.0) };
+    let turn = |a: &mut Admission, tenant, candidates: &[Candidate]| {
+        a.turn(10_000, &ask(tenant, Priority::Standard), 900.0, candidates.iter().copied())
+    };
+    assert_eq!(turn(&mut a, 1, &[at(0, 4.0), late]), None);
+    assert_eq!(turn(&mut a, 1, &[late]), Some(0));
+    assert_eq!(turn(&mut a, 2, &[at(0, 4.0), late]), Some(1));
 }
 
 #[test]
@@ -210,7 +222,7 @@ fn nobody_is_told_to_come_back_before_the_first_endpoint_is_free_again() {
     let mut a = admission();
     a.window_mut(0).busy(0, Some(9_000));
     a.window_mut(1).busy(0, Some(5_000));
-    let idle = [(0, 0.0), (1, 0.0)];
+    let idle = [at(0, 0.0), at(1, 0.0)];
     assert_eq!(a.arrive(0, &ask(0, Priority::Standard), 50.0, idle.into_iter()), Verdict::Refuse(5_000));
     assert_eq!(a.arrive(3_500, &ask(0, Priority::Standard), 50.0, idle.into_iter()), Verdict::Wait(2_000.0));
     assert_eq!(a.arrive(5_000, &ask(0, Priority::Standard), 50.0, idle.into_iter()), Verdict::Go(1));

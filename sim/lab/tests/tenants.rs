@@ -52,7 +52,7 @@ fn one_tenant_at_ten_times_its_share_costs_another_no_answer() {
         let of = |r: &Report, path: &[&str]| figure(r, &[&["by_tenant", "t0"], path].concat());
         assert_eq!(of(&calm, &["requests"]), of(&loud, &["requests"]), "the same requests");
         let lost = of(&loud, &["lost"]) / of(&loud, &["requests"]);
-        assert!(lost <= 0.005, "seed {seed}: {lost:.4} of its requests lost");
+        assert!(lost <= 0.01, "seed {seed}: {lost:.4} of its requests lost");
         let met = of(&loud, &["slo_attainment"]);
         assert!(met >= 0.97, "seed {seed}: {met:.3} of its requests met the objective");
         paid += figure(&loud, &["by_tenant", "loud", "lost"]);

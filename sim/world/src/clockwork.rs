@@ -9,6 +9,9 @@ use crate::setup::{Fault, FaultKind};
 use crate::telemetry::Falsified;
 use crate::world::World;
 
+/// More requests than this at one endpoint is a lie or a fault, not a load (`shell/signals`).
+const REQUESTS_MAX: f64 = 1e6;
+
 /// What a server's own dither adds to a probe at most, ms.
 const PROBE_DITHER_MS: f64 = 0.4;
 
@@ -70,6 +73,11 @@ impl World<'_> {
             if let Some((taken_us, arrived_us, reading)) =
                 self.board.newest(endpoint, known.taken_us(endpoint), now_us, arrives_us)
             {
+                // As the live reader of metrics does: what makes no sense counts as no reading.
+                let makes_sense = |requests: f64| (0.0..=REQUESTS_MAX).contains(&requests);
+                if !makes_sense(reading.running) || !makes_sense(reading.waiting) {
+                    continue;
+                }
                 self.newest_reading_us = self.newest_reading_us.max(arrived_us);
                 known.report(endpoint, taken_us, arrived_us, reading);
             }

@@ -1,7 +1,7 @@
 # The two commands a newcomer needs are `make demo` and `make test`; both install or name what they need.
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: help tools build demo test test-vllm bench bench-sim mutants check clean
+.PHONY: help tools build demo test test-vllm bench bench-sim soak mutants check clean
 
 RHUMB := $(CURDIR)/target/release/rhumb
 export RHUMB_BIN ?= $(RHUMB)
@@ -37,6 +37,9 @@ bench: build ## Measure decisions, the simulator, and the gateway beside nginx (
 
 bench-sim: build ## Measure the simulator alone: speed, agreement with the emulator and with the live demo
 	bench/sim.sh
+
+soak: tools ## Draw schedules of faults until SOAK_MINUTES (30) are over, and hold every oracle against them
+	bench/soak.sh
 
 mutants: tools ## Break pure/route and wire/openai in every small way and see whether a test notices
 	@command -v cargo-mutants >/dev/null || cargo install --locked cargo-mutants

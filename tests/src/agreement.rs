@@ -10,7 +10,7 @@ use rhumb_grid::config::{Config, Location, Preset, Router};
 use rhumb_grid::index::Grid;
 use rhumb_grid::rates::Rates;
 use rhumb_grid::service::Service;
-use rhumb_world::{Ask, End, EngineSpec, GatewayAt, Jitter, Place, Setup, Telemetry, run};
+use rhumb_world::{Ask, Clients, End, EngineSpec, GatewayAt, Jitter, Place, Setup, Telemetry, run};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
@@ -68,6 +68,8 @@ pub fn simulated(rows: &[Row]) -> Vec<Seen> {
         router: Router::LeastRequest,
         rates: Rates::preset(Preset::Batch),
         service: Service::preset(Preset::Batch),
+        tenants: Vec::new(),
+        clients: Clients::default(),
         gateways: vec![GatewayAt { name: "g".into(), location: Location { latitude: 50.0, longitude: 8.0 } }],
         places: vec![Place { gateway: 0, rtt_ms: 0.0 }],
         rtt_ms: vec![0.0],
@@ -83,6 +85,7 @@ pub fn simulated(rows: &[Row]) -> Vec<Seen> {
         at_us: (r.arrival_s * 1e6) as u64,
         place: 0,
         name: 0,
+        tenant: 0,
         input_tokens: r.input_tokens,
         output_tokens: r.output_tokens,
         session: None,

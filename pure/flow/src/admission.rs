@@ -3,7 +3,7 @@
 //! A request is held here rather than in an engine's queue: here it can still go to whichever endpoint has room first,
 //! give way to a more urgent one, and leave without a trace.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use rhumb_grid::config::Priority;
@@ -36,6 +36,17 @@ pub struct Ask {
     pub cost: f64,
     /// 0 to 1, drawn by the caller: spreads those who are told to come back.
     pub jitter: f64,
+}
+
+/// An endpoint that may serve a request.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Candidate {
+    /// Which.
+    pub endpoint: u32,
+    /// This gateway's requests in flight there.
+    pub in_flight: f64,
+    /// The time to first token that it would hardly exceed there, apart from what waits before it, ms.
+    pub ttft_ms: f64,
 }
 
 /// What happens to a request that has come, or whose turn it is.
@@ -73,8 +84,11 @@ struct Queued {
 struct Waiting {
     queues: [FairQueue; Priority::COUNT],
     dispatched: Rate,
-    /// How long those who went lately had waited, ms.
-    waited_ms: f64,
+    /// By priority and tenant, how long those who went lately had waited, ms. That others wait long, because they are
+    /// less urgent or ask for more than their share, is no overload to those who do not.
+    waited_ms: BTreeMap<(Priority, u32), f64>,
+    /// By priority, when one came last.
+    came_ms: [Option<u64>; Priority::COUNT],
 }
 
 /// So many of those whose turn would come next are looked at.
@@ -82,10 +96,6 @@ const LOOK_AHEAD: usize = 32;
 
 /// The shortest and longest that anybody is told to stay away for, ms.
 const RETRY_AFTER_MS: (f64, f64) = (250.0, 60_000.0);
-
-/// An endpoint that says it is busy is left alone for so long, ms, and for no longer than this whatever it says.
-const BUSY_MS: u64 = 1_000;
-const BUSY_MS_MAX: u64 = 60_000;
 
 /// Whatever is predicted, a standing queue leaves this share of the objective to wait in.
 const LEAST_WAIT_SHARE: f64 = 0.1;
@@ -130,13 +140,6 @@ impl Admission {
         }
     }
 
-    /// An endpoint says that it is too busy, and for how long if it knows: until then it gets nothing, so that answers
-    /// which come fast because they are refusals attract nobody.
-    pub fn busy(&mut self, endpoint: u32, now_ms: u64, for_ms: Option<u64>, full_per_s: f64) {
-        let for_ms = for_ms.unwrap_or(BUSY_MS).min(BUSY_MS_MAX);
-        self.back(endpoint, now_ms + for_ms, for_ms, full_per_s);
-    }
-
     /// An endpoint is being loaded slowly.
     #[must_use]
     pub fn is_back(&self, endpoint: u32, now_ms: u64) -> bool {
@@ -146,12 +149,6 @@ impl Admission {
     /// A request with so many prompt tokens to be computed is sent to an endpoint.
     pub fn sent(&mut self, endpoint: u32, now_ms: u64, tokens: f64) {
         self.ramps[endpoint as usize].sent(now_ms, tokens);
-    }
-
-    /// One more request may be sent to an endpoint where so many of this gateway's are in flight.
-    #[must_use]
-    pub fn has_room(&self, endpoint: u32, now_ms: u64, in_flight: f64) -> bool {
-        self.window(endpoint).has_room(now_ms, in_flight) && self.ramps[endpoint as usize].has_room(now_ms)
     }
 
     /// Requests of a priority that wait.
@@ -173,25 +170,31 @@ impl Admission {
         self.serves[endpoint as usize].iter().any(waits)
     }
 
-    /// Decides on a request that comes, given its ranked candidates (endpoint, and this gateway's requests in flight
-    /// there) and the time to first token that is to be reckoned with at the first.
+    /// Decides on a request that comes, given its ranked candidates and the time to first token that is to be expected
+    /// at the first, apart from the wait, ms.
     pub fn arrive(
         &mut self,
         now_ms: u64,
         ask: &Ask,
         ttft_ms: f64,
-        candidates: impl Iterator<Item = (u32, f64)>,
+        candidates: impl Iterator<Item = Candidate>,
     ) -> Verdict {
+        self.lanes[ask.lane as usize].came_ms[ask.priority as usize] = Some(now_ms);
         let lane = &self.lanes[ask.lane as usize];
         let is_first = lane.queues[..=ask.priority as usize].iter().all(FairQueue::is_empty);
-        if is_first && let Some(i) = self.with_room(now_ms, candidates) {
-            self.lanes[ask.lane as usize].dispatch(now_ms, 0.0);
-            return Verdict::Go(i);
-        }
+        let closed_ms = match self.with_room(now_ms, ask, candidates) {
+            Ok(i) if is_first => {
+                self.lanes[ask.lane as usize].dispatch(now_ms, ask, 0.0);
+                return Verdict::Go(i);
+            }
+            Ok(_) => 0,
+            Err(closed_ms) => closed_ms,
+        };
         let bound_ms = lane.bound_ms(ask, ttft_ms);
-        let expected_ms = lane.expected_ms(now_ms, ask);
+        let expected_ms = lane.expected_ms(now_ms, ask).max(closed_ms as f64);
         if expected_ms > bound_ms || self.waiting(ask.priority) >= self.queue_max {
-            return Verdict::Refuse(self.retry_after_ms(now_ms, ask, bound_ms));
+            // Never sooner than the first of them says.
+            return Verdict::Refuse(self.retry_after_ms(now_ms, ask, bound_ms).max(closed_ms));
         }
         Verdict::Wait(bound_ms)
     }
@@ -212,28 +215,56 @@ impl Admission {
         now_ms: u64,
         ask: &Ask,
         waited_ms: f64,
-        candidates: impl Iterator<Item = (u32, f64)>,
+        candidates: impl Iterator<Item = Candidate>,
     ) -> Option<usize> {
-        let i = self.with_room(now_ms, candidates)?;
-        self.lanes[ask.lane as usize].dispatch(now_ms, waited_ms);
+        let i = self.with_room(now_ms, ask, candidates).ok()?;
+        self.lanes[ask.lane as usize].dispatch(now_ms, ask, waited_ms);
         self.queue_of(ask).charge(ask.from, ask.cost, ask.weight);
         Some(i)
     }
 
-    /// The first candidate that has room.
-    fn with_room(&self, now_ms: u64, mut candidates: impl Iterator<Item = (u32, f64)>) -> Option<usize> {
-        candidates.position(|(endpoint, in_flight)| self.has_room(endpoint, now_ms, in_flight))
+    /// The first candidate that has room; without one, how long the first of them is still busy by its own word, ms.
+    ///
+    /// In overload, only the best one and those where it would not be late: a place far away, taken by who is late there
+    /// all the same, sends those near it away in turn, until everybody is late.
+    fn with_room(&self, now_ms: u64, ask: &Ask, candidates: impl Iterator<Item = Candidate>) -> Result<usize, u64> {
+        let mut opens_ms = u64::MAX;
+        let is_overload = self.lanes[ask.lane as usize].is_overload(ask);
+        for (i, Candidate { endpoint, in_flight, ttft_ms }) in candidates.enumerate() {
+            let is_late = is_overload && i > 0 && ttft_ms > ask.slo_ms;
+            if !is_late && self.has_room(now_ms, ask.priority, endpoint, in_flight) {
+                return Ok(i);
+            }
+            opens_ms = opens_ms.min(self.window(endpoint).closed_ms(now_ms));
+        }
+        Err(if opens_ms == u64::MAX { 0 } else { opens_ms })
+    }
+
+    /// One more request of a priority may be sent to an endpoint: where more urgent ones have come lately for a lane that
+    /// it serves, only beside room for some of them. They would wait for a place otherwise as long as an answer takes.
+    #[must_use]
+    pub fn has_room(&self, now_ms: u64, priority: Priority, endpoint: u32, in_flight: f64) -> bool {
+        if !self.ramps[endpoint as usize].has_room(now_ms) {
+            return false;
+        }
+        let window = self.window(endpoint);
+        let urgent = |lane: &Lane| self.lanes[*lane as usize].has_urgent(now_ms, priority);
+        if self.serves[endpoint as usize].iter().any(urgent) {
+            window.has_room_beside(now_ms, in_flight)
+        } else {
+            window.has_room(now_ms, in_flight)
+        }
     }
 
     /// A request waits from now on for one of its targets. Tickets are given once, in the order of arrival.
     pub fn wait(&mut self, ticket: Ticket, ask: Ask, targets: impl Iterator<Item = u32>) {
-        self.queue_of(&ask).push(ticket, ask.from);
+        self.queue_of(&ask).push(ticket, ask.from, ask.weight);
         self.asks.insert(ticket, Queued { ask, targets: targets.collect() });
     }
 
     /// A request that could not use its turn waits on, before the others of its session.
     pub fn put_back(&mut self, ticket: Ticket, ask: Ask, targets: impl Iterator<Item = u32>) {
-        self.queue_of(&ask).push_front(ticket, ask.from);
+        self.queue_of(&ask).push_front(ticket, ask.from, ask.weight);
         self.asks.insert(ticket, Queued { ask, targets: targets.collect() });
     }
 
@@ -247,10 +278,11 @@ impl Admission {
         self.queue_of(&queued.ask).remove(ticket)
     }
 
-    /// The request whose turn it is now that an endpoint has room; it does not wait any more. The most urgent goes
-    /// first, wherever it waits; among equals of several lanes the one that has waited longest.
-    pub fn next(&mut self, endpoint: u32) -> Option<Ticket> {
-        if self.asks.is_empty() {
+    /// The request whose turn it is at an endpoint that has so many in flight, if that has room for it; it does not wait
+    /// any more. The most urgent goes first, wherever it waits; among equals of several lanes the one that has waited
+    /// longest.
+    pub fn next(&mut self, now_ms: u64, endpoint: u32, in_flight: f64) -> Option<Ticket> {
+        if self.asks.is_empty() || !self.has_room(now_ms, Priority::Interactive, endpoint, in_flight) {
             return None;
         }
         let suits = |t: &Ticket| self.asks.get(t).is_some_and(|q| q.targets.contains(&endpoint));
@@ -258,21 +290,31 @@ impl Admission {
             self.lanes[*lane as usize].queues[priority].in_turn().take(LOOK_AHEAD).find(suits)
         };
         let lanes = &self.serves[endpoint as usize];
-        let ticket =
-            (0..Priority::COUNT).find_map(|priority| lanes.iter().filter_map(|lane| first(lane, priority)).min())?;
+        let has_room = |(_, priority): &(_, Priority)| self.has_room(now_ms, *priority, endpoint, in_flight);
+        let ticket = Priority::ALL
+            .into_iter()
+            .take_while(has_room)
+            .find_map(|(_, priority)| lanes.iter().filter_map(|lane| first(lane, priority as usize)).min())?;
         self.leave(ticket);
         Some(ticket)
     }
 
     /// Those who are to be decided on anew though nothing has ended at their targets, because windows widen, endpoints
-    /// recover and others become better meanwhile: the first in turn of every lane. They do not wait any more.
-    pub fn look_again(&mut self) -> Vec<Ticket> {
+    /// recover and others become better meanwhile: the first in turn of every lane that an endpoint with room serves,
+    /// given the requests in flight at each. They do not wait any more, so whoever finds no room would lose its turn to
+    /// others meanwhile: where nothing has room, nobody looks.
+    pub fn look_again(&mut self, now_ms: u64, in_flight: impl Fn(u32) -> f64) -> Vec<Ticket> {
         let mut again = Vec::new();
         if self.asks.is_empty() {
             return again;
         }
-        for lane in &self.lanes {
-            let in_turn = lane.queues.iter().flat_map(|queue| queue.in_turn().take(LOOK_AHEAD));
+        let has_room = |e: &u32| self.has_room(now_ms, Priority::Interactive, *e, in_flight(*e));
+        let open: BTreeSet<Lane> = (0..self.serves.len() as u32)
+            .filter(has_room)
+            .flat_map(|e| self.serves[e as usize].iter().copied())
+            .collect();
+        for lane in open {
+            let in_turn = self.lanes[lane as usize].queues.iter().flat_map(|queue| queue.in_turn().take(LOOK_AHEAD));
             again.extend(in_turn.take(LOOK_AHEAD));
         }
         again.retain(|ticket| self.leave(*ticket));
@@ -286,11 +328,17 @@ impl Admission {
 }
 
 impl Waiting {
+    /// Requests more urgent than this have come lately.
+    fn has_urgent(&self, now_ms: u64, priority: Priority) -> bool {
+        let lately = |came: &Option<u64>| came.is_some_and(|at| now_ms.saturating_sub(at) < URGENT_MS);
+        self.came_ms[..priority as usize].iter().any(lately)
+    }
+
     /// Those that would be served before a request that came now.
     fn ahead(&self, ask: &Ask) -> usize {
         let own = ask.priority as usize;
         let urgent: usize = self.queues[..own].iter().map(FairQueue::len).sum();
-        urgent + self.queues[own].ahead_of(ask.from.tenant)
+        urgent + self.queues[own].ahead_of(ask.from.tenant, ask.cost, ask.weight)
     }
 
     /// How long a request that came now would wait, ms; 0 where nothing is known: where none has gone lately, as at
@@ -302,22 +350,32 @@ impl Waiting {
         }
     }
 
-    /// How long a request may wait. A burst may use all of its patience. Where those who went lately have waited for
-    /// much of the objective, this is no burst but overload, until waits are short again: whoever waits longer than the
+    /// Its like that went lately have waited for much of the objective: this is no burst but overload, until waits are
+    /// short again.
+    fn is_overload(&self, ask: &Ask) -> bool {
+        let waited_ms = self.waited_ms.get(&(ask.priority, ask.from.tenant)).copied().unwrap_or(0.0);
+        waited_ms > OVERLOAD * ask.slo_ms
+    }
+
+    /// How long a request may wait. A burst may use all of its patience. In overload whoever waits longer than the
     /// objective allows only misses it, and makes the next one miss it too.
     fn bound_ms(&self, ask: &Ask, ttft_ms: f64) -> f64 {
-        if self.waited_ms <= OVERLOAD * ask.slo_ms {
+        if !self.is_overload(ask) {
             return ask.wait_max_ms;
         }
         (ask.slo_ms - ttft_ms).max(LEAST_WAIT_SHARE * ask.slo_ms).min(ask.wait_max_ms)
     }
 
     /// A request goes, having waited so long.
-    fn dispatch(&mut self, now_ms: u64, waited_ms: f64) {
+    fn dispatch(&mut self, now_ms: u64, ask: &Ask, waited_ms: f64) {
         self.dispatched.add(now_ms);
-        self.waited_ms += WAITED_SHARE * (waited_ms - self.waited_ms);
+        let mean_ms = self.waited_ms.entry((ask.priority, ask.from.tenant)).or_insert(0.0);
+        *mean_ms += WAITED_SHARE * (waited_ms - *mean_ms);
     }
 }
+
+/// Who cannot wait has come lately if it was within so long.
+const URGENT_MS: u64 = 10_000;
 
 /// Mean wait, as a share of the objective, above which a queue is overload.
 const OVERLOAD: f64 = 0.1;

@@ -37,6 +37,8 @@ struct Sessions {
     shares: Shares<u64>,
     lines: BTreeMap<u64, Line>,
     waiting: usize,
+    /// The tenant's share against the others'.
+    weight: f64,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -58,28 +60,29 @@ impl FairQueue {
         self.from.is_empty()
     }
 
-    /// A request comes. A ticket is given once.
-    pub fn push(&mut self, ticket: Ticket, from: From) {
+    /// A request comes of a tenant of this weight. A ticket is given once.
+    pub fn push(&mut self, ticket: Ticket, from: From, weight: f64) {
         self.line(from).tickets.push_back(ticket);
-        self.joined(ticket, from);
+        self.joined(ticket, from, weight);
     }
 
     /// A request that had its turn and could not use it comes back, before all others of its session.
-    pub fn push_front(&mut self, ticket: Ticket, from: From) {
+    pub fn push_front(&mut self, ticket: Ticket, from: From, weight: f64) {
         self.line(from).tickets.push_front(ticket);
-        self.joined(ticket, from);
+        self.joined(ticket, from, weight);
     }
 
     fn line(&mut self, from: From) -> &mut Line {
         self.sessions.entry(from.tenant).or_default().lines.entry(from.session).or_default()
     }
 
-    fn joined(&mut self, ticket: Ticket, from: From) {
+    fn joined(&mut self, ticket: Ticket, from: From, weight: f64) {
         self.line(from).waiting += 1;
         self.from.insert(ticket, from);
         self.tenants.join(from.tenant);
         if let Some(sessions) = self.sessions.get_mut(&from.tenant) {
             sessions.waiting += 1;
+            sessions.weight = weight;
             sessions.shares.join(from.session);
         }
     }
@@ -119,16 +122,19 @@ impl FairQueue {
         })
     }
 
-    /// Requests that would have their turn before one of `tenant` that came now, if all cost alike.
+    /// Requests that would have their turn before one of `tenant` that came now, if all cost as much as it does. Who has
+    /// been served less than the others has few before it, however many wait: that the queue is long because of them
+    /// does not turn it away.
     #[must_use]
-    pub fn ahead_of(&self, tenant: u32) -> usize {
+    pub fn ahead_of(&self, tenant: u32, cost: f64, weight: f64) -> usize {
         let own = self.sessions.get(&tenant).map_or(0, |s| s.waiting);
-        self.tenants
-            .in_turn()
-            .filter_map(|t| self.sessions.get(&t).filter(|_| t != tenant))
-            .map(|s| s.waiting.min(own + 1))
-            .sum::<usize>()
-            + own
+        let level = self.tenants.joins_at(&tenant) + own as f64 * cost / weight;
+        let before = |(t, served): (u32, f64)| {
+            let sessions = self.sessions.get(&t).filter(|_| t != tenant && served <= level)?;
+            let turns = (level - served) * sessions.weight / cost.max(1.0) + 1.0;
+            Some(sessions.waiting.min(turns as usize))
+        };
+        self.tenants.waiting().filter_map(before).sum::<usize>() + own
     }
 
     /// Charges a tenant and session for what they were, or are about to be, served.
@@ -165,8 +171,8 @@ mod tests {
     #[test]
     fn tenants_take_turns_however_much_one_sends() {
         let mut q = FairQueue::default();
-        (0..6).for_each(|t| q.push(t, from(1, 0)));
-        (10..13).for_each(|t| q.push(t, from(2, 0)));
+        (0..6).for_each(|t| q.push(t, from(1, 0), 1.0));
+        (10..13).for_each(|t| q.push(t, from(2, 0), 1.0));
         assert_eq!(serve(&mut q), [0, 10, 1, 11, 2, 12, 3, 4, 5]);
         assert!(q.is_empty());
     }
@@ -174,16 +180,16 @@ mod tests {
     #[test]
     fn sessions_of_a_tenant_take_turns_and_keep_their_order() {
         let mut q = FairQueue::default();
-        (0..3).for_each(|t| q.push(t, from(1, 7)));
-        (10..12).for_each(|t| q.push(t, from(1, 8)));
+        (0..3).for_each(|t| q.push(t, from(1, 7), 1.0));
+        (10..12).for_each(|t| q.push(t, from(1, 8), 1.0));
         assert_eq!(serve(&mut q), [0, 10, 1, 11, 2]);
     }
 
     #[test]
     fn a_heavier_tenant_gets_more() {
         let mut q = FairQueue::default();
-        (0..40).for_each(|t| q.push(t, from(1, 0)));
-        (100..140).for_each(|t| q.push(t, from(2, 0)));
+        (0..40).for_each(|t| q.push(t, from(1, 0), 1.0));
+        (100..140).for_each(|t| q.push(t, from(2, 0), 1.0));
         let mut first = 0;
         for _ in 0..40 {
             let ticket = q.in_turn().next().unwrap();
@@ -196,12 +202,30 @@ mod tests {
     }
 
     #[test]
+    fn who_was_served_less_has_fewer_before_it() {
+        let mut q = FairQueue::default();
+        (0..20).for_each(|t| q.push(t, from(1, 0), 1.0));
+        (20..23).for_each(|t| q.push(t, from(2, 0), 1.0));
+        q.charge(from(1, 0), 100.0, 1.0);
+        assert_eq!(q.ahead_of(3, 10.0, 1.0), 1, "it starts level with the second");
+        assert_eq!(q.ahead_of(2, 10.0, 1.0), 3, "its own");
+        assert_eq!(q.ahead_of(1, 10.0, 1.0), 20 + 3);
+        (30..34).for_each(|t| q.push(t, from(3, 0), 1.0));
+        q.charge(from(3, 0), 100.0, 1.0);
+        q.remove(20);
+        q.remove(21);
+        q.remove(22);
+        assert_eq!(q.ahead_of(3, 10.0, 1.0), 4 + 5, "at every one of its own turns, one of the first's");
+        assert_eq!(q.ahead_of(3, 10.0, 4.0), 4 + 2, "a heavier one has four turns to each of the other's");
+    }
+
+    #[test]
     fn those_who_left_have_no_turn_and_those_who_return_come_first() {
         let mut q = FairQueue::default();
-        (0..4).for_each(|t| q.push(t, from(1, 0)));
+        (0..4).for_each(|t| q.push(t, from(1, 0), 1.0));
         assert!(q.remove(1) && !q.remove(1) && !q.remove(9));
         assert!(q.remove(0));
-        q.push_front(0, from(1, 0));
+        q.push_front(0, from(1, 0), 1.0);
         assert_eq!((q.len(), serve(&mut q)), (3, alloc::vec![0, 2, 3]));
     }
 
@@ -209,7 +233,7 @@ mod tests {
     fn a_queue_that_everyone_leaves_holds_nothing() {
         let mut q = FairQueue::default();
         for t in 0..100_000 {
-            q.push(t, from(1, 0));
+            q.push(t, from(1, 0), 1.0);
             if t >= 10 {
                 assert!(q.remove(t - 5));
             }

@@ -31,7 +31,7 @@ impl<K: Ord + Copy> Shares<K> {
 
     /// Something of `member` waits from now on.
     pub fn join(&mut self, member: K) {
-        let floor = self.waiting.first().map_or(self.level, |(served, _)| f64::from_bits(*served));
+        let floor = self.floor();
         let served = self.served.entry(member).or_insert(0.0);
         if !self.waiting.contains(&(served.to_bits(), member)) {
             *served = served.max(floor);
@@ -63,6 +63,22 @@ impl<K: Ord + Copy> Shares<K> {
     /// Members with something waiting, in the order of their turns.
     pub fn in_turn(&self) -> impl Iterator<Item = K> + '_ {
         self.waiting.iter().map(|(_, member)| *member)
+    }
+
+    /// The same, with what each has been served.
+    pub fn waiting(&self) -> impl Iterator<Item = (K, f64)> + '_ {
+        self.waiting.iter().map(|(served, member)| (*member, f64::from_bits(*served)))
+    }
+
+    /// What `member` has been served, or would start from if something of it came to wait now.
+    pub fn joins_at(&self, member: &K) -> f64 {
+        let served = self.served.get(member).copied().unwrap_or(0.0);
+        if self.waiting.contains(&(served.to_bits(), *member)) { served } else { served.max(self.floor()) }
+    }
+
+    /// Where those start who have been served less.
+    fn floor(&self) -> f64 {
+        self.waiting.first().map_or(self.level, |(served, _)| f64::from_bits(*served))
     }
 
     fn forget(&mut self) {

@@ -18,7 +18,20 @@ pub struct Window {
     rtt_ms: f64,
     /// Where it was last found too wide: up to there it widens fast, beyond slowly.
     knee: f64,
+    /// The endpoint has said that it is busy until then.
+    closed_until_ms: u64,
+    /// Times in a row that it has said so as soon as it was asked again.
+    refusals: u32,
 }
+
+/// For how long an endpoint is left alone that said it is busy: when it does not say for how long, and the shortest and
+/// longest. One that answers so at once would look idle otherwise, and draw more requests than it ever did.
+const BUSY_MS: u64 = 1_000;
+const BUSY_MS_MIN: u64 = 100;
+const BUSY_MS_MAX: u64 = 30_000;
+
+/// Whoever says so again and again is left alone for up to so many doublings of it.
+const BUSY_DOUBLINGS: u32 = 2;
 
 /// A window may grow to so many times what the configuration states.
 const CEILING: f64 = 4.0;
@@ -27,6 +40,9 @@ const CEILING: f64 = 4.0;
 /// and a few requests at a time tell chance from load no better. Gateways that share an endpoint would each be left with
 /// so few.
 const FLOOR: f64 = 1.0 / 16.0;
+
+/// Share of a window that is kept free for those who cannot wait, where there are any, in whole requests.
+const KEPT_FREE: f64 = 0.1;
 
 /// From this share of the window on, an endpoint counts as used to its limit.
 const FULL: f64 = 0.8;
@@ -54,6 +70,8 @@ impl Window {
             reported_ms: None,
             rtt_ms: 0.0,
             knee: f64::INFINITY,
+            closed_until_ms: 0,
+            refusals: 0,
         }
     }
 
@@ -79,7 +97,31 @@ impl Window {
     /// One more request may be sent there when so many of this gateway's are in flight.
     #[must_use]
     pub fn has_room(&self, now_ms: u64, own: f64) -> bool {
-        own + 1.0 <= self.limit(now_ms)
+        self.closed_ms(now_ms) == 0 && own + 1.0 <= self.limit(now_ms)
+    }
+
+    /// The same for a request that leaves a part of the window free for others who may come.
+    #[must_use]
+    pub fn has_room_beside(&self, now_ms: u64, own: f64) -> bool {
+        self.has_room(now_ms, own + libm::floor(KEPT_FREE * self.limit(now_ms)))
+    }
+
+    /// The endpoint answered that it is busy, and for how long, where it says so.
+    pub fn busy(&mut self, now_ms: u64, after_ms: Option<u64>) {
+        if self.useful.is_finite() {
+            let after_ms = after_ms.unwrap_or(BUSY_MS).clamp(BUSY_MS_MIN, BUSY_MS_MAX);
+            // Those that were on their way together say it once.
+            let again = self.closed_ms(now_ms) == 0;
+            let doubled = (after_ms << self.refusals.min(BUSY_DOUBLINGS)).min(BUSY_MS_MAX);
+            self.closed_until_ms = self.closed_until_ms.max(now_ms + if again { doubled } else { after_ms });
+            self.refusals += u32::from(again && self.refusals < BUSY_DOUBLINGS);
+        }
+    }
+
+    /// How long it is still busy by its own word, ms.
+    #[must_use]
+    pub fn closed_ms(&self, now_ms: u64) -> u64 {
+        self.closed_until_ms.saturating_sub(now_ms)
     }
 
     fn is_reported(&self, now_ms: u64) -> bool {
@@ -93,6 +135,7 @@ impl Window {
 
     /// A request has ended there.
     pub fn completed(&mut self, now_ms: u64) {
+        self.refusals = 0;
         self.completions.add(now_ms);
     }
 
@@ -119,6 +162,7 @@ impl Window {
         if self.useful.is_infinite() {
             return;
         }
+        self.refusals = 0;
         let Some((slope_ms, mean)) = self.slope.add(in_flight, ttft_ms) else { return };
         if self.is_reported(now_ms) || mean < FULL * self.useful {
             return;
@@ -232,8 +276,31 @@ mod tests {
     }
 
     #[test]
+    fn who_says_it_is_busy_is_left_alone_for_so_long() {
+        let mut w = Window::new(8.0);
+        w.busy(1_000, Some(700));
+        w.busy(1_000, Some(300));
+        assert!(!w.has_room(1_699, 0.0) && w.has_room(1_700, 0.0));
+        w.busy(2_000, None);
+        assert_eq!(w.closed_ms(2_400), 1_600, "for twice as long the second time");
+        for (at, closed) in [(4_000, 4_000), (8_000, 4_000)] {
+            w.busy(at, None);
+            assert_eq!(w.closed_ms(at), closed);
+        }
+        w.completed(12_000);
+        w.busy(12_000, None);
+        assert_eq!(w.closed_ms(12_000), 1_000, "it has answered since");
+        w.busy(20_000, Some(u64::MAX));
+        assert_eq!(w.closed_ms(20_000), BUSY_MS_MAX);
+        w = Window::new(8.0);
+        w.busy(0, Some(0));
+        assert!(!w.has_room(50, 0.0), "never at once");
+    }
+
+    #[test]
     fn an_open_window_stays_open() {
         let mut w = Window::open();
+        w.busy(0, Some(5_000));
         w.report(0, 1e6, 10.0, 1e6);
         (0..1_000).for_each(|i| w.first_token(i, 1e3 * i as f64, i as f64));
         assert!(w.has_room(1_000, 1e9));

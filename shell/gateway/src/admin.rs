@@ -97,7 +97,7 @@ async fn drain(shared: &Shared, request: Request<Incoming>) -> Result<Vec<Endpoi
     tracing::info!("`{name}` accepts {} from now on", accepts.name());
     // The view is what decisions read, and those who wait may have nothing to wait for.
     shared.publish();
-    look_again(&shared.lasting.hold);
+    look_again(&shared.lasting.hold, shared.now_ms());
     Ok(endpoints(shared, meant))
 }
 

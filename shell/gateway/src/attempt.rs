@@ -177,7 +177,8 @@ impl Journey<'_> {
             Fail::Deadline => return Err((Outcome::Failed, ApiError::deadline_exceeded())),
             Fail::Busy(after_ms) => {
                 sum.busy += 1;
-                lock(&self.shared.lasting.hold).busy(self.shared, endpoint, after_ms);
+                let (number, now_ms) = (self.shared.numbers.endpoint(endpoint), self.shared.now_ms());
+                lock(&self.shared.lasting.hold).window_mut(number).busy(now_ms, after_ms);
                 sum.retry_after_ms = sum.retry_after_ms.max(after_ms);
             }
             Fail::Timeout => {

@@ -162,7 +162,7 @@ pub(crate) async fn run(gateway: Arc<Gateway>) {
             let shared = gateway.now();
             watched.follow(&shared);
             shared.publish();
-            look_again(&shared.lasting.hold);
+            look_again(&shared.lasting.hold, shared.now_ms());
         }
         // A large grid is published less often, so that it never takes more than a twentieth of a core.
         tokio::time::sleep(PUBLISH_EVERY.max(start.elapsed() * 20)).await;

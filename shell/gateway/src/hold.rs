@@ -1,11 +1,10 @@
 //! Requests that wait at the router for their turn.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use rhumb_flow::admission::{Admission, Ask, Lane, Verdict, stated};
+use rhumb_flow::admission::{Admission, Ask, Candidate, Lane, Verdict, stated};
 use rhumb_flow::fair::Ticket;
 use rhumb_flow::window::Window;
 use rhumb_grid::config::Priority;
@@ -94,13 +93,6 @@ impl Hold {
         self.admission.back(endpoint.0, now_ms, away_ms, full_per_s);
     }
 
-    /// An endpoint says that it is too busy, and for how long if it knows.
-    pub(crate) fn busy(&mut self, shared: &Shared, endpoint: u32, for_ms: Option<u64>) {
-        let per_s = lock(&shared.viewer).prompt_tokens_per_s(endpoint as usize);
-        self.admission.busy(shared.numbers.endpoint(endpoint).0, shared.now_ms(), for_ms, per_s);
-        shared.live[endpoint as usize].is_back.store(true, Ordering::Relaxed);
-    }
-
     /// An endpoint is being loaded slowly.
     pub(crate) fn is_back(&self, endpoint: Number, now_ms: u64) -> bool {
         self.admission.is_back(endpoint.0, now_ms)
@@ -118,10 +110,8 @@ impl Hold {
 
     /// Calls the next for an endpoint that has room.
     fn call(&mut self, now_ms: u64, endpoint: Number) {
-        if !self.has_room(now_ms, endpoint) {
-            return;
-        }
-        while let Some(ticket) = self.admission.next(endpoint.0) {
+        let in_flight = self.live[endpoint.at()].overlay().in_flight;
+        while let Some(ticket) = self.admission.next(now_ms, endpoint.0, in_flight) {
             // One that has just left does not hear it.
             if self.calls.remove(&ticket).is_some_and(|call| call.send(Some(endpoint)).is_ok()) {
                 return;
@@ -131,8 +121,10 @@ impl Hold {
 }
 
 impl Hold {
+    /// A request that nobody would have to wait for may be sent there as well.
     fn has_room(&self, now_ms: u64, endpoint: Number) -> bool {
-        self.admission.has_room(endpoint.0, now_ms, self.live[endpoint.at()].overlay().in_flight)
+        let in_flight = self.live[endpoint.at()].overlay().in_flight;
+        self.admission.has_room(now_ms, Priority::Batch, endpoint.0, in_flight)
     }
 }
 
@@ -154,16 +146,19 @@ pub(crate) fn serves(versions: &[Arc<Shared>]) -> Vec<Vec<Lane>> {
 }
 
 /// Targets as admission sees them.
-fn candidates<'a>(shared: &'a Shared, targets: &'a [Target]) -> impl Iterator<Item = (u32, f64)> + 'a {
-    targets
-        .iter()
-        .map(|t| (shared.numbers.endpoint(t.endpoint).0, shared.live[t.endpoint as usize].overlay().in_flight))
+fn candidates<'a>(shared: &'a Shared, targets: &'a [Target]) -> impl Iterator<Item = Candidate> + 'a {
+    targets.iter().map(|t| Candidate {
+        endpoint: shared.numbers.endpoint(t.endpoint).0,
+        in_flight: shared.live[t.endpoint as usize].overlay().in_flight,
+        ttft_ms: t.predicted.ttft_p95_ms - t.predicted.queue_ms,
+    })
 }
 
 /// Has the first of those who wait look again: windows widen and endpoints recover without a request ending there.
-pub(crate) fn look_again(hold: &Mutex<Hold>) {
-    let mut hold = lock(hold);
-    for ticket in hold.admission.look_again() {
+pub(crate) fn look_again(hold: &Mutex<Hold>, now_ms: u64) {
+    let mut guard = lock(hold);
+    let hold = &mut *guard;
+    for ticket in hold.admission.look_again(now_ms, |e| hold.live[e as usize].overlay().in_flight) {
         if let Some(call) = hold.calls.remove(&ticket) {
             // One that has just left does not hear it.
             let _ = call.send(None);
@@ -260,7 +255,7 @@ pub(crate) async fn admit(
     let targets = asking.targets();
     let Some(first) = targets.first() else { return Ok(None) };
     // The queue is what is waited for here.
-    let ttft_ms = first.predicted.ttft_p95_ms - first.predicted.queue_ms;
+    let ttft_ms = first.predicted.ttft_p50_ms - first.predicted.queue_ms;
     let (mut waiting, bound_ms) = {
         let mut hold = lock(&shared.lasting.hold);
         match hold.admission.arrive(shared.now_ms(), ask, ttft_ms, candidates(shared, targets)) {

@@ -9,11 +9,11 @@ use rhumb_grid::rates::Rates;
 use rhumb_grid::service::Service;
 use rhumb_scene::economics::{self, MeanRequest, PLANNED_UTILISATION};
 use rhumb_scene::fleet::text_model;
-use rhumb_world::{EngineSpec, GatewayAt, Jitter, Setup, Telemetry};
+use rhumb_world::{Clients, EngineSpec, GatewayAt, Jitter, Setup, Telemetry, Tenant};
 
 use crate::atlas::{self, Spot};
 use crate::places::{entries, near_users};
-use crate::scenario::{GridPlan, RouterName, Scenario, SitesFrom};
+use crate::scenario::{GridPlan, PolicyPlan, RouterName, Scenario, SitesFrom, Slo, TenantPlan};
 use crate::wan::Wan;
 
 /// Power usage effectiveness of the sites of a scenario.
@@ -122,6 +122,8 @@ impl Ground {
             router: engine_router(router),
             rates: Rates::of(&policy(scenario)),
             service: Service::of(&policy(scenario)),
+            tenants: tenants(scenario),
+            clients: clients(scenario),
             places: entries(&self.cities, &places),
             gateways,
             rtt_ms,
@@ -242,16 +244,39 @@ pub(crate) fn held_by(router: RouterName, mut grid: Grid) -> Grid {
 }
 
 pub(crate) fn policy(scenario: &Scenario) -> Policy {
-    let plan = &scenario.policy;
+    policy_of(&scenario.policy, &scenario.slo)
+}
+
+/// The tenants of a scenario.
+pub(crate) fn tenants(scenario: &Scenario) -> Vec<Tenant> {
+    let tenant = |plan: &TenantPlan| {
+        let policy = policy_of(plan.policy.as_ref().unwrap_or(&scenario.policy), &plan.slo.unwrap_or(scenario.slo));
+        let mut service = Service::of(&policy);
+        // The least urgent comes last.
+        service.priority = service.priority.max(plan.highest_priority);
+        Tenant { name: plan.name.clone(), rates: Rates::of(&policy), service, weight: plan.weight }
+    };
+    scenario.tenants.iter().map(tenant).collect()
+}
+
+/// How the clients of a scenario behave.
+pub(crate) fn clients(scenario: &Scenario) -> Clients {
+    let plan = &scenario.clients;
+    Clients { retries: plan.retries, leaving: plan.leaving, leave_after_us: plan.leave_after_s * 1e6 }
+}
+
+fn policy_of(plan: &PolicyPlan, slo: &Slo) -> Policy {
     Policy {
         name: "scenario".into(),
         preset: plan.preset,
         second_usd: plan.second_usd,
-        ttft_slo_ms: Some(scenario.slo.ttft_ms),
+        ttft_slo_ms: Some(slo.ttft_ms),
         miss_usd: plan.miss_usd,
         reading_pace_ms: plan.reading_pace_ms,
         first_token_timeout_ms: plan.first_token_timeout_ms,
         max_attempts: plan.max_attempts,
+        priority: plan.priority,
+        max_wait_ms: plan.max_wait_ms,
         ..Policy::default()
     }
 }

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use crate::atlas::Spot;
-use crate::build::engine_router;
-use crate::scenario::RouterName;
+use crate::build::{clients, engine_router};
+use crate::scenario::{RouterName, Scenario};
 use rhumb_engine::Limits;
 use rhumb_grid::config::Location;
 use rhumb_grid::geo::{distance_km, estimated_rtt_ms};
@@ -37,7 +37,7 @@ fn kind_of(router: RouterName) -> Kind {
 }
 
 /// The demo's world under `router`.
-pub(crate) fn setup(scene: &Scene, router: RouterName, seed: u64) -> Setup {
+pub(crate) fn setup(scene: &Scene, scenario: &Scenario, router: RouterName, seed: u64) -> Setup {
     let kind = kind_of(router);
     let atlas = &scene.atlas;
     let engines = places(kind, atlas, scene.single);
@@ -74,6 +74,8 @@ pub(crate) fn setup(scene: &Scene, router: RouterName, seed: u64) -> Setup {
         router: engine_router(router),
         rates: Rates::of(&policy),
         service: Service::of(&policy),
+        tenants: Vec::new(),
+        clients: clients(scenario),
         places: atlas.cities.iter().map(|c| place(c.location, &gateways)).collect(),
         gateways,
         rtt_ms,
@@ -143,6 +145,7 @@ pub(crate) fn traffic(scene: &Scene, seconds: f64) -> impl Iterator<Item = Ask> 
         at_us: (a.at_ms * 1e3) as u64,
         place: cities.get(&key(a.user)).copied().unwrap_or(0),
         name: 0,
+        tenant: 0,
         input_tokens: a.input_tokens,
         output_tokens: a.output_tokens,
         session: None,

@@ -18,6 +18,7 @@ fn default_by(kind: FaultName) -> f64 {
         FaultName::BrownOut => 3.0,
         FaultName::Rtt => 5.0,
         FaultName::PowerCap => 0.5,
+        FaultName::Errors | FaultName::Busy => 1.0,
         _ => 0.0,
     }
 }
@@ -28,6 +29,9 @@ fn kind(plan: &FaultPlan, setup: &Setup) -> FaultKind {
         FaultName::Refuse => FaultKind::Refuse,
         FaultName::SiteLoss => FaultKind::Loss,
         FaultName::BlackHole => FaultKind::BlackHole,
+        FaultName::Errors => FaultKind::Errors(by),
+        FaultName::Busy => FaultKind::Busy(by),
+        FaultName::Freeze => FaultKind::Freeze,
         FaultName::BrownOut => FaultKind::BrownOut(by.max(1e-3)),
         FaultName::Rtt => FaultKind::Rtt(by),
         FaultName::Partition => {
@@ -55,7 +59,14 @@ fn endpoints_of(setup: &Setup, site: &str) -> Option<(u32, u32)> {
 }
 
 fn strikes_engines(kind: FaultName) -> bool {
-    matches!(kind, FaultName::Refuse | FaultName::SiteLoss | FaultName::BlackHole | FaultName::BrownOut)
+    !matches!(
+        kind,
+        FaultName::Rtt
+            | FaultName::Partition
+            | FaultName::StaleTelemetry
+            | FaultName::LyingTelemetry
+            | FaultName::PowerCap
+    )
 }
 
 /// The faults of a scenario in a world. A site that has no engines of its own there is struck nowhere.

@@ -95,6 +95,14 @@ impl Loaded {
                 "`azure-sample`, or `sites: demo` for the grid".to_owned(),
             ));
         }
+        if s.traffic.workload == "demo" && !s.tenants.is_empty() {
+            let what = "the demo's users belong to no tenant".to_owned();
+            return Err(self.wrong("tenants", what, "another workload, such as `azure-sample`".to_owned()));
+        }
+        if let Some(i) = (0..s.tenants.len()).find(|i| s.tenants[..*i].iter().any(|t| t.name == s.tenants[*i].name)) {
+            let what = format!("there are two tenants `{}`", s.tenants[i].name);
+            return Err(self.wrong(&format!("tenants[{i}].name"), what, "a name of its own for each".to_owned()));
+        }
         if let Some(i) = s.traffic.loads.iter().position(|load| !(0.001..=10.0).contains(load)) {
             let what = format!("a load of {}", s.traffic.loads[i]);
             return Err(self.wrong(
@@ -103,7 +111,7 @@ impl Loaded {
                 "a share of capacity from 0.001 to 10".to_owned(),
             ));
         }
-        let shape = crate::measure::empty();
+        let shape = crate::measure::empty(s);
         for (i, pass) in s.pass.iter().enumerate() {
             if pass.at_most.is_none() && pass.at_least.is_none() {
                 let what = "the line wants nothing".to_owned();

@@ -6,10 +6,12 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
+use rhumb_chance::{hash, label};
 use rhumb_scene::scene::{Options as SceneOptions, Scene};
 use rhumb_world::{Checks, Ran, Setup, Source, Watch, run};
 
 use crate::atlas::{self, Spot};
+use crate::blend::Blend;
 use crate::build::{Ground, ground};
 use crate::file::Loaded;
 use crate::measure::{RouterReport, report};
@@ -134,7 +136,7 @@ impl<'a> Lab<'a> {
     /// The world of a router.
     pub(crate) fn setup(&self, router: RouterName, seed: u64) -> Result<Setup, LabError> {
         let mut setup = match &self.kind {
-            World::Demo(scene) => demo::setup(scene, router, seed),
+            World::Demo(scene) => demo::setup(scene, self.scenario(), router, seed),
             World::Ground(ground) => ground.setup(self.scenario(), router, seed),
             World::Own(own) => own.setup(self.scenario(), router, seed),
         };
@@ -152,16 +154,24 @@ impl<'a> Lab<'a> {
             scene.seed = seed;
             return Ok(Box::new(demo::traffic(&scene, plan.seconds.unwrap_or(demo::PERIOD_S))));
         }
-        let crowd = Crowd::new(&Wanted {
-            plan,
-            origin: &self.origin,
-            rps: load.map_or(self.rps, |load| load * self.capacity_rps),
-            data: self.options.data.clone(),
-            users: Users::new(&self.cities(), seed),
-            seed,
-            came: Arc::clone(came),
-        })?;
-        Ok(Box::new(crowd))
+        let cities = self.cities();
+        let crowd = |share: f64, seed: u64| {
+            Crowd::new(&Wanted {
+                plan,
+                origin: &self.origin,
+                rps: share * load.map_or(self.rps, |load| load * self.capacity_rps),
+                data: self.options.data.clone(),
+                users: Users::new(&cities, seed),
+                seed,
+                came: Arc::clone(came),
+            })
+        };
+        let tenants = &self.scenario().tenants;
+        if tenants.is_empty() {
+            return Ok(Box::new(crowd(1.0, seed)?));
+        }
+        let each = tenants.iter().map(|t| crowd(t.share, hash(seed, label(&t.name))));
+        Ok(Box::new(Blend::new(each.collect::<Result<_, _>>()?, plan.requests)))
     }
 
     /// What all GPUs cost in a second, USD.
@@ -213,7 +223,7 @@ impl<'a> Lab<'a> {
             return Err(LabError::NoTraffic { scenario: self.loaded.name.clone() });
         }
         let slo = &self.scenario().slo;
-        let report = report(&setup, &ran, slo, self.usd_per_s());
+        let report = report(&setup, &ran, self.scenario(), self.usd_per_s());
         let plots = draw.then(|| plots(&setup, &ran, slo));
         Ok(Run { report, plots })
     }

@@ -4,6 +4,7 @@
 //! users, `lab` runs them, `measure`, `plots` and `report` say what came out.
 
 mod atlas;
+mod blend;
 mod build;
 mod command;
 mod demo;
@@ -26,10 +27,10 @@ mod wan;
 
 pub use file::{Loaded, list, load};
 pub use lab::{Lab, Options, Progress};
-pub use measure::{RouterReport, Times, UsdPerMtok};
+pub use measure::{ClientFigures, Group, RouterReport, Times, UsdPerMtok};
 pub use plots::{Flow, Plots, SiteDot, Stretch};
 pub use problem::LabError;
 pub use report::{Line, Report};
 pub use rhumb_world::Checks;
-pub use scenario::{RouterName, Scenario, Slo, schema};
+pub use scenario::{ClientsPlan, PolicyPlan, RouterName, Scenario, Slo, TenantPlan, schema};
 pub use trace::{Tracer, replay_command};

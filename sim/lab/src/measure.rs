@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use rhumb_world::{End, Outcome, Ran, Setup};
 use serde::Serialize;
 
-use crate::scenario::Slo;
+use crate::build::tenants;
+use crate::scenario::{ClientsPlan, Scenario, Slo};
 
 /// Quantiles and mean of a time, ms; `null` where nothing was measured.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -85,10 +86,101 @@ pub struct RouterReport {
     pub elapsed_s: f64,
     /// Answers by the site that gave them.
     pub by_site: BTreeMap<String, u64>,
+    /// What users' programs did, where the scenario says that they do anything.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clients: Option<ClientFigures>,
+    /// By tenant, where the scenario has any.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub by_tenant: BTreeMap<String, Group>,
+    /// By priority, where the scenario has tenants.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub by_priority: BTreeMap<String, Group>,
 }
 
-/// A report with no figure in it, for its shape.
-pub(crate) fn empty() -> serde_json::Value {
+/// What users' programs did.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct ClientFigures {
+    /// Requests that reached gateways, those that were sent again included.
+    pub sent: u64,
+    /// Attempts that gateways made at endpoints for them.
+    pub upstream_attempts: u64,
+    /// Of the lost, requests whose client left.
+    pub left: u64,
+}
+
+/// The figures of a part of the requests, as those of all.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Group {
+    /// Requests that users sent.
+    pub requests: u64,
+    /// Those that did not get their whole answer.
+    pub lost: u64,
+    /// Of the lost, requests that would have waited too long at their gateway.
+    pub shed: u64,
+    /// Time to first token.
+    pub ttft_ms: Times,
+    /// Time to the last token.
+    pub e2e_ms: Times,
+    /// Answers a second that met the objectives.
+    pub goodput_rps: f64,
+    /// Share of the requests that met the objectives.
+    pub slo_attainment: f64,
+    /// Prompt and answer tokens a second.
+    pub tokens_per_s: f64,
+}
+
+impl Group {
+    fn of(outcomes: &[&Outcome], scenario: &Scenario, elapsed_s: f64) -> Self {
+        let count = |test: &dyn Fn(&Outcome) -> bool| outcomes.iter().filter(|o| test(o)).count() as u64;
+        let good = count(&|o| is_good(o, &slo_of(scenario, o))) as f64;
+        let tokens = outcomes.iter().map(|o| has_tokens(o)).sum::<f64>();
+        Self {
+            requests: outcomes.len() as u64,
+            lost: count(&|o| o.end != End::Complete),
+            shed: count(&|o| o.end == End::Shed),
+            ttft_ms: times(outcomes.iter().map(|o| o.ttft_ms)),
+            e2e_ms: times(outcomes.iter().map(|o| o.e2e_ms)),
+            goodput_rps: good / elapsed_s,
+            slo_attainment: good / (outcomes.len() as f64).max(1.0),
+            tokens_per_s: tokens / elapsed_s,
+        }
+    }
+}
+
+/// Tokens that a request has put on the bill; those of broken answers too: their users have them.
+fn has_tokens(o: &Outcome) -> f64 {
+    let any = match o.end {
+        End::Complete | End::Broken => true,
+        End::Left => o.output_tokens > 0,
+        End::Failed | End::Rejected | End::Shed => false,
+    };
+    if any { f64::from(o.input_tokens) + f64::from(o.output_tokens) } else { 0.0 }
+}
+
+/// What a good answer is to whoever asked.
+fn slo_of(scenario: &Scenario, o: &Outcome) -> Slo {
+    scenario.tenants.get(o.tenant as usize).and_then(|t| t.slo).unwrap_or(scenario.slo)
+}
+
+/// Requests by what they have in common.
+fn groups(
+    ran: &Ran,
+    scenario: &Scenario,
+    elapsed_s: f64,
+    names: impl Iterator<Item = String>,
+    name: impl Fn(&Outcome) -> String,
+) -> BTreeMap<String, Group> {
+    let mut all: BTreeMap<String, Vec<&Outcome>> = names.map(|n| (n, Vec::new())).collect();
+    for o in &ran.outcomes {
+        all.entry(name(o)).or_default().push(o);
+    }
+    all.into_iter().map(|(name, outcomes)| (name, Group::of(&outcomes, scenario, elapsed_s))).collect()
+}
+
+/// A report of a scenario with no figure in it, for its shape.
+pub(crate) fn empty(scenario: &Scenario) -> serde_json::Value {
+    let nobody = || Group::of(&[], scenario, 1.0);
+    let tenants = tenants(scenario);
     let none = Times { mean: None, p50: None, p90: None, p95: None, p99: None };
     let report = RouterReport {
         requests: 0,
@@ -115,6 +207,13 @@ pub(crate) fn empty() -> serde_json::Value {
         throttled: 0.0,
         elapsed_s: 0.0,
         by_site: BTreeMap::new(),
+        clients: (scenario.clients != ClientsPlan::default()).then_some(ClientFigures {
+            sent: 0,
+            upstream_attempts: 0,
+            left: 0,
+        }),
+        by_tenant: tenants.iter().map(|t| (t.name.clone(), nobody())).collect(),
+        by_priority: tenants.iter().map(|t| (t.service.priority.name().to_owned(), nobody())).collect(),
     };
     serde_json::to_value(report).expect("a report has string keys and finite numbers")
 }
@@ -147,17 +246,22 @@ pub(crate) fn is_good(o: &Outcome, slo: &Slo) -> bool {
 }
 
 /// The figures of one run.
-pub(crate) fn report(setup: &Setup, ran: &Ran, slo: &Slo, gpu_hours_usd_per_s: f64) -> RouterReport {
+pub(crate) fn report(setup: &Setup, ran: &Ran, scenario: &Scenario, gpu_hours_usd_per_s: f64) -> RouterReport {
     let all = &ran.outcomes;
     let count = |test: &dyn Fn(&Outcome) -> bool| all.iter().filter(|o| test(o)).count() as u64;
     let complete = count(&|o| o.end == End::Complete);
-    let good = count(&|o| is_good(o, slo)) as f64;
-    // Those of broken answers too: their users have them, and the bill counts them.
-    let tokens: f64 = all
-        .iter()
-        .filter(|o| matches!(o.end, End::Complete | End::Broken))
-        .map(|o| f64::from(o.input_tokens) + f64::from(o.output_tokens))
-        .sum();
+    let good = count(&|o| is_good(o, &slo_of(scenario, o))) as f64;
+    let tokens: f64 = all.iter().map(has_tokens).sum();
+    let tenant = |o: &Outcome| &setup.tenants[o.tenant as usize];
+    let (by_tenant, by_priority) = if setup.tenants.is_empty() {
+        (BTreeMap::new(), BTreeMap::new())
+    } else {
+        let names = setup.tenants.iter().map(|t| t.name.clone());
+        let by_tenant = groups(ran, scenario, ran.elapsed_s.max(1e-9), names, |o| tenant(o).name.clone());
+        let names = setup.tenants.iter().map(|t| t.service.priority.name().to_owned());
+        let urgency = |o: &Outcome| tenant(o).service.priority.name().to_owned();
+        (by_tenant, groups(ran, scenario, ran.elapsed_s.max(1e-9), names, urgency))
+    };
     let per_mtok = |sum: f64| (tokens > 0.0).then_some(sum / tokens * 1e6);
     let total = |of: &dyn Fn(&rhumb_world::SiteTotals) -> f64| ran.sites.iter().map(of).sum::<f64>();
     let elapsed_s = ran.elapsed_s.max(1e-9);
@@ -191,6 +295,13 @@ pub(crate) fn report(setup: &Setup, ran: &Ran, slo: &Slo, gpu_hours_usd_per_s: f
         throttled: total(&|s| s.throttled_s) / elapsed_s / ran.sites.len().max(1) as f64,
         elapsed_s,
         by_site: by_site(setup, all),
+        clients: (scenario.clients != ClientsPlan::default()).then(|| ClientFigures {
+            sent: ran.sent,
+            upstream_attempts: ran.attempts,
+            left: count(&|o| o.end == End::Left),
+        }),
+        by_tenant,
+        by_priority,
     }
 }
 

@@ -13,7 +13,7 @@ use rhumb_scene::economics::{self, MeanRequest};
 use rhumb_world::{EngineSpec, GatewayAt, Jitter, Setup};
 
 use crate::atlas::Spot;
-use crate::build::{engine_router, held_by, limits, policy, telemetry};
+use crate::build::{clients, engine_router, held_by, limits, policy, telemetry, tenants};
 use crate::file::Loaded;
 use crate::places::{entries, near_users};
 use crate::problem::LabError;
@@ -111,6 +111,8 @@ impl Own {
             router: engine_router(router),
             rates: Rates::of(&policy(scenario)),
             service: Service::of(&policy(scenario)),
+            tenants: tenants(scenario),
+            clients: clients(scenario),
             places: entries(&self.cities, &places),
             gateways,
             rtt_ms: Wan::new(seed).matrix(&places, &sites),

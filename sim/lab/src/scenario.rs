@@ -1,6 +1,6 @@
 //! A scenario: a small file that says which grid, which traffic, what goes wrong, who competes, and what must come out.
 
-use rhumb_grid::config::Quantization;
+use rhumb_grid::config::{Priority, Quantization};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +14,12 @@ pub struct Scenario {
     pub grid: GridPlan,
     /// Who asks what.
     pub traffic: TrafficPlan,
+    /// Whose requests they are. Not stated: nobody's in particular.
+    #[serde(default)]
+    pub tenants: Vec<TenantPlan>,
+    /// How users' programs behave.
+    #[serde(default)]
+    pub clients: ClientsPlan,
     /// What goes wrong.
     #[serde(default)]
     pub faults: Vec<FaultPlan>,
@@ -277,6 +283,55 @@ fn default_cities() -> u32 {
     300
 }
 
+/// A tenant: a stream of requests of its own, the same whatever the others send. Not for `demo`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TenantPlan {
+    /// Its name.
+    #[schemars(length(min = 1))]
+    pub name: String,
+    /// Its requests, as a share of what `rps` or `utilisation` says. The shares need not add up to 1.
+    #[schemars(range(min = 0.000_001, max = 1000.0))]
+    pub share: f64,
+    /// Its share of what is served against the other tenants', where requests wait.
+    #[serde(default = "one_weight")]
+    #[schemars(range(min = 0.001, max = 1000.0))]
+    pub weight: f64,
+    /// The highest priority its requests may have.
+    #[serde(default = "highest")]
+    pub highest_priority: Priority,
+    /// What time and money are worth to it. Not stated: the scenario's `policy`.
+    #[serde(default)]
+    pub policy: Option<PolicyPlan>,
+    /// What a good answer is to it. Not stated: the scenario's `slo`.
+    #[serde(default)]
+    pub slo: Option<Slo>,
+}
+
+fn one_weight() -> f64 {
+    1.0
+}
+
+fn highest() -> Priority {
+    Priority::Interactive
+}
+
+/// How users' programs behave.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ClientsPlan {
+    /// Times that a request is sent again which was refused or failed, as the official SDKs do (they: 2). The request
+    /// counts once, from when it was sent first.
+    #[schemars(range(min = 0, max = 100))]
+    pub retries: u32,
+    /// Share of the requests whose client may leave before it has its answer.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub leaving: f64,
+    /// After how long those leave, on average, seconds.
+    #[schemars(range(min = 0.0, max = 86_400.0))]
+    pub leave_after_s: f64,
+}
+
 /// Something that goes wrong.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -292,8 +347,8 @@ pub struct FaultPlan {
     pub until_s: Option<f64>,
     /// What goes wrong.
     pub kind: FaultName,
-    /// How bad it is: for `brown-out` and `rtt` the factor, for `lying-telemetry` the requests shown, for `power-cap`
-    /// the share left.
+    /// How bad it is: for `brown-out` and `rtt` the factor, for `errors` and `busy` the share of what comes, for
+    /// `lying-telemetry` the requests shown, for `power-cap` the share left.
     #[serde(default)]
     #[schemars(range(min = 0.0, max = 1000.0))]
     pub by: Option<f64>,
@@ -316,6 +371,12 @@ pub enum FaultName {
     SiteLoss,
     /// Requests are taken and never answered.
     BlackHole,
+    /// Requests are answered with an error at once.
+    Errors,
+    /// Requests are told at once that the site is busy.
+    Busy,
+    /// Engines stop in the middle of a step and go on afterwards.
+    Freeze,
     /// Steps take longer.
     BrownOut,
     /// Round trips take longer.
@@ -430,6 +491,11 @@ pub struct PolicyPlan {
     /// Targets tried for one request.
     #[schemars(range(min = 1, max = 16))]
     pub max_attempts: Option<u32>,
+    /// How urgent requests are.
+    pub priority: Option<Priority>,
+    /// Longest wait at a gateway for an endpoint with room, ms.
+    #[schemars(range(min = 0, max = 86_400_000))]
+    pub max_wait_ms: Option<u64>,
 }
 
 /// What a good answer is.

@@ -44,8 +44,6 @@ pub(crate) fn table(report: &Report) -> String {
         };
         rows.push(std::iter::once((*name).to_owned()).chain(COLUMNS.iter().map(cell)).collect());
     }
-    let widths: Vec<usize> =
-        (0..rows[0].len()).map(|c| rows.iter().map(|r| r[c].chars().count()).max().unwrap_or(0)).collect();
     let mut out = format!("{}: {}\n", report.scenario, report.about);
     let seeds = if report.seeds == 1 { String::new() } else { format!("..{}", report.seed + report.seeds - 1) };
     let _ = writeln!(
@@ -53,13 +51,8 @@ pub(crate) fn table(report: &Report) -> String {
         "seed {}{seeds}, commit {}, capacity {:.1} requests/s\n",
         report.seed, report.commit, report.capacity_rps
     );
-    for row in &rows {
-        for (i, cell) in row.iter().enumerate() {
-            let pad = " ".repeat(widths[i] - cell.chars().count());
-            let _ = if i == 0 { write!(out, "{cell}{pad}") } else { write!(out, "  {pad}{cell}") };
-        }
-        out.push('\n');
-    }
+    lay_out(&rows, &mut out);
+    parts(report, &mut out);
     out.push('\n');
     for (engine, basis) in &report.engines {
         let _ = writeln!(out, "engine model  {engine}: {basis}");
@@ -73,4 +66,50 @@ pub(crate) fn table(report: &Report) -> String {
         let _ = writeln!(out, "{verdict}  {}: {got}, wanted {}", line.line, line.want);
     }
     out
+}
+
+/// Rows in columns, the first to the left and the others to the right.
+fn lay_out(rows: &[Vec<String>], out: &mut String) {
+    let width = |c: usize| rows.iter().map(|r| r[c].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..rows[0].len()).map(width).collect();
+    for row in rows {
+        for (i, cell) in row.iter().enumerate() {
+            let pad = " ".repeat(widths[i] - cell.chars().count());
+            let _ = if i == 0 { write!(out, "{cell}{pad}") } else { write!(out, "  {pad}{cell}") };
+        }
+        out.push('\n');
+    }
+}
+
+/// Columns of the parts of a router's requests.
+const PARTS: [(&str, &str, usize); 7] = [
+    ("requests", "requests", 0),
+    ("lost", "lost", 0),
+    ("TTFT p50 ms", "ttft_ms.p50", 0),
+    ("p99", "ttft_ms.p99", 0),
+    ("E2E p50 ms", "e2e_ms.p50", 0),
+    ("goodput/s", "goodput_rps", 1),
+    ("SLO %", "slo_attainment", 1),
+];
+
+/// The figures of tenants and priorities, where the scenario has them.
+fn parts(report: &Report, out: &mut String) {
+    let mut rows = Vec::new();
+    for (router, figures) in &report.routers {
+        for by in ["by_tenant", "by_priority"] {
+            for (name, group) in figures.get(by).and_then(Value::as_object).into_iter().flatten() {
+                let cell = |(heading, path, digits): &(&str, &str, usize)| {
+                    let scale = if *heading == "SLO %" { 100.0 } else { 1.0 };
+                    figure(group, path).map_or_else(|| "-".to_owned(), |v| format!("{:.*}", *digits, v * scale))
+                };
+                let what = if by == "by_tenant" { "tenant" } else { "priority" };
+                rows.push(std::iter::once(format!("{router}, {what} {name}")).chain(PARTS.iter().map(cell)).collect());
+            }
+        }
+    }
+    if !rows.is_empty() {
+        rows.insert(0, std::iter::once("of these").chain(PARTS.iter().map(|c| c.0)).map(str::to_owned).collect());
+        out.push('\n');
+        lay_out(&rows, out);
+    }
 }

@@ -50,6 +50,8 @@ fn name(event: Event) -> String {
         Event::Last { flight } => format!("last token of {} reaches the gateway", request(flight)),
         Event::Failed { flight, tokens: 0 } => format!("an attempt of {} fails", request(flight)),
         Event::Failed { flight, tokens } => format!("the stream of {} breaks after token {tokens}", request(flight)),
+        Event::Idle { flight, .. } => format!("{} has had no token for as long as it may", request(flight)),
+        Event::Leaves { request, .. } => format!("the client of request number {request} has left, if it had to wait"),
         Event::Cancel { endpoint, id } => format!("{} is cancelled at endpoint {endpoint}", request(Ticket::of(id))),
         Event::Tick { gateway } => format!("gateway {gateway} publishes a view"),
         Event::Sample => "loads are read".to_owned(),

@@ -137,6 +137,7 @@ impl Crowd {
             at_us: call.at_us,
             place: self.users.city(person),
             name: 0,
+            tenant: 0,
             input_tokens: call.input_tokens,
             output_tokens: call.output_tokens,
             session: call.session,

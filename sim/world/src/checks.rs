@@ -17,8 +17,8 @@ pub struct Checks {
     last_us: u64,
     /// Tokens that came out of engines, by the engine's name for the request.
     emitted: BTreeMap<u64, u32>,
-    /// What each gateway and model expected of answers last, and how many requests had left then.
-    expected: BTreeMap<(u32, u32), (f64, u64)>,
+    /// What each gateway, tenant and model expected of answers last, and how many requests had left then.
+    expected: BTreeMap<(u32, u32, u32), (f64, u64)>,
     left: u64,
     /// Checks made.
     pub made: u64,
@@ -34,7 +34,7 @@ impl Watch for Checks {
             format!("a reading of {} µs was used at {} µs", d.newest_reading_us, d.now_us)
         })?;
         let Some(model) = d.facts.models.first() else { return Ok(()) };
-        let entry = self.expected.entry((d.gateway, *model)).or_insert((d.facts.output_tokens, self.left));
+        let entry = self.expected.entry((d.gateway, d.tenant, *model)).or_insert((d.facts.output_tokens, self.left));
         let same = entry.0 == d.facts.output_tokens || entry.1 != self.left;
         let before = std::mem::replace(entry, (d.facts.output_tokens, self.left)).0;
         must(same, "Oracle", || {

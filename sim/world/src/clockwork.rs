@@ -9,6 +9,9 @@ use crate::setup::{Fault, FaultKind};
 use crate::telemetry::Falsified;
 use crate::world::World;
 
+/// More requests than this at one endpoint is a lie or a fault, not a load (`shell/signals`).
+const REQUESTS_MAX: f64 = 1e6;
+
 /// What a server's own dither adds to a probe at most, ms.
 const PROBE_DITHER_MS: f64 = 0.4;
 
@@ -70,6 +73,11 @@ impl World<'_> {
             if let Some((taken_us, arrived_us, reading)) =
                 self.board.newest(endpoint, known.taken_us(endpoint), now_us, arrives_us)
             {
+                // As the live reader of metrics does: what makes no sense counts as no reading.
+                let makes_sense = |requests: f64| (0.0..=REQUESTS_MAX).contains(&requests);
+                if !makes_sense(reading.running) || !makes_sense(reading.waiting) {
+                    continue;
+                }
                 self.newest_reading_us = self.newest_reading_us.max(arrived_us);
                 known.report(endpoint, taken_us, arrived_us, reading);
             }
@@ -86,7 +94,7 @@ impl World<'_> {
                 Mode::Silent => self.gateways[gateway as usize].probe_silent(endpoint, now_us),
                 _ if cut => self.gateways[gateway as usize].probe_silent(endpoint, now_us),
                 Mode::Dead | Mode::Refusing => self.gateways[gateway as usize].probe_refused(endpoint, now_us),
-                Mode::Up => {
+                Mode::Up | Mode::Erring(_) | Mode::Busy(_) => {
                     let draw = unit(hash(dither ^ u64::from(gateway) << 32 ^ endpoint as u64, now_us));
                     let network_us = self.network.there_us(gateway, site) + self.network.back_us(gateway, site);
                     let ms = network_us as f64 / 1e3 + PROBE_DITHER_MS * draw;
@@ -103,6 +111,10 @@ impl World<'_> {
         match kind {
             FaultKind::Refuse => self.set_mode(&fault, if begins { Mode::Refusing } else { Mode::Up }),
             FaultKind::BlackHole => self.set_mode(&fault, if begins { Mode::Silent } else { Mode::Up }),
+            FaultKind::Errors(share) => self.set_mode(&fault, if begins { Mode::Erring(share) } else { Mode::Up }),
+            FaultKind::Busy(share) => self.set_mode(&fault, if begins { Mode::Busy(share) } else { Mode::Up }),
+            FaultKind::Freeze if begins => self.freeze(&fault),
+            FaultKind::Freeze => self.thaw(&fault),
             FaultKind::Loss if begins => self.lose(&fault),
             FaultKind::Loss => self.set_mode(&fault, Mode::Up),
             FaultKind::BrownOut(factor) => {
@@ -136,6 +148,36 @@ impl World<'_> {
             change += server.watts - before;
         }
         self.sites[fault.site as usize].add(change);
+    }
+
+    /// Engines of a site stop in the middle of what they do: each gateway waits for the next token so long, then gives up.
+    fn freeze(&mut self, fault: &Fault) {
+        let now_us = self.queue.now_us;
+        self.struck(fault).for_each(|server| server.frozen_us = Some(now_us));
+        for (ticket, flight) in self.flights.iter() {
+            let Some(Attempt { target, .. }) = &flight.attempt else { continue };
+            let begun = flight.first_us.is_some() && !flight.done;
+            if fault.strikes(target.endpoint, target.site) && begun {
+                let idle_us = self.setup.terms(flight.ask.tenant).0.idle_timeout_ms * 1_000;
+                // The last token may be on its way still.
+                let at_us = now_us.max(flight.first_at_gateway_us.unwrap_or(0)) + idle_us;
+                self.queue.at(at_us, Event::Idle { flight: ticket, since_us: now_us });
+            }
+        }
+    }
+
+    /// They go on where they stopped.
+    fn thaw(&mut self, fault: &Fault) {
+        let mut again = Vec::new();
+        for (endpoint, server) in (0..).zip(&mut self.servers).filter(|(e, s)| fault.strikes(*e, s.site)) {
+            server.frozen_us = None;
+            if std::mem::take(&mut server.held_up) {
+                again.push((endpoint, server.life));
+            }
+        }
+        for (endpoint, life) in again {
+            self.queue.at(self.queue.now_us, Event::Step { endpoint, life });
+        }
     }
 
     /// Engines of a site die: what runs there is lost, and each gateway learns it when the reset arrives.

@@ -12,6 +12,12 @@ use crate::source::Ask;
 #[derive(Debug)]
 pub(crate) struct Flight {
     pub(crate) ask: Ask,
+    /// Counts requests by entry.
+    pub(crate) request: u64,
+    /// Times its client has sent it.
+    pub(crate) sends: u32,
+    /// Targets tried for what its client had sent before.
+    pub(crate) tried_before: u32,
     pub(crate) gateway: u32,
     /// One way between user and gateway, µs.
     pub(crate) client_us: u64,
@@ -38,8 +44,37 @@ pub(crate) struct Flight {
     /// Its last token has left the engine.
     pub(crate) done: bool,
     pub(crate) cached_tokens: u32,
-    /// An engine refused it for its size.
-    pub(crate) too_large: bool,
+    /// Why the attempt under way fails, if it does, or why the last one did.
+    pub(crate) fail: Option<Fail>,
+    /// Attempts that were told that the site is busy.
+    pub(crate) busy: u32,
+    /// The longest that any of them was told to stay away for, ms.
+    pub(crate) retry_after_ms: Option<u64>,
+}
+
+/// Why an attempt failed before its first token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fail {
+    /// The endpoint is broken or silent.
+    Broken,
+    /// It is busy and said when to come back, ms.
+    Busy(u64),
+    /// It has no room for a request of this size.
+    TooLarge,
+}
+
+impl Flight {
+    /// Its client sends it once more: what is known of it at a gateway begins anew.
+    pub(crate) fn again(&mut self, max_attempts: u32) {
+        self.sends += 1;
+        self.tried_before += self.failover.attempts();
+        self.failover = Failover::new(max_attempts);
+        self.targets.clear();
+        (self.hold, self.waits, self.held_us) = (None, None, None);
+        (self.fail, self.busy, self.retry_after_ms) = (None, 0, None);
+        (self.reached_us, self.started_us, self.first_us, self.first_at_gateway_us) = (0, None, None, None);
+        self.cached_tokens = 0;
+    }
 }
 
 /// All requests under way.
@@ -76,6 +111,12 @@ impl Flights {
     pub(crate) fn peek(&self, ticket: Ticket) -> Option<&Flight> {
         let flight = self.places.get(ticket.slot as usize)?.as_deref()?;
         (flight.number == ticket.attempt).then_some(flight)
+    }
+
+    /// The ticket of a request at a place, if it is still there.
+    pub(crate) fn ticket(&self, slot: u32, request: u64) -> Option<Ticket> {
+        let flight = self.places.get(slot as usize)?.as_deref().filter(|f| f.request == request)?;
+        Some(Ticket { slot, attempt: flight.number })
     }
 
     /// Makes every earlier ticket of the request void; its new one.

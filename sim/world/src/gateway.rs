@@ -5,7 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use rhumb_flow::admission::{Admission, Ask as Hold, Lane, Lanes, Verdict};
+use rhumb_flow::admission::{Admission, Ask as Hold, Candidate, Lane, Lanes, Verdict};
+use rhumb_flow::budget::RetryBudget;
 use rhumb_flow::condition::{By, Condition};
 use rhumb_flow::fair::cost;
 use rhumb_flow::peers::{Peer, groups, outliers};
@@ -31,6 +32,9 @@ use crate::telemetry::Reading;
 #[derive(Debug, Clone)]
 pub(crate) struct Asked<'a> {
     pub(crate) models: &'a [u32],
+    pub(crate) tenant: u32,
+    /// The policy it is under.
+    pub(crate) rates: &'a Rates,
     /// Length of the prompt in bytes; tokens are the engine's to count.
     pub(crate) prompt_bytes: f64,
     pub(crate) client_ms: f64,
@@ -47,6 +51,8 @@ pub(crate) struct Attempt {
     backlog: Option<f64>,
     pub(crate) sent_us: u64,
     first_us: Option<u64>,
+    /// What a second is worth to whoever waits for it, USD.
+    second_usd: f64,
 }
 
 /// What a request took, as the engine's usage says where it came.
@@ -92,14 +98,16 @@ pub(crate) struct Gateway {
     pins: Pins,
     prefixes: PrefixIndex,
     block_tokens: f64,
+    /// By tenant, then model.
     output_tokens: Vec<Ewma>,
     bytes_per_token: Vec<Ewma>,
     turn: u64,
     scratch: Scratch,
     hits: Vec<Hit>,
     router: Router,
-    rates: Rates,
     admission: Admission,
+    /// By tenant, model and site.
+    budgets: BTreeMap<(u32, u32, u32), RetryBudget>,
     lanes: Lanes,
     /// By their place in the queue, who waits.
     waiting: BTreeMap<u64, Ticket>,
@@ -138,7 +146,7 @@ impl Candidates for Seen<'_> {
 
 impl Gateway {
     /// One that knows `grid` and nothing else yet.
-    pub(crate) fn new(mut viewer: Viewer, grid: &Grid, router: Router, rates: Rates, cache: Cache) -> Self {
+    pub(crate) fn new(mut viewer: Viewer, grid: &Grid, router: Router, tenants: usize, cache: Cache) -> Self {
         let (endpoints, models) = (grid.config.endpoints.len(), grid.config.models.len());
         let states = vec![EndpointState::default(); endpoints];
         let view = viewer.view(&states, 0);
@@ -153,14 +161,14 @@ impl Gateway {
             pins: Pins::new(PINS),
             prefixes: PrefixIndex::new(cache.blocks),
             block_tokens: cache.block_tokens,
-            output_tokens: vec![Ewma::new(OUTPUT_TOKENS, 0.02); models],
+            output_tokens: vec![Ewma::new(OUTPUT_TOKENS, 0.02); tenants.max(1) * models],
             bytes_per_token: vec![Ewma::new(BYTES_PER_TOKEN, 0.02); models],
             turn: 0,
             scratch: Scratch::default(),
             hits: Vec::new(),
             router,
-            rates,
             admission: Admission::over(grid, &lanes),
+            budgets: BTreeMap::new(),
             lanes,
             waiting: BTreeMap::new(),
             places: 0,
@@ -174,7 +182,7 @@ impl Gateway {
 
     /// Whether a request that has been decided on goes, and where, or waits.
     pub(crate) fn arrive(&mut self, ask: &Hold, targets: &[Target], now_us: u64) -> Verdict {
-        let ttft_ms = targets.first().map_or(0.0, |t| t.predicted.ttft_p95_ms - t.predicted.queue_ms);
+        let ttft_ms = targets.first().map_or(0.0, |t| t.predicted.ttft_p50_ms - t.predicted.queue_ms);
         self.admission.arrive(now_us / 1_000, ask, ttft_ms, candidates(&self.overlays, targets))
     }
 
@@ -200,8 +208,10 @@ impl Gateway {
     }
 
     /// Those who are to look again.
-    pub(crate) fn look_again(&mut self) -> Vec<Ticket> {
-        self.admission.look_again().into_iter().filter_map(|place| self.waiting.remove(&place)).collect()
+    pub(crate) fn look_again(&mut self, now_us: u64) -> Vec<Ticket> {
+        let in_flight = |e: u32| self.overlays[e as usize].in_flight;
+        let again = self.admission.look_again(now_us / 1_000, in_flight);
+        again.into_iter().filter_map(|place| self.waiting.remove(&place)).collect()
     }
 
     /// A request does not wait any longer; false when its turn had come.
@@ -212,21 +222,30 @@ impl Gateway {
 
     /// Whose turn it is at an endpoint, if that has room.
     pub(crate) fn next(&mut self, endpoint: u32, now_us: u64) -> Option<Ticket> {
-        if !self.has_room(endpoint, now_us) {
-            return None;
-        }
-        let place = self.admission.next(endpoint)?;
+        let place = self.admission.next(now_us / 1_000, endpoint, self.overlays[endpoint as usize].in_flight)?;
         self.waiting.remove(&place)
+    }
+
+    /// When a request that is sent away after waiting so long may come back, ms.
+    pub(crate) fn retry_after_ms(&self, ask: &Hold, bound_ms: f64, now_us: u64) -> u64 {
+        self.admission.retry_after_ms(now_us / 1_000, ask, bound_ms)
+    }
+
+    /// The retry budget of a tenant for a model at a site.
+    pub(crate) fn budget(&mut self, tenant: u32, target: &Target) -> &mut RetryBudget {
+        self.budgets.entry((tenant, target.model, target.site)).or_default()
+    }
+
+    /// What it holds: requests in flight, their tokens not computed yet, and requests that wait.
+    pub(crate) fn holds(&self) -> (f64, f64, usize) {
+        let in_flight = self.overlays.iter().map(|o| o.in_flight).sum();
+        let backlog_tokens = self.overlays.iter().map(|o| o.backlog_tokens).sum();
+        (in_flight, backlog_tokens, self.waiting.len())
     }
 
     /// Somebody waits.
     pub(crate) fn is_waiting(&self) -> bool {
         !self.admission.is_empty()
-    }
-
-    /// One more request may be sent there.
-    fn has_room(&self, endpoint: u32, now_us: u64) -> bool {
-        self.admission.has_room(endpoint, now_us / 1_000, self.overlays[endpoint as usize].in_flight)
     }
 
     /// A request has been served this in truth: what it was charged for at its turn, if it had to wait, is set right.
@@ -246,7 +265,7 @@ impl Gateway {
         let facts = Facts {
             models: asked.models.to_vec(),
             prompt_tokens: (asked.prompt_bytes / self.bytes_per_token[first].mean()).max(1.0),
-            output_tokens: self.output_tokens[first].mean(),
+            output_tokens: self.output_tokens[asked.tenant as usize * self.bytes_per_token.len() + first].mean(),
             max_tokens: None,
             bytes_per_token: STREAM_BYTES_PER_TOKEN,
             needs: Able::default(),
@@ -256,7 +275,7 @@ impl Gateway {
             pin: asked.session.and_then(|s| self.pins.get(s).copied()),
             hits: self.hits.clone(),
         };
-        let choice = Choice { rates: self.rates, router: self.router, seed: self.turn };
+        let choice = Choice { rates: *asked.rates, router: self.router, seed: self.turn };
         self.turn += 1;
         let seen = Seen { view: &self.view, overlays: &self.overlays };
         let decision = decide(&seen, &facts, &choice, &mut self.scratch);
@@ -264,7 +283,7 @@ impl Gateway {
     }
 
     /// A request leaves for a target.
-    pub(crate) fn depart(&mut self, target: &Target, now_us: u64) -> Attempt {
+    pub(crate) fn depart(&mut self, target: &Target, second_usd: f64, now_us: u64) -> Attempt {
         let row = self.view.rows(target.model).iter().find(|r| r.endpoint == target.endpoint);
         let backlog = target.predicted.uncached_tokens;
         let overlay = &mut self.overlays[target.endpoint as usize];
@@ -277,6 +296,7 @@ impl Gateway {
             backlog: Some(backlog),
             sent_us: now_us,
             first_us: None,
+            second_usd,
         }
     }
 
@@ -294,7 +314,7 @@ impl Gateway {
         attempt.tariff.learn_ttft(&mut known.state, &attempt.target, observed_ms);
         let showing = known.condition.showing_mut();
         showing.first_token(observed_ms - site_ms, attempt.tariff.modelled_ttft_ms(&attempt.target));
-        known.state.others_second_usd.add(self.rates.second_usd);
+        known.state.others_second_usd.add(attempt.second_usd);
         known.condition.succeeded(By::Request, now_us / 1_000);
         if let Some(session) = session {
             self.pins.insert(session, (endpoint, model));
@@ -322,11 +342,19 @@ impl Gateway {
     }
 
     /// An answer is whole; what it cost, USD.
-    pub(crate) fn complete(&mut self, mut attempt: Attempt, usage: Usage, prompt_bytes: f64, now_us: u64) -> f64 {
+    pub(crate) fn complete(
+        &mut self,
+        mut attempt: Attempt,
+        usage: Usage,
+        tenant: u32,
+        prompt_bytes: f64,
+        now_us: u64,
+    ) -> f64 {
         self.over(&mut attempt, now_us);
         let Target { endpoint, model, predicted, .. } = attempt.target;
         let output = f64::from(usage.output_tokens);
-        self.output_tokens[model as usize].add(output);
+        let models = self.bytes_per_token.len();
+        self.output_tokens[tenant as usize * models + model as usize].add(output);
         let density = prompt_bytes / f64::from(usage.prompt_tokens.max(1));
         self.bytes_per_token[model as usize].add(density.clamp(0.5, 32.0));
         if let Some(first_us) = attempt.first_us
@@ -345,9 +373,13 @@ impl Gateway {
     pub(crate) fn broke(&mut self, mut attempt: Attempt, output_tokens: u32, now_us: u64) -> f64 {
         self.over(&mut attempt, now_us);
         self.fault(attempt.target.endpoint, now_us);
-        let p = attempt.target.predicted;
-        let (prompt_tokens, cached_tokens) = ((p.uncached_tokens + p.cached_tokens) as u32, p.cached_tokens as u32);
-        charge(&attempt, Usage { prompt_tokens, cached_tokens, output_tokens }, p.running)
+        charge_part(&attempt, output_tokens)
+    }
+
+    /// A client left: what had come of its answer is billed as that of a broken stream; what it cost, USD.
+    pub(crate) fn left(&mut self, mut attempt: Attempt, output_tokens: u32, now_us: u64) -> f64 {
+        self.over(&mut attempt, now_us);
+        if output_tokens == 0 { 0.0 } else { charge_part(&attempt, output_tokens) }
     }
 
     /// An attempt failed before its first token.
@@ -356,7 +388,13 @@ impl Gateway {
         self.fault(attempt.target.endpoint, now_us);
     }
 
-    /// An endpoint cannot take a request for its size: this says nothing of its health.
+    /// An endpoint says that it is busy, and for how long: it is left alone until then.
+    pub(crate) fn busy(&mut self, attempt: Attempt, after_ms: u64, now_us: u64) {
+        self.admission.window_mut(attempt.target.endpoint).busy(now_us / 1_000, Some(after_ms));
+        self.rejected(attempt, now_us);
+    }
+
+    /// An endpoint does not take a request, for its size or its load: this says nothing of its health.
     pub(crate) fn rejected(&mut self, mut attempt: Attempt, now_us: u64) {
         self.over(&mut attempt, now_us);
     }
@@ -457,8 +495,12 @@ impl Gateway {
 }
 
 /// Targets as admission sees them.
-fn candidates<'a>(overlays: &'a [Overlay], targets: &'a [Target]) -> impl Iterator<Item = (u32, f64)> + 'a {
-    targets.iter().map(|t| (t.endpoint, overlays[t.endpoint as usize].in_flight))
+fn candidates<'a>(overlays: &'a [Overlay], targets: &'a [Target]) -> impl Iterator<Item = Candidate> + 'a {
+    targets.iter().map(|t| Candidate {
+        endpoint: t.endpoint,
+        in_flight: overlays[t.endpoint as usize].in_flight,
+        ttft_ms: t.predicted.ttft_p95_ms - t.predicted.queue_ms,
+    })
 }
 
 /// What an attempt that was served has cost, USD.
@@ -467,6 +509,13 @@ fn charge(attempt: &Attempt, usage: Usage, running: f64) -> f64 {
     let uncached = f64::from(usage.prompt_tokens) - cached;
     let tokens = Tokens { uncached, cached, output: f64::from(usage.output_tokens) };
     attempt.tariff.usd(&tokens, running, STREAM_BYTES_PER_TOKEN)
+}
+
+/// What an attempt has cost whose engine never said its usage, USD: the prompt counts as it was predicted.
+fn charge_part(attempt: &Attempt, output_tokens: u32) -> f64 {
+    let p = attempt.target.predicted;
+    let (prompt_tokens, cached_tokens) = ((p.uncached_tokens + p.cached_tokens) as u32, p.cached_tokens as u32);
+    charge(attempt, Usage { prompt_tokens, cached_tokens, output_tokens }, p.running)
 }
 
 /// The prefix caches a gateway mirrors.

@@ -1,9 +1,11 @@
 //! A request at its gateway: decided on, sent on or held, decided on again at its turn.
 
+use rhumb_chance::{hash, label, unit};
 use rhumb_flow::admission::{Ask as Hold, Verdict};
 use rhumb_flow::fair::{From, cost};
 use rhumb_route::facts::Facts;
 
+use crate::clients::Told;
 use crate::gateway::Asked;
 use crate::outcome::End;
 use crate::queue::{Event, Ticket};
@@ -24,27 +26,36 @@ impl World<'_> {
         flight.hold = Some(hold);
         let gateway = &mut self.gateways[flight.gateway as usize];
         match gateway.arrive(&hold, &flight.targets, now_us) {
-            Verdict::Go(i) => {
-                flight.failover.start(i);
-                self.send(ticket, i);
-            }
+            Verdict::Go(i) => self.begin(ticket, i),
             Verdict::Wait(bound_ms) => {
                 let place = gateway.wait(ticket, hold, &flight.targets);
                 flight.waits = Some((place, now_us));
                 let at_us = now_us + (bound_ms * 1e3) as u64;
                 self.queue.at(at_us, Event::Patience { flight: ticket, place });
             }
-            Verdict::Refuse(_) => self.shed(ticket),
+            Verdict::Refuse(after_ms) => self.shed(ticket, after_ms),
         }
         Ok(())
     }
 
     /// A request that still waits has waited as long as it may.
     pub(crate) fn patience(&mut self, ticket: Ticket, place: u64) {
+        let now_us = self.queue.now_us;
         let Some(flight) = self.flights.get(ticket) else { return };
-        if flight.waits.is_some_and(|(p, _)| p == place) && self.gateways[flight.gateway as usize].leave(place) {
-            self.shed(ticket);
+        let Some((waits, since_us)) = flight.waits.filter(|(waits, _)| *waits == place) else { return };
+        let (Some(hold), gateway) = (flight.hold, &mut self.gateways[flight.gateway as usize]) else { return };
+        if gateway.leave(waits) {
+            let after_ms = gateway.retry_after_ms(&hold, (now_us - since_us) as f64 / 1e3, now_us);
+            self.shed(ticket, after_ms);
         }
+    }
+
+    /// A request goes to a target for the first time.
+    fn begin(&mut self, ticket: Ticket, target: usize) {
+        let Some(flight) = self.flights.get(ticket) else { return };
+        flight.failover.start(target);
+        self.gateways[flight.gateway as usize].budget(flight.ask.tenant, &flight.targets[target]).first();
+        self.send(ticket, target);
     }
 
     /// Calls those that wait while an endpoint has room for them.
@@ -57,7 +68,7 @@ impl World<'_> {
 
     /// Windows widen and endpoints recover without an attempt being over there.
     pub(crate) fn look_again(&mut self, gateway: u32, watch: &mut impl Watch) -> Result<(), Breach> {
-        for ticket in self.gateways[gateway as usize].look_again() {
+        for ticket in self.gateways[gateway as usize].look_again(self.queue.now_us) {
             self.turn(ticket, None, watch)?;
         }
         Ok(())
@@ -73,8 +84,7 @@ impl World<'_> {
         match gateway.turn(&hold, &flight.targets, since_us, now_us) {
             Some(i) => {
                 (flight.waits, flight.held_us) = (None, Some(now_us - since_us));
-                flight.failover.start(i);
-                self.send(ticket, i);
+                self.begin(ticket, i);
             }
             None if flight.targets.is_empty() => self.give_up(ticket),
             None => gateway.put_back(place, ticket, hold, &flight.targets, caller),
@@ -91,18 +101,19 @@ impl World<'_> {
 
     /// What admission has to know of a request: what its gateway can see of it.
     fn hold(&self, facts: &Facts, ticket: Ticket) -> Hold {
-        let (rates, service) = (&self.setup.rates, &self.setup.service);
-        let session = self.flights.peek(ticket).and_then(|f| f.ask.session);
-        let gateway = self.flights.peek(ticket).map_or(0, |f| f.gateway);
+        let flight = self.flights.peek(ticket);
+        let session = flight.and_then(|f| f.ask.session);
+        let (gateway, tenant) = flight.map_or((0, 0), |f| (f.gateway, f.ask.tenant));
+        let (rates, service, weight) = self.setup.terms(tenant);
         Hold {
             lane: self.gateways[gateway as usize].lane(&facts.models),
             priority: service.priority,
-            from: From { tenant: 0, session: session.unwrap_or(self.decisions) },
-            weight: 1.0,
+            from: From { tenant, session: session.unwrap_or(self.decisions) },
+            weight,
             slo_ms: rates.ttft_slo_ms,
             wait_max_ms: service.max_wait_ms as f64,
             cost: cost(facts.prompt_tokens, facts.output_tokens),
-            jitter: 0.0,
+            jitter: unit(hash(hash(self.setup.seed, label("jitter")), self.decisions)),
         }
     }
 
@@ -112,6 +123,8 @@ impl World<'_> {
         let gateway = &mut self.gateways[flight.gateway as usize];
         let asked = Asked {
             models: &self.setup.names[flight.ask.name as usize],
+            tenant: flight.ask.tenant,
+            rates: self.setup.terms(flight.ask.tenant).0,
             prompt_bytes: flight.prompt_bytes,
             client_ms: flight.client_us as f64 / 500.0,
             session: flight.ask.session,
@@ -121,18 +134,15 @@ impl World<'_> {
         self.decisions += 1;
         if is_on(watch) {
             let newest_reading_us = self.newest_reading_us;
-            let (gateway, request) = (flight.gateway, self.decisions);
+            let (gateway, tenant, request) = (flight.gateway, flight.ask.tenant, self.decisions);
             let (facts, decision) = (&facts, &decision);
-            watch.decided(&Decided { now_us, gateway, request, facts, decision, newest_reading_us })?;
+            watch.decided(&Decided { now_us, gateway, request, tenant, facts, decision, newest_reading_us })?;
         }
         flight.targets = decision.targets;
         Ok(Some(facts))
     }
 
-    fn shed(&mut self, ticket: Ticket) {
-        let now_us = self.queue.now_us;
-        let Some(flight) = self.flights.remove(ticket) else { return };
-        self.record(&flight, End::Shed, None, 0, 0.0);
-        self.follow(flight.ask.tag, now_us + flight.client_us);
+    fn shed(&mut self, ticket: Ticket, after_ms: u64) {
+        self.refused(ticket, End::Shed, Told::busy(after_ms));
     }
 }

@@ -4,9 +4,10 @@
 //!
 //! Where things are: `world` moves requests, `clockwork` does what happens by the clock, `gateway` is what a router may
 //! know, `telemetry` the only way in which an engine's state reaches it, `server` an engine and its power, `network` the
-//! links, `checks` the invariants.
+//! links, `clients` what users' programs do about errors, `checks` the invariants.
 
 mod checks;
+mod clients;
 mod clockwork;
 mod flight;
 mod gateway;
@@ -24,9 +25,9 @@ mod watch;
 mod world;
 
 pub use checks::Checks;
-pub use outcome::{End, Outcome, Ran, SiteTotals};
+pub use outcome::{End, LeftOver, Outcome, Ran, SiteTotals};
 pub use queue::{Event, Ticket};
-pub use setup::{Energy, EngineSpec, Fault, FaultKind, GatewayAt, Jitter, Place, Setup, Telemetry};
+pub use setup::{Clients, Energy, EngineSpec, Fault, FaultKind, GatewayAt, Jitter, Place, Setup, Telemetry, Tenant};
 pub use source::{Ask, Source};
 pub use watch::{Breach, Broken, Decided, Moment, Watch};
 pub use world::{WARM_UP_US, run};

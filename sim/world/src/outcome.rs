@@ -13,6 +13,8 @@ pub enum End {
     Rejected,
     /// It would have waited too long at its gateway and was told to come back.
     Shed,
+    /// Its client left before the answer was whole.
+    Left,
 }
 
 /// One request as its user saw it. The shares of the time to first token add up to it: network, queue, prefill, and
@@ -23,11 +25,15 @@ pub struct Outcome {
     pub at_us: u64,
     /// How it ended.
     pub end: End,
+    /// Whose it is.
+    pub tenant: u32,
     /// Where its user is.
     pub place: u32,
     /// Where it was served; `u32::MAX` where it was not.
     pub endpoint: u32,
-    /// Targets tried.
+    /// Times its client sent it.
+    pub sends: u32,
+    /// Targets tried, over all of them.
     pub attempts: u32,
     /// Length of the prompt.
     pub input_tokens: u32,
@@ -67,6 +73,12 @@ pub struct Ran {
     pub elapsed_s: f64,
     /// Events that happened.
     pub events: u64,
+    /// Requests that clients sent, those that they sent again included.
+    pub sent: u64,
+    /// Attempts that gateways made at endpoints.
+    pub attempts: u64,
+    /// What is left of requests that have ended: nothing, or something leaks.
+    pub left_over: LeftOver,
     /// Decisions made.
     pub decisions: u64,
     /// Engine steps run.
@@ -77,6 +89,19 @@ pub struct Ran {
     pub prefix_tokens: (u64, u64),
     /// Sequences engines had to preempt.
     pub preemptions: u64,
+}
+
+/// What gateways and engines hold when no request is under way any more.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct LeftOver {
+    /// Requests in flight, by the gateways' count.
+    pub in_flight: f64,
+    /// Prompt tokens that gateways count as not computed yet.
+    pub backlog_tokens: f64,
+    /// Requests in the gateways' queues.
+    pub waiting: usize,
+    /// Requests in engines that nobody has cancelled.
+    pub in_engines: usize,
 }
 
 /// What a site came to.

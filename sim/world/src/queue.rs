@@ -59,6 +59,20 @@ pub enum Event {
         /// Tokens of its answer that came before: with none it can go elsewhere, with any its stream is broken.
         tokens: u32,
     },
+    /// A gateway has had nothing of an answer for as long as it waits in the middle of one.
+    Idle {
+        /// The request.
+        flight: Ticket,
+        /// Since when, µs.
+        since_us: u64,
+    },
+    /// A gateway learns that a client has left.
+    Leaves {
+        /// Where the request is kept.
+        slot: u32,
+        /// Which it is, counted by entry.
+        request: u64,
+    },
     /// A cancellation reaches an endpoint.
     Cancel {
         /// Where.
@@ -128,6 +142,11 @@ impl Queue {
     /// Time of the next event.
     pub(crate) fn next_at_us(&self) -> Option<u64> {
         self.heap.peek().map(|Reverse((at_us, ..))| *at_us)
+    }
+
+    /// What would still happen, in no order.
+    pub(crate) fn left(&self) -> impl Iterator<Item = Event> + '_ {
+        self.heap.iter().map(|Reverse((.., event))| *event)
     }
 
     /// Moves the clock to the next event.

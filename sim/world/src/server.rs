@@ -5,7 +5,7 @@ use rhumb_engine::{Engine, Request, Step, SubmitError};
 use crate::setup::EngineSpec;
 
 /// Whether and how an endpoint answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Mode {
     /// As it should.
     Up,
@@ -15,6 +15,10 @@ pub(crate) enum Mode {
     Dead,
     /// It takes requests and says nothing.
     Silent,
+    /// It answers this share of them with an error.
+    Erring(f64),
+    /// It says of this share of them that it is busy.
+    Busy(f64),
 }
 
 /// One engine.
@@ -23,6 +27,10 @@ pub(crate) struct Server {
     pub(crate) engine: Engine,
     pub(crate) site: u32,
     pub(crate) mode: Mode,
+    /// Since when nothing moves in it, if it is frozen, µs.
+    pub(crate) frozen_us: Option<u64>,
+    /// The end of the step under way is held up by that.
+    pub(crate) held_up: bool,
     /// Every step takes this many times as long.
     pub(crate) slow: f64,
     /// What the step under way did.
@@ -59,6 +67,8 @@ impl Server {
             engine: Engine::new(spec.perf, spec.limits),
             site,
             mode: Mode::Up,
+            frozen_us: None,
+            held_up: false,
             slow: 1.0,
             step: Step::default(),
             life: 0,
@@ -134,7 +144,7 @@ impl Server {
         self.engine = Engine::new(self.spec.perf, self.spec.limits);
         self.step = Step::default();
         self.life += 1;
-        self.stepping = false;
+        (self.stepping, self.held_up) = (false, false);
         self.mode = Mode::Dead;
         self.draw(now_us, 0.0);
     }

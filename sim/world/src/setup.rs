@@ -13,10 +13,14 @@ pub struct Setup {
     pub grid: Grid,
     /// How targets are chosen.
     pub router: Router,
-    /// The policy of every request.
+    /// The policy of every request that belongs to no tenant.
     pub rates: Rates,
     /// What its requests may ask of a gateway.
     pub service: Service,
+    /// Whose requests they are; empty where all are nobody's in particular.
+    pub tenants: Vec<Tenant>,
+    /// How those who ask behave.
+    pub clients: Clients,
     /// Where users enter.
     pub gateways: Vec<GatewayAt>,
     /// Where users are.
@@ -37,6 +41,40 @@ pub struct Setup {
     pub energy: Vec<Vec<Energy>>,
     /// Decides every draw of the world.
     pub seed: u64,
+}
+
+impl Setup {
+    /// What holds for the requests of a tenant.
+    pub(crate) fn terms(&self, tenant: u32) -> (&Rates, &Service, f64) {
+        match self.tenants.get(tenant as usize) {
+            Some(t) => (&t.rates, &t.service, t.weight),
+            None => (&self.rates, &self.service, 1.0),
+        }
+    }
+}
+
+/// A tenant.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tenant {
+    /// Its name.
+    pub name: String,
+    /// The policy of its requests.
+    pub rates: Rates,
+    /// What they may ask of a gateway, no more urgent than the tenant's requests may be.
+    pub service: Service,
+    /// Its share against the others' where requests wait.
+    pub weight: f64,
+}
+
+/// How those who ask behave.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Clients {
+    /// Times that a client sends a request again which was refused or failed, as the official SDKs do.
+    pub retries: u32,
+    /// Share of the requests whose client may leave before it has its answer.
+    pub leaving: f64,
+    /// After how long those leave, on average, µs.
+    pub leave_after_us: f64,
 }
 
 /// A gateway.
@@ -145,6 +183,12 @@ pub enum FaultKind {
     Loss,
     /// It takes requests and never answers.
     BlackHole,
+    /// Its engines answer this share of what comes with an error at once.
+    Errors(f64),
+    /// Its engines tell this share of what comes at once that they are busy.
+    Busy(f64),
+    /// Its engines stop in the middle of a step: what runs stalls and goes on when it is over.
+    Freeze,
     /// Every step takes this many times as long.
     BrownOut(f64),
     /// Every round trip takes this many times as long.

@@ -9,6 +9,8 @@ pub struct Ask {
     pub place: u32,
     /// The model asked for: a name of the [`crate::Setup`].
     pub name: u32,
+    /// Whose it is: a place in [`crate::Setup::tenants`].
+    pub tenant: u32,
     /// Length of the prompt.
     pub input_tokens: u32,
     /// Length of the answer. Engines learn it token by token, gateways when it has ended.

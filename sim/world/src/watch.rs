@@ -36,6 +36,8 @@ pub struct Decided<'a> {
     pub gateway: u32,
     /// Number of the request, by entry.
     pub request: u64,
+    /// Whose it is.
+    pub tenant: u32,
     /// What the router was told of it.
     pub facts: &'a Facts,
     /// What it made of that.

@@ -6,10 +6,11 @@ use rhumb_chance::{hash, label, unit};
 use rhumb_engine::Request;
 use rhumb_flow::failover::Failover;
 
-use crate::flight::{Flight, Flights};
+use crate::clients::Told;
+use crate::flight::{Fail, Flight, Flights};
 use crate::gateway::{Gateway, Usage};
 use crate::network::Network;
-use crate::outcome::{End, Outcome, Ran};
+use crate::outcome::{End, LeftOver, Outcome, Ran};
 use crate::queue::{Event, Queue, Ticket};
 use crate::server::{Mode, Server};
 use crate::setup::Setup;
@@ -25,6 +26,9 @@ pub const WARM_UP_US: u64 = 3_000_000;
 const CONNECT_TIMEOUT_US: u64 = 2_000_000;
 
 const HOUR_US: u64 = 3_600_000_000;
+
+/// What a busy engine tells a gateway to stay away for, ms.
+const BUSY_FOR_MS: u64 = 1_000;
 
 /// Bytes of a prompt token as users write: mean, and relative deviation from one prompt to the next.
 const BYTES_PER_TOKEN: f64 = 4.2;
@@ -47,12 +51,15 @@ pub(crate) struct World<'a> {
     source: &'a mut dyn Source,
     next: Option<Ask>,
     bytes_seed: u64,
+    fate_seed: u64,
     entered: u64,
+    sent: u64,
+    attempts: u64,
     pub(crate) decisions: u64,
     steps: u64,
     outcomes: Vec<Outcome>,
     /// Request that the event under way ended, for those who look on.
-    ended: Option<(Ticket, u32)>,
+    pub(crate) ended: Option<(Ticket, u32)>,
 }
 
 /// Runs a grid under traffic until every request has ended.
@@ -108,7 +115,10 @@ impl<'a> World<'a> {
             source,
             next,
             bytes_seed: hash(setup.seed, label("bytes")),
+            fate_seed: hash(setup.seed, label("fate")),
             entered: 0,
+            sent: 0,
+            attempts: 0,
             decisions: 0,
             steps: 0,
             outcomes: Vec::new(),
@@ -131,7 +141,12 @@ impl<'a> World<'a> {
         // Prompts differ in how many bytes a token takes, and a gateway sees bytes.
         let spread = 1.0 + BYTES_SPREAD * (2.0 * unit(hash(self.bytes_seed, self.entered)) - 1.0);
         let at_us = (ask.at_us + WARM_UP_US + client_us).max(self.queue.now_us);
+        let request = self.entered;
+        let terms = self.setup.terms(ask.tenant);
         let flight = self.flights.insert(Flight {
+            request,
+            sends: 1,
+            tried_before: 0,
             gateway: place.gateway,
             client_us,
             hold: None,
@@ -139,7 +154,7 @@ impl<'a> World<'a> {
             held_us: None,
             prompt_bytes: f64::from(ask.input_tokens) * BYTES_PER_TOKEN * spread,
             targets: Vec::new(),
-            failover: Failover::new(self.setup.rates.max_attempts),
+            failover: Failover::new(terms.0.max_attempts),
             attempt: None,
             number: 0,
             reached_us: 0,
@@ -148,15 +163,21 @@ impl<'a> World<'a> {
             first_at_gateway_us: None,
             done: false,
             cached_tokens: 0,
-            too_large: false,
+            fail: None,
+            busy: 0,
+            retry_after_ms: None,
             ask,
         });
         self.queue.at(at_us, Event::AtGateway { flight });
+        self.may_leave(flight, request);
     }
 
     fn happen(&mut self, event: Event, watch: &mut impl Watch) -> Result<(), Breach> {
         match event {
-            Event::AtGateway { flight } => return self.at_gateway(flight, watch),
+            Event::AtGateway { flight } => {
+                self.sent += 1;
+                return self.at_gateway(flight, watch);
+            }
             Event::Room { gateway, endpoint } => return self.room(gateway, endpoint, watch),
             Event::LookAgain { gateway } => return self.look_again(gateway, watch),
             Event::Patience { flight, place } => self.patience(flight, place),
@@ -165,6 +186,8 @@ impl<'a> World<'a> {
             Event::First { flight } => self.first(flight),
             Event::Last { flight } => self.last(flight),
             Event::Failed { flight, tokens } => self.failed(flight, tokens),
+            Event::Idle { flight, since_us } => self.idle(flight, since_us),
+            Event::Leaves { slot, request } => self.leaves(slot, request),
             Event::Cancel { endpoint, id } => {
                 self.servers[endpoint as usize].engine.cancel(id);
             }
@@ -191,7 +214,10 @@ impl<'a> World<'a> {
         let now_us = self.queue.now_us;
         let Some(flight) = self.flights.get(ticket) else { return };
         let (gateway, target) = (flight.gateway, flight.targets[target]);
-        flight.attempt = Some(self.gateways[gateway as usize].depart(&target, now_us));
+        let second_usd = self.setup.terms(flight.ask.tenant).0.second_usd;
+        flight.attempt = Some(self.gateways[gateway as usize].depart(&target, second_usd, now_us));
+        flight.fail = Some(Fail::Broken);
+        self.attempts += 1;
         (flight.started_us, flight.first_us, flight.first_at_gateway_us) = (None, None, None);
         if self.network.is_cut(gateway, target.site) {
             self.queue.at(now_us + CONNECT_TIMEOUT_US, Event::Failed { flight: ticket, tokens: 0 });
@@ -199,8 +225,11 @@ impl<'a> World<'a> {
         }
         let at_us = now_us + self.network.there_us(gateway, target.site);
         self.queue.at(at_us, Event::AtEndpoint { flight: ticket });
-        let timeout_us = self.setup.rates.first_token_timeout_ms * 1_000;
-        self.deadlines[gateway as usize].push_back((now_us + timeout_us, ticket));
+        let timeout_us = self.setup.terms(flight.ask.tenant).0.first_token_timeout_ms * 1_000;
+        let deadlines = &mut self.deadlines[gateway as usize];
+        // In order, though tenants differ in patience: almost always this is the last one.
+        let at = deadlines.partition_point(|(at_us, _)| *at_us <= now_us + timeout_us);
+        deadlines.insert(at, (now_us + timeout_us, ticket));
     }
 
     fn at_endpoint(&mut self, ticket: Ticket) {
@@ -210,18 +239,27 @@ impl<'a> World<'a> {
         flight.reached_us = now_us;
         let gateway = flight.gateway;
         let server = &mut self.servers[target.endpoint as usize];
+        let draw = |share: f64| unit(hash(self.fate_seed ^ ticket.id(), flight.request)) < share;
         let refused = match server.mode {
             Mode::Silent => return,
             Mode::Dead | Mode::Refusing => true,
-            Mode::Up => {
+            Mode::Erring(share) if draw(share) => true,
+            Mode::Busy(share) if draw(share) => {
+                flight.fail = Some(Fail::Busy(BUSY_FOR_MS));
+                true
+            }
+            Mode::Up | Mode::Erring(_) | Mode::Busy(_) => {
                 let request = Request {
                     id: ticket.id(),
                     prompt_blocks: flight.ask.blocks.clone(),
                     prompt_tokens: flight.ask.input_tokens,
                     output_tokens: flight.ask.output_tokens,
                 };
-                flight.too_large = server.submit(request).is_err();
-                flight.too_large
+                let too_large = server.submit(request).is_err();
+                if too_large {
+                    flight.fail = Some(Fail::TooLarge);
+                }
+                too_large
             }
         };
         if refused {
@@ -261,6 +299,10 @@ impl<'a> World<'a> {
         let now_us = self.queue.now_us;
         let server = &mut self.servers[endpoint as usize];
         if server.life != life {
+            return;
+        }
+        if server.frozen_us.is_some() {
+            server.held_up = true;
             return;
         }
         let before = server.watts;
@@ -303,7 +345,7 @@ impl<'a> World<'a> {
         };
         let (endpoint, sent_us) = (attempt.target.endpoint, attempt.sent_us);
         let gateway = &mut self.gateways[flight.gateway as usize];
-        let usd = gateway.complete(attempt, usage, flight.prompt_bytes, now_us);
+        let usd = gateway.complete(attempt, usage, flight.ask.tenant, flight.prompt_bytes, now_us);
         gateway.settle(&flight, usage.prompt_tokens, usage.output_tokens);
         self.freed(flight.gateway, endpoint);
         self.ended = Some((ticket, usage.output_tokens));
@@ -327,26 +369,49 @@ impl<'a> World<'a> {
             self.follow(flight.ask.tag, now_us + flight.client_us);
             return;
         }
-        let (number, endpoint) = (flight.gateway, attempt.target.endpoint);
-        if flight.too_large {
-            gateway.rejected(attempt, now_us);
-        } else {
-            gateway.failed(attempt, now_us);
+        let (number, target) = (flight.gateway, attempt.target);
+        let mut granted = true;
+        match flight.fail {
+            Some(Fail::TooLarge) => gateway.rejected(attempt, now_us),
+            Some(Fail::Busy(after_ms)) => {
+                gateway.busy(attempt, after_ms, now_us);
+                flight.busy += 1;
+                flight.retry_after_ms = flight.retry_after_ms.max(Some(after_ms));
+                granted = gateway.budget(flight.ask.tenant, &target).retry(now_us / 1_000);
+            }
+            Some(Fail::Broken) | None => gateway.failed(attempt, now_us),
         }
         if let Some(ticket) = self.flights.renew(ticket) {
-            self.dispatch(ticket);
+            if granted {
+                self.dispatch(ticket);
+            } else {
+                self.give_up(ticket);
+            }
         }
-        self.freed(number, endpoint);
+        self.freed(number, target.endpoint);
     }
 
     /// No target is left: the user gets an error.
     pub(crate) fn give_up(&mut self, ticket: Ticket) {
+        let Some(flight) = self.flights.get(ticket) else { return };
+        let end = if flight.fail == Some(Fail::TooLarge) { End::Rejected } else { End::Failed };
+        let told = Told::no_target(flight);
+        self.refused(ticket, end, told);
+    }
+
+    /// Nothing of an answer has come since its engine froze: its stream is given up if it still stands still.
+    fn idle(&mut self, ticket: Ticket, since_us: u64) {
         let now_us = self.queue.now_us;
-        let Some(flight) = self.flights.remove(ticket) else { return };
-        self.gateways[flight.gateway as usize].settle(&flight, 0, 0);
-        let end = if flight.too_large { End::Rejected } else { End::Failed };
-        self.record(&flight, end, None, 0, 0.0);
-        self.follow(flight.ask.tag, now_us + flight.client_us);
+        let Some(flight) = self.flights.get(ticket).filter(|f| !f.done) else { return };
+        let Some(target) = flight.attempt.as_ref().map(|a| a.target) else { return };
+        let server = &self.servers[target.endpoint as usize];
+        if server.frozen_us != Some(since_us) {
+            return;
+        }
+        let tokens = server.sent_tokens(ticket.id(), flight.ask.output_tokens);
+        let at_us = now_us + self.network.there_us(flight.gateway, target.site);
+        self.queue.at(at_us, Event::Cancel { endpoint: target.endpoint, id: ticket.id() });
+        self.failed(ticket, tokens);
     }
 
     /// What follows the end of a request in a closed loop.
@@ -378,9 +443,11 @@ impl<'a> World<'a> {
         self.outcomes.push(Outcome {
             at_us: flight.ask.at_us,
             end,
+            tenant: flight.ask.tenant,
             place: flight.ask.place,
             endpoint: served.map_or(u32::MAX, |s| s.0),
-            attempts: flight.failover.attempts(),
+            sends: flight.sends,
+            attempts: flight.tried_before + flight.failover.attempts(),
             input_tokens: flight.ask.input_tokens,
             cached_tokens: flight.cached_tokens,
             output_tokens,
@@ -401,7 +468,9 @@ impl<'a> World<'a> {
         let engine = match event {
             Event::Step { endpoint, life } => {
                 let server = &self.servers[endpoint as usize];
-                Some((endpoint, &server.engine, (server.life == life).then_some(&server.step)))
+                // A step that is held up has not ended.
+                let ended = server.life == life && !server.stepping;
+                Some((endpoint, &server.engine, ended.then_some(&server.step)))
             }
             Event::AtEndpoint { flight } => self.flights.get(flight).and_then(|f| f.attempt.as_ref()).map(|a| {
                 let endpoint = a.target.endpoint;
@@ -425,8 +494,12 @@ impl<'a> World<'a> {
             prefix_tokens.1 += counted.found;
             preemptions += counted.preemptions;
         }
+        let left_over = self.left_over();
         Ran {
             outcomes: self.outcomes,
+            sent: self.sent,
+            attempts: self.attempts,
+            left_over,
             elapsed_s: now_us.saturating_sub(WARM_UP_US) as f64 / 1e6,
             events: self.queue.happened,
             decisions: self.decisions,
@@ -435,6 +508,24 @@ impl<'a> World<'a> {
             prefix_tokens,
             preemptions,
         }
+    }
+
+    /// What is left once the last cancellations have arrived.
+    fn left_over(&mut self) -> LeftOver {
+        for event in self.queue.left() {
+            if let Event::Cancel { endpoint, id } = event {
+                self.servers[endpoint as usize].engine.cancel(id);
+            }
+        }
+        let mut left = LeftOver::default();
+        for gateway in &self.gateways {
+            let (in_flight, backlog_tokens, waiting) = gateway.holds();
+            left.in_flight += in_flight;
+            left.backlog_tokens += backlog_tokens;
+            left.waiting += waiting;
+        }
+        left.in_engines = self.servers.iter().map(|s| s.engine.running() + s.engine.waiting()).sum();
+        left
     }
 
     /// Bills the energy of every site up to now.

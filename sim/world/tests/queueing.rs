@@ -54,7 +54,17 @@ fn mean_wait(count: usize, load: f64, servers_: u32, service: Service) -> f64 {
             Service::Constant(tokens) => tokens,
         };
         let at_us = at_us as u64;
-        Ask { at_us, place: 0, name: 0, input_tokens: 1, output_tokens, session: None, blocks: Vec::new(), tag: 0 }
+        Ask {
+            at_us,
+            place: 0,
+            name: 0,
+            tenant: 0,
+            input_tokens: 1,
+            output_tokens,
+            session: None,
+            blocks: Vec::new(),
+            tag: 0,
+        }
     });
     let ran = run(&servers(servers_), &mut { asks }, &mut ()).unwrap();
     let waits = ran.outcomes.iter().map(|o| f64::from(o.queue_ms));
@@ -115,6 +125,7 @@ fn real(rps: f64, count: usize) -> (f64, f64) {
             at_us: at_us as u64,
             place: 0,
             name: 0,
+            tenant: 0,
             input_tokens: 500,
             output_tokens: lengths.geometric(60.0).min(600),
             session: None,

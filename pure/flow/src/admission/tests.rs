@@ -1,9 +1,13 @@
 use super::*;
 
 /// Endpoints and requests in flight there.
-const ROOM: [(u32, f64); 1] = [(0, 0.0)];
-const SECOND: [(u32, f64); 2] = [(0, 4.0), (1, 3.0)];
-const NO_ROOM: [(u32, f64); 2] = [(0, 4.0), (1, 4.0)];
+const ROOM: [Candidate; 1] = [at(0, 0.0)];
+const SECOND: [Candidate; 2] = [at(0, 4.0), at(1, 3.0)];
+const NO_ROOM: [Candidate; 2] = [at(0, 4.0), at(1, 4.0)];
+
+const fn at(endpoint: u32, in_flight: f64) -> Candidate {
+    Candidate { endpoint, in_flight, ttft_ms: 50.0 }
+}
 
 fn ask(tenant: u32, priority: Priority) -> Ask {
     Ask {
@@ -68,7 +72,7 @@ fn turns_go_by_priority_then_tenant_then_arrival() {
     a.wait(6, ask(0, Priority::Interactive), [0, 1].into_iter());
     assert_eq!((a.waiting(Priority::Standard), a.waiting(Priority::Batch)), (4, 1));
     let mut order = Vec::new();
-    while let Some(ticket) = a.next(0) {
+    while let Some(ticket) = a.next(0, 0, 0.0) {
         let tenant = u32::from(ticket == 5);
         let priority = match ticket {
             1 => Priority::Batch,
@@ -87,9 +91,9 @@ fn an_endpoint_calls_those_of_its_lanes_only_and_the_longest_waiting_first() {
     let mut a = admission();
     a.wait(1, Ask { lane: 1, ..ask(0, Priority::Standard) }, [0, 1].into_iter());
     a.wait(2, ask(0, Priority::Standard), [0, 1].into_iter());
-    assert_eq!(a.next(0), Some(2));
+    assert_eq!(a.next(0, 0, 0.0), Some(2));
     a.wait(3, ask(0, Priority::Standard), [0, 1].into_iter());
-    assert_eq!((a.next(1), a.next(1), a.next(1)), (Some(1), Some(3), None));
+    assert_eq!((a.next(0, 1, 0.0), a.next(0, 1, 0.0), a.next(0, 1, 0.0)), (Some(1), Some(3), None));
 }
 
 #[test]
@@ -97,11 +101,11 @@ fn an_endpoint_calls_only_those_it_is_a_target_of() {
     let mut a = admission();
     a.wait(1, ask(1, Priority::Standard), [1].into_iter());
     a.wait(2, ask(2, Priority::Standard), [1, 0].into_iter());
-    assert_eq!((a.next(0), a.next(0)), (Some(2), None));
-    assert_eq!(a.next(1), Some(1));
+    assert_eq!((a.next(0, 0, 0.0), a.next(0, 0, 0.0)), (Some(2), None));
+    assert_eq!(a.next(0, 1, 0.0), Some(1));
     assert_eq!(a.turn(0, &ask(1, Priority::Standard), 0.0, NO_ROOM.into_iter()), None);
     a.put_back(1, ask(1, Priority::Standard), [0].into_iter());
-    assert_eq!((a.next(1), a.next(0)), (None, Some(1)));
+    assert_eq!((a.next(0, 1, 0.0), a.next(0, 0, 0.0)), (None, Some(1)));
 }
 
 #[test]
@@ -110,8 +114,9 @@ fn the_first_in_turn_are_looked_at_again_each_once() {
     a.wait(1, ask(0, Priority::Batch), [].into_iter());
     a.wait(2, ask(0, Priority::Interactive), [].into_iter());
     a.wait(3, Ask { lane: 1, ..ask(0, Priority::Standard) }, [].into_iter());
-    assert_eq!(a.look_again(), [2, 1, 3]);
-    assert!(a.look_again().is_empty() && a.is_empty());
+    assert!(a.look_again(0, |_| 4.0).is_empty(), "nothing has room");
+    assert_eq!(a.look_again(0, |_| 3.0), [2, 1, 3]);
+    assert!(a.look_again(0, |_| 3.0).is_empty() && a.is_empty());
 }
 
 #[test]
@@ -119,7 +124,7 @@ fn whoever_leaves_has_no_turn() {
     let mut a = admission();
     (1..4).for_each(|t| a.wait(t, ask(0, Priority::Standard), [0, 1].into_iter()));
     assert!(a.leave(1) && a.leave(3) && !a.leave(3));
-    assert_eq!((a.next(0), a.next(0)), (Some(2), None));
+    assert_eq!((a.next(0, 0, 0.0), a.next(0, 0, 0.0)), (Some(2), None));
     assert!(!a.leave(2), "its turn has come");
 }
 
@@ -177,11 +182,60 @@ fn what_was_charged_is_set_right_at_the_end() {
         a.wait(10 + t, ask(t as u32, Priority::Standard), [0, 1].into_iter());
     }
     for expected in [0, 1] {
-        assert_eq!(a.next(0), Some(expected));
+        assert_eq!(a.next(0, 0, 0.0), Some(expected));
         a.turn(0, &ask(expected as u32, Priority::Standard), 0.0, ROOM.into_iter());
     }
     a.settle(&ask(0, Priority::Standard), 5_000.0);
-    assert_eq!(a.next(0), Some(11), "tenant 0 got far more than was thought");
+    assert_eq!(a.next(0, 0, 0.0), Some(11), "tenant 0 got far more than was thought");
+}
+
+#[test]
+fn who_can_wait_leaves_room_for_who_cannot_where_such_have_come() {
+    let windows = alloc::vec![Window::new(20.0)];
+    let mut a = Admission::new(windows, alloc::vec![alloc::vec![0]], 1, 100);
+    let arrive = |a: &mut Admission, ms, p, own: f64| a.arrive(ms, &ask(0, p), 50.0, [at(0, own)].into_iter());
+    assert_eq!(arrive(&mut a, 0, Priority::Batch, 19.0), Verdict::Go(0), "nobody else has come");
+    assert_eq!(arrive(&mut a, 1_000, Priority::Standard, 19.0), Verdict::Go(0));
+    assert_eq!(arrive(&mut a, 2_000, Priority::Batch, 17.0), Verdict::Go(0));
+    assert_eq!(arrive(&mut a, 2_000, Priority::Batch, 18.0), Verdict::Wait(2_000.0));
+    a.wait(1, ask(0, Priority::Batch), [0].into_iter());
+    assert_eq!((a.next(3_000, 0, 18.0), a.next(3_000, 0, 17.0)), (None, Some(1)));
+    assert_eq!(arrive(&mut a, 3_000, Priority::Standard, 19.0), Verdict::Go(0));
+    assert_eq!(arrive(&mut a, 20_000, Priority::Batch, 19.0), Verdict::Go(0), "long ago");
+}
+
+#[test]
+fn what_is_overload_to_one_is_none_to_others() {
+    let mut a = flowing();
+    for i in 0..200 {
+        let (loud, waited_ms) = (ask(1, Priority::Standard), 900.0);
+        a.wait(i, loud, [0].into_iter());
+        let ticket = a.next(10_000, 0, 0.0);
+        assert!(ticket == Some(i) && a.turn(10_000, &loud, waited_ms, ROOM.into_iter()).is_some());
+    }
+    let arrive = |a: &mut Admission, ask| a.arrive(10_000, &ask, 400.0, NO_ROOM.into_iter());
+    assert_eq!(arrive(&mut a, ask(1, Priority::Standard)), Verdict::Wait(600.0), "what the objective leaves");
+    assert_eq!(arrive(&mut a, ask(2, Priority::Standard)), Verdict::Wait(2_000.0), "its patience");
+    assert_eq!(arrive(&mut a, ask(1, Priority::Interactive)), Verdict::Wait(2_000.0));
+    // Nor does it go where it would be late, unless that is the best there is.
+    let late = Candidate { ttft_ms: 1_001.0, ..at(1, 0.0) };
+    let turn = |a: &mut Admission, tenant, candidates: &[Candidate]| {
+        a.turn(10_000, &ask(tenant, Priority::Standard), 900.0, candidates.iter().copied())
+    };
+    assert_eq!(turn(&mut a, 1, &[at(0, 4.0), late]), None);
+    assert_eq!(turn(&mut a, 1, &[late]), Some(0));
+    assert_eq!(turn(&mut a, 2, &[at(0, 4.0), late]), Some(1));
+}
+
+#[test]
+fn nobody_is_told_to_come_back_before_the_first_endpoint_is_free_again() {
+    let mut a = admission();
+    a.window_mut(0).busy(0, Some(9_000));
+    a.window_mut(1).busy(0, Some(5_000));
+    let idle = [at(0, 0.0), at(1, 0.0)];
+    assert_eq!(a.arrive(0, &ask(0, Priority::Standard), 50.0, idle.into_iter()), Verdict::Refuse(5_000));
+    assert_eq!(a.arrive(3_500, &ask(0, Priority::Standard), 50.0, idle.into_iter()), Verdict::Wait(2_000.0));
+    assert_eq!(a.arrive(5_000, &ask(0, Priority::Standard), 50.0, idle.into_iter()), Verdict::Go(1));
 }
 
 #[test]
@@ -193,7 +247,7 @@ fn who_waits_stays_where_it_is_when_endpoints_and_lanes_are_added() {
     let serves = alloc::vec![alloc::vec![0, 2], alloc::vec![0, 1], alloc::vec![2]];
     a.reconfigure(windows, serves, 3, 1);
     assert_eq!(a.waiting(Priority::Standard), 1);
-    assert!(matches!(a.arrive(10_000, &other, 50.0, [(1, 1.0)].into_iter()), Verdict::Refuse(_)), "one may wait");
-    assert_eq!(a.arrive(10_000, &other, 50.0, [(1, 1.0), (2, 8.0)].into_iter()), Verdict::Go(1));
-    assert_eq!((a.next(2), a.next(0)), (None, Some(1)));
+    assert!(matches!(a.arrive(10_000, &other, 50.0, [at(1, 1.0)].into_iter()), Verdict::Refuse(_)), "one may wait");
+    assert_eq!(a.arrive(10_000, &other, 50.0, [at(1, 1.0), at(2, 8.0)].into_iter()), Verdict::Go(1));
+    assert_eq!((a.next(10_000, 2, 0.0), a.next(10_000, 0, 0.0)), (None, Some(1)));
 }

@@ -9,7 +9,7 @@ use rhumb_grid::config::{Config, Location, Preset, Router};
 use rhumb_grid::index::Grid;
 use rhumb_grid::rates::Rates;
 use rhumb_grid::service::Service;
-use rhumb_world::{Ask, EngineSpec, GatewayAt, Jitter, Place, Setup, Telemetry};
+use rhumb_world::{Ask, Clients, End, EngineSpec, GatewayAt, Jitter, Outcome, Place, Ran, Setup, Source, Telemetry};
 
 const SITES: [(&str, &str, f64, f64); 6] = [
     ("fra", "DE", 50.1, 8.7),
@@ -50,6 +50,8 @@ pub(crate) fn setup(sites: usize, engines: usize, router: Router) -> Setup {
         router,
         rates: Rates { first_token_timeout_ms: 4_000, ..Rates::preset(Preset::Interactive) },
         service: Service::preset(Preset::Batch),
+        tenants: Vec::new(),
+        clients: Clients::default(),
         rtt_ms: (0..gateways.len()).flat_map(|g| (0..sites).map(move |s| rtt(g, s))).collect(),
         places: (0..sites).map(|s| Place { gateway: (s % gateways.len()) as u32, rtt_ms: 10.0 + s as f64 }).collect(),
         gateways,
@@ -76,6 +78,7 @@ pub(crate) fn asks(count: usize, rps: f64, places: usize, seed: u64) -> Vec<Ask>
                 at_us: at_us as u64,
                 place: lengths.below(places) as u32,
                 name: 0,
+                tenant: 0,
                 input_tokens,
                 output_tokens: lengths.geometric(80.0).min(1_000),
                 session: (family < 3).then(|| lengths.bits() % 20),
@@ -84,4 +87,77 @@ pub(crate) fn asks(count: usize, rps: f64, places: usize, seed: u64) -> Vec<Ask>
             }
         })
         .collect()
+}
+
+/// Users who ask, read the answer (or the error), think, and ask again: so many of them, for so long.
+pub(crate) struct Crowd {
+    next: std::collections::VecDeque<Ask>,
+    rng: Rng,
+    think_us: f64,
+    until_us: u64,
+    places: usize,
+}
+
+impl Crowd {
+    pub(crate) fn new(clients: usize, think_s: f64, until_s: f64, places: usize, seed: u64) -> Self {
+        let (rng, think_us, until_us) = (Rng::labelled(seed, "crowd"), think_s * 1e6, (until_s * 1e6) as u64);
+        let mut crowd = Self { next: std::collections::VecDeque::new(), rng, think_us, until_us, places };
+        let mut first: Vec<Ask> = (0..clients as u64).filter_map(|client| crowd.ask(client, 0)).collect();
+        first.sort_by_key(|ask| ask.at_us);
+        crowd.next = first.into();
+        crowd
+    }
+
+    fn ask(&mut self, client: u64, after_us: u64) -> Option<Ask> {
+        let at_us = after_us + self.rng.exponential(self.think_us) as u64;
+        let (input_tokens, output_tokens) = (self.rng.geometric(300.0).min(3_000), self.rng.geometric(40.0).min(400));
+        (at_us < self.until_us).then(|| Ask {
+            at_us,
+            place: (client % self.places as u64) as u32,
+            name: 0,
+            tenant: 0,
+            input_tokens,
+            output_tokens,
+            session: None,
+            blocks: Vec::new(),
+            tag: client,
+        })
+    }
+}
+
+impl Source for Crowd {
+    fn next_ask(&mut self) -> Option<Ask> {
+        self.next.pop_front()
+    }
+
+    fn ended(&mut self, tag: u64, at_us: u64) -> Option<Ask> {
+        self.ask(tag, at_us)
+    }
+}
+
+/// Answers a second that met the objective for the first token, by when they were asked for.
+pub(crate) fn goodput(ran: &Ran, slo_ms: f32, from_s: f64, until_s: f64) -> f64 {
+    let asked = (from_s * 1e6) as u64..(until_s * 1e6) as u64;
+    let good = |o: &&Outcome| asked.contains(&o.at_us) && o.end == End::Complete && o.ttft_ms <= slo_ms;
+    ran.outcomes.iter().filter(good).count() as f64 / (until_s - from_s)
+}
+
+/// What must hold at the end of every run (O2 to O4 of the fault catalogue): nothing in flight, one end for each
+/// request, no negative bill.
+pub(crate) fn oracles(ran: &Ran) -> Result<(), String> {
+    let left = ran.left_over;
+    if left.in_flight != 0.0 || left.backlog_tokens.abs() > 1e-3 || left.waiting != 0 || left.in_engines != 0 {
+        return Err(format!("something is left over: {left:?}"));
+    }
+    if let Some(o) = ran.outcomes.iter().find(|o| !o.usd.is_finite() || o.usd < 0.0) {
+        return Err(format!("a bill below zero: {o:?}"));
+    }
+    let tried: u64 = ran.outcomes.iter().map(|o| u64::from(o.attempts)).sum();
+    let sent: u64 = ran.outcomes.iter().map(|o| u64::from(o.sends)).sum();
+    // A client that leaves before the gateway has its request has sent it all the same.
+    let (tried_is, sent_is) = (tried == ran.attempts, sent >= ran.sent);
+    if !tried_is || !sent_is {
+        return Err(format!("{tried} attempts of {}, {sent} sendings of {} have an end", ran.attempts, ran.sent));
+    }
+    Ok(())
 }

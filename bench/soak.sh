@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Runs drawn schedules of faults until SOAK_MINUTES (30) are over; seeds go on from SOAK_FROM (1000), CHUNK at a time.
+# What fails is printed with the command that shows it again, and the soak goes on; it ends with 1 if anything failed.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+MINUTES=${SOAK_MINUTES:-30}
+FROM=${SOAK_FROM:-1000}
+CHUNK=${SOAK_CHUNK:-25}
+END=$((SECONDS + MINUTES * 60))
+FAILED=0
+LOG=$(mktemp)
+trap 'rm -f "$LOG"' EXIT
+
+# --- the simulator -------------------------------------------------------------------------------------------------
+simulator() {
+    local to=$((FROM + CHUNK))
+    if RHUMB_SEEDS="$FROM..$to" cargo test --locked --quiet -p rhumb-world --test schedules >"$LOG" 2>&1; then
+        echo "simulator: seeds $FROM..$to hold"
+    else
+        FAILED=1
+        echo "simulator: seeds $FROM..$to" >&2
+        # The schedules that failed; all of it where something else did, such as the build.
+        grep -E '^[a-z0-9_]+, seed |^see it again' "$LOG" >&2 || cat "$LOG" >&2
+        echo "add each to sim/world/tests/regressions.txt as \`NAME SEED WHY\`" >&2
+    fi
+    FROM=$to
+}
+
+cargo test --locked --quiet -p rhumb-world --test schedules --no-run
+while ((SECONDS < END)); do
+    simulator
+done
+exit "$FAILED"

@@ -185,8 +185,12 @@ fn f04_a_busy_site_is_left_for_another_and_is_not_ill() {
         for _ in 0..10 {
             assert_eq!(gateway.chat(&speech::ask(true)).header("x-rhumb-endpoint"), "b");
         }
-        assert_eq!((a.requests(), gateway.of_endpoint("healthy", "a")), (10, 1.0), "it is asked every time");
-        assert!(gateway.stop().rows.iter().all(|r| r.attempts == 2 && r.outcome == "complete"));
+        // An answer so fast would draw every request there otherwise.
+        assert!(a.requests() < 10, "it is left alone for as long as it says, and was asked {} times", a.requests());
+        assert_eq!(gateway.of_endpoint("healthy", "a"), 1.0);
+        let rows = gateway.stop().rows;
+        assert!(rows.iter().all(|r| r.attempts <= 2 && r.outcome == "complete"));
+        assert_eq!(rows.iter().map(|r| r.attempts as usize).sum::<usize>(), 10 + a.requests());
     }
 }
 
@@ -238,7 +242,9 @@ fn f05_a_death_before_the_first_content_leaves_no_trace_in_the_answer() {
 fn f18_when_everyone_is_busy_retries_stay_a_share_of_the_requests() {
     let busy = || status(429, "retry-after: 1\r\n", "{}");
     let (a, b) = (Mock::start("a", busy()), Mock::start("b", busy()));
-    let gateway = Config::over(&[&a, &b]).start();
+    // Where requests are held, a site that says it is busy is not asked again until it is free. The budget is what is left
+    // where they are not.
+    let gateway = Config::over(&[&a, &b]).gateway("hold: false").start();
     let mut client = gateway.client();
     let body = speech::ask(true).to_string();
     for _ in 0..500 {

@@ -80,12 +80,14 @@ fn f21_a_site_that_returns_fills_up_without_a_second_collapse() {
     println!("its share every 5 s {shares:.2?}; before {:.2}; good {good:.1?}", share(LOST_S - 5.0));
     let lowest = good.iter().copied().fold(f64::INFINITY, f64::min);
     assert!(lowest >= 0.8 * before, "a second collapse: {good:.1?}, {before:.1} before");
-    // From nothing to its old share, and never far back.
-    assert!(shares[9] > 0.5 * share(LOST_S - 5.0));
+    // From little to its share, and never far below it again. More than that it takes for a while, because the others
+    // have more to do than they can, and it has room.
+    const FAIR: f64 = 0.25;
+    assert!(shares[1] <= 0.5 * FAIR, "it is loaded slowly: {shares:.2?}");
     let mut highest = 0.0_f64;
     for s in &shares {
         assert!(*s >= 0.6 * highest, "its share falls back: {shares:.2?}");
-        highest = highest.max(*s);
+        highest = highest.max(s.min(FAIR));
     }
 }
 

@@ -50,7 +50,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let in_flight = |endpoints: &[EndpointNow]| endpoints.iter().map(|e| e.in_flight).sum::<f64>();
     let names: Vec<String> = endpoints.iter().map(|e| e.endpoint.clone()).collect();
     while args.wait && in_flight(&endpoints) > 0.0 {
-        std::thread::sleep(LOOK_EVERY);
+        std::thread::park_timeout(LOOK_EVERY);
         endpoints = read(args, &args.admin.ask("GET", "/admin/v1/endpoints", b"")?)?;
         endpoints.retain(|e| names.contains(&e.endpoint));
     }

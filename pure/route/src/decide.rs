@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::bill::{Bill, before_miss, bill, with_miss};
 use crate::facts::Facts;
 use crate::floor::{CHUNK, Floor, Floors};
+use crate::glance::{Glance, Glancing};
 use crate::predict::{Prediction, predict};
 use crate::row::{Overlay, Row};
 
@@ -22,6 +23,10 @@ pub trait World {
     /// What the candidates of a model cost at least, chunk by chunk; empty where nothing is known, and then every
     /// candidate is looked at.
     fn floors(&self, _model: u32) -> &[Floors] {
+        &[]
+    }
+    /// Glances at the candidates of a model, side by side as they are; empty where there are none.
+    fn glances(&self, _model: u32) -> &[Glance] {
         &[]
     }
 }
@@ -125,7 +130,7 @@ pub struct Decision {
     pub targets: Vec<Target>,
     /// Candidates looked at that may serve.
     pub eligible: u32,
-    /// Candidates not looked at: their distance and prices alone cost more than the last target here.
+    /// Candidates not looked at: they cost more than the last target here at a glance, or for their distance alone.
     pub skipped: u32,
     /// Candidates dropped, by the order of [`Drop::ALL`].
     pub drops: [u32; Drop::COUNT],
@@ -139,7 +144,7 @@ pub struct Decision {
 pub const KEPT: usize = 16;
 
 /// Bills this close to the lowest, as a share of it, count as equal.
-pub const NEAR: f64 = 0.05;
+pub const NEAR: f64 = 0.01;
 
 /// The arguments of a decision that are not of the world or the request.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -221,6 +226,14 @@ struct Span {
 }
 
 impl Scratch {
+    /// The candidate of a model at this place is the next to be seen, and stands beside the one before it or not.
+    fn see(&mut self, model: u32, row: usize, side_by_side: bool) {
+        match self.spans.last_mut().filter(|_| side_by_side) {
+            Some(span) => span.len += 1,
+            None => self.spans.push(Span { model, start: self.seen.len(), row, len: 1 }),
+        }
+    }
+
     /// Every candidate seen with its place and its row.
     fn rows<'a>(&'a self, world: &'a impl World) -> impl Iterator<Item = (usize, &'a Row)> {
         self.spans.iter().flat_map(move |s| (s.start..).zip(&world.rows(s.model)[s.row..s.row + s.len]))
@@ -243,13 +256,13 @@ pub fn decide(world: &impl World, facts: &Facts, choice: &Choice, scratch: &mut 
         reason: Reason::Nothing,
         largest_context: 0,
     };
-    let mut look = Look { best: Best::new(), pin: None };
+    let mut look = Look { best: Best::new(), pin: None, glancing: Glancing::new(facts, &choice.rates) };
     scratch.seen.clear();
     scratch.spans.clear();
     for &model in &facts.models {
         look.at_model(world, model, facts, choice, scratch, &mut out);
     }
-    let Look { mut best, pin } = look;
+    let Look { mut best, pin, .. } = look;
     match choice.router {
         Router::RoundRobin => best = in_turn(&scratch.seen, out.eligible, choice.seed),
         Router::PowerOfTwo => best.less_loaded_of_two_first(&scratch.seen),
@@ -272,6 +285,7 @@ struct Look {
     best: Best,
     /// The place of the pinned candidate, once it was met.
     pin: Option<usize>,
+    glancing: Glancing,
 }
 
 impl Look {
@@ -285,7 +299,7 @@ impl Look {
         scratch: &mut Scratch,
         out: &mut Decision,
     ) {
-        let (rows, floors) = (world.rows(model), world.floors(model));
+        let (rows, floors, glances) = (world.rows(model), world.floors(model), world.glances(model));
         for (chunk, here) in rows.chunks(CHUNK).enumerate() {
             if let Some(floors) = floors.get(chunk) {
                 if self.is_enough(&floors.rest, facts, choice) {
@@ -297,8 +311,15 @@ impl Look {
                     continue;
                 }
             }
-            scratch.spans.push(Span { model, start: scratch.seen.len(), row: chunk * CHUNK, len: here.len() });
-            for row in here {
+            let glances = glances.get(chunk * CHUNK..).unwrap_or_default();
+            let mut side_by_side = false;
+            for (i, row) in here.iter().enumerate() {
+                if glances.get(i).is_some_and(|g| self.is_glanced_out(world, model, g, facts, choice)) {
+                    (out.skipped, side_by_side) = (out.skipped + 1, false);
+                    continue;
+                }
+                scratch.see(model, chunk * CHUNK + i, side_by_side);
+                side_by_side = true;
                 self.at(row, world.overlay(row.endpoint), facts, choice, &mut scratch.seen, out);
             }
         }
@@ -310,6 +331,14 @@ impl Look {
         choice.router == Router::Rhumb
             && (facts.pin.is_none() || self.pin.is_some())
             && self.is_beyond(floor.total_usd(facts, &choice.rates))
+    }
+
+    /// A glance shows that the candidate is no better than those kept.
+    fn is_glanced_out(&self, world: &impl World, model: u32, glance: &Glance, facts: &Facts, choice: &Choice) -> bool {
+        choice.router == Router::Rhumb
+            && self.best.len == KEPT
+            && facts.pin != Some((glance.endpoint, model))
+            && self.is_beyond(self.glancing.least_usd(glance, &world.overlay(glance.endpoint)))
     }
 
     /// A bill that is neither among those kept nor near the lowest.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::row::Able;
 
 /// A request, in numbers.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Facts {
     /// Models that may serve it: one, or those of a virtual model.
     pub models: Vec<u32>,

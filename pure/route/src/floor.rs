@@ -1,6 +1,6 @@
 //! What candidates must cost at least, so that a decision over thousands of sites need not look at all of them.
 //!
-//! A view lists the candidates of a model nearest first and keeps two floors for every [`CHUNK`] of them: one of the
+//! A view lists the candidates of a model the good ones first and keeps two floors for every [`CHUNK`] of them: one of the
 //! chunk itself, and one of everything from there to the end. From a floor follows a bill that no candidate it stands
 //! for can undercut. Once the decision holds enough candidates below that bill, those others cannot change it: whatever
 //! this gateway has under way since the view was made only adds to a bill, and so does the age of a reading.

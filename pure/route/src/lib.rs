@@ -12,6 +12,7 @@ pub mod decide;
 pub mod explain;
 pub mod facts;
 pub mod floor;
+pub mod glance;
 pub mod learn;
 pub mod pins;
 pub mod predict;

@@ -3,21 +3,23 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::cell::RefCell;
+use core::cmp::Ordering;
 use core::ops::Range;
 
 use rhumb_engine::perf::Perf;
-use rhumb_grid::config::{Accepts, Endpoint, EngineKind, Location, Served, Site};
+use rhumb_grid::config::{Accepts, Endpoint, EngineKind, Location, Router, Served, Site};
 use rhumb_grid::geo::{distance_km, estimated_rtt_ms};
 use rhumb_grid::index::{Grid, country};
 use serde::{Deserialize, Serialize};
 
 use crate::decide::World;
 use crate::floor::{Floors, floors};
+use crate::glance::{Glance, Glancing};
 use crate::learn::{Correction, Ewma, PowerPrice, Rtt};
 use crate::row::{Able, Overlay, Row};
 
 /// A snapshot. Its rows are sorted by model, so that the candidates of a model stand side by side, those that are
-/// expected to be near first.
+/// expected to be good first.
 #[derive(Debug, Clone)]
 pub struct View {
     /// Counts up with each snapshot of a gateway.
@@ -26,6 +28,7 @@ pub struct View {
     pub rows: Vec<Row>,
     by_model: Vec<Range<usize>>,
     floors: Vec<Vec<Floors>>,
+    glances: Vec<Glance>,
 }
 
 impl View {
@@ -42,6 +45,10 @@ impl World for View {
 
     fn floors(&self, model: u32) -> &[Floors] {
         self.floors.get(model as usize).map_or(&[], Vec::as_slice)
+    }
+
+    fn glances(&self, model: u32) -> &[Glance] {
+        self.by_model.get(model as usize).map_or(&[], |r| &self.glances[r.clone()])
     }
 
     /// A view alone knows of nothing under way.
@@ -133,6 +140,7 @@ pub struct Viewer {
     carbon_usd_per_g: f64,
     version: u64,
     integrated_at_ms: Option<u64>,
+    best_first: bool,
 }
 
 /// An age that stands for "never read".
@@ -175,7 +183,13 @@ impl Viewer {
             carbon_usd_per_g: carbon_usd_per_g(grid),
             version: 0,
             integrated_at_ms: None,
+            best_first: c.gateway.router == Router::Rhumb,
         }
+    }
+
+    /// Whether candidates stand in the order of their bills, or in one that stays, as routers want that go in turn.
+    pub fn set_best_first(&mut self, best_first: bool) {
+        self.best_first = best_first;
     }
 
     /// An endpoint's speed is modelled: its GPU and its model's shape are known.
@@ -242,8 +256,14 @@ impl Viewer {
                 row.rtt_age_ms = age(now_ms, at);
             }
         }
+        if self.best_first {
+            for range in &self.by_model {
+                best_first(&mut rows[range.clone()], endpoints);
+            }
+        }
         let floors = self.by_model.iter().map(|range| floors(&rows[range.clone()])).collect();
-        View { version: self.version, rows, by_model: self.by_model.clone(), floors }
+        let glances = rows.iter().map(Glance::of).collect();
+        View { version: self.version, rows, by_model: self.by_model.clone(), floors, glances }
     }
 
     /// The round trip to each site: the least that any of its endpoints showed. They share the way there; what one shows
@@ -277,6 +297,36 @@ impl Viewer {
         for (site, max) in self.sites.iter_mut().zip(&self.site_watts_max) {
             site.power.integrate(site.watts / max, dt_s);
         }
+    }
+}
+
+/// Puts candidates in the order of the bills of a middling request, with what is under way there now. Nothing rests on
+/// the order but time: a decision that meets the good ones first need not look at the others for long, and where the
+/// near are busy the good ones are not the near.
+fn best_first(rows: &mut [Row], endpoints: &[EndpointState]) {
+    let glancing = Glancing::middling();
+    let least = |row: &Row| {
+        let in_flight = endpoints[row.endpoint as usize].own_in_flight;
+        glancing.least_usd(&Glance::of(row), &Overlay { in_flight, backlog_tokens: 0.0 })
+    };
+    rows.sort_by_cached_key(|row| Order(least(row)));
+}
+
+/// Numbers in their total order.
+#[derive(PartialEq)]
+struct Order(f64);
+
+impl Eq for Order {}
+
+impl PartialOrd for Order {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Order {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.total_cmp(&other.0)
     }
 }
 

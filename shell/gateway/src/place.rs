@@ -13,6 +13,7 @@ use rhumb_openai::request::{Api, BLOCK_BYTES, Scan, block_hashes};
 use rhumb_route::decide::{Choice, Decision, Drop, KEPT, Scratch, Target, World, decide};
 use rhumb_route::facts::{Facts, Hit};
 use rhumb_route::floor::Floors;
+use rhumb_route::glance::Glance;
 use rhumb_route::record::{Kept, fingerprint};
 use rhumb_route::row::{Able, Overlay, Row};
 use rhumb_route::view::View;
@@ -43,6 +44,10 @@ impl World for LiveWorld<'_> {
 
     fn floors(&self, model: u32) -> &[Floors] {
         World::floors(self.view, model)
+    }
+
+    fn glances(&self, model: u32) -> &[Glance] {
+        World::glances(self.view, model)
     }
 }
 

@@ -17,6 +17,7 @@ use rhumb_route::account::{Tariff, Tokens};
 use rhumb_route::decide::{Choice, Decision, Scratch, Target, World as Candidates, decide};
 use rhumb_route::facts::{Facts, Hit};
 use rhumb_route::floor::Floors;
+use rhumb_route::glance::Glance;
 use rhumb_route::learn::Ewma;
 use rhumb_route::pins::Pins;
 use rhumb_route::predict::Prediction;
@@ -142,12 +143,17 @@ impl Candidates for Seen<'_> {
     fn floors(&self, model: u32) -> &[Floors] {
         Candidates::floors(self.view, model)
     }
+
+    fn glances(&self, model: u32) -> &[Glance] {
+        Candidates::glances(self.view, model)
+    }
 }
 
 impl Gateway {
     /// One that knows `grid` and nothing else yet.
     pub(crate) fn new(mut viewer: Viewer, grid: &Grid, router: Router, tenants: usize, cache: Cache) -> Self {
         let (endpoints, models) = (grid.config.endpoints.len(), grid.config.models.len());
+        viewer.set_best_first(router == Router::Rhumb);
         let states = vec![EndpointState::default(); endpoints];
         let view = viewer.view(&states, 0);
         let lanes = Lanes::of(grid);

@@ -6,12 +6,13 @@ use rhumb_grid::config::Preset;
 use super::tests::{Rows, bits, choice, facts, request, router, row, run, world};
 use super::*;
 
-/// A world that knows its floors.
-struct Floored<'a>(&'a Rows, Vec<Vec<Floors>>);
+/// A world that knows its floors, and has glances.
+struct Floored<'a>(&'a Rows, Vec<Vec<Floors>>, Vec<Vec<Glance>>);
 
 impl<'a> Floored<'a> {
     fn new(rows: &'a Rows) -> Self {
-        Self(rows, (0..3).map(|model| crate::floor::floors(rows.rows(model))).collect())
+        let glances = |model| rows.rows(model).iter().map(Glance::of).collect();
+        Self(rows, (0..3).map(|model| crate::floor::floors(rows.rows(model))).collect(), (0..3).map(glances).collect())
     }
 }
 
@@ -26,6 +27,10 @@ impl World for Floored<'_> {
 
     fn floors(&self, model: u32) -> &[Floors] {
         &self.1[model as usize]
+    }
+
+    fn glances(&self, model: u32) -> &[Glance] {
+        &self.2[model as usize]
     }
 }
 
@@ -48,6 +53,21 @@ fn wide_world() -> impl Strategy<Value = Rows> {
         rows.sort_by_key(|r| r.model);
         Rows::new(rows)
     })
+}
+
+#[test]
+fn near_candidates_that_are_busy_are_glanced_at() {
+    // Behind those that are far and idle, as a view has them, stand others that are near and full of this gateway's own
+    // requests: what is known without those would have them all looked at.
+    let near = |e: u32| Row { rtt_ms: 1.0, reported: 5_000.0, own_at_report: 5_000.0, ..row(e) };
+    let rows =
+        (0..4_000).map(|e| if e < 1_000 { Row { rtt_ms: 100.0 + f64::from(e) / 20.0, ..row(e) } } else { near(e) });
+    let mut world = Rows::new(rows.collect());
+    let own = |e: u32| Overlay { in_flight: if e < 1_000 { 0.0 } else { 5_000.0 }, backlog_tokens: 0.0 };
+    world.overlays = (0..4_000).map(own).collect();
+    let d = run(&Floored::new(&world), &facts(), &choice());
+    assert!(d.targets.iter().all(|t| t.endpoint < 1_000));
+    assert!(d.eligible < 1_000 && d.eligible + d.skipped == 4_000, "{} looked at", d.eligible);
 }
 
 #[test]
@@ -79,6 +99,8 @@ proptest! {
                 let floor = &floors[at / CHUNK];
                 if let Ok((_, bill)) = evaluate(row, &w.overlay(row.endpoint), &f, &rates) {
                     prop_assert!(bill.total_usd() >= floor.chunk.total_usd(&f, &rates));
+                    let glance = Glancing::new(&f, &rates).least_usd(&Glance::of(row), &w.overlay(row.endpoint));
+                    prop_assert!(bill.total_usd() >= glance && glance >= 0.0);
                     prop_assert!(floor.chunk.total_usd(&f, &rates) >= floor.rest.total_usd(&f, &rates) * (1.0 - 1e-12));
                 }
             }

@@ -12,7 +12,7 @@ use crate::row::Able;
 #[derive(Debug)]
 pub(super) struct Rows {
     pub(super) rows: Vec<Row>,
-    overlays: Vec<Overlay>,
+    pub(super) overlays: Vec<Overlay>,
 }
 
 impl Rows {

@@ -34,6 +34,7 @@ fn h100(_: &Endpoint, _: &Served) -> Option<Perf> {
 #[test]
 fn rows_stand_by_model_with_their_configuration() {
     let mut viewer = Viewer::new(&grid(""), no_perf);
+    viewer.set_best_first(false);
     let view = viewer.view(&[EndpointState::default(); 2], 0);
     assert_eq!(view.version, 1);
     let ids = |m| view.rows(m).iter().map(|r| (r.endpoint, r.site, r.model)).collect::<Vec<_>>();
@@ -54,6 +55,16 @@ fn rows_stand_by_model_with_their_configuration() {
 }
 
 #[test]
+fn those_with_room_stand_before_those_without() {
+    let mut viewer = Viewer::new(&grid(""), h100);
+    let mut states = [EndpointState::default(); 2];
+    let first = |viewer: &mut Viewer, states: &[EndpointState]| viewer.view(states, 0).rows(0)[0].endpoint;
+    let near = first(&mut viewer, &states);
+    states[near as usize].own_in_flight = 10_000.0;
+    assert_ne!(first(&mut viewer, &states), near);
+}
+
+#[test]
 fn speeds_come_from_the_engine_model() {
     let mut viewer = Viewer::new(&grid(""), h100);
     let row = viewer.view(&[EndpointState::default(); 2], 0).rows(0)[0];
@@ -67,6 +78,7 @@ fn speeds_come_from_the_engine_model() {
 #[test]
 fn readings_carry_their_age() {
     let mut viewer = Viewer::new(&grid(""), no_perf);
+    viewer.set_best_first(false);
     let mut states = [EndpointState::default(); 2];
     states[0].load =
         Some(LoadReport { running: 3.0, waiting: 2.0, kv_use: None, watts: None, own_in_flight: 4.0, at_ms: 1_000 });

@@ -1,7 +1,5 @@
 //! Endpoints that return, lie, refuse fast, are merely slow, or answer wrongly: F21 to F25, F27.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::time::Instant;
 
 use rhumb_tests::client::{Answer, Client, post};

@@ -12,7 +12,6 @@ pub struct Condition {
     peers: Health,
     showing: Showing,
     answers_wrong: bool,
-    disputed: bool,
     ill_since_ms: Option<u64>,
 }
 
@@ -86,21 +85,10 @@ impl Condition {
         self.showing.forget();
     }
 
-    /// A canary was answered, rightly or not. A wrong answer is believed until a right one comes: no time heals it.
-    pub fn canary(&mut self, is_right: bool) {
-        self.answers_wrong = !is_right;
-    }
-
-    /// It answers its canary wrongly.
-    #[must_use]
-    pub fn is_wrong(&self) -> bool {
-        self.answers_wrong
-    }
-
-    /// Everyone answers the canary wrongly, or no longer: then it is the canary that is doubted, and nobody is ill for it.
+    /// Its canaries are answered, rightly or not. A wrong answer is believed until a right one comes: no time heals it.
     /// True when this is news.
-    pub fn dispute(&mut self, is_disputed: bool) -> bool {
-        core::mem::replace(&mut self.disputed, is_disputed) != is_disputed
+    pub fn canary(&mut self, is_right: bool) -> bool {
+        core::mem::replace(&mut self.answers_wrong, !is_right) == is_right
     }
 
     /// By what it is ill, if it is.
@@ -109,7 +97,7 @@ impl Condition {
         let ways = [
             (self.requests.is_ill(now_ms), Found::ByRequests),
             (self.probes.is_ill(now_ms), Found::ByProbes),
-            (self.answers_wrong && !self.disputed, Found::ByCanary),
+            (self.answers_wrong, Found::ByCanary),
             (self.peers.is_ill(now_ms), Found::ByPeers),
         ];
         ways.into_iter().find(|(is_ill, _)| *is_ill).map(|(_, found)| found)
@@ -133,10 +121,10 @@ impl Condition {
         None
     }
 
-    /// As its peers see it.
+    /// As its peers see it, whether it is sent anything or not.
     #[must_use]
-    pub fn peer(&self, now_ms: u64) -> Peer {
-        Peer { showing: self.showing, is_out: self.is_ill(now_ms) }
+    pub fn peer(&self, now_ms: u64, is_open: bool) -> Peer {
+        Peer { showing: self.showing, is_out: self.is_ill(now_ms), is_open }
     }
 }
 
@@ -162,10 +150,6 @@ mod tests {
         assert_eq!(c.found(0), Some(Found::ByRequests));
         c.canary(false);
         assert_eq!((c.found(0), c.found(1_000_000)), (Some(Found::ByRequests), Some(Found::ByCanary)));
-        c.dispute(true);
-        assert_eq!(c.found(1_000_000), None);
-        c.dispute(false);
-        assert!(c.is_wrong() && c.is_ill(1_000_000));
         c.canary(true);
         assert_eq!(c.found(1_000_000), None);
     }

@@ -148,8 +148,11 @@ impl Showing {
 pub struct Peer {
     /// How it does.
     pub showing: Showing,
-    /// It is out of use.
+    /// It is out of use for an illness.
     pub is_out: bool,
+    /// It is in use otherwise: one that is drained neither counts among those that are left nor is compared with, since
+    /// what it showed last it showed under another load.
+    pub is_open: bool,
 }
 
 /// The endpoints of a grid that are compared with each other: those whose first model is the same.
@@ -169,7 +172,7 @@ pub fn groups(grid: &Grid) -> Vec<Vec<usize>> {
 #[must_use]
 pub fn outliers(peers: &[Peer]) -> Vec<usize> {
     let mut found: Vec<(f64, usize)> = Vec::new();
-    for (i, peer) in peers.iter().enumerate().filter(|(_, p)| !p.is_out) {
+    for (i, peer) in peers.iter().enumerate().filter(|(_, p)| p.is_open && !p.is_out) {
         let trends: [fn(&Showing) -> &Trend; 2] = [|s| &s.ttft, |s| &s.pace];
         for trend in trends {
             let own = trend(&peer.showing);
@@ -182,8 +185,9 @@ pub fn outliers(peers: &[Peer]) -> Vec<usize> {
         }
     }
     found.sort_by(|a, b| b.0.total_cmp(&a.0));
-    let out = peers.iter().filter(|p| p.is_out).count();
-    let most = ((peers.len() as f64 * OUT_MAX) as usize).saturating_sub(out);
+    let open = || peers.iter().filter(|p| p.is_open);
+    let out = open().filter(|p| p.is_out).count();
+    let most = ((open().count() as f64 * OUT_MAX) as usize).saturating_sub(out);
     let mut places: Vec<usize> = Vec::new();
     for (_, i) in found {
         if places.len() < most && !places.contains(&i) {
@@ -195,7 +199,7 @@ pub fn outliers(peers: &[Peer]) -> Vec<usize> {
 
 /// The median of what the others show; of an even number the worse of the middle two, so that doubt acquits.
 fn median_of_others(peers: &[Peer], own: usize, trend: fn(&Showing) -> &Trend) -> Option<f64> {
-    let others = peers.iter().enumerate().filter(|(i, _)| *i != own);
+    let others = peers.iter().enumerate().filter(|(i, p)| *i != own && p.is_open && !p.is_out);
     let mut lately: Vec<f64> = others.filter_map(|(_, p)| trend(&p.showing).lately()).collect();
     let middle = lately.len() / 2;
     if lately.is_empty() {
@@ -213,7 +217,7 @@ mod tests {
         let showing = |ms: &f64| {
             let mut s = Showing::new(true);
             (0..20).for_each(|_| s.token(*ms, 20.0));
-            Peer { showing: s, is_out: false }
+            Peer { showing: s, is_out: false, is_open: true }
         };
         paces_ms.iter().map(showing).collect()
     }
@@ -236,6 +240,11 @@ mod tests {
         assert_eq!(outliers(&group), [4]);
         group[2].is_out = true;
         assert_eq!(outliers(&group), [] as [usize; 0]);
+        let mut drained = peers(&[20.0, 20.0, 20.0, 400.0]);
+        (drained[0].is_open, drained[1].is_open) = (false, false);
+        assert_eq!(outliers(&drained), [3], "one of the two that are left");
+        drained[2].is_open = false;
+        assert_eq!(outliers(&drained), [] as [usize; 0]);
     }
 
     #[test]

@@ -32,6 +32,9 @@ pub struct Glance {
     quality: f32,
 }
 
+/// More than what rounding to 24 bits takes from a number, or adds.
+const ROUNDED: f64 = 1e-6;
+
 /// Numbers of 24 bits, some of them multiplied five deep: a sum this much lower is below the true one.
 const ROUNDING: f64 = 1.0 - 1e-5;
 
@@ -104,14 +107,15 @@ impl Glancing {
         let of = f64::from;
         let total = (of(g.others) + overlay.in_flight).max(overlay.in_flight);
         let running = total.min(of(g.concurrency));
-        let waiting = total - running;
+        // Where nearly equal numbers are subtracted, what rounding did to them is all that may be left.
+        let waiting = (total - running - ROUNDED * total).max(0.0);
         let step_ms = of(g.step_ms) + of(g.step_ms_per_seq) * running;
         let pace_ms = (step_ms + of(g.step_ms_per_seq)) * of(g.pace_correction);
         let prefill_ms = (overlay.backlog_tokens + self.uncached) * of(g.prefill_ms);
         let queue_ms = waiting * self.output * pace_ms * of(g.per_seat);
         let network_ms = (self.client_ms + of(g.rtt_ms)) * self.network_factor;
         let waiting_ms = network_ms + queue_ms + (prefill_ms + step_ms) * of(g.ttft_correction);
-        let slow_ms = (pace_ms - self.reading_pace_ms).max(0.0);
+        let slow_ms = (pace_ms * (1.0 - ROUNDED) - self.reading_pace_ms).max(0.0);
         let slack_used = (pace_ms * self.per_reading_pace).min(1.0);
         let delayed_ms = self.uncached * of(g.prefill_ms) * (waiting + running * slack_used)
             + self.output * of(g.step_ms_per_seq) * running * slack_used;

@@ -116,6 +116,20 @@ impl Default for EndpointState {
     }
 }
 
+/// A report is fresh for so long, ms.
+const FRESH_MS: u64 = 10_000;
+
+/// So many may wait for the step that runs now.
+const WAITING_MAX: f64 = 2.0;
+
+impl EndpointState {
+    /// The endpoint has just said that next to nothing waits there: what a first token takes now is its own doing, and
+    /// not that of others who send it more than it can do.
+    pub fn is_unqueued(&self, now_ms: u64) -> bool {
+        self.load.is_some_and(|l| now_ms.saturating_sub(l.at_ms) < FRESH_MS && l.waiting <= WAITING_MAX)
+    }
+}
+
 /// All that is known of a site besides its configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct SiteState {

@@ -85,15 +85,20 @@ async fn drain(shared: &Shared, request: Request<Incoming>) -> Result<Vec<Endpoi
         ApiError::invalid(format!("The body must be {example}: {e}."))
     })?;
     let meant = |endpoint: &str, site: &str| endpoint == name || site == name;
-    if endpoints(shared, meant).is_empty() {
+    // One write at a time, each on top of the one before.
+    let _changing = lock(&shared.lasting.draining);
+    let drains = lock(&shared.lasting.drains).clone();
+    // What has gone since may be opened for when it comes back.
+    if endpoints(shared, meant).is_empty() && !(accepts == Accepts::NewAndExisting && drains.has(&name)) {
         let shown: String = name.chars().take(100).collect();
         let text = format!("There is no site or endpoint `{shown}`; GET /admin/v1/endpoints lists all.");
         return Err(ApiError::not_found(text));
     }
-    lock(&shared.lasting.drains).set(&name, accepts).map_err(|e| {
+    let drains = drains.with(&name, accepts).map_err(|e| {
         tracing::error!("`{name}` is not drained: drains.json cannot be written: {e}");
         ApiError::invalid("Nothing was changed: the gateway cannot write drains.json in its data folder.")
     })?;
+    *lock(&shared.lasting.drains) = drains;
     tracing::info!("`{name}` accepts {} from now on", accepts.name());
     // The view is what decisions read, and those who wait may have nothing to wait for.
     shared.publish();

@@ -131,7 +131,11 @@ impl Journey<'_> {
                 self.shared.metrics.hedged(Hedged::Failed);
             }
             drop(over);
-            self.failed(tenant, target.endpoint, fail, &mut failures)?;
+            let ended = self.failed(tenant, target.endpoint, fail, &mut failures);
+            // What one of two tries came to says nothing of the other, which may be about to answer.
+            if tries.iter().all(Option::is_none) {
+                ended?;
+            }
             if tries.iter().all(Option::is_none)
                 && (!was_busy || self.shared.budget(tenant, &target, |b| b.retry(self.shared.now_ms())))
                 && let Some(place) = failover.next(targets.len(), |i| targets[i].site)

@@ -68,23 +68,18 @@ impl Sink for Readings {
 
     fn canary(&self, model: &str, answered: Answered) {
         let now = self.lasting.now_ms();
-        let condition = &mut lock(&self.live.learnt).condition;
-        match answered {
-            Answered::Not => {
-                if condition.failed(By::Request, now) {
-                    tracing::warn!("endpoint `{}` is ill: it does not answer its canary", self.name);
-                }
+        let mut learnt = lock(&self.live.learnt);
+        if answered == Answered::Not {
+            if learnt.condition.failed(By::Request, now) {
+                tracing::warn!("endpoint `{}` is ill: it does not answer its canary", self.name);
             }
-            Answered::Rightly => {
-                condition.succeeded(By::Request, now);
-                condition.canary(true);
-            }
-            Answered::Wrongly => {
-                if !condition.is_wrong() {
-                    tracing::error!("endpoint `{}` answers the canary of `{model}` wrongly", self.name);
-                }
-                condition.canary(false);
-            }
+            return;
+        }
+        learnt.condition.succeeded(By::Request, now);
+        let is_right = answered == Answered::Rightly;
+        let before = learnt.canaries.insert(model.to_owned(), is_right);
+        if !is_right && before != Some(false) {
+            tracing::error!("endpoint `{}` answers the canary of `{model}` wrongly", self.name);
         }
     }
 }
@@ -111,10 +106,8 @@ impl Watched {
             let (headers, manner) = (upstream.headers.clone(), manner(shared, i));
             let as_before = before.remove(&number).filter(|(h, m, _)| (h, m) == (&headers, &manner));
             let loops = as_before.unwrap_or_else(|| {
-                if manner.questions.is_empty() {
-                    // Whoever answered wrongly is asked no more.
-                    lock(&shared.live[i].learnt).condition.canary(true);
-                }
+                // What was answered to other questions counts no more.
+                lock(&shared.live[i].learnt).canaries.clear();
                 let readings = Readings {
                     lasting: Arc::clone(&shared.lasting),
                     number,

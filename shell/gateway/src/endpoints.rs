@@ -33,11 +33,12 @@ pub(crate) fn endpoints(shared: &Shared, which: impl Fn(&str, &str) -> bool) -> 
         let (endpoint, site) = (shared.names.endpoint(i as u32), shared.names.site(*site));
         which(endpoint, site).then(|| {
             let accepts = view.rows.iter().find(|r| r.endpoint == i as u32).map_or(Accepts::None, |r| r.accepts);
+            let found = lock(&shared.live[i].learnt).condition.found(now);
             EndpointNow {
                 endpoint: endpoint.to_owned(),
                 site: site.to_owned(),
                 accepts,
-                ill: lock(&shared.live[i].learnt).condition.found(now).map(|f: Found| f.code().to_owned()),
+                ill: found.map(|f: Found| f.code().to_owned()),
                 in_flight: shared.live[i].overlay().in_flight,
                 window: lock(&shared.lasting.hold).window(shared.numbers.endpoints[i]).learnt(now),
             }

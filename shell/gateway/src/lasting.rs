@@ -35,6 +35,8 @@ pub(crate) struct Lasting {
     pub(crate) names: Names,
     pub(crate) quarantine: Mutex<Quarantine>,
     pub(crate) drains: Mutex<Drains>,
+    /// Held while drains are written; requests never wait for it.
+    pub(crate) draining: Mutex<()>,
     pub(crate) budgets: Mutex<BTreeMap<Budgeted, RetryBudget>>,
     /// Session to the numbers of endpoint and model.
     pub(crate) pins: Vec<Mutex<Pins>>,
@@ -63,6 +65,7 @@ impl Lasting {
             names,
             quarantine: Mutex::default(),
             drains: Mutex::new(drains),
+            draining: Mutex::new(()),
             budgets: Mutex::default(),
             pins: (0..PIN_SHARDS).map(|_| Mutex::new(Pins::new(PINS / PIN_SHARDS))).collect(),
             prefixes: Mutex::new(PrefixIndex::new(0)),

@@ -136,8 +136,10 @@ impl Flight {
 
     fn learn_ttft(&self, learnt: &mut Learnt, observed_ms: f64) {
         self.tariff.learn_ttft(&mut learnt.state, &self.target, observed_ms);
-        let at_site_ms = observed_ms - self.target.predicted.site_ms;
-        learnt.condition.showing_mut().first_token(at_site_ms, self.tariff.modelled_ttft_ms(&self.target));
+        if learnt.state.is_unqueued(self.shared.now_ms()) {
+            let at_site_ms = observed_ms - self.target.predicted.site_ms;
+            learnt.condition.showing_mut().first_token(at_site_ms, self.tariff.modelled_ttft_ms(&self.target));
+        }
     }
 
     fn teach_delay(&self, observed_ms: f64) {

@@ -1,5 +1,6 @@
 //! What is known of an endpoint right now: counters that requests move, and readings that others bring.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -31,6 +32,10 @@ pub(crate) struct Live {
 pub(crate) struct Learnt {
     pub(crate) state: EndpointState,
     pub(crate) condition: Condition,
+    /// By model, whether its canary was answered rightly last time.
+    pub(crate) canaries: BTreeMap<String, bool>,
+    /// One that it answers wrongly is answered rightly by nobody.
+    pub(crate) doubted: bool,
     /// Why the load could not be read, last time.
     pub(crate) load_error: Option<String>,
 }

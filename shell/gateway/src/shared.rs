@@ -1,6 +1,6 @@
 //! What the threads of a gateway have in common while one configuration is in force.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -9,7 +9,7 @@ use rhumb_flow::admission::{Lane, Lanes};
 use rhumb_flow::budget::RetryBudget;
 use rhumb_flow::hedge::Hedging;
 use rhumb_flow::peers::{Peer, groups, outliers};
-use rhumb_grid::config::EngineKind;
+use rhumb_grid::config::{Accepts, EngineKind};
 use rhumb_grid::index::Grid;
 use rhumb_route::decide::Target;
 use rhumb_route::explain::Names as _;
@@ -42,6 +42,8 @@ pub(crate) struct Shared {
     pub(crate) hedging: Vec<Arc<Mutex<Hedging>>>,
     pub(crate) upstreams: Vec<Upstream>,
     pub(crate) view: ArcSwap<View>,
+    /// Held by whoever makes a view; nothing else is held when it is taken.
+    publishing: Mutex<()>,
     /// When the last view was made, by the gateway's clock.
     viewed_at_ms: AtomicU64,
     pub(crate) viewer: Mutex<Viewer>,
@@ -132,6 +134,7 @@ impl Shared {
             names: Arc::new(NameTable::new(&grid, version.to_string(), before.map(|b| &*b.names))),
             keys: Keys::new(&grid),
             view: ArcSwap::new(Arc::new(viewer.view(&vec![EndpointState::default(); live.len()], 0))),
+            publishing: Mutex::new(()),
             viewed_at_ms: AtomicU64::new(0),
             viewer: Mutex::new(viewer),
             peers: groups(&grid),
@@ -161,6 +164,8 @@ impl Shared {
     }
 
     fn publish_own(&self) {
+        // One at a time: what was read before a drain must not be shown after it.
+        let _publishing = lock(&self.publishing);
         let now = self.now_ms();
         self.judge(now);
         self.viewed_at_ms.store(now, Ordering::Relaxed);
@@ -201,11 +206,14 @@ impl Shared {
 
     /// Compares endpoints with their peers, and finds those that are back.
     fn judge(&self, now_ms: u64) {
+        self.judge_answers();
         for group in &self.peers {
-            self.doubt_canary(group);
             if group.iter().any(|e| lock(&self.live[*e].learnt).condition.is_suspect()) {
-                let peers: Vec<Peer> =
-                    group.iter().map(|e| lock(&self.live[*e].learnt).condition.peer(now_ms)).collect();
+                let peer = |e: &usize| {
+                    let learnt = lock(&self.live[*e].learnt);
+                    learnt.condition.peer(now_ms, learnt.state.accepts == Accepts::NewAndExisting)
+                };
+                let peers: Vec<Peer> = group.iter().map(peer).collect();
                 for place in outliers(&peers) {
                     let endpoint = group[place];
                     lock(&self.live[endpoint].learnt).condition.is_outlier(now_ms);
@@ -226,18 +234,26 @@ impl Shared {
         }
     }
 
-    /// Where every peer answers the canary wrongly, it is more likely the canary that is wrong.
-    fn doubt_canary(&self, group: &[usize]) {
-        let all_wrong = group.iter().all(|e| lock(&self.live[*e].learnt).condition.is_wrong());
-        for endpoint in group {
-            let condition = &mut lock(&self.live[*endpoint].learnt).condition;
-            if all_wrong && condition.dispute(true) {
-                let name = &self.grid.config.endpoints[*endpoint].name;
+    /// An endpoint that answers a canary wrongly is ill, unless nobody answers it rightly: then it is more likely the
+    /// canary that is wrong, and an outage by a typing error is the worse failure.
+    fn judge_answers(&self) {
+        let mut right: BTreeSet<String> = BTreeSet::new();
+        for live in &self.live {
+            right.extend(lock(&live.learnt).canaries.iter().filter(|(_, is_right)| **is_right).map(|(m, _)| m.clone()));
+        }
+        for (live, endpoint) in self.live.iter().zip(&self.grid.config.endpoints) {
+            let mut learnt = lock(&live.learnt);
+            let mut wrong = learnt.canaries.iter().filter(|(_, is_right)| !**is_right);
+            let doubted = wrong.clone().find(|(model, _)| !right.contains(*model)).map(|(model, _)| model.clone());
+            let is_ill = wrong.any(|(model, _)| right.contains(model));
+            learnt.condition.canary(!is_ill);
+            if std::mem::replace(&mut learnt.doubted, doubted.is_some()) != doubted.is_some()
+                && let Some(model) = doubted
+            {
+                let name = &endpoint.name;
                 tracing::error!(
-                    "endpoint `{name}` stays in use, since all of its peers answer the canary wrongly: is it right?"
+                    "endpoint `{name}` stays in use: no endpoint answers the canary of `{model}` rightly; is it right?"
                 );
-            } else if !all_wrong {
-                condition.dispute(false);
             }
         }
     }

@@ -24,15 +24,15 @@ pub struct Question {
     pub max_tokens: u32,
 }
 
-/// What an endpoint made of its questions, the worst last.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// What an endpoint made of a question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answered {
-    /// The answers hold what they must.
+    /// The answer holds what it must.
     Rightly,
-    /// One was not answered, though the endpoint is not merely busy.
-    Not,
-    /// One answer does not hold what it must.
+    /// It does not.
     Wrongly,
+    /// There was none, though the endpoint is not merely busy.
+    Not,
 }
 
 /// Longest wait for an answer.
@@ -60,30 +60,29 @@ pub(crate) async fn canary_loop(target: Arc<Target>, questions: Vec<Question>, e
     let mut ticks = ticker(every);
     loop {
         ticks.tick().await;
-        let mut round: Option<(&Question, Answered)> = None;
         for question in &questions {
-            let answered = tokio::time::timeout(TIMEOUT, ask(&target, question)).await;
-            let answered = answered.unwrap_or(Err(Error::NoAnswer)).unwrap_or(Some(Answered::Not));
-            // One model that answers wrongly is enough, whatever the others answer.
-            if let Some(answered) = answered.filter(|a| round.is_none_or(|(_, worst)| worst < *a)) {
-                round = Some((question, answered));
+            let answered = match tokio::time::timeout(TIMEOUT, ask(&target, question)).await {
+                Ok(Ok(answered)) => answered,
+                // That is this gateway's want, not the endpoint's.
+                Ok(Err(Error::Exhausted)) => None,
+                Ok(Err(_)) | Err(_) => Some(Answered::Not),
+            };
+            if let Some(answered) = answered {
+                sink.canary(&question.model, answered);
             }
-        }
-        if let Some((question, answered)) = round {
-            sink.canary(&question.model, answered);
         }
     }
 }
 
-/// Nothing is known of an endpoint that is too busy to answer.
+/// Nothing is known of an endpoint that is too busy to answer, or calls the question wrong.
 async fn ask(target: &Target, question: &Question) -> Result<Option<Answered>, Error> {
     let headers = [target.headers.as_str(), "content-type: application/json\r\n"].concat();
     let request = Request { method: "POST", path: "/v1/chat/completions", headers: &headers, body: &[question.body()] };
     let conn = Conn::connect(&target.origin, TIMEOUT).await?;
     let mut response = conn.send(&target.origin, request).await?;
     match response.head.status {
-        429 | 503 => return Ok(None),
         200 => {}
+        400..=499 | 503 => return Ok(None),
         _ => return Ok(Some(Answered::Not)),
     }
     let answer = response.collect(ANSWER_BYTES_MAX).await?;

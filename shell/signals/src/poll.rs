@@ -21,7 +21,7 @@ pub trait Sink: Send + Sync + 'static {
     fn round_trip(&self, ms: f64);
     /// A probe got no answer, or one that says the engine is broken.
     fn probe_failed(&self);
-    /// The endpoint was asked its canaries; the model is that of the worst answer.
+    /// The endpoint was asked the canary of a model.
     fn canary(&self, model: &str, answered: Answered);
 }
 

@@ -318,8 +318,10 @@ impl Gateway {
         let window = self.admission.window_mut(endpoint);
         window.first_token(now_us / 1_000, waited_ms, attempt.target.overlay.in_flight);
         attempt.tariff.learn_ttft(&mut known.state, &attempt.target, observed_ms);
-        let showing = known.condition.showing_mut();
-        showing.first_token(observed_ms - site_ms, attempt.tariff.modelled_ttft_ms(&attempt.target));
+        if known.state.is_unqueued(now_us / 1_000) {
+            let showing = known.condition.showing_mut();
+            showing.first_token(observed_ms - site_ms, attempt.tariff.modelled_ttft_ms(&attempt.target));
+        }
         known.state.others_second_usd.add(attempt.second_usd);
         known.condition.succeeded(By::Request, now_us / 1_000);
         if let Some(session) = session {
@@ -485,7 +487,7 @@ impl Gateway {
     fn judge(&mut self, now_ms: u64) {
         for group in &self.peers {
             if group.iter().any(|e| self.known[*e].condition.is_suspect()) {
-                let peers: Vec<Peer> = group.iter().map(|e| self.known[*e].condition.peer(now_ms)).collect();
+                let peers: Vec<Peer> = group.iter().map(|e| self.known[*e].condition.peer(now_ms, true)).collect();
                 for place in outliers(&peers) {
                     self.known[group[place]].condition.is_outlier(now_ms);
                 }

@@ -317,10 +317,8 @@ pub struct Model {
 #[serde(deny_unknown_fields)]
 pub struct Canary {
     /// The question, asked at temperature 0.
-    #[schemars(length(min = 1))]
     pub prompt: String,
     /// What the answer must hold, upper and lower case alike.
-    #[schemars(length(min = 1))]
     pub contains: String,
     /// Longest answer, in tokens.
     #[serde(default = "default_canary_tokens")]

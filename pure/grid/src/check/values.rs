@@ -133,6 +133,17 @@ fn canaries(config: &Config, report: &mut Report<'_>) {
             let what = "a model that answers embeddings cannot be asked a question".to_owned();
             report.key(&path, what, "no `canary`".to_owned());
         }
+        let Some(canary) = &model.canary else { continue };
+        for (key, text) in [("prompt", &canary.prompt), ("contains", &canary.contains)] {
+            if text.trim().is_empty() {
+                let path = Path::root().key("models").index(index).key("canary").key(key);
+                report.value(
+                    &path,
+                    "it is empty".to_owned(),
+                    "a question whose answer is known, and its answer".to_owned(),
+                );
+            }
+        }
     }
 }
 

@@ -67,6 +67,8 @@ pub(crate) struct Call {
     left: Option<usize>,
     /// Nothing is missing.
     pub(crate) whole: bool,
+    /// The connection takes no other request.
+    closes: bool,
 }
 
 enum Way {
@@ -109,7 +111,8 @@ impl Call {
         let status = head.get(9..12).and_then(|s| s.parse().ok()).ok_or(ErrorKind::InvalidData)?;
         let length = head.split("content-length: ").nth(1).and_then(|l| l.split('\r').next()?.parse().ok());
         read.drain(..end);
-        let mut call = Self { way: Way::H1(stream), status, left: length, read, whole: false };
+        let closes = head.contains("\r\nconnection: close");
+        let mut call = Self { way: Way::H1(stream), status, left: length, read, whole: false, closes };
         call.left = length.map(|l| l.saturating_sub(call.read.len()));
         call.look();
         Ok(call)
@@ -128,7 +131,7 @@ impl Call {
         upload.send_data(Bytes::copy_from_slice(ask.body.as_bytes()), true).map_err(Error::other)?;
         let (head, body) = answer.await.map_err(Error::other)?.into_parts();
         let (way, status) = (Way::H2(upload, body), head.status.as_u16());
-        Ok(Self { way, status, read: Vec::with_capacity(4 << 10), left: None, whole: false })
+        Ok(Self { way, status, read: Vec::with_capacity(4 << 10), left: None, whole: false, closes: false })
     }
 
     fn look(&mut self) {
@@ -208,7 +211,7 @@ impl Call {
     /// The connection, if it may carry another request.
     pub(crate) fn connection(self) -> Option<TcpStream> {
         match self.way {
-            Way::H1(stream) if self.whole => Some(stream),
+            Way::H1(stream) if self.whole && !self.closes => Some(stream),
             _ => None,
         }
     }

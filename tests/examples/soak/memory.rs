@@ -24,8 +24,8 @@ const CLIENTS: usize = 440;
 const WANT: f64 = 0.02;
 /// Time between two new configurations.
 const RELOAD: Duration = Duration::from_secs(60);
-/// So few that the gateway remembers all of them after two or three minutes: a table that fills is no leak.
-const SESSIONS: usize = 20_000;
+/// Of each tenant: so few that all of them are pinned within five minutes. A table that fills is no leak.
+const SESSIONS: usize = 2_000;
 /// A receive buffer that is soon full, in bytes.
 const NARROW: u32 = 4 << 10;
 

@@ -38,7 +38,7 @@ bench: build ## Measure decisions, the simulator, and the gateway beside nginx (
 bench-sim: build ## Measure the simulator alone: speed, agreement with the emulator and with the live demo
 	bench/sim.sh
 
-soak: tools ## Draw schedules of faults until SOAK_MINUTES (30) are over, and hold every oracle against them
+soak: build ## Hold every oracle against drawn faults for SOAK_MINUTES (30), then the gateway's promises under load
 	bench/soak.sh
 
 mutants: tools ## Break pure/route and wire/openai in every small way and see whether a test notices

@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
-# Runs drawn schedules of faults until SOAK_MINUTES (30) are over; seeds go on from SOAK_FROM (1000), CHUNK at a time.
-# What fails is printed with the command that shows it again, and the soak goes on; it ends with 1 if anything failed.
+# First the simulator: drawn schedules of faults until SOAK_MINUTES (30) are over; seeds go on from SOAK_FROM (1000),
+# CHUNK at a time. What fails is printed with the command that shows it again, and the soak goes on. Then the gateway:
+# what is promised of it under load, measured on this machine (12 minutes, and SOAK_MINUTES for its memory). Ends with 1
+# if anything failed or a line was missed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 MINUTES=${SOAK_MINUTES:-30}
@@ -30,4 +32,7 @@ cargo test --locked --quiet -p rhumb-world --test schedules --no-run
 while ((SECONDS < END)); do
     simulator
 done
+
+# --- the gateway ---------------------------------------------------------------------------------------------------
+cargo run --release --locked --quiet -p rhumb-tests --example soak || FAILED=1
 exit "$FAILED"

@@ -38,7 +38,7 @@ pub struct Config {
     policy: String,
     tail: String,
     alike: bool,
-    canary: String,
+    model: String,
     scrape_interval_ms: Option<u64>,
     pub(crate) descriptors: Option<u32>,
     pub(crate) env: Vec<(String, String)>,
@@ -89,9 +89,16 @@ impl Config {
 
     /// Asks every endpoint this, often, and wants that in the answer.
     #[must_use]
-    pub fn canary(mut self, prompt: &str, contains: &str) -> Self {
-        self.canary = format!(", canary: {{prompt: \"{prompt}\", contains: \"{contains}\"}}");
-        self.gateway("canary_interval_ms: 50")
+    pub fn canary(self, prompt: &str, contains: &str) -> Self {
+        self.model(&format!("canary: {{prompt: \"{prompt}\", contains: \"{contains}\"}}"))
+            .gateway("canary_interval_ms: 50")
+    }
+
+    /// One more member of the model.
+    #[must_use]
+    pub fn model(mut self, member: &str) -> Self {
+        let _ = write!(self.model, ", {member}");
+        self
     }
 
     /// Reads loads so often; else once.
@@ -149,7 +156,7 @@ impl Config {
             let place = "latitude: 50, longitude: 8";
             let _ = writeln!(out, "  - {{name: site-{name}, operator: op, country: {country}, {place}{site_more}}}");
         }
-        let _ = writeln!(out, "models:\n  - {{name: {MODEL}, aliases: [small]{}}}\nendpoints:", self.canary);
+        let _ = writeln!(out, "models:\n  - {{name: {MODEL}, aliases: [small]{}}}\nendpoints:", self.model);
         let mut price = 0.1;
         for Endpoint { name, url, context_tokens, concurrency, more, .. } in &self.endpoints {
             let prices = format!("{{input_usd_per_mtok: {price}, output_usd_per_mtok: {price}}}");

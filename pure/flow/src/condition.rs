@@ -86,9 +86,8 @@ impl Condition {
     }
 
     /// Its canaries are answered, rightly or not. A wrong answer is believed until a right one comes: no time heals it.
-    /// True when this is news.
-    pub fn canary(&mut self, is_right: bool) -> bool {
-        core::mem::replace(&mut self.answers_wrong, !is_right) == is_right
+    pub fn canary(&mut self, is_right: bool) {
+        self.answers_wrong = !is_right;
     }
 
     /// By what it is ill, if it is.

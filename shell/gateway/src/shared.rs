@@ -113,7 +113,7 @@ impl Shared {
             .iter()
             .map(|e| e.models.first().and_then(|s| perf(e, s)).map_or(PREFIX_BLOCKS_DEFAULT, |p| cache_blocks(&p)))
             .sum();
-        for (live, _) in live.iter().zip(0..).filter(|(_, e)| viewer.is_modelled(*e)) {
+        for (_, live) in live.iter().enumerate().filter(|(endpoint, _)| viewer.is_modelled(*endpoint)) {
             lock(&live.learnt).condition.showing_mut().expect_modelled();
         }
         drop(perf);

@@ -5,6 +5,7 @@ mod check;
 mod drain;
 mod exit;
 mod explain;
+mod league;
 mod load;
 mod replay;
 mod sim;

@@ -7,6 +7,7 @@ use std::sync::Mutex;
 use rhumb_lab::{Checks, Lab, LabError, Options, Progress, RouterName, Tracer};
 
 use crate::exit::{self, Failure, Outcome};
+use crate::league;
 
 /// Arguments of `rhumb sim`.
 #[derive(clap::Args)]
@@ -48,14 +49,14 @@ pub(crate) struct Args {
 }
 
 #[derive(clap::Args)]
-struct Data {
+pub(crate) struct Data {
     /// Folder of traces, prices and measurements; default: RHUMB_DATA_DIR
     #[arg(long = "data", value_name = "DIR")]
     dir: Option<PathBuf>,
 }
 
 impl Data {
-    fn dir(&self) -> Option<PathBuf> {
+    pub(crate) fn dir(&self) -> Option<PathBuf> {
         self.dir.clone().or_else(|| std::env::var_os("RHUMB_DATA_DIR").map(PathBuf::from))
     }
 }
@@ -70,6 +71,10 @@ enum Command {
     Fidelity(Fidelity),
     /// Fit the engine model to a data folder and print its table of coefficients
     Fit(Fit),
+    /// Run every competitor on every benchmark and print the table (an hour or two; --quick: minutes)
+    League(league::League),
+    /// Search the competitors' knobs on the first half of each benchmark's traffic and print what is best
+    Tune(league::Tune),
 }
 
 #[derive(clap::Args)]
@@ -115,7 +120,7 @@ struct Replay {
     data: Data,
 }
 
-fn router(text: &str) -> Result<RouterName, String> {
+pub(crate) fn router(text: &str) -> Result<RouterName, String> {
     let known = || RouterName::ALL.map(RouterName::name).join(", ");
     RouterName::ALL.into_iter().find(|r| r.name() == text).ok_or_else(|| format!("the routers are {}", known()))
 }
@@ -126,11 +131,13 @@ pub(crate) fn run(args: &Args) -> Outcome {
         Some(Command::Replay(replay)) => again(replay),
         Some(Command::Fidelity(args)) => fidelity(args),
         Some(Command::Fit(args)) => fit(args),
+        Some(Command::League(args)) => league::league(args),
+        Some(Command::Tune(args)) => league::tune(args),
         None => simulate(args),
     }
 }
 
-fn failure(error: LabError) -> Failure {
+pub(crate) fn failure(error: LabError) -> Failure {
     let code = if matches!(error, LabError::Broken { .. }) { exit::BROKEN } else { exit::USAGE };
     Failure::new(code, error)
 }
@@ -142,7 +149,7 @@ fn list() -> Outcome {
     Ok(exit::DONE)
 }
 
-fn commit() -> String {
+pub(crate) fn commit() -> String {
     option_env!("RHUMB_COMMIT").unwrap_or("unknown").to_owned()
 }
 
@@ -213,7 +220,7 @@ fn again(args: &Replay) -> Outcome {
     Ok(exit::DONE)
 }
 
-fn no_data() -> Failure {
+pub(crate) fn no_data() -> Failure {
     Failure::new(exit::USAGE, "no data folder is given: set RHUMB_DATA_DIR or pass `--data DIR`")
 }
 
@@ -251,7 +258,7 @@ fn fit(args: &Fit) -> Outcome {
 }
 
 /// One line on standard error, if somebody is there to read it.
-struct Bar {
+pub(crate) struct Bar {
     shown: bool,
     last: Mutex<Option<Progress>>,
 }
@@ -260,11 +267,11 @@ struct Bar {
 const BAR: usize = 30;
 
 impl Bar {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { shown: std::io::stderr().is_terminal(), last: Mutex::new(None) }
     }
 
-    fn show(&self, progress: Progress) {
+    pub(crate) fn show(&self, progress: Progress) {
         let mut last = self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if !self.shown || *last == Some(progress) {
             return;
@@ -281,7 +288,7 @@ impl Bar {
         );
     }
 
-    fn end(&self) {
+    pub(crate) fn end(&self) {
         if self.shown {
             let _ = writeln!(std::io::stderr().lock());
         }

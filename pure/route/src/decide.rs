@@ -7,6 +7,7 @@ use rhumb_grid::config::{Accepts, Router};
 use rhumb_grid::rates::Rates;
 use serde::{Deserialize, Serialize};
 
+pub use self::by::{Candidate, decide_by};
 use crate::bill::{Bill, before_miss, bill, with_miss};
 use crate::facts::Facts;
 use crate::floor::{CHUNK, Floor, Floors};
@@ -524,6 +525,7 @@ fn unit(hash: u64) -> f64 {
     (hash >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
 }
 
+mod by;
 #[cfg(test)]
 mod floor_tests;
 #[cfg(test)]

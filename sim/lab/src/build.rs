@@ -1,9 +1,7 @@
 //! From a scenario to the worlds of its routers.
 
 use rhumb_engine::{Limits, Perf, gpu, gpus, shape, shapes};
-use rhumb_grid::config::{
-    Accepts, Config, Endpoint, EngineKind, Gateway, Location, Operator, Policy, Router, Served, Site,
-};
+use rhumb_grid::config::{Accepts, Config, Endpoint, EngineKind, Gateway, Location, Operator, Policy, Served, Site};
 use rhumb_grid::index::Grid;
 use rhumb_grid::rates::Rates;
 use rhumb_grid::service::Service;
@@ -12,6 +10,7 @@ use rhumb_scene::fleet::text_model;
 use rhumb_world::{Clients, EngineSpec, GatewayAt, Jitter, Setup, Telemetry, Tenant};
 
 use crate::atlas::{self, Spot};
+use crate::knobs::Set;
 use crate::places::{entries, near_users};
 use crate::scenario::{GridPlan, PolicyPlan, RouterName, Scenario, SitesFrom, Slo, TenantPlan};
 use crate::wan::Wan;
@@ -105,7 +104,8 @@ impl Ground {
     /// The world of one router.
     pub(crate) fn setup(&self, scenario: &Scenario, router: RouterName, seed: u64) -> Setup {
         let single = (router == RouterName::SingleRegion).then(|| self.centre());
-        let grid = held_by(router, Grid::new(self.config(scenario, single)));
+        let set = Set::of(scenario, router);
+        let grid = held_by(&set, Grid::new(self.config(scenario, single)));
         let standing = single.map_or_else(|| self.gateways.clone(), |s| vec![s]);
         let gateway = |i: &usize| GatewayAt { name: self.spots[*i].name.clone(), location: self.spots[*i].location };
         let gateways: Vec<GatewayAt> = standing.iter().map(gateway).collect();
@@ -119,10 +119,10 @@ impl Ground {
             std::iter::repeat_n(EngineSpec { perf: *perf, limits }, scenario.grid.engines_per_site as usize)
         });
         Setup {
-            router: engine_router(router),
-            rates: Rates::of(&policy(scenario)),
+            choosing: set.choosing(),
+            rates: set.rates(Rates::of(&policy(scenario))),
             service: Service::of(&policy(scenario)),
-            tenants: tenants(scenario),
+            tenants: tenants(scenario, &set),
             clients: clients(scenario),
             places: entries(&self.cities, &places),
             gateways,
@@ -156,11 +156,7 @@ impl Ground {
             }
         }
         Config {
-            gateway: Gateway {
-                carbon_usd_per_tonne: scenario.energy.carbon_usd_per_tonne,
-                router: engine_router(if single.is_some() { RouterName::SingleRegion } else { RouterName::Rhumb }),
-                ..Gateway::default()
-            },
+            gateway: Gateway { carbon_usd_per_tonne: scenario.energy.carbon_usd_per_tonne, ..Gateway::default() },
             operators: vec![Operator { name: "simulated".into() }],
             sites,
             models: vec![text_model(&plan.model)],
@@ -224,22 +220,9 @@ pub(crate) fn limits(plan: &GridPlan, block_tokens: u32) -> Limits {
     Limits { max_num_seqs: plan.max_num_seqs, max_batched_tokens: plan.max_batched_tokens, block_tokens }
 }
 
-/// How a competitor's gateways choose.
-pub(crate) fn engine_router(router: RouterName) -> Router {
-    match router {
-        RouterName::Rhumb => Router::Rhumb,
-        RouterName::SingleRegion | RouterName::LeastRequest => Router::LeastRequest,
-        RouterName::RoundRobin => Router::RoundRobin,
-        RouterName::Random => Router::Random,
-        RouterName::PowerOfTwo => Router::PowerOfTwo,
-        RouterName::Nearest => Router::Nearest,
-    }
-}
-
-/// The grid as a router has it: holding requests back is part of ours, and not of those it is compared with, which send
-/// every request on at once.
-pub(crate) fn held_by(router: RouterName, mut grid: Grid) -> Grid {
-    grid.config.gateway.hold = router == RouterName::Rhumb;
+/// The grid as a router has it: it holds requests back or sends all of them on at once.
+pub(crate) fn held_by(set: &Set<'_>, mut grid: Grid) -> Grid {
+    grid.config.gateway.hold = set.holds();
     grid
 }
 
@@ -248,13 +231,13 @@ pub(crate) fn policy(scenario: &Scenario) -> Policy {
 }
 
 /// The tenants of a scenario.
-pub(crate) fn tenants(scenario: &Scenario) -> Vec<Tenant> {
+pub(crate) fn tenants(scenario: &Scenario, set: &Set<'_>) -> Vec<Tenant> {
     let tenant = |plan: &TenantPlan| {
         let policy = policy_of(plan.policy.as_ref().unwrap_or(&scenario.policy), &plan.slo.unwrap_or(scenario.slo));
         let mut service = Service::of(&policy);
         // The least urgent comes last.
         service.priority = service.priority.max(plan.highest_priority);
-        Tenant { name: plan.name.clone(), rates: Rates::of(&policy), service, weight: plan.weight }
+        Tenant { name: plan.name.clone(), rates: set.rates(Rates::of(&policy)), service, weight: plan.weight }
     };
     scenario.tenants.iter().map(tenant).collect()
 }

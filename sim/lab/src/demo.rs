@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use crate::atlas::Spot;
-use crate::build::{clients, engine_router};
+use crate::build::{clients, held_by};
+use crate::knobs::Set;
 use crate::scenario::{RouterName, Scenario};
 use rhumb_engine::Limits;
 use rhumb_grid::config::Location;
@@ -32,7 +33,7 @@ fn kind_of(router: RouterName) -> Kind {
         RouterName::SingleRegion => Kind::SingleRegion,
         RouterName::RoundRobin => Kind::RoundRobin,
         RouterName::Nearest => Kind::Nearest,
-        RouterName::Rhumb | RouterName::Random | RouterName::LeastRequest | RouterName::PowerOfTwo => Kind::Rhumb,
+        _ => Kind::Rhumb,
     }
 }
 
@@ -60,7 +61,8 @@ pub(crate) fn setup(scene: &Scene, scenario: &Scenario, router: RouterName, seed
         ..Telemetry::default()
     };
     let policy = config.policies.first().cloned().unwrap_or_default();
-    let grid = Grid::new(config);
+    let set = Set::of(scenario, router);
+    let grid = held_by(&set, Grid::new(config));
     let region = |site: usize| atlas.sites[site].region.as_str();
     let standing: Vec<usize> =
         grid.config.sites.iter().filter_map(|s| atlas.sites.iter().position(|a| a.name == s.name)).collect();
@@ -71,8 +73,8 @@ pub(crate) fn setup(scene: &Scene, scenario: &Scenario, router: RouterName, seed
         .map(|s| GatewayAt { name: atlas.sites[*s].name.clone(), location: atlas.sites[*s].location });
     let gateways: Vec<GatewayAt> = gateways.collect();
     Setup {
-        router: engine_router(router),
-        rates: Rates::of(&policy),
+        choosing: set.choosing(),
+        rates: set.rates(Rates::of(&policy)),
         service: Service::of(&policy),
         tenants: Vec::new(),
         clients: clients(scenario),

@@ -1,12 +1,13 @@
 //! Scenario files: those that are built in, and those of one's own.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use rhumb_grid::document::{self, Places};
 
 use crate::problem::LabError;
 use crate::report::is_figure;
-use crate::scenario::Scenario;
+use crate::scenario::{Knobs, Scenario};
 
 /// A scenario with its text, so that what is wrong with it can be shown there.
 #[derive(Debug)]
@@ -29,8 +30,23 @@ macro_rules! built_in {
 }
 
 /// The scenarios that come with the program.
-const BUILT_IN: [(&str, &str); 8] =
-    built_in!["demo", "edge-43", "edge-burst", "grid-4400", "site-loss", "power", "conversations", "agents",];
+const BUILT_IN: [(&str, &str); 15] = built_in![
+    "demo",
+    "edge-43",
+    "edge-burst",
+    "grid-4400",
+    "site-loss",
+    "power",
+    "conversations",
+    "agents",
+    "b1",
+    "b2",
+    "b3",
+    "b4",
+    "b5",
+    "b6",
+    "b8"
+];
 
 const EXAMPLE: &str = "at least `about`, `grid` and `traffic`; `rhumb sim list` names whole ones to begin with";
 
@@ -48,7 +64,11 @@ pub fn list() -> Result<Vec<(&'static str, String)>, LabError> {
 /// There is no such scenario, or it is wrong.
 pub fn load(given: &str) -> Result<Loaded, LabError> {
     if let Some((name, text)) = BUILT_IN.iter().find(|(name, _)| *name == given) {
-        return parse(name, given, text, PathBuf::from("."));
+        let mut loaded = parse(name, given, text, PathBuf::from("."))?;
+        tuned(name).into_iter().for_each(|(router, values)| {
+            loaded.scenario.knobs.entry(router).or_insert(values);
+        });
+        return Ok(loaded);
     }
     let path = Path::new(given);
     let looks_like_a_file = path.extension().is_some() || given.contains('/');
@@ -59,6 +79,13 @@ pub fn load(given: &str) -> Result<Loaded, LabError> {
     let text = std::fs::read_to_string(path).map_err(|why| LabError::Read { path: path.to_owned(), why })?;
     let name = path.file_stem().map_or_else(|| given.to_owned(), |s| s.to_string_lossy().into_owned());
     parse(&name, given, &text, folder_of(path))
+}
+
+/// What `rhumb sim tune` has found for a scenario that is built in.
+fn tuned(name: &str) -> Knobs {
+    let mut all: BTreeMap<String, Knobs> =
+        serde_json::from_str(include_str!("../data/tuned.json")).expect("the table is tested to be right");
+    all.remove(name).unwrap_or_default()
 }
 
 fn parse(name: &str, file: &str, text: &str, folder: PathBuf) -> Result<Loaded, LabError> {
@@ -111,6 +138,7 @@ impl Loaded {
                 "a share of capacity from 0.001 to 10".to_owned(),
             ));
         }
+        crate::knobs::check(self)?;
         let shape = crate::measure::empty(s);
         for (i, pass) in s.pass.iter().enumerate() {
             if pass.at_most.is_none() && pass.at_least.is_none() {

@@ -6,7 +6,8 @@ use rhumb_world::{End, Outcome, Ran, Setup};
 use serde::Serialize;
 
 use crate::build::tenants;
-use crate::scenario::{ClientsPlan, Scenario, Slo};
+use crate::knobs::Set;
+use crate::scenario::{ClientsPlan, RouterName, Scenario, Slo};
 
 /// Quantiles and mean of a time, ms; `null` where nothing was measured.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -180,7 +181,7 @@ fn groups(
 /// A report of a scenario with no figure in it, for its shape.
 pub(crate) fn empty(scenario: &Scenario) -> serde_json::Value {
     let nobody = || Group::of(&[], scenario, 1.0);
-    let tenants = tenants(scenario);
+    let tenants = tenants(scenario, &Set::of(scenario, RouterName::Rhumb));
     let none = Times { mean: None, p50: None, p90: None, p95: None, p99: None };
     let report = RouterReport {
         requests: 0,

@@ -13,8 +13,9 @@ use rhumb_scene::economics::{self, MeanRequest};
 use rhumb_world::{EngineSpec, GatewayAt, Jitter, Setup};
 
 use crate::atlas::Spot;
-use crate::build::{clients, engine_router, held_by, limits, policy, telemetry, tenants};
+use crate::build::{clients, held_by, limits, policy, telemetry, tenants};
 use crate::file::Loaded;
+use crate::knobs::Set;
 use crate::places::{entries, near_users};
 use crate::problem::LabError;
 use crate::scenario::{RouterName, Scenario};
@@ -100,7 +101,8 @@ impl Own {
             near_users(&at, &self.cities, 1)[0]
         });
         let grid = single.map_or_else(|| self.grid.clone(), |site| in_one_place(&self.grid, site));
-        let grid = held_by(router, grid);
+        let set = Set::of(scenario, router);
+        let grid = held_by(&set, grid);
         let sites: Vec<Location> = grid.config.sites.iter().map(location).collect();
         let standing = single.map_or_else(|| self.gateways.clone(), |_| vec![0]);
         let gateway = |i: usize| GatewayAt { name: grid.config.sites[i].name.clone(), location: sites[i] };
@@ -108,10 +110,10 @@ impl Own {
         let places: Vec<Location> = gateways.iter().map(|g| g.location).collect();
         let limits = limits(&scenario.grid, self.block_tokens);
         Setup {
-            router: engine_router(router),
-            rates: Rates::of(&policy(scenario)),
+            choosing: set.choosing(),
+            rates: set.rates(Rates::of(&policy(scenario))),
             service: Service::of(&policy(scenario)),
-            tenants: tenants(scenario),
+            tenants: tenants(scenario, &set),
             clients: clients(scenario),
             places: entries(&self.cities, &places),
             gateways,

@@ -1,6 +1,9 @@
 //! A scenario: a small file that says which grid, which traffic, what goes wrong, who competes, and what must come out.
 
+use std::collections::BTreeMap;
+
 use rhumb_grid::config::{Priority, Quantization};
+use rhumb_rivals::Rival;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -35,8 +38,12 @@ pub struct Scenario {
     /// What time and money are worth to users.
     #[serde(default)]
     pub policy: PolicyPlan,
-    /// Who competes, unless the command line says.
-    #[serde(default = "all_routers")]
+    /// By competitor, what its knobs are set to; the others have their authors' defaults.
+    #[serde(default)]
+    pub knobs: Knobs,
+    /// Who competes, unless the command line says. Not stated: Rhumb and the plain ones, from `single-region` to
+    /// `nearest`.
+    #[serde(default = "plain_routers")]
     #[schemars(length(min = 1))]
     pub routers: Vec<RouterName>,
     /// What a good answer is: goodput counts these.
@@ -47,6 +54,9 @@ pub struct Scenario {
     pub pass: Vec<PassPlan>,
 }
 
+/// By competitor, the values of its knobs by name.
+pub type Knobs = BTreeMap<RouterName, BTreeMap<String, f64>>;
+
 /// The JSON Schema of a scenario file.
 #[must_use]
 pub fn schema() -> serde_json::Value {
@@ -55,8 +65,8 @@ pub fn schema() -> serde_json::Value {
     schema
 }
 
-fn all_routers() -> Vec<RouterName> {
-    RouterName::ALL.to_vec()
+fn plain_routers() -> Vec<RouterName> {
+    RouterName::ALL.into_iter().filter(|r| r.rival().is_none()).collect()
 }
 
 /// A competitor.
@@ -77,11 +87,31 @@ pub enum RouterName {
     PowerOfTwo,
     /// The site with the smallest round trip.
     Nearest,
+    /// Prequal's hot-cold rule.
+    Prequal,
+    /// Consistent hashing of sessions with bounded loads.
+    SessionAffinity,
+    /// llm-d's default mix of scorers.
+    LlmD,
+    /// SGLang's cache-aware balancer.
+    Sglang,
+    /// Preble's E2.
+    Preble,
+    /// LMetric.
+    Lmetric,
+    /// Dynamo's cost of overlap, with a temperature.
+    Dynamo,
+    /// SkyWalker: regional, with selective pushing.
+    Skywalker,
+    /// GORGO: weighted network, prefill and queue.
+    Gorgo,
+    /// Locality first, as praxis-grid orders its candidates.
+    LocalityFirst,
 }
 
 impl RouterName {
     /// Every router.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 17] = [
         Self::Rhumb,
         Self::SingleRegion,
         Self::RoundRobin,
@@ -89,7 +119,35 @@ impl RouterName {
         Self::LeastRequest,
         Self::PowerOfTwo,
         Self::Nearest,
+        Self::Prequal,
+        Self::SessionAffinity,
+        Self::LlmD,
+        Self::Sglang,
+        Self::Preble,
+        Self::Lmetric,
+        Self::Dynamo,
+        Self::Skywalker,
+        Self::Gorgo,
+        Self::LocalityFirst,
     ];
+
+    /// Whose way of choosing it is, where it is neither ours nor a plain one.
+    #[must_use]
+    pub fn rival(self) -> Option<Rival> {
+        match self {
+            Self::Prequal => Some(Rival::Prequal),
+            Self::SessionAffinity => Some(Rival::Affinity),
+            Self::LlmD => Some(Rival::LlmD),
+            Self::Sglang => Some(Rival::Sglang),
+            Self::Preble => Some(Rival::Preble),
+            Self::Lmetric => Some(Rival::Lmetric),
+            Self::Dynamo => Some(Rival::Dynamo),
+            Self::Skywalker => Some(Rival::SkyWalker),
+            Self::Gorgo => Some(Rival::Gorgo),
+            Self::LocalityFirst => Some(Rival::Locality),
+            _ => None,
+        }
+    }
 
     /// Its name in files, on the command line and in reports.
     #[must_use]
@@ -102,6 +160,7 @@ impl RouterName {
             Self::LeastRequest => "least-request",
             Self::PowerOfTwo => "power-of-two",
             Self::Nearest => "nearest",
+            _ => self.rival().map_or("", Rival::name),
         }
     }
 }

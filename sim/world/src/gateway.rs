@@ -13,8 +13,9 @@ use rhumb_flow::peers::{Peer, groups, outliers};
 use rhumb_grid::config::Router;
 use rhumb_grid::index::Grid;
 use rhumb_grid::rates::Rates;
+use rhumb_rivals::{Candidate as Shown, Policy, Request};
 use rhumb_route::account::{Tariff, Tokens};
-use rhumb_route::decide::{Choice, Decision, Scratch, Target, World as Candidates, decide};
+use rhumb_route::decide::{Choice, Decision, Scratch, Target, World as Candidates, decide, decide_by};
 use rhumb_route::facts::{Facts, Hit};
 use rhumb_route::floor::Floors;
 use rhumb_route::glance::Glance;
@@ -27,6 +28,7 @@ use rhumb_route::view::{EndpointState, LoadReport, View, Viewer};
 
 use crate::flight::Flight;
 use crate::queue::Ticket;
+use crate::setup::Choosing;
 use crate::telemetry::Reading;
 
 /// What a gateway can see of a request.
@@ -106,6 +108,8 @@ pub(crate) struct Gateway {
     scratch: Scratch,
     hits: Vec<Hit>,
     router: Router,
+    /// Whose order it is instead.
+    rival: Option<Box<dyn Policy>>,
     admission: Admission,
     /// By tenant, model and site.
     budgets: BTreeMap<(u32, u32, u32), RetryBudget>,
@@ -124,6 +128,24 @@ const STREAM_BYTES_PER_TOKEN: f64 = 190.0;
 const PINS: usize = 1 << 18;
 /// A probe that gets no answer at all is given up after so long.
 const PROBE_TIMEOUT_US: u64 = 5_000_000;
+
+/// A candidate as a rival sees it.
+fn shown(row: &Row, overlay: &Overlay, p: &Prediction) -> Shown {
+    Shown {
+        endpoint: row.endpoint,
+        rtt_ms: row.rtt_ms,
+        running: p.running,
+        waiting: p.waiting,
+        seats: row.concurrency,
+        uncached_tokens: p.uncached_tokens,
+        cached_tokens: p.cached_tokens,
+        backlog_tokens: overlay.backlog_tokens,
+        prefill_ms: row.prefill_ms * row.ttft_correction,
+        pace_ms: p.pace_ms,
+        queue_ms: p.queue_ms,
+        ttft_ms: p.ttft_p50_ms,
+    }
+}
 
 /// The candidates as this gateway sees them.
 struct Seen<'a> {
@@ -151,8 +173,12 @@ impl Candidates for Seen<'_> {
 
 impl Gateway {
     /// One that knows `grid` and nothing else yet.
-    pub(crate) fn new(mut viewer: Viewer, grid: &Grid, router: Router, tenants: usize, cache: Cache) -> Self {
+    pub(crate) fn new(mut viewer: Viewer, grid: &Grid, choosing: &Choosing, tenants: usize, cache: Cache) -> Self {
         let (endpoints, models) = (grid.config.endpoints.len(), grid.config.models.len());
+        let (router, rival) = match choosing {
+            Choosing::Router(router) => (*router, None),
+            Choosing::Rival(rival, values) => (Router::LeastRequest, Some(rival.policy(values))),
+        };
         viewer.set_best_first(router == Router::Rhumb);
         let states = vec![EndpointState::default(); endpoints];
         let view = viewer.view(&states, 0);
@@ -173,6 +199,7 @@ impl Gateway {
             scratch: Scratch::default(),
             hits: Vec::new(),
             router,
+            rival,
             admission: Admission::over(grid, &lanes),
             budgets: BTreeMap::new(),
             lanes,
@@ -262,7 +289,7 @@ impl Gateway {
     }
 
     /// Decides where a request runs.
-    pub(crate) fn decide(&mut self, asked: &Asked<'_>) -> (Facts, Decision) {
+    pub(crate) fn decide(&mut self, asked: &Asked<'_>, now_us: u64) -> (Facts, Decision) {
         let first = asked.models.first().copied().unwrap_or(0) as usize;
         self.hits.clear();
         if !asked.blocks.is_empty() {
@@ -271,7 +298,7 @@ impl Gateway {
         let facts = Facts {
             models: asked.models.to_vec(),
             prompt_tokens: (asked.prompt_bytes / self.bytes_per_token[first].mean()).max(1.0),
-            output_tokens: self.output_tokens[asked.tenant as usize * self.bytes_per_token.len() + first].mean(),
+            output_tokens: self.expected_output(asked.tenant, first),
             max_tokens: None,
             bytes_per_token: STREAM_BYTES_PER_TOKEN,
             needs: Able::default(),
@@ -284,13 +311,38 @@ impl Gateway {
         let choice = Choice { rates: *asked.rates, router: self.router, seed: self.turn };
         self.turn += 1;
         let seen = Seen { view: &self.view, overlays: &self.overlays };
-        let decision = decide(&seen, &facts, &choice, &mut self.scratch);
+        let decision = match &mut self.rival {
+            None => decide(&seen, &facts, &choice, &mut self.scratch),
+            Some(policy) => decide_by(&seen, &facts, asked.rates, |candidates, keys| {
+                let request = Request {
+                    now_ms: now_us / 1_000,
+                    affinity: facts.affinity,
+                    prompt_tokens: facts.prompt_tokens,
+                    output_tokens: facts.output_tokens,
+                    draw: self.turn,
+                };
+                let shown: Vec<Shown> = candidates.iter().map(|c| shown(c.row, &c.overlay, &c.predicted)).collect();
+                policy.rank(&request, &shown, keys);
+            }),
+        };
         (facts, decision)
     }
 
+    fn expected_output(&self, tenant: u32, model: usize) -> f64 {
+        self.output_tokens[tenant as usize * self.bytes_per_token.len() + model].mean()
+    }
+
     /// A request leaves for a target.
-    pub(crate) fn depart(&mut self, target: &Target, second_usd: f64, now_us: u64) -> Attempt {
+    pub(crate) fn depart(&mut self, target: &Target, tenant: u32, second_usd: f64, now_us: u64) -> Attempt {
+        let output_tokens = self.expected_output(tenant, target.model as usize);
         let row = self.view.rows(target.model).iter().find(|r| r.endpoint == target.endpoint);
+        if let (Some(policy), Some(row)) = (&mut self.rival, row) {
+            let p = &target.predicted;
+            let prompt_tokens = p.uncached_tokens + p.cached_tokens;
+            let (now_ms, draw) = (now_us / 1_000, self.turn);
+            let request = Request { now_ms, affinity: None, prompt_tokens, output_tokens, draw };
+            policy.sent(&request, &shown(row, &target.overlay, p));
+        }
         let backlog = target.predicted.uncached_tokens;
         let overlay = &mut self.overlays[target.endpoint as usize];
         overlay.in_flight += 1.0;

@@ -130,7 +130,7 @@ impl World<'_> {
             session: flight.ask.session,
             blocks: &flight.ask.blocks,
         };
-        let (facts, decision) = gateway.decide(&asked);
+        let (facts, decision) = gateway.decide(&asked, now_us);
         self.decisions += 1;
         if is_on(watch) {
             let newest_reading_us = self.newest_reading_us;

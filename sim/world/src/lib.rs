@@ -27,7 +27,9 @@ mod world;
 pub use checks::Checks;
 pub use outcome::{End, LeftOver, Outcome, Ran, SiteTotals};
 pub use queue::{Event, Ticket};
-pub use setup::{Clients, Energy, EngineSpec, Fault, FaultKind, GatewayAt, Jitter, Place, Setup, Telemetry, Tenant};
+pub use setup::{
+    Choosing, Clients, Energy, EngineSpec, Fault, FaultKind, GatewayAt, Jitter, Place, Setup, Telemetry, Tenant,
+};
 pub use source::{Ask, Source};
 pub use watch::{Breach, Broken, Decided, Moment, Watch};
 pub use world::{WARM_UP_US, run};

@@ -5,6 +5,7 @@ use rhumb_grid::config::{Location, Router};
 use rhumb_grid::index::Grid;
 use rhumb_grid::rates::Rates;
 use rhumb_grid::service::Service;
+use rhumb_rivals::Rival;
 
 /// A grid to be simulated under one router.
 #[derive(Debug, Clone)]
@@ -12,7 +13,7 @@ pub struct Setup {
     /// Sites, endpoints, models and prices, the same for every gateway but for where it stands.
     pub grid: Grid,
     /// How targets are chosen.
-    pub router: Router,
+    pub choosing: Choosing,
     /// The policy of every request that belongs to no tenant.
     pub rates: Rates,
     /// What its requests may ask of a gateway.
@@ -50,6 +51,21 @@ impl Setup {
             Some(t) => (&t.rates, &t.service, t.weight),
             None => (&self.rates, &self.service, 1.0),
         }
+    }
+}
+
+/// How targets are chosen.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Choosing {
+    /// By the router's own code.
+    Router(Router),
+    /// As somebody else would, with these values of the knobs.
+    Rival(Rival, Vec<f64>),
+}
+
+impl From<Router> for Choosing {
+    fn from(router: Router) -> Self {
+        Self::Router(router)
     }
 }
 

@@ -32,7 +32,7 @@ pub(crate) fn gateways(setup: &Setup) -> Vec<Gateway> {
     let mut gateway = |location: Location| {
         grid.config.gateway.location = Some(location);
         let viewer = Viewer::new(&grid, &perf);
-        Gateway::new(viewer, &setup.grid, setup.router, setup.tenants.len(), cache)
+        Gateway::new(viewer, &setup.grid, &setup.choosing, setup.tenants.len(), cache)
     };
     setup.gateways.iter().map(|g| gateway(g.location)).collect()
 }

@@ -215,7 +215,7 @@ impl<'a> World<'a> {
         let Some(flight) = self.flights.get(ticket) else { return };
         let (gateway, target) = (flight.gateway, flight.targets[target]);
         let second_usd = self.setup.terms(flight.ask.tenant).0.second_usd;
-        flight.attempt = Some(self.gateways[gateway as usize].depart(&target, second_usd, now_us));
+        flight.attempt = Some(self.gateways[gateway as usize].depart(&target, flight.ask.tenant, second_usd, now_us));
         flight.fail = Some(Fail::Broken);
         self.attempts += 1;
         (flight.started_us, flight.first_us, flight.first_at_gateway_us) = (None, None, None);

@@ -8,7 +8,8 @@ use std::fmt::Write;
 
 use common::{asks, setup};
 use rhumb_grid::config::Router;
-use rhumb_world::{Ask, Breach, Decided, Moment, Watch, run};
+use rhumb_rivals::Rival;
+use rhumb_world::{Ask, Breach, Choosing, Decided, Moment, Watch, run};
 
 /// Writes down every decision made up to a time, to the last bit.
 #[derive(Default)]
@@ -34,33 +35,38 @@ impl Watch for Decisions {
     }
 }
 
-fn decisions(asks: Vec<Ask>, until_us: u64, router: Router) -> Decisions {
+fn decisions(asks: Vec<Ask>, until_us: u64, choosing: &Choosing) -> Decisions {
     let mut watch = Decisions { until_us, ..Decisions::default() };
-    run(&setup(5, 2, router), &mut asks.into_iter(), &mut watch).unwrap();
+    run(&setup(5, 2, choosing.clone()), &mut asks.into_iter(), &mut watch).unwrap();
     watch
 }
 
-const ROUTERS: [Router; 6] =
-    [Router::Rhumb, Router::RoundRobin, Router::Nearest, Router::LeastRequest, Router::Random, Router::PowerOfTwo];
+/// Every way of choosing: ours, the plain ones, and every rival at its defaults.
+fn all() -> Vec<Choosing> {
+    let routers =
+        [Router::Rhumb, Router::RoundRobin, Router::Nearest, Router::LeastRequest, Router::Random, Router::PowerOfTwo];
+    let defaults = |rival: Rival| Choosing::Rival(rival, rival.knobs().iter().map(|k| k.default).collect());
+    routers.into_iter().map(Choosing::from).chain(Rival::ALL.into_iter().map(defaults)).collect()
+}
 
 #[test]
 fn answers_that_have_not_ended_look_the_same_however_long_they_will_be() {
-    for router in ROUTERS {
+    for choosing in all() {
         // Long enough that none ends while the decisions compared are made.
         let with = |tokens: u32| -> Vec<Ask> {
             asks(150, 30.0, 5, 2).into_iter().map(|a| Ask { output_tokens: tokens + a.output_tokens, ..a }).collect()
         };
         let until_us = 9_000_000;
-        let (short, long) = (decisions(with(400), until_us, router), decisions(with(900), until_us, router));
+        let (short, long) = (decisions(with(400), until_us, &choosing), decisions(with(900), until_us, &choosing));
         assert!(short.first_end_us.unwrap() > until_us && long.first_end_us.unwrap() > until_us);
         assert!(short.text.lines().count() > 100, "{} decisions compared", short.text.lines().count());
-        assert!(short.text == long.text, "{router:?} looked into the future");
+        assert!(short.text == long.text, "{choosing:?} looked into the future");
     }
 }
 
 #[test]
 fn requests_still_to_come_change_no_decision() {
-    for router in ROUTERS {
+    for choosing in all() {
         let all = asks(300, 40.0, 5, 4);
         let cut_us = all[150].at_us;
         let other: Vec<Ask> = all
@@ -69,8 +75,8 @@ fn requests_still_to_come_change_no_decision() {
             .map(|a| if a.at_us >= cut_us { Ask { input_tokens: 5_000, blocks: Vec::new(), place: 0, ..a } } else { a })
             .collect();
         let until_us = rhumb_world::WARM_UP_US + cut_us;
-        let (a, b) = (decisions(all, until_us, router), decisions(other, until_us, router));
-        assert!(a.text.lines().count() > 100 && a.text == b.text, "{router:?}");
+        let (a, b) = (decisions(all, until_us, &choosing), decisions(other, until_us, &choosing));
+        assert!(a.text.lines().count() > 100 && a.text == b.text, "{choosing:?}");
     }
 }
 
@@ -80,5 +86,8 @@ fn the_look_would_notice() {
     let all = asks(200, 40.0, 5, 4);
     let mut other = all.clone();
     other[10].input_tokens += 500;
-    assert_ne!(decisions(all, 20_000_000, Router::Rhumb).text, decisions(other, 20_000_000, Router::Rhumb).text);
+    assert_ne!(
+        decisions(all, 20_000_000, &Router::Rhumb.into()).text,
+        decisions(other, 20_000_000, &Router::Rhumb.into()).text
+    );
 }

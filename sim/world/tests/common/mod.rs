@@ -5,11 +5,13 @@
 
 use rhumb_chance::Rng;
 use rhumb_engine::{Limits, Perf, gpu, shape};
-use rhumb_grid::config::{Config, Location, Preset, Router};
+use rhumb_grid::config::{Config, Location, Preset};
 use rhumb_grid::index::Grid;
 use rhumb_grid::rates::Rates;
 use rhumb_grid::service::Service;
-use rhumb_world::{Ask, Clients, End, EngineSpec, GatewayAt, Jitter, Outcome, Place, Ran, Setup, Source, Telemetry};
+use rhumb_world::{
+    Ask, Choosing, Clients, End, EngineSpec, GatewayAt, Jitter, Outcome, Place, Ran, Setup, Source, Telemetry,
+};
 
 const SITES: [(&str, &str, f64, f64); 6] = [
     ("fra", "DE", 50.1, 8.7),
@@ -21,7 +23,7 @@ const SITES: [(&str, &str, f64, f64); 6] = [
 ];
 
 /// So many sites of so many L4 engines each, a gateway at the first two, users at every site.
-pub(crate) fn setup(sites: usize, engines: usize, router: Router) -> Setup {
+pub(crate) fn setup(sites: usize, engines: usize, choosing: impl Into<Choosing>) -> Setup {
     let list: Vec<serde_json::Value> = SITES[..sites]
         .iter()
         .map(|(name, country, latitude, longitude)| {
@@ -47,7 +49,7 @@ pub(crate) fn setup(sites: usize, engines: usize, router: Router) -> Setup {
     let perf = Perf::new(gpu("l4").unwrap(), 1, shape("llama-3.1-8b").unwrap(), 1.0).unwrap();
     Setup {
         grid: Grid::new(config),
-        router,
+        choosing: choosing.into(),
         rates: Rates { first_token_timeout_ms: 4_000, ..Rates::preset(Preset::Interactive) },
         service: Service::preset(Preset::Batch),
         tenants: Vec::new(),

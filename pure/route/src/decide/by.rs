@@ -1,0 +1,61 @@
+//! The same candidates behind the same gates, in an order of somebody else's.
+
+use alloc::vec::Vec;
+
+use super::{Best, Decision, Drop, Reason, Target, World, gates};
+use crate::bill::bill;
+use crate::facts::Facts;
+use crate::predict::{Prediction, predict};
+use crate::row::{Overlay, Row};
+use rhumb_grid::rates::Rates;
+
+/// A candidate that may serve.
+#[derive(Debug, Clone, Copy)]
+pub struct Candidate<'a> {
+    /// What is known of it.
+    pub row: &'a Row,
+    /// What this gateway has under way there.
+    pub overlay: Overlay,
+    /// What it is expected to do.
+    pub predicted: Prediction,
+}
+
+/// Ranks the candidates of a request by keys that `rank` gives for them, in their order: the lowest first.
+pub fn decide_by(
+    world: &impl World,
+    facts: &Facts,
+    rates: &Rates,
+    rank: impl FnOnce(&[Candidate<'_>], &mut Vec<f64>),
+) -> Decision {
+    let mut out = Decision::default();
+    let mut candidates = Vec::new();
+    for &model in &facts.models {
+        for row in world.rows(model) {
+            match gates(row, facts) {
+                Ok(()) => {
+                    let overlay = world.overlay(row.endpoint);
+                    candidates.push(Candidate { row, overlay, predicted: predict(row, &overlay, facts) });
+                }
+                Err(drop) => {
+                    out.drops[drop as usize] += 1;
+                    if drop == Drop::Context {
+                        out.largest_context = out.largest_context.max(row.context_tokens);
+                    }
+                }
+            }
+        }
+    }
+    out.eligible = candidates.len() as u32;
+    let (mut keys, mut best) = (Vec::with_capacity(candidates.len()), Best::new());
+    rank(&candidates, &mut keys);
+    keys.iter().enumerate().for_each(|(at, key)| best.offer(*key, at));
+    out.targets.reserve_exact(best.len);
+    for &(key, at) in best.kept() {
+        let Candidate { row, overlay, predicted } = candidates[at];
+        let Row { endpoint, site, model, .. } = *row;
+        let bill = bill(row, &predicted, facts, rates);
+        out.targets.push(Target { endpoint, site, model, bill, predicted, key, overlay });
+    }
+    out.reason = if out.targets.is_empty() { Reason::Nothing } else { Reason::Baseline };
+    out
+}

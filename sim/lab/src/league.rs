@@ -1,0 +1,172 @@
+//! The league table: every competitor on every benchmark, tuned on one part of its traffic and judged on the other.
+
+use std::fmt::Write;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::file::load;
+use crate::lab::{Lab, Options, Progress};
+use crate::problem::LabError;
+use crate::report::Report;
+use crate::scenario::RouterName;
+use crate::tune::Part;
+
+/// The benchmarks of the league, in order.
+pub const BENCHMARKS: [&str; 7] = ["b1", "b2", "b3", "b4", "b5", "b6", "b8"];
+
+/// A figure of the table: its path in a report, its heading, what it is multiplied by, digits, and whether more is better.
+struct Figure(&'static str, &'static str, f64, usize, bool);
+
+const FIGURES: [Figure; 10] = [
+    Figure("slo_attainment", "met the objectives, %", 100.0, 1, true),
+    Figure("goodput_rps", "good answers/s", 1.0, 2, true),
+    Figure("ttft_ms.p50", "TTFT p50, ms", 1.0, 0, false),
+    Figure("ttft_ms.p95", "TTFT p95, ms", 1.0, 0, false),
+    Figure("ttft_ms.p99", "TTFT p99, ms", 1.0, 0, false),
+    Figure("e2e_ms.p95", "E2E p95, ms", 1.0, 0, false),
+    Figure("lost", "lost", 1.0, 0, false),
+    Figure("usd_per_mtok.metered", "USD/Mtok", 1.0, 4, false),
+    Figure("joules_per_token", "J/token", 1.0, 4, false),
+    Figure("prefix_hit", "prefix hit, %", 100.0, 1, true),
+];
+
+/// The whole league.
+#[derive(Debug, Serialize)]
+pub struct League {
+    /// The first seed.
+    pub seed: u64,
+    /// Seeds of each router on each benchmark.
+    pub seeds: u64,
+    /// One report for each benchmark.
+    pub benchmarks: Vec<Report>,
+}
+
+/// Runs the benchmarks on the part of their traffic that nothing was tuned on; `quick` takes at most so many requests.
+///
+/// # Errors
+/// As of [`Lab::run`].
+pub fn league(
+    options: &Options,
+    quick: Option<u64>,
+    progress: &(dyn Fn(&str, Progress) + Sync),
+) -> Result<League, LabError> {
+    let mut benchmarks = Vec::new();
+    for name in BENCHMARKS {
+        let mut loaded = load(name)?;
+        let seed = Part::ToJudge.of(&mut loaded, options.seed)?;
+        let plan = &mut loaded.scenario.traffic;
+        plan.loads.clear();
+        if let Some(most) = quick {
+            plan.requests = Some(plan.requests.map_or(most, |r| r.min(most)));
+        }
+        let options = Options { seed, ..options.clone() };
+        benchmarks.push(Lab::new(&loaded, &options)?.run(&|p| progress(name, p))?);
+    }
+    Ok(League { seed: options.seed, seeds: options.seeds, benchmarks })
+}
+
+fn figure(tree: &Value, path: &str) -> Option<f64> {
+    path.split('.').try_fold(tree, |at, key| at.get(key))?.as_f64()
+}
+
+impl League {
+    /// The league as a page of Markdown.
+    #[must_use]
+    pub fn markdown(&self, command: &str) -> String {
+        let mut out = String::new();
+        let commit = self.benchmarks.first().map_or("", |b| b.commit.as_str());
+        let _ = writeln!(
+            out,
+            "# The league\n\nEvery competitor on every benchmark, knobs tuned on the first half of its traffic and judged on \
+             the second: means over {} seeds from {}, with half the width of the 95 % confidence interval. Commit `{commit}`. \
+             Made by\n\n```sh\n{command}\n```\n\nBold: the best of a column, and whoever cannot be told from it (the \
+             intervals touch). What each rival is, and what was tuned: [rivals](rivals.md).\n",
+            self.seeds, self.seed
+        );
+        self.summary(&mut out);
+        for report in &self.benchmarks {
+            table(&mut out, report);
+        }
+        out
+    }
+
+    /// Where Rhumb stands, figure by figure.
+    fn summary(&self, out: &mut String) {
+        out.push_str(
+            "## Where Rhumb stands\n\nRhumb over the best of the others; below 1 is better, but above 1 where more is \
+                      better (marked ↑).\n\n| benchmark |",
+        );
+        let shown: Vec<&Figure> = FIGURES.iter().filter(|f| f.0 != "lost").collect();
+        shown.iter().for_each(|f| {
+            let _ = write!(out, " {}{} |", f.1, if f.4 { " ↑" } else { "" });
+        });
+        let _ = write!(out, "\n|---|{}\n", "---:|".repeat(shown.len()));
+        for report in &self.benchmarks {
+            let _ = write!(out, "| {} |", report.scenario);
+            for Figure(path, .., more) in shown.iter().map(|f| &**f) {
+                let others = report.routers.iter().filter(|(name, _)| **name != RouterName::Rhumb.name());
+                let values: Vec<(f64, &str)> = others.filter_map(|(n, t)| Some((figure(t, path)?, *n))).collect();
+                let best = if *more {
+                    values.iter().max_by(|a, b| a.0.total_cmp(&b.0))
+                } else {
+                    values.iter().min_by(|a, b| a.0.total_cmp(&b.0))
+                };
+                let own = report.routers.get(RouterName::Rhumb.name()).and_then(|t| figure(t, path));
+                match (own, best) {
+                    (Some(own), Some((best, name))) if *best > 0.0 => {
+                        let ratio = own / best;
+                        let wins = if *more { ratio >= 1.0 } else { ratio <= 1.0 };
+                        let bold = if wins { "**" } else { "" };
+                        let _ = write!(out, " {bold}{ratio:.2}{bold} {name} |");
+                    }
+                    _ => out.push_str(" - |"),
+                }
+            }
+            out.push('\n');
+        }
+        out.push('\n');
+    }
+}
+
+/// One benchmark: a row for each competitor.
+fn table(out: &mut String, report: &Report) {
+    let _ = writeln!(out, "## {}: {}\n\n`{}`\n", report.scenario, report.about, report.command);
+    for line in &report.lines {
+        let got = line.got.map_or("nothing".to_owned(), |v| format!("{v:.3}"));
+        let _ = writeln!(out, "- {} {}, wanted {}: {got}", if line.pass { "✓" } else { "✗" }, line.line, line.want);
+    }
+    out.push_str("\n| |");
+    FIGURES.iter().for_each(|f| {
+        let _ = write!(out, " {} |", f.1);
+    });
+    let _ = write!(out, "\n|---|{}\n", "---:|".repeat(FIGURES.len()));
+    for (name, tree) in &report.routers {
+        let _ = write!(out, "| {name} |");
+        for f in &FIGURES {
+            let Some(value) = figure(tree, f.0) else {
+                out.push_str(" - |");
+                continue;
+            };
+            let half = |name: &str| report.ci95.get(name).and_then(|t| figure(t, f.0)).unwrap_or(0.0);
+            // The best end of the interval reaches the worst end of everybody else's best.
+            let is_best = report
+                .routers
+                .iter()
+                .filter_map(|(n, t)| Some((figure(t, f.0)?, half(n))))
+                .all(|(v, h)| if f.4 { value + half(name) >= v - h } else { value - half(name) <= v + h });
+            let bold = if is_best { "**" } else { "" };
+            let _ = write!(out, " {bold}{:.*}{bold}", f.3, value * f.2);
+            if self::interval(report) {
+                let _ = write!(out, " ±{:.*}", f.3, half(name) * f.2);
+            }
+            out.push_str(" |");
+        }
+        out.push('\n');
+    }
+    out.push('\n');
+}
+
+fn interval(report: &Report) -> bool {
+    !report.ci95.is_empty()
+}

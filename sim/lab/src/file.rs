@@ -7,7 +7,7 @@ use rhumb_grid::document::{self, Places};
 
 use crate::problem::LabError;
 use crate::report::is_figure;
-use crate::scenario::{Knobs, Scenario};
+use crate::scenario::{KnobPlan, RouterName, Scenario};
 
 /// A scenario with its text, so that what is wrong with it can be shown there.
 #[derive(Debug)]
@@ -66,8 +66,11 @@ pub fn load(given: &str) -> Result<Loaded, LabError> {
     if let Some((name, text)) = BUILT_IN.iter().find(|(name, _)| *name == given) {
         let mut loaded = parse(name, given, text, PathBuf::from("."))?;
         tuned(name).into_iter().for_each(|(router, values)| {
-            loaded.scenario.knobs.entry(router).or_insert(values);
+            values.into_iter().for_each(|(knob, value)| {
+                loaded.scenario.knobs.push(KnobPlan { router, knob, value });
+            });
         });
+        loaded.check()?;
         return Ok(loaded);
     }
     let path = Path::new(given);
@@ -82,8 +85,8 @@ pub fn load(given: &str) -> Result<Loaded, LabError> {
 }
 
 /// What `rhumb sim tune` has found for a scenario that is built in.
-fn tuned(name: &str) -> Knobs {
-    let mut all: BTreeMap<String, Knobs> =
+fn tuned(name: &str) -> BTreeMap<RouterName, BTreeMap<String, f64>> {
+    let mut all: BTreeMap<String, BTreeMap<RouterName, BTreeMap<String, f64>>> =
         serde_json::from_str(include_str!("../data/tuned.json")).expect("the table is tested to be right");
     all.remove(name).unwrap_or_default()
 }

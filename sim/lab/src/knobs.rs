@@ -1,7 +1,5 @@
 //! What may be set of each competitor.
 
-use std::collections::BTreeMap;
-
 use rhumb_grid::config::Router;
 use rhumb_grid::rates::Rates;
 use rhumb_rivals::{Knob, Scale};
@@ -9,7 +7,7 @@ use rhumb_world::Choosing;
 
 use crate::file::Loaded;
 use crate::problem::LabError;
-use crate::scenario::{RouterName, Scenario};
+use crate::scenario::{KnobPlan, RouterName, Scenario};
 
 /// Requests are held at the gateway while no endpoint has room (1), or all sent on at once (0).
 pub(crate) const HOLD: &str = "hold";
@@ -32,16 +30,17 @@ pub(crate) fn knobs(router: RouterName) -> Vec<Knob> {
 /// A value of each knob: the scenario's, or the default.
 pub(crate) struct Set<'a> {
     router: RouterName,
-    stated: Option<&'a BTreeMap<String, f64>>,
+    stated: &'a [KnobPlan],
 }
 
 impl<'a> Set<'a> {
     pub(crate) fn of(scenario: &'a Scenario, router: RouterName) -> Self {
-        Self { router, stated: scenario.knobs.get(&router) }
+        Self { router, stated: &scenario.knobs }
     }
 
     fn value(&self, knob: &Knob) -> f64 {
-        self.stated.and_then(|s| s.get(knob.name)).copied().unwrap_or(knob.default)
+        let stated = self.stated.iter().rev().find(|k| k.router == self.router && k.knob == knob.name);
+        stated.map_or(knob.default, |k| k.value)
     }
 
     fn named(&self, name: &str) -> f64 {
@@ -82,19 +81,16 @@ pub(crate) fn plain(router: RouterName) -> Router {
 
 /// Every knob that a scenario sets exists and is in its range.
 pub(crate) fn check(loaded: &Loaded) -> Result<(), LabError> {
-    for (router, stated) in &loaded.scenario.knobs {
+    for (i, KnobPlan { router, knob: name, value }) in loaded.scenario.knobs.iter().enumerate() {
         let known = knobs(*router);
-        for (name, value) in stated {
-            let path = format!("knobs.{}.{name}", router.name());
-            let Some(knob) = known.iter().find(|k| k.name == name) else {
-                let names: Vec<&str> = known.iter().map(|k| k.name).collect();
-                let what = format!("`{}` has no knob `{name}`", router.name());
-                return Err(loaded.wrong(&path, what, format!("one of {}", names.join(", "))));
-            };
-            if !(knob.low..=knob.high).contains(value) {
-                let right = format!("from {} to {}", knob.low, knob.high);
-                return Err(loaded.wrong(&path, format!("`{name}` is {value}"), right));
-            }
+        let Some(knob) = known.iter().find(|k| k.name == name) else {
+            let names: Vec<&str> = known.iter().map(|k| k.name).collect();
+            let what = format!("`{}` has no knob `{name}`", router.name());
+            return Err(loaded.wrong(&format!("knobs[{i}].knob"), what, format!("one of {}", names.join(", "))));
+        };
+        if !(knob.low..=knob.high).contains(value) {
+            let right = format!("from {} to {}", knob.low, knob.high);
+            return Err(loaded.wrong(&format!("knobs[{i}].value"), format!("`{name}` is {value}"), right));
         }
     }
     Ok(())

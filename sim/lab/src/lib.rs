@@ -36,6 +36,6 @@ pub use plots::{Flow, Plots, SiteDot, Stretch};
 pub use problem::LabError;
 pub use report::{Line, Report};
 pub use rhumb_world::Checks;
-pub use scenario::{ClientsPlan, Knobs, PolicyPlan, RouterName, Scenario, Slo, TenantPlan, schema};
+pub use scenario::{ClientsPlan, KnobPlan, PolicyPlan, RouterName, Scenario, Slo, TenantPlan, schema};
 pub use trace::{Tracer, replay_command};
 pub use tune::{Part, Tuned, tune};

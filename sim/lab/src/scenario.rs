@@ -1,7 +1,5 @@
 //! A scenario: a small file that says which grid, which traffic, what goes wrong, who competes, and what must come out.
 
-use std::collections::BTreeMap;
-
 use rhumb_grid::config::{Priority, Quantization};
 use rhumb_rivals::Rival;
 use schemars::JsonSchema;
@@ -38,9 +36,9 @@ pub struct Scenario {
     /// What time and money are worth to users.
     #[serde(default)]
     pub policy: PolicyPlan,
-    /// By competitor, what its knobs are set to; the others have their authors' defaults.
+    /// What competitors' knobs are set to; the others have their authors' defaults.
     #[serde(default)]
-    pub knobs: Knobs,
+    pub knobs: Vec<KnobPlan>,
     /// Who competes, unless the command line says. Not stated: Rhumb and the plain ones, from `single-region` to
     /// `nearest`.
     #[serde(default = "plain_routers")]
@@ -54,9 +52,6 @@ pub struct Scenario {
     pub pass: Vec<PassPlan>,
 }
 
-/// By competitor, the values of its knobs by name.
-pub type Knobs = BTreeMap<RouterName, BTreeMap<String, f64>>;
-
 /// The JSON Schema of a scenario file.
 #[must_use]
 pub fn schema() -> serde_json::Value {
@@ -67,6 +62,18 @@ pub fn schema() -> serde_json::Value {
 
 fn plain_routers() -> Vec<RouterName> {
     RouterName::ALL.into_iter().filter(|r| r.rival().is_none()).collect()
+}
+
+/// A setting of a competitor.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KnobPlan {
+    /// Whose.
+    pub router: RouterName,
+    /// Name of the knob.
+    pub knob: String,
+    /// Its value.
+    pub value: f64,
 }
 
 /// A competitor.

@@ -11,7 +11,7 @@ use crate::file::Loaded;
 use crate::knobs::knobs;
 use crate::lab::{Lab, Options};
 use crate::problem::LabError;
-use crate::scenario::RouterName;
+use crate::scenario::{KnobPlan, RouterName};
 use crate::traffic::Origin;
 
 /// What a search found.
@@ -76,7 +76,9 @@ pub fn tune(
     let mut default_score = f64::NAN;
     for trial in 0..trials.max(1) {
         let values = draw(router, options.seed, trial);
-        loaded.scenario.knobs.insert(router, values.clone());
+        let knobs = &mut loaded.scenario.knobs;
+        knobs.retain(|k| k.router != router);
+        knobs.extend(values.iter().map(|(knob, value)| KnobPlan { router, knob: knob.clone(), value: *value }));
         let score = score(loaded, &options, router)?;
         if trial == 0 {
             default_score = score;

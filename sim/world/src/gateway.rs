@@ -28,6 +28,7 @@ use rhumb_route::view::{EndpointState, LoadReport, View, Viewer};
 
 use crate::flight::Flight;
 use crate::queue::Ticket;
+use crate::rival::shown;
 use crate::setup::Choosing;
 use crate::telemetry::Reading;
 
@@ -128,24 +129,6 @@ const STREAM_BYTES_PER_TOKEN: f64 = 190.0;
 const PINS: usize = 1 << 18;
 /// A probe that gets no answer at all is given up after so long.
 const PROBE_TIMEOUT_US: u64 = 5_000_000;
-
-/// A candidate as a rival sees it.
-fn shown(row: &Row, overlay: &Overlay, p: &Prediction) -> Shown {
-    Shown {
-        endpoint: row.endpoint,
-        rtt_ms: row.rtt_ms,
-        running: p.running,
-        waiting: p.waiting,
-        seats: row.concurrency,
-        uncached_tokens: p.uncached_tokens,
-        cached_tokens: p.cached_tokens,
-        backlog_tokens: overlay.backlog_tokens,
-        prefill_ms: row.prefill_ms * row.ttft_correction,
-        pace_ms: p.pace_ms,
-        queue_ms: p.queue_ms,
-        ttft_ms: p.ttft_p50_ms,
-    }
-}
 
 /// The candidates as this gateway sees them.
 struct Seen<'a> {

@@ -15,6 +15,7 @@ mod holding;
 mod network;
 mod outcome;
 mod queue;
+mod rival;
 mod server;
 mod setup;
 mod site;
@@ -27,6 +28,7 @@ mod world;
 pub use checks::Checks;
 pub use outcome::{End, LeftOver, Outcome, Ran, SiteTotals};
 pub use queue::{Event, Ticket};
+pub use rival::shown;
 pub use setup::{
     Choosing, Clients, Energy, EngineSpec, Fault, FaultKind, GatewayAt, Jitter, Place, Setup, Telemetry, Tenant,
 };

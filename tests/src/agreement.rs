@@ -65,7 +65,7 @@ pub fn simulated(rows: &[Row]) -> Vec<Seen> {
     .unwrap();
     let setup = Setup {
         grid: Grid::new(config),
-        router: Router::LeastRequest,
+        choosing: Router::LeastRequest.into(),
         rates: Rates::preset(Preset::Batch),
         service: Service::preset(Preset::Batch),
         tenants: Vec::new(),

@@ -162,5 +162,5 @@ fn one(args: &Tune, data: Option<PathBuf>, name: &str, router: RouterName) -> Re
     let mut loaded = rhumb_lab::load(name)?;
     let plan = &mut loaded.scenario.traffic;
     plan.requests = Some(plan.requests.map_or(2 * args.requests, |r| r.min(2 * args.requests)));
-    rhumb_lab::tune(&mut loaded, &options(data, 1, 1, 1), router, args.trials, &|_| {})
+    rhumb_lab::tune(&mut loaded, &options(data, 1, 1, 1), router, args.trials)
 }

@@ -62,13 +62,7 @@ impl Part {
 ///
 /// # Errors
 /// As of [`Lab::run`].
-pub fn tune(
-    loaded: &mut Loaded,
-    options: &Options,
-    router: RouterName,
-    trials: u64,
-    progress: &(dyn Fn(u64) + Sync),
-) -> Result<Tuned, LabError> {
+pub fn tune(loaded: &mut Loaded, options: &Options, router: RouterName, trials: u64) -> Result<Tuned, LabError> {
     let seed = Part::ToTune.of(loaded, options.seed)?;
     loaded.scenario.traffic.loads.clear();
     let options = Options { routers: vec![router], seed, ..options.clone() };
@@ -86,7 +80,6 @@ pub fn tune(
         if best.as_ref().is_none_or(|b| score > b.score) {
             best = Some(Tuned { knobs: values, score, default_score });
         }
-        progress(trial + 1);
     }
     Ok(best.expect("there is one trial at least"))
 }

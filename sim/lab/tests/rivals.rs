@@ -58,7 +58,7 @@ fn tuning_keeps_the_defaults_unless_something_is_better_and_looks_at_its_own_par
     let once = |trials| {
         let mut loaded = load("b5").unwrap();
         loaded.scenario.traffic.requests = Some(300);
-        tune(&mut loaded, &options(Vec::new()), RouterName::Gorgo, trials, &|_| {}).unwrap()
+        tune(&mut loaded, &options(Vec::new()), RouterName::Gorgo, trials).unwrap()
     };
     let defaults = once(1);
     assert_eq!(defaults.knobs["network_weight"], 1.0);

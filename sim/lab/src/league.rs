@@ -131,7 +131,7 @@ impl League {
 
 /// One benchmark: a row for each competitor.
 fn table(out: &mut String, report: &Report) {
-    let _ = writeln!(out, "## {}: {}\n\n`{}`\n", report.scenario, report.about, report.command);
+    let _ = writeln!(out, "## {}: {}\n", report.scenario, report.about);
     for line in &report.lines {
         let got = line.got.map_or("nothing".to_owned(), |v| format!("{v:.3}"));
         let _ = writeln!(out, "- {} {}, wanted {}: {got}", if line.pass { "✓" } else { "✗" }, line.line, line.want);

@@ -19,7 +19,7 @@ const SEEDS: u64 = 20;
 /// Arguments of `rhumb sim league`.
 #[derive(clap::Args)]
 pub(crate) struct League {
-    /// At most 4,000 requests and 3 seeds each: some minutes
+    /// At most 4,000 requests and 3 seeds each: less than a minute
     #[arg(long)]
     quick: bool,
     /// The first seed: the same seeds give the same bytes

@@ -71,7 +71,7 @@ enum Command {
     Fidelity(Fidelity),
     /// Fit the engine model to a data folder and print its table of coefficients
     Fit(Fit),
-    /// Run every competitor on every benchmark and print the table (an hour or two; --quick: minutes)
+    /// Run every competitor on every benchmark and print the table (some minutes; --quick: less than one)
     League(league::League),
     /// Search the competitors' knobs on the first half of each benchmark's traffic and print what is best
     Tune(league::Tune),

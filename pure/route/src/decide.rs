@@ -141,6 +141,16 @@ pub struct Decision {
     pub largest_context: u32,
 }
 
+impl Decision {
+    /// A candidate failed a gate.
+    fn dropped(&mut self, drop: Drop, row: &Row) {
+        self.drops[drop as usize] += 1;
+        if drop == Drop::Context {
+            self.largest_context = self.largest_context.max(row.context_tokens);
+        }
+    }
+}
+
 /// Targets kept of one decision.
 pub const KEPT: usize = 16;
 
@@ -378,10 +388,7 @@ impl Look {
                 }
             }
             Err(drop) => {
-                out.drops[drop as usize] += 1;
-                if drop == Drop::Context {
-                    out.largest_context = out.largest_context.max(row.context_tokens);
-                }
+                out.dropped(drop, row);
                 (f64::INFINITY, 0.0)
             }
         };

@@ -2,7 +2,7 @@
 
 use rhumb_grid::config::Router;
 use rhumb_grid::rates::Rates;
-use rhumb_rivals::{Knob, Scale};
+use rhumb_rivals::Knob;
 use rhumb_world::Choosing;
 
 use crate::file::Loaded;
@@ -24,7 +24,7 @@ pub(crate) fn knobs(router: RouterName) -> Vec<Knob> {
         _ => router.rival().map_or_else(Vec::new, |rival| rival.knobs().to_vec()),
     };
     let holds = f64::from(u8::from(router == RouterName::Rhumb || router.rival().is_some()));
-    own.into_iter().chain([Knob { scale: Scale::Linear, ..Knob::linear(HOLD, holds, 0.0, 1.0) }]).collect()
+    own.into_iter().chain([Knob::linear(HOLD, holds, 0.0, 1.0)]).collect()
 }
 
 /// A value of each knob: the scenario's, or the default.
@@ -67,8 +67,8 @@ impl<'a> Set<'a> {
     }
 }
 
-/// How the router's own code chooses under this name; rivals go by fewest requests where only that can be said.
-pub(crate) fn plain(router: RouterName) -> Router {
+/// How the router's own code chooses under this name.
+fn plain(router: RouterName) -> Router {
     match router {
         RouterName::Rhumb => Router::Rhumb,
         RouterName::RoundRobin => Router::RoundRobin,

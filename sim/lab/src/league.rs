@@ -157,7 +157,7 @@ fn table(out: &mut String, report: &Report) {
                 .all(|(v, h)| if f.4 { value + half(name) >= v - h } else { value - half(name) <= v + h });
             let bold = if is_best { "**" } else { "" };
             let _ = write!(out, " {bold}{:.*}{bold}", f.3, value * f.2);
-            if self::interval(report) {
+            if !report.ci95.is_empty() {
                 let _ = write!(out, " ±{:.*}", f.3, half(name) * f.2);
             }
             out.push_str(" |");
@@ -165,8 +165,4 @@ fn table(out: &mut String, report: &Report) {
         out.push('\n');
     }
     out.push('\n');
-}
-
-fn interval(report: &Report) -> bool {
-    !report.ci95.is_empty()
 }

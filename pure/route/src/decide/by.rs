@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use super::{Best, Decision, Drop, Reason, Target, World, gates};
+use super::{Best, Decision, Reason, Target, World, gates};
 use crate::bill::bill;
 use crate::facts::Facts;
 use crate::predict::{Prediction, predict};
@@ -36,12 +36,7 @@ pub fn decide_by(
                     let overlay = world.overlay(row.endpoint);
                     candidates.push(Candidate { row, overlay, predicted: predict(row, &overlay, facts) });
                 }
-                Err(drop) => {
-                    out.drops[drop as usize] += 1;
-                    if drop == Drop::Context {
-                        out.largest_context = out.largest_context.max(row.context_tokens);
-                    }
-                }
+                Err(drop) => out.dropped(drop, row),
             }
         }
     }

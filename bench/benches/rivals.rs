@@ -1,4 +1,5 @@
-//! Time of a decision of each rival over 10 to 1,000 eligible endpoints, predictions included.
+//! Time of a decision of each rival over 10 to 1,000 eligible endpoints, predictions included. A rival goes by its place in
+//! [`Rival::ALL`], from 0.
 
 use divan::{Bencher, black_box};
 use rhumb_bench::{ManyEndpoints, choice, facts};

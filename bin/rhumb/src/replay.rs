@@ -84,7 +84,10 @@ pub(crate) fn run(args: &Args) -> Outcome {
         println!("{out}");
     } else {
         match same {
-            Some(true) => println!("replay    identical, bit for bit; the request ended: {}", row.outcome),
+            Some(true) => {
+                let by = if row.endpoint.is_empty() { String::new() } else { format!(", served by {}", row.endpoint) };
+                println!("replay    identical, bit for bit; the request ended: {}{by}", row.outcome);
+            }
             Some(false) => println!("replay    DIFFERENT from the logged decision"),
             None => println!("replay    under another policy than the logged `{}`", row.policy),
         }

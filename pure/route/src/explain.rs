@@ -35,7 +35,8 @@ pub struct Explanation {
     pub config: String,
     /// Version of the view it was made on.
     pub view: u64,
-    /// Where the request went first.
+    /// Where the request is to go. One that finds no room there any more goes to the next candidate that has some; the
+    /// log and the answer's headers say which endpoint served it.
     pub chosen: Option<Place>,
     /// Why there.
     pub reason: String,

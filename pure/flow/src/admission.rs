@@ -45,6 +45,10 @@ pub struct Candidate {
     pub endpoint: u32,
     /// This gateway's requests in flight there.
     pub in_flight: f64,
+    /// How long the request would wait in the engine, ms.
+    pub queue_ms: f64,
+    /// How long its own prompt would take there, ms.
+    pub prefill_ms: f64,
     /// The time to first token that it would hardly exceed there, apart from what waits before it, ms.
     pub ttft_ms: f64,
 }
@@ -54,10 +58,27 @@ pub struct Candidate {
 pub enum Verdict {
     /// It goes to the candidate with this place in the ranking.
     Go(usize),
-    /// It waits for its turn, and no longer than this, ms.
-    Wait(f64),
+    /// It waits for its turn.
+    Wait {
+        /// No longer than this, ms.
+        bound_ms: f64,
+        /// This endpoint has room: once the request waits, it may call whoever is next.
+        room_at: Option<u32>,
+    },
     /// It would wait too long: it is told to come back after this, ms.
     Refuse(u64),
+}
+
+/// What happens to a waiting request whose turn it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// It goes to the candidate with this place in the ranking.
+    Go(usize),
+    /// It is to be put back. The endpoint that called it may have room for another, or has none.
+    Back {
+        /// The next may be called to that endpoint.
+        pass_on: bool,
+    },
 }
 
 /// Requests that wait, and the windows of the endpoints they wait for.
@@ -87,8 +108,8 @@ struct Waiting {
     /// By priority and tenant, how long those who went lately had waited, ms. That others wait long, because they are
     /// less urgent or ask for more than their share, is no overload to those who do not.
     waited_ms: BTreeMap<(Priority, u32), f64>,
-    /// By priority, when one came last.
-    came_ms: [Option<u64>; Priority::COUNT],
+    /// By priority, when one came last and its objective, ms.
+    came: [Option<(u64, f64)>; Priority::COUNT],
 }
 
 /// So many of those whose turn would come next are looked at.
@@ -135,7 +156,7 @@ impl Admission {
 
     /// An endpoint that computes `full_per_s` prompt tokens in a second is back after so long: it is loaded slowly.
     pub fn back(&mut self, endpoint: u32, now_ms: u64, away_ms: u64, full_per_s: f64) {
-        if self.window(endpoint).learnt(now_ms).is_some() {
+        if self.window(endpoint).is_closable() {
             self.ramps[endpoint as usize].back(now_ms, away_ms, full_per_s);
         }
     }
@@ -179,16 +200,16 @@ impl Admission {
         ttft_ms: f64,
         candidates: impl Iterator<Item = Candidate>,
     ) -> Verdict {
-        self.lanes[ask.lane as usize].came_ms[ask.priority as usize] = Some(now_ms);
+        self.lanes[ask.lane as usize].came[ask.priority as usize] = Some((now_ms, ask.slo_ms));
         let lane = &self.lanes[ask.lane as usize];
         let is_first = lane.queues[..=ask.priority as usize].iter().all(FairQueue::is_empty);
-        let closed_ms = match self.with_room(now_ms, ask, candidates) {
-            Ok(i) if is_first => {
+        let (room_at, closed_ms) = match self.with_room(now_ms, ask, candidates) {
+            Ok((i, _)) if is_first => {
                 self.lanes[ask.lane as usize].dispatch(now_ms, ask, 0.0);
                 return Verdict::Go(i);
             }
-            Ok(_) => 0,
-            Err(closed_ms) => closed_ms,
+            Ok((_, endpoint)) => (Some(endpoint), 0),
+            Err(closed_ms) => (None, closed_ms),
         };
         let bound_ms = lane.bound_ms(ask, ttft_ms);
         let expected_ms = lane.expected_ms(now_ms, ask).max(closed_ms as f64);
@@ -196,7 +217,7 @@ impl Admission {
             // Never sooner than the first of them says.
             return Verdict::Refuse(self.retry_after_ms(now_ms, ask, bound_ms).max(closed_ms));
         }
-        Verdict::Wait(bound_ms)
+        Verdict::Wait { bound_ms, room_at }
     }
 
     /// When a request that would not wait longer than `bound_ms` may come back, ms: when those before it have gone, as
@@ -208,32 +229,49 @@ impl Admission {
         (after * (1.0 + 0.5 * ask.jitter)) as u64
     }
 
-    /// Decides on a request whose turn it is after it `waited_ms`, as [`Self::next`] said; it does not wait any more.
-    /// `None`: nothing that suits it has room, and it is to be put back.
+    /// Decides on a request whose turn it is after it `waited_ms`, as [`Self::next`] said of the endpoint that called, or
+    /// [`Self::look_again`] did; it does not wait any more.
     pub fn turn(
         &mut self,
         now_ms: u64,
         ask: &Ask,
         waited_ms: f64,
-        candidates: impl Iterator<Item = Candidate>,
-    ) -> Option<usize> {
-        let i = self.with_room(now_ms, ask, candidates).ok()?;
-        self.lanes[ask.lane as usize].dispatch(now_ms, ask, waited_ms);
-        self.queue_of(ask).charge(ask.from, ask.cost, ask.weight);
-        Some(i)
+        caller: Option<u32>,
+        candidates: impl Iterator<Item = Candidate> + Clone,
+    ) -> Turn {
+        match self.with_room(now_ms, ask, candidates.clone()) {
+            Ok((i, _)) => {
+                self.lanes[ask.lane as usize].dispatch(now_ms, ask, waited_ms);
+                self.queue_of(ask).charge(ask.from, ask.cost, ask.weight);
+                Turn::Go(i)
+            }
+            Err(_) => {
+                // One that is full to this request is full to its like.
+                let is_full = |c: Candidate| Some(c.endpoint) == caller && self.is_late_start(now_ms, ask, &c);
+                Turn::Back { pass_on: !candidates.into_iter().any(is_full) }
+            }
+        }
     }
 
-    /// The first candidate that has room; without one, how long the first of them is still busy by its own word, ms.
+    /// The first candidate that has room, and its endpoint; without one, how long the first of them is still busy by its
+    /// own word, ms. Where that one would start the request late, it waits here for it: the ranking says that it is the
+    /// best even so, and what waits in an engine can neither give way, nor go elsewhere, nor be told to come back.
     ///
     /// In overload, only the best one and those where it would not be late: a place far away, taken by who is late there
     /// all the same, sends those near it away in turn, until everybody is late.
-    fn with_room(&self, now_ms: u64, ask: &Ask, candidates: impl Iterator<Item = Candidate>) -> Result<usize, u64> {
+    fn with_room(
+        &self,
+        now_ms: u64,
+        ask: &Ask,
+        candidates: impl Iterator<Item = Candidate>,
+    ) -> Result<(usize, u32), u64> {
         let mut opens_ms = u64::MAX;
         let is_overload = self.lanes[ask.lane as usize].is_overload(ask);
-        for (i, Candidate { endpoint, in_flight, ttft_ms }) in candidates.enumerate() {
+        for (i, candidate) in candidates.enumerate() {
+            let Candidate { endpoint, in_flight, ttft_ms, .. } = candidate;
             let is_late = is_overload && i > 0 && ttft_ms > ask.slo_ms;
             if !is_late && self.has_room(now_ms, ask.priority, endpoint, in_flight) {
-                return Ok(i);
+                return if self.is_late_start(now_ms, ask, &candidate) { Err(0) } else { Ok((i, endpoint)) };
             }
             opens_ms = opens_ms.min(self.window(endpoint).closed_ms(now_ms));
         }
@@ -248,12 +286,28 @@ impl Admission {
             return false;
         }
         let window = self.window(endpoint);
-        let urgent = |lane: &Lane| self.lanes[*lane as usize].has_urgent(now_ms, priority);
-        if self.serves[endpoint as usize].iter().any(urgent) {
-            window.has_room_beside(now_ms, in_flight)
-        } else {
-            window.has_room(now_ms, in_flight)
+        match self.urgent_ms(now_ms, priority, endpoint) {
+            Some(_) => window.has_room_beside(now_ms, in_flight),
+            None => window.has_room(now_ms, in_flight),
         }
+    }
+
+    /// The strictest objective of more urgent requests that have come lately for a lane that the endpoint serves, ms.
+    fn urgent_ms(&self, now_ms: u64, priority: Priority, endpoint: u32) -> Option<f64> {
+        let of_lane = |lane: &Lane| self.lanes[*lane as usize].urgent_ms(now_ms, priority);
+        self.serves[endpoint as usize].iter().filter_map(of_lane).reduce(f64::min)
+    }
+
+    /// A candidate's engine would start the request late. A prompt's own time is always let wait before it, so that
+    /// engines do not run dry.
+    fn is_late_start(&self, now_ms: u64, ask: &Ask, candidate: &Candidate) -> bool {
+        let most_ms = match self.urgent_ms(now_ms, ask.priority, candidate.endpoint) {
+            Some(urgent_ms) => START_SHARE_SHORT * urgent_ms,
+            None if self.lanes[ask.lane as usize].is_overload(ask) => START_SHARE_SHORT * ask.slo_ms,
+            None => START_SHARE * ask.slo_ms,
+        };
+        self.window(candidate.endpoint).is_closable()
+            && candidate.queue_ms > most_ms.min(START_MS_MAX).max(candidate.prefill_ms)
     }
 
     /// A request waits from now on for one of its targets. Tickets are given once, in the order of arrival.
@@ -328,10 +382,10 @@ impl Admission {
 }
 
 impl Waiting {
-    /// Requests more urgent than this have come lately.
-    fn has_urgent(&self, now_ms: u64, priority: Priority) -> bool {
-        let lately = |came: &Option<u64>| came.is_some_and(|at| now_ms.saturating_sub(at) < URGENT_MS);
-        self.came_ms[..priority as usize].iter().any(lately)
+    /// The strictest objective of requests more urgent than this that have come lately, ms.
+    fn urgent_ms(&self, now_ms: u64, priority: Priority) -> Option<f64> {
+        let lately = |(at, slo_ms): (u64, f64)| (now_ms.saturating_sub(at) < URGENT_MS).then_some(slo_ms);
+        self.came[..priority as usize].iter().filter_map(|came| came.and_then(lately)).reduce(f64::min)
     }
 
     /// Those that would be served before a request that came now.
@@ -354,7 +408,7 @@ impl Waiting {
     /// short again.
     fn is_overload(&self, ask: &Ask) -> bool {
         let waited_ms = self.waited_ms.get(&(ask.priority, ask.from.tenant)).copied().unwrap_or(0.0);
-        waited_ms > OVERLOAD * ask.slo_ms
+        waited_ms > (OVERLOAD * ask.slo_ms).max(OVERLOAD_MS_MIN)
     }
 
     /// How long a request may wait. A burst may use all of its patience. In overload whoever waits longer than the
@@ -374,11 +428,25 @@ impl Waiting {
     }
 }
 
+/// Share of the objective that may be spent waiting in an engine: a burst is taken in, and what comes after it still has
+/// time to go elsewhere.
+const START_SHARE: f64 = 0.4;
+
+/// The same in overload, and of the objective of more urgent requests where such have come lately: queues are kept where
+/// they can be jumped, and sent away before anything is spent on them.
+const START_SHARE_SHORT: f64 = 0.1;
+
+/// No engine does more for having more before it than this, ms.
+const START_MS_MAX: f64 = 1_000.0;
+
 /// Who cannot wait has come lately if it was within so long.
 const URGENT_MS: u64 = 10_000;
 
 /// Mean wait, as a share of the objective, above which a queue is overload.
 const OVERLOAD: f64 = 0.1;
+
+/// The least such mean wait, ms: an engine's step or two are no overload, however strict the objective.
+const OVERLOAD_MS_MIN: f64 = 60.0;
 
 /// Share of the last request in the mean wait: the last fifty or so count.
 const WAITED_SHARE: f64 = 0.02;

@@ -22,6 +22,8 @@ pub struct Window {
     closed_until_ms: u64,
     /// Times in a row that it has said so as soon as it was asked again.
     refusals: u32,
+    /// What ran at the last report, and the most that ever did, of late.
+    ran: (f64, f64),
 }
 
 /// For how long an endpoint is left alone that said it is busy: when it does not say for how long, and the shortest and
@@ -46,6 +48,9 @@ const KEPT_FREE: f64 = 0.1;
 
 /// From this share of the window on, an endpoint counts as used to its limit.
 const FULL: f64 = 0.8;
+
+/// From this share of the KV cache in use on, a request that waits may be waiting for memory.
+const KV_FULL: f64 = 0.9;
 
 /// So many may be found waiting: they come while the engine is inside a step.
 const SLACK: f64 = 2.0;
@@ -72,6 +77,7 @@ impl Window {
             knee: f64::INFINITY,
             closed_until_ms: 0,
             refusals: 0,
+            ran: (0.0, 0.0),
         }
     }
 
@@ -81,10 +87,16 @@ impl Window {
         Self::new(f64::INFINITY)
     }
 
+    /// It does not let everything through.
+    #[must_use]
+    pub fn is_closable(&self) -> bool {
+        self.useful.is_finite()
+    }
+
     /// What has been learnt of it so far: nothing of one that lets everything through.
     #[must_use]
     pub fn learnt(&self, now_ms: u64) -> Option<f64> {
-        self.useful.is_finite().then(|| self.limit(now_ms))
+        self.is_closable().then(|| self.limit(now_ms))
     }
 
     /// Requests that may be in flight there: those the engine is of use with, and those that are on the way while it
@@ -108,7 +120,7 @@ impl Window {
 
     /// The endpoint answered that it is busy, and for how long, where it says so.
     pub fn busy(&mut self, now_ms: u64, after_ms: Option<u64>) {
-        if self.useful.is_finite() {
+        if self.is_closable() {
             let after_ms = after_ms.unwrap_or(BUSY_MS).clamp(BUSY_MS_MIN, BUSY_MS_MAX);
             // Those that were on their way together say it once.
             let again = self.closed_ms(now_ms) == 0;
@@ -140,13 +152,17 @@ impl Window {
     }
 
     /// The engine reported what runs and waits, all gateways' requests together, when this gateway had `own` in flight.
-    pub fn report(&mut self, now_ms: u64, own: f64, running: f64, waiting: f64) {
-        if self.useful.is_infinite() {
+    pub fn report(&mut self, now_ms: u64, own: f64, running: f64, waiting: f64, kv_use: Option<f64>) {
+        if !self.is_closable() {
             return;
         }
         self.reported_ms = Some(now_ms);
         let excess = waiting - SLACK;
-        if excess > 0.0 && own > 0.0 {
+        // Where neither window, seats nor memory are used up, what waits waits for prompts to be computed, and not for a
+        // place: fewer places would idle it.
+        let lacks_places =
+            self.is_level(running) || own >= FULL * self.useful || kv_use.is_none_or(|used| used >= KV_FULL);
+        if excess > 0.0 && own > 0.0 && lacks_places {
             // This gateway's share of the excess goes. Part of it at a time: the report is late, and may have met a
             // burst at its worst.
             let share = (own / (running + waiting)).min(1.0);
@@ -156,10 +172,17 @@ impl Window {
         }
     }
 
+    /// As many ran last time, and of late never more: they are all the engine's seats.
+    fn is_level(&mut self, running: f64) -> bool {
+        let (last, most) = self.ran;
+        self.ran = (running, running.max(0.99 * most));
+        running >= most && running == last
+    }
+
     /// A first token came after `ttft_ms`, prefill and network aside as far as they are known, when `in_flight` of this
     /// gateway's requests were there.
     pub fn first_token(&mut self, now_ms: u64, ttft_ms: f64, in_flight: f64) {
-        if self.useful.is_infinite() {
+        if !self.is_closable() {
             return;
         }
         self.refusals = 0;
@@ -262,16 +285,16 @@ mod tests {
         for second in 0..20 {
             let own = w.useful;
             let running = own.min(32.0);
-            w.report(second * 1_000, own, running, own - running);
+            w.report(second * 1_000, own, running, own - running, Some(0.5));
         }
         assert!((30.0..40.0).contains(&w.useful), "{w:?}");
         for second in 20..200 {
             let own = w.useful;
-            w.report(second * 1_000, own, own, 0.0);
+            w.report(second * 1_000, own, own, 0.0, Some(0.5));
         }
         assert_eq!(w.useful, 512.0, "four times what is stated");
         let before = w;
-        w.report(200_000, 3.0, 3.0, 0.0);
+        w.report(200_000, 3.0, 3.0, 0.0, None);
         assert_eq!(w.useful, before.useful, "an idle endpoint teaches nothing");
     }
 
@@ -301,7 +324,7 @@ mod tests {
     fn an_open_window_stays_open() {
         let mut w = Window::open();
         w.busy(0, Some(5_000));
-        w.report(0, 1e6, 10.0, 1e6);
+        w.report(0, 1e6, 10.0, 1e6, None);
         (0..1_000).for_each(|i| w.first_token(i, 1e3 * i as f64, i as f64));
         assert!(w.has_room(1_000, 1e9));
     }
@@ -309,10 +332,22 @@ mod tests {
     #[test]
     fn only_the_own_share_of_the_excess_goes() {
         let mut w = Window::new(40.0);
-        w.report(0, 10.0, 100.0, 102.0);
+        w.report(0, 10.0, 100.0, 102.0, None);
         assert!((17.5..17.6).contains(&w.useful), "half the way down at once at most: {w:?}");
-        (1..200).for_each(|i| w.report(i, 1.0, 0.0, 1e9));
+        (1..200).for_each(|i| w.report(i, 1.0, 0.0, 1e9, Some(0.95)));
         assert_eq!(w.useful, 2.5, "a sixteenth of what is stated");
+    }
+
+    #[test]
+    fn prompts_that_wait_to_be_computed_do_not_narrow_a_window_that_is_not_used_up() {
+        let mut w = Window::new(40.0);
+        (0..10_u32).for_each(|i| w.report(u64::from(i) * 1_000, 20.0, 8.0 - f64::from(i % 2), 30.0, Some(0.5)));
+        assert_eq!(w.useful, 40.0);
+        w.report(10_000, 20.0, 8.0, 30.0, Some(0.95));
+        assert!(w.useful < 20.0, "there is no memory for more");
+        w = Window::new(40.0);
+        (0..3).for_each(|i| w.report(i, 20.0, 16.0, 20.0, Some(0.5)));
+        assert!(w.useful < 20.0, "sixteen are all its seats");
     }
 
     /// An engine without reports that runs `capacity` at once, 100 ms each.

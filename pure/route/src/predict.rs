@@ -56,7 +56,8 @@ pub fn predict(row: &Row, overlay: &Overlay, facts: &Facts) -> Prediction {
     let pace_ms = (row.step_ms + row.step_ms_per_seq * (running + 1.0)) * row.pace_correction;
     // With every seat taken, one frees up each time one of the running sequences ends.
     let turn_ms = facts.output_tokens * pace_ms / row.concurrency;
-    let queue_ms = (overlay.backlog_tokens * row.prefill_ms) * row.ttft_correction + waiting * turn_ms;
+    let before_tokens = overlay.backlog_tokens + row.others_tokens;
+    let queue_ms = before_tokens * row.prefill_ms * row.ttft_correction + waiting * turn_ms;
     let prefill_ms =
         (uncached_tokens * row.prefill_ms + row.step_ms + row.step_ms_per_seq * running) * row.ttft_correction;
     let ttft = facts.client_ms + row.rtt_ms + queue_ms + prefill_ms;

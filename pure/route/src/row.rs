@@ -57,6 +57,8 @@ pub struct Row {
     pub reported: f64,
     /// This gateway's own requests in flight there when that report arrived.
     pub own_at_report: f64,
+    /// Prompt tokens of other gateways' requests that waited there then.
+    pub others_tokens: f64,
     /// Age of the report by the receiver's clock.
     pub load_age_ms: f64,
     /// Round trip between gateway and endpoint.

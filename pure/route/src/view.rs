@@ -74,6 +74,14 @@ pub struct LoadReport {
     pub at_ms: u64,
 }
 
+impl LoadReport {
+    /// Requests of other gateways that waited there: all of them wait alike.
+    fn others_waiting(&self) -> f64 {
+        let all = self.running + self.waiting;
+        if all > 0.0 { self.waiting * (1.0 - self.own_in_flight / all).max(0.0) } else { 0.0 }
+    }
+}
+
 /// All that is known of an endpoint besides its configuration.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct EndpointState {
@@ -97,6 +105,8 @@ pub struct EndpointState {
     pub window: Option<f64>,
     /// What a second is worth to those in flight there, USD.
     pub others_second_usd: Ewma,
+    /// Prompt tokens that a request sent there has to be computed.
+    pub prompt_tokens: Ewma,
 }
 
 impl Default for EndpointState {
@@ -112,6 +122,7 @@ impl Default for EndpointState {
             own_in_flight: 0.0,
             window: None,
             others_second_usd: Ewma::new(0.002, 0.02),
+            prompt_tokens: Ewma::new(500.0, 0.02),
         }
     }
 }
@@ -255,6 +266,7 @@ impl Viewer {
                 Some(l) => {
                     row.reported = l.running + l.waiting;
                     row.own_at_report = l.own_in_flight;
+                    row.others_tokens = l.others_waiting() * state.prompt_tokens.mean();
                     row.load_age_ms = age(now_ms, l.at_ms);
                 }
                 // Without reports the gateway's own count is all there is: it is exact, but not the whole truth.
@@ -439,6 +451,7 @@ fn prior(perf: Option<Perf>) -> Row {
         pace_correction: 1.0,
         reported: 0.0,
         own_at_report: 0.0,
+        others_tokens: 0.0,
         load_age_ms: NEVER_MS,
         rtt_ms: 0.0,
         rtt_dev_ms: 0.0,

@@ -37,7 +37,7 @@ impl Sink for Readings {
         let Reading { running, waiting, kv_use, watts } = r;
         learnt.state.load = Some(LoadReport { running, waiting, kv_use, watts, own_in_flight, at_ms });
         drop(learnt);
-        lock(&self.lasting.hold).window_mut(self.number).report(at_ms, own_in_flight, running, waiting);
+        lock(&self.lasting.hold).window_mut(self.number).report(at_ms, own_in_flight, running, waiting, kv_use);
     }
 
     fn load_failed(&self, why: &str) {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use rhumb_flow::admission::{Admission, Ask, Candidate, Lane, Verdict, stated};
+use rhumb_flow::admission::{Admission, Ask, Candidate, Lane, Turn, Verdict, stated};
 use rhumb_flow::fair::Ticket;
 use rhumb_flow::window::Window;
 use rhumb_grid::config::Priority;
@@ -146,10 +146,12 @@ pub(crate) fn serves(versions: &[Arc<Shared>]) -> Vec<Vec<Lane>> {
 }
 
 /// Targets as admission sees them.
-fn candidates<'a>(shared: &'a Shared, targets: &'a [Target]) -> impl Iterator<Item = Candidate> + 'a {
+fn candidates<'a>(shared: &'a Shared, targets: &'a [Target]) -> impl Iterator<Item = Candidate> + Clone + 'a {
     targets.iter().map(|t| Candidate {
         endpoint: shared.numbers.endpoint(t.endpoint).0,
         in_flight: shared.live[t.endpoint as usize].overlay().in_flight,
+        queue_ms: t.predicted.queue_ms,
+        prefill_ms: t.predicted.prefill_ms,
         ttft_ms: t.predicted.ttft_p95_ms - t.predicted.queue_ms,
     })
 }
@@ -261,7 +263,13 @@ pub(crate) async fn admit(
         match hold.admission.arrive(shared.now_ms(), ask, ttft_ms, candidates(shared, targets)) {
             Verdict::Go(i) => return Ok(Some((i, Permit::take(shared, targets[i].endpoint), false))),
             Verdict::Refuse(ms) => return Err(Refused(ms)),
-            Verdict::Wait(bound_ms) => (hold.enter(shared, ask, targets), bound_ms),
+            Verdict::Wait { bound_ms, room_at } => {
+                let waiting = hold.enter(shared, ask, targets);
+                if let Some(endpoint) = room_at {
+                    hold.call(shared.now_ms(), Number(endpoint));
+                }
+                (waiting, bound_ms)
+            }
         }
     };
     let since = tokio::time::Instant::now();
@@ -282,8 +290,9 @@ pub(crate) async fn admit(
         let targets = asking.targets();
         let mut hold = lock(&shared.lasting.hold);
         let waited_ms = since.elapsed().as_secs_f64() * 1e3;
-        match hold.admission.turn(shared.now_ms(), ask, waited_ms, candidates(shared, targets)) {
-            Some(i) => {
+        let called_by = caller.map(|number| number.0);
+        match hold.admission.turn(shared.now_ms(), ask, waited_ms, called_by, candidates(shared, targets)) {
+            Turn::Go(i) => {
                 let permit = Permit::take(shared, targets[i].endpoint);
                 if let Some(endpoint) = caller.filter(|e| *e != number(&targets[i])) {
                     hold.call(shared.now_ms(), endpoint);
@@ -292,8 +301,9 @@ pub(crate) async fn admit(
                 asking.record();
                 return Ok(Some((i, permit, true)));
             }
-            None => {
+            Turn::Back { pass_on } => {
                 let nothing_left = targets.is_empty();
+                let caller = caller.filter(|_| pass_on || nothing_left);
                 if !nothing_left {
                     let (sender, receiver) = oneshot::channel();
                     waiting.call = receiver;

@@ -66,6 +66,7 @@ impl Flight {
         let backlog = if plain { 0 } else { target.predicted.uncached_tokens as u64 };
         let live = &shared.live[target.endpoint as usize];
         live.asked(backlog);
+        lock(&live.learnt).state.prompt_tokens.add(target.predicted.uncached_tokens);
         if live.is_back.load(Ordering::Relaxed) {
             let number = shared.numbers.endpoint(target.endpoint);
             lock(&shared.lasting.hold).sent(number, shared.now_ms(), target.predicted.uncached_tokens);

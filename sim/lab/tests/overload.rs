@@ -38,7 +38,9 @@ fn goodput_at_twice_the_capacity_is_that_of_its_peak() {
 /// Whoever comes again after half a second or more has missed half a second as the objective already, and is served all
 /// the same, in the place of somebody who has not: a gateway cannot tell.
 #[test]
-fn clients_that_try_again_cost_a_fifth_of_it() {
-    let kept = kept(2, 1);
-    assert!(kept >= 0.75, "{kept:.3} of the peak");
+fn clients_that_try_again_cost_a_tenth_of_it_at_most() {
+    for seed in 1..=3 {
+        let kept = kept(2, seed);
+        assert!(kept >= 0.9, "seed {seed}: {kept:.3} of the peak");
+    }
 }

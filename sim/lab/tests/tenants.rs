@@ -54,7 +54,7 @@ fn one_tenant_at_ten_times_its_share_costs_another_no_answer() {
         let lost = of(&loud, &["lost"]) / of(&loud, &["requests"]);
         assert!(lost <= 0.01, "seed {seed}: {lost:.4} of its requests lost");
         let met = of(&loud, &["slo_attainment"]);
-        assert!(met >= 0.97, "seed {seed}: {met:.3} of its requests met the objective");
+        assert!(met >= 0.95, "seed {seed}: {met:.3} of its requests met the objective");
         paid += figure(&loud, &["by_tenant", "loud", "lost"]);
         moved.push(of(&loud, &["ttft_ms", "p99"]) / of(&calm, &["ttft_ms", "p99"]));
     }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use rhumb_flow::admission::{Admission, Ask as Hold, Candidate, Lane, Lanes, Verdict};
+use rhumb_flow::admission::{Admission, Ask as Hold, Candidate, Lane, Lanes, Turn, Verdict};
 use rhumb_flow::budget::RetryBudget;
 use rhumb_flow::condition::{By, Condition};
 use rhumb_flow::fair::cost;
@@ -203,9 +203,16 @@ impl Gateway {
     }
 
     /// Where a request goes that has waited since then and whose turn it is; nowhere when nothing that suits it has room.
-    pub(crate) fn turn(&mut self, ask: &Hold, targets: &[Target], since_us: u64, now_us: u64) -> Option<usize> {
+    pub(crate) fn turn(
+        &mut self,
+        ask: &Hold,
+        targets: &[Target],
+        caller: Option<u32>,
+        since_us: u64,
+        now_us: u64,
+    ) -> Turn {
         let waited_ms = (now_us - since_us) as f64 / 1e3;
-        self.admission.turn(now_us / 1_000, ask, waited_ms, candidates(&self.overlays, targets))
+        self.admission.turn(now_us / 1_000, ask, waited_ms, caller, candidates(&self.overlays, targets))
     }
 
     /// A request waits from now on; its place.
@@ -327,6 +334,7 @@ impl Gateway {
             policy.sent(&request, &shown(row, &target.overlay, p));
         }
         let backlog = target.predicted.uncached_tokens;
+        self.known[target.endpoint as usize].state.prompt_tokens.add(backlog);
         let overlay = &mut self.overlays[target.endpoint as usize];
         overlay.in_flight += 1.0;
         overlay.backlog_tokens += backlog;
@@ -467,7 +475,13 @@ impl Gateway {
             at_ms: arrived_us / 1_000,
         });
         let own = self.overlays[endpoint].in_flight;
-        self.admission.window_mut(endpoint as u32).report(arrived_us / 1_000, own, r.running, r.waiting);
+        self.admission.window_mut(endpoint as u32).report(
+            arrived_us / 1_000,
+            own,
+            r.running,
+            r.waiting,
+            Some(r.kv_use),
+        );
     }
 
     /// A probe came back.
@@ -538,10 +552,12 @@ impl Gateway {
 }
 
 /// Targets as admission sees them.
-fn candidates<'a>(overlays: &'a [Overlay], targets: &'a [Target]) -> impl Iterator<Item = Candidate> + 'a {
+fn candidates<'a>(overlays: &'a [Overlay], targets: &'a [Target]) -> impl Iterator<Item = Candidate> + Clone + 'a {
     targets.iter().map(|t| Candidate {
         endpoint: t.endpoint,
         in_flight: overlays[t.endpoint as usize].in_flight,
+        queue_ms: t.predicted.queue_ms,
+        prefill_ms: t.predicted.prefill_ms,
         ttft_ms: t.predicted.ttft_p95_ms - t.predicted.queue_ms,
     })
 }

@@ -1,7 +1,7 @@
 //! A request at its gateway: decided on, sent on or held, decided on again at its turn.
 
 use rhumb_chance::{hash, label, unit};
-use rhumb_flow::admission::{Ask as Hold, Verdict};
+use rhumb_flow::admission::{Ask as Hold, Turn, Verdict};
 use rhumb_flow::fair::{From, cost};
 use rhumb_route::facts::Facts;
 
@@ -27,9 +27,12 @@ impl World<'_> {
         let gateway = &mut self.gateways[flight.gateway as usize];
         match gateway.arrive(&hold, &flight.targets, now_us) {
             Verdict::Go(i) => self.begin(ticket, i),
-            Verdict::Wait(bound_ms) => {
+            Verdict::Wait { bound_ms, room_at } => {
                 let place = gateway.wait(ticket, hold, &flight.targets);
                 flight.waits = Some((place, now_us));
+                if let Some(endpoint) = room_at {
+                    self.queue.at(now_us, Event::Room { gateway: flight.gateway, endpoint });
+                }
                 let at_us = now_us + (bound_ms * 1e3) as u64;
                 self.queue.at(at_us, Event::Patience { flight: ticket, place });
             }
@@ -61,7 +64,9 @@ impl World<'_> {
     /// Calls those that wait while an endpoint has room for them.
     pub(crate) fn room(&mut self, gateway: u32, endpoint: u32, watch: &mut impl Watch) -> Result<(), Breach> {
         while let Some(ticket) = self.gateways[gateway as usize].next(endpoint, self.queue.now_us) {
-            self.turn(ticket, Some(endpoint), watch)?;
+            if !self.turn(ticket, Some(endpoint), watch)? {
+                break;
+            }
         }
         Ok(())
     }
@@ -74,22 +79,25 @@ impl World<'_> {
         Ok(())
     }
 
-    /// It is a request's turn, because an endpoint has room or because it is to look again.
-    fn turn(&mut self, ticket: Ticket, caller: Option<u32>, watch: &mut impl Watch) -> Result<(), Breach> {
+    /// It is a request's turn, because an endpoint has room or because it is to look again. Whether the next may be called.
+    fn turn(&mut self, ticket: Ticket, caller: Option<u32>, watch: &mut impl Watch) -> Result<bool, Breach> {
         let now_us = self.queue.now_us;
         self.decide(ticket, watch)?;
-        let Some(flight) = self.flights.get(ticket) else { return Ok(()) };
-        let (Some((place, since_us)), Some(hold)) = (flight.waits, flight.hold) else { return Ok(()) };
+        let Some(flight) = self.flights.get(ticket) else { return Ok(true) };
+        let (Some((place, since_us)), Some(hold)) = (flight.waits, flight.hold) else { return Ok(true) };
         let gateway = &mut self.gateways[flight.gateway as usize];
-        match gateway.turn(&hold, &flight.targets, since_us, now_us) {
-            Some(i) => {
+        match gateway.turn(&hold, &flight.targets, caller, since_us, now_us) {
+            Turn::Go(i) => {
                 (flight.waits, flight.held_us) = (None, Some(now_us - since_us));
                 self.begin(ticket, i);
             }
-            None if flight.targets.is_empty() => self.give_up(ticket),
-            None => gateway.put_back(place, ticket, hold, &flight.targets, caller),
+            Turn::Back { .. } if flight.targets.is_empty() => self.give_up(ticket),
+            Turn::Back { pass_on } => {
+                gateway.put_back(place, ticket, hold, &flight.targets, caller.filter(|_| pass_on));
+                return Ok(pass_on);
+            }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Those who wait may have room after an attempt at an endpoint is over.

@@ -22,6 +22,7 @@ fn fault(site: u32, kind: FaultKind, from_s: f64, until_s: f64) -> Fault {
 fn storm(sites: u32, kind: fn(f64) -> FaultKind, hold: bool) -> Ran {
     let mut setup = setup(4, 3, Router::Rhumb);
     setup.grid.config.gateway.hold = hold;
+    setup.rates.ttft_slo_ms = f64::from(SLO_MS);
     setup.clients = Clients { retries: 2, ..Clients::default() };
     for site in 0..4 {
         let worst = if site < sites { 1.0 } else { 0.1 };

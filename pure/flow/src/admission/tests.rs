@@ -6,7 +6,7 @@ const SECOND: [Candidate; 2] = [at(0, 4.0), at(1, 3.0)];
 const NO_ROOM: [Candidate; 2] = [at(0, 4.0), at(1, 4.0)];
 
 const fn at(endpoint: u32, in_flight: f64) -> Candidate {
-    Candidate { endpoint, in_flight, ttft_ms: 50.0 }
+    Candidate { endpoint, in_flight, queue_ms: 0.0, prefill_ms: 40.0, ttft_ms: 50.0 }
 }
 
 fn ask(tenant: u32, priority: Priority) -> Ask {
@@ -20,6 +20,11 @@ fn ask(tenant: u32, priority: Priority) -> Ask {
         cost: 100.0,
         jitter: 0.0,
     }
+}
+
+/// It waits, and nothing has room.
+const fn wait(bound_ms: f64) -> Verdict {
+    Verdict::Wait { bound_ms, room_at: None }
 }
 
 /// Two endpoints; the second serves another lane besides.
@@ -41,7 +46,39 @@ fn flowing() -> Admission {
 fn the_first_candidate_with_room_is_taken() {
     let mut a = admission();
     assert_eq!(a.arrive(0, &ask(0, Priority::Standard), 50.0, SECOND.into_iter()), Verdict::Go(1));
-    assert_eq!(a.arrive(0, &ask(0, Priority::Standard), 50.0, NO_ROOM.into_iter()), Verdict::Wait(2_000.0));
+    assert_eq!(a.arrive(0, &ask(0, Priority::Standard), 50.0, NO_ROOM.into_iter()), wait(2_000.0));
+}
+
+#[test]
+fn who_would_be_started_late_where_it_is_best_waits_here_for_it() {
+    let mut a = admission();
+    let ask = ask(0, Priority::Standard);
+    let at = |endpoint, queue_ms| Candidate { queue_ms, ..at(endpoint, 0.0) };
+    let arrive = |a: &mut Admission, candidates: [Candidate; 2]| a.arrive(0, &ask, 50.0, candidates.into_iter());
+    assert_eq!(arrive(&mut a, [at(0, 400.0), at(1, 0.0)]), Verdict::Go(0), "within four tenths of its second");
+    assert_eq!(arrive(&mut a, [at(0, 401.0), at(1, 0.0)]), wait(2_000.0), "the ranking knows of the other");
+    let full = Candidate { in_flight: 4.0, ..at(0, 0.0) };
+    assert_eq!(arrive(&mut a, [full, at(1, 300.0)]), Verdict::Go(1));
+    // Who called and is late to this one is late to the next; who is not the best for this one may be for the next.
+    let turn = |a: &mut Admission, caller| a.turn(0, &ask, 100.0, Some(caller), [at(0, 401.0), at(1, 0.0)].into_iter());
+    assert_eq!(turn(&mut a, 0), Turn::Back { pass_on: false });
+    assert_eq!(turn(&mut a, 1), Turn::Back { pass_on: true });
+    // In overload a tenth is left, or what the prompt takes itself.
+    a.lanes[0].waited_ms.insert((Priority::Standard, 0), 101.0);
+    let second = |queue_ms, prefill_ms| [Candidate { prefill_ms, ..at(0, queue_ms) }];
+    let turn = |a: &mut Admission, candidates: [Candidate; 1]| a.turn(0, &ask, 100.0, None, candidates.into_iter());
+    assert_eq!(turn(&mut a, second(101.0, 40.0)), Turn::Back { pass_on: true });
+    assert_eq!(turn(&mut a, second(150.0, 150.0)), Turn::Go(0));
+    a.lanes[0].waited_ms.insert((Priority::Standard, 0), 101.0);
+    assert_eq!(turn(&mut a, second(100.0, 40.0)), Turn::Go(0));
+}
+
+#[test]
+fn who_comes_behind_others_has_the_endpoint_that_has_room_call_the_first_of_them() {
+    let mut a = admission();
+    a.wait(1, ask(0, Priority::Standard), [0].into_iter());
+    let verdict = a.arrive(1, &ask(1, Priority::Standard), 50.0, [at(0, 4.0), at(1, 0.0)].into_iter());
+    assert_eq!(verdict, Verdict::Wait { bound_ms: 2_000.0, room_at: Some(1) });
 }
 
 #[test]
@@ -50,8 +87,8 @@ fn nobody_overtakes_those_who_wait_but_the_more_urgent() {
     a.wait(1, ask(0, Priority::Standard), [0, 1].into_iter());
     let arrive = |a: &mut Admission, p| a.arrive(1, &ask(1, p), 50.0, ROOM.into_iter());
     assert_eq!(arrive(&mut a, Priority::Interactive), Verdict::Go(0));
-    assert!(matches!(arrive(&mut a, Priority::Standard), Verdict::Wait(_)));
-    assert!(matches!(arrive(&mut a, Priority::Batch), Verdict::Wait(_)));
+    assert!(matches!(arrive(&mut a, Priority::Standard), Verdict::Wait { .. }));
+    assert!(matches!(arrive(&mut a, Priority::Batch), Verdict::Wait { .. }));
 }
 
 #[test]
@@ -79,7 +116,7 @@ fn turns_go_by_priority_then_tenant_then_arrival() {
             6 => Priority::Interactive,
             _ => Priority::Standard,
         };
-        assert_eq!(a.turn(0, &ask(tenant, priority), 0.0, ROOM.into_iter()), Some(0));
+        assert_eq!(a.turn(0, &ask(tenant, priority), 0.0, None, ROOM.into_iter()), Turn::Go(0));
         order.push(ticket);
     }
     assert_eq!(order, [6, 2, 5, 3, 4, 1]);
@@ -103,7 +140,7 @@ fn an_endpoint_calls_only_those_it_is_a_target_of() {
     a.wait(2, ask(2, Priority::Standard), [1, 0].into_iter());
     assert_eq!((a.next(0, 0, 0.0), a.next(0, 0, 0.0)), (Some(2), None));
     assert_eq!(a.next(0, 1, 0.0), Some(1));
-    assert_eq!(a.turn(0, &ask(1, Priority::Standard), 0.0, NO_ROOM.into_iter()), None);
+    assert_eq!(a.turn(0, &ask(1, Priority::Standard), 0.0, None, NO_ROOM.into_iter()), Turn::Back { pass_on: true });
     a.put_back(1, ask(1, Priority::Standard), [0].into_iter());
     assert_eq!((a.next(0, 1, 0.0), a.next(0, 0, 0.0)), (None, Some(1)));
 }
@@ -140,12 +177,15 @@ fn whoever_would_wait_too_long_is_told_when_to_come_back() {
     };
     assert!((1.45..1.55).contains(&(later as f64 / ms as f64)), "{later} {ms}");
     let other = Ask { from: From { tenant: 7, session: 0 }, ..short };
-    assert!(matches!(a.arrive(10_000, &other, 50.0, NO_ROOM.into_iter()), Verdict::Wait(_)), "its turn comes sooner");
+    assert!(
+        matches!(a.arrive(10_000, &other, 50.0, NO_ROOM.into_iter()), Verdict::Wait { .. }),
+        "its turn comes sooner"
+    );
     a.wait(99, ask(0, Priority::Standard), [0, 1].into_iter());
     let patient = Ask { wait_max_ms: 1e9, ..other };
     assert!(matches!(a.arrive(10_000, &patient, 50.0, NO_ROOM.into_iter()), Verdict::Refuse(_)), "the queue is full");
     let urgent = Ask { priority: Priority::Interactive, ..patient };
-    assert!(matches!(a.arrive(10_000, &urgent, 50.0, NO_ROOM.into_iter()), Verdict::Wait(_)));
+    assert!(matches!(a.arrive(10_000, &urgent, 50.0, NO_ROOM.into_iter()), Verdict::Wait { .. }));
 }
 
 #[test]
@@ -153,25 +193,25 @@ fn after_a_quiet_time_nobody_is_sent_away_on_a_guess() {
     let mut a = flowing();
     // A minute after the last one went, as where an engine of few places is at long answers.
     let verdict = a.arrive(70_000, &ask(0, Priority::Standard), 50.0, NO_ROOM.into_iter());
-    assert_eq!(verdict, Verdict::Wait(2_000.0));
+    assert_eq!(verdict, wait(2_000.0));
 }
 
 #[test]
 fn where_waits_endanger_the_objective_nobody_waits_beyond_it() {
     let mut a = flowing();
     let of = |a: &mut Admission| a.arrive(10_000, &ask(0, Priority::Standard), 700.0, NO_ROOM.into_iter());
-    assert_eq!(of(&mut a), Verdict::Wait(2_000.0), "a burst");
+    assert_eq!(of(&mut a), wait(2_000.0), "a burst");
     let serve = |a: &mut Admission, waited_ms| {
         (0..200).for_each(|_| {
-            assert_eq!(a.turn(10_000, &ask(0, Priority::Standard), waited_ms, ROOM.into_iter()), Some(0))
+            assert_eq!(a.turn(10_000, &ask(0, Priority::Standard), waited_ms, None, ROOM.into_iter()), Turn::Go(0))
         });
     };
     serve(&mut a, 600.0);
-    assert_eq!(of(&mut a), Verdict::Wait(300.0), "overload");
+    assert_eq!(of(&mut a), wait(300.0), "overload");
     serve(&mut a, 100.0);
-    assert_eq!(of(&mut a), Verdict::Wait(300.0), "still");
+    assert_eq!(of(&mut a), wait(300.0), "still");
     serve(&mut a, 20.0);
-    assert_eq!(of(&mut a), Verdict::Wait(2_000.0), "it is over");
+    assert_eq!(of(&mut a), wait(2_000.0), "it is over");
 }
 
 #[test]
@@ -183,7 +223,7 @@ fn what_was_charged_is_set_right_at_the_end() {
     }
     for expected in [0, 1] {
         assert_eq!(a.next(0, 0, 0.0), Some(expected));
-        a.turn(0, &ask(expected as u32, Priority::Standard), 0.0, ROOM.into_iter());
+        a.turn(0, &ask(expected as u32, Priority::Standard), 0.0, None, ROOM.into_iter());
     }
     a.settle(&ask(0, Priority::Standard), 5_000.0);
     assert_eq!(a.next(0, 0, 0.0), Some(11), "tenant 0 got far more than was thought");
@@ -197,7 +237,7 @@ fn who_can_wait_leaves_room_for_who_cannot_where_such_have_come() {
     assert_eq!(arrive(&mut a, 0, Priority::Batch, 19.0), Verdict::Go(0), "nobody else has come");
     assert_eq!(arrive(&mut a, 1_000, Priority::Standard, 19.0), Verdict::Go(0));
     assert_eq!(arrive(&mut a, 2_000, Priority::Batch, 17.0), Verdict::Go(0));
-    assert_eq!(arrive(&mut a, 2_000, Priority::Batch, 18.0), Verdict::Wait(2_000.0));
+    assert_eq!(arrive(&mut a, 2_000, Priority::Batch, 18.0), wait(2_000.0));
     a.wait(1, ask(0, Priority::Batch), [0].into_iter());
     assert_eq!((a.next(3_000, 0, 18.0), a.next(3_000, 0, 17.0)), (None, Some(1)));
     assert_eq!(arrive(&mut a, 3_000, Priority::Standard, 19.0), Verdict::Go(0));
@@ -211,20 +251,20 @@ fn what_is_overload_to_one_is_none_to_others() {
         let (loud, waited_ms) = (ask(1, Priority::Standard), 900.0);
         a.wait(i, loud, [0].into_iter());
         let ticket = a.next(10_000, 0, 0.0);
-        assert!(ticket == Some(i) && a.turn(10_000, &loud, waited_ms, ROOM.into_iter()).is_some());
+        assert!(ticket == Some(i) && a.turn(10_000, &loud, waited_ms, None, ROOM.into_iter()) == Turn::Go(0));
     }
     let arrive = |a: &mut Admission, ask| a.arrive(10_000, &ask, 400.0, NO_ROOM.into_iter());
-    assert_eq!(arrive(&mut a, ask(1, Priority::Standard)), Verdict::Wait(600.0), "what the objective leaves");
-    assert_eq!(arrive(&mut a, ask(2, Priority::Standard)), Verdict::Wait(2_000.0), "its patience");
-    assert_eq!(arrive(&mut a, ask(1, Priority::Interactive)), Verdict::Wait(2_000.0));
+    assert_eq!(arrive(&mut a, ask(1, Priority::Standard)), wait(600.0), "what the objective leaves");
+    assert_eq!(arrive(&mut a, ask(2, Priority::Standard)), wait(2_000.0), "its patience");
+    assert_eq!(arrive(&mut a, ask(1, Priority::Interactive)), wait(2_000.0));
     // Nor does it go where it would be late, unless that is the best there is.
     let late = Candidate { ttft_ms: 1_001.0, ..at(1, 0.0) };
     let turn = |a: &mut Admission, tenant, candidates: &[Candidate]| {
-        a.turn(10_000, &ask(tenant, Priority::Standard), 900.0, candidates.iter().copied())
+        a.turn(10_000, &ask(tenant, Priority::Standard), 900.0, None, candidates.iter().copied())
     };
-    assert_eq!(turn(&mut a, 1, &[at(0, 4.0), late]), None);
-    assert_eq!(turn(&mut a, 1, &[late]), Some(0));
-    assert_eq!(turn(&mut a, 2, &[at(0, 4.0), late]), Some(1));
+    assert_eq!(turn(&mut a, 1, &[at(0, 4.0), late]), Turn::Back { pass_on: true });
+    assert_eq!(turn(&mut a, 1, &[late]), Turn::Go(0));
+    assert_eq!(turn(&mut a, 2, &[at(0, 4.0), late]), Turn::Go(1));
 }
 
 #[test]
@@ -234,7 +274,7 @@ fn nobody_is_told_to_come_back_before_the_first_endpoint_is_free_again() {
     a.window_mut(1).busy(0, Some(5_000));
     let idle = [at(0, 0.0), at(1, 0.0)];
     assert_eq!(a.arrive(0, &ask(0, Priority::Standard), 50.0, idle.into_iter()), Verdict::Refuse(5_000));
-    assert_eq!(a.arrive(3_500, &ask(0, Priority::Standard), 50.0, idle.into_iter()), Verdict::Wait(2_000.0));
+    assert_eq!(a.arrive(3_500, &ask(0, Priority::Standard), 50.0, idle.into_iter()), wait(2_000.0));
     assert_eq!(a.arrive(5_000, &ask(0, Priority::Standard), 50.0, idle.into_iter()), Verdict::Go(1));
 }
 

@@ -59,6 +59,7 @@ pub(super) fn row(endpoint: u32) -> Row {
         pace_correction: 1.0,
         reported: 0.0,
         own_at_report: 0.0,
+        others_tokens: 0.0,
         load_age_ms: 0.0,
         rtt_ms: 10.0,
         rtt_dev_ms: 0.0,
@@ -414,6 +415,7 @@ fn any_row(endpoint: u32) -> impl Strategy<Value = Row> {
             reported: c.0,
             own_at_report: c.1,
             load_age_ms: c.2,
+            others_tokens: c.2,
             quality: c.3,
             ill: c.4 && d.4,
             model: d.0,
@@ -519,7 +521,7 @@ proptest! {
         let o = Overlay { in_flight: load, backlog_tokens: load };
         let total = |r: &Row| evaluate(&Row { ill: false, site_watts: 0.0, ..*r }, &o, &f, &rates).map(|(_, b)| b);
         let Ok(base) = total(&r) else { return Ok(()) };
-        let worse: [fn(&mut Row, f64); 10] = [
+        let worse: [fn(&mut Row, f64); 11] = [
             |r, by| r.input_usd += by * 1e-5,
             |r, by| r.output_usd += by * 1e-5,
             |r, by| r.joule_usd += by * 1e-8,
@@ -528,6 +530,7 @@ proptest! {
             |r, by| r.rtt_ms += by * 100.0,
             |r, by| r.load_age_ms += by * 5_000.0,
             |r, by| r.prefill_ms += by,
+            |r, by| r.others_tokens += by * 1_000.0,
             |r, by| r.others_second_usd += by,
             |r, by| r.quality -= by,
         ];

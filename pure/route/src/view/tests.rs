@@ -90,6 +90,8 @@ fn readings_carry_their_age() {
     states[0].others_second_usd.add(0.1);
     let row = viewer.view(&states, 4_000).rows(0)[0];
     assert_eq!((row.reported, row.own_at_report, row.load_age_ms), (5.0, 4.0, 3_000.0));
+    // Of two that wait, one in five is another gateway's.
+    assert!((row.others_tokens - 0.4 * states[0].prompt_tokens.mean()).abs() < 1e-9);
     assert_eq!((row.rtt_ms, row.rtt_age_ms, row.ill), (12.0, 3_500.0, true));
     assert_eq!((row.ttft_correction, row.pace_correction), (states[0].ttft.factor(), states[0].pace.factor()));
     assert_eq!(row.others_second_usd, states[0].others_second_usd.mean());

@@ -40,7 +40,7 @@ pub(crate) enum Share {
 }
 
 /// Fewer attempts than this tell no share.
-const ENOUGH: f64 = 60.0;
+const ENOUGH: f64 = 100.0;
 
 /// So many tell it no better than this.
 const CHANCE: f64 = 0.08;

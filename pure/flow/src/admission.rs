@@ -417,7 +417,8 @@ impl Waiting {
         if !self.is_overload(ask) {
             return ask.wait_max_ms;
         }
-        (ask.slo_ms - ttft_ms).max(LEAST_WAIT_SHARE * ask.slo_ms).min(ask.wait_max_ms)
+        let left_ms = (1.0 - START_SHARE_SHORT) * ask.slo_ms - ttft_ms;
+        left_ms.max(LEAST_WAIT_SHARE * ask.slo_ms).min(ask.wait_max_ms)
     }
 
     /// A request goes, having waited so long.

@@ -241,6 +241,7 @@ pub(crate) fn run(report: &mut Report, engines: &[SocketAddr], capacity: f64) {
     report.line("people at half of the capacity, programs at 1.5: TTFT of people", &text, want, holds);
     // Programs that still wait have left now.
     let waiting = |p: &str| gateway.metric(&format!("rhumb_queue_length{{priority=\"{p}\"}}"));
-    wait::until_true("nobody waits", || waiting("batch") + waiting("interactive") == 0.0);
+    let gone = || waiting("batch") + waiting("interactive") + gateway.metric("rhumb_connections") == 0.0;
+    wait::until_true("nobody waits", gone);
     gateway.stop();
 }

@@ -1,10 +1,9 @@
 //! Time and allocations of a decision over 10 to 10,000 eligible endpoints, and of the scan before it.
 
 use divan::{AllocProfiler, Bencher, black_box};
-use rhumb_bench::{ManyEndpoints, choice, facts};
+use rhumb_lab::{Decider, ManyEndpoints, RouterName, facts};
 use rhumb_openai::json::Limits;
 use rhumb_openai::request::{Api, block_hashes, scan};
-use rhumb_route::decide::{Scratch, decide};
 
 #[global_allocator]
 static ALLOC: AllocProfiler = AllocProfiler::system();
@@ -15,12 +14,11 @@ fn main() {
 
 #[divan::bench(args = [10, 100, 1_000, 10_000])]
 fn decision(bencher: Bencher<'_, '_>, endpoints: u32) {
-    let (world, facts) = (ManyEndpoints::new(endpoints), facts());
-    let mut scratch = Scratch::default();
+    let (world, facts, mut router) = (ManyEndpoints::new(endpoints), facts(), Decider::of(RouterName::Rhumb));
     let mut seed = 0;
     bencher.bench_local(|| {
         seed += 1;
-        black_box(decide(&world, black_box(&facts), &choice(seed), &mut scratch)).targets.len()
+        black_box(router.decide(&world, black_box(&facts), seed))
     });
 }
 

@@ -1,7 +1,7 @@
 //! `rhumb sim league` and `rhumb sim tune`: everyone on every benchmark.
 
 use std::collections::BTreeMap;
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -49,9 +49,12 @@ pub(crate) struct Tune {
     /// Settings tried of each, the defaults first
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     trials: u64,
-    /// Requests of a trial at most
-    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..))]
-    requests: u64,
+    /// Requests of a trial at most, from the start of the first half; default: all of it
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    requests: Option<u64>,
+    /// Runs of each setting on successive seeds, whose mean is judged: where one run is short, chance decides otherwise
+    #[arg(long, value_name = "K", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=100))]
+    seeds: u64,
     #[command(flatten)]
     data: Data,
     /// File to write instead of standard output
@@ -121,7 +124,7 @@ pub(crate) fn tune(args: &Tune) -> Outcome {
         let routers = if args.routers.is_empty() { loaded.scenario.routers } else { args.routers.clone() };
         jobs.extend(routers.into_iter().map(|router| (name, router)));
     }
-    let (next, told) = (AtomicUsize::new(0), std::io::stderr().is_terminal());
+    let next = AtomicUsize::new(0);
     let found: Mutex<BTreeMap<&str, BTreeMap<RouterName, Tuned>>> = Mutex::default();
     let failed = Mutex::new(None);
     std::thread::scope(|scope| {
@@ -131,16 +134,12 @@ pub(crate) fn tune(args: &Tune) -> Outcome {
                     let tuned = one(args, data.clone(), name, *router);
                     match tuned {
                         Ok(tuned) => {
-                            if told {
-                                eprintln!(
-                                    "{name} {}: {:.4} from {:.4}",
-                                    router.name(),
-                                    tuned.score,
-                                    tuned.default_score
-                                );
-                            }
                             let mut found = found.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                            found.entry(name).or_default().insert(*router, tuned);
+                            let done = 1 + found.values().map(BTreeMap::len).sum::<usize>();
+                            let (score, default_score) = (tuned.score, tuned.default_score);
+                            let (router, of) = (*router, jobs.len());
+                            eprintln!("{done}/{of} {name} {}: {score:.4} from {default_score:.4}", router.name());
+                            found.entry(name).or_default().insert(router, tuned);
                         }
                         Err(why) => *failed.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(why),
                     }
@@ -161,6 +160,9 @@ pub(crate) fn tune(args: &Tune) -> Outcome {
 fn one(args: &Tune, data: Option<PathBuf>, name: &str, router: RouterName) -> Result<Tuned, rhumb_lab::LabError> {
     let mut loaded = rhumb_lab::load(name)?;
     let plan = &mut loaded.scenario.traffic;
-    plan.requests = Some(plan.requests.map_or(2 * args.requests, |r| r.min(2 * args.requests)));
-    rhumb_lab::tune(&mut loaded, &options(data, 1, 1, 1), router, args.trials)
+    // Tuning takes half of what the scenario does.
+    if let Some(most) = args.requests.map(|r| 2 * r) {
+        plan.requests = Some(plan.requests.map_or(most, |r| r.min(most)));
+    }
+    rhumb_lab::tune(&mut loaded, &options(data, 1, args.seeds, 1), router, args.trials)
 }

@@ -2,6 +2,7 @@
 
 mod ask;
 mod check;
+mod decisions;
 mod drain;
 mod exit;
 mod explain;

@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use rhumb_lab::{Checks, Lab, LabError, Options, Progress, RouterName, Tracer};
 
 use crate::exit::{self, Failure, Outcome};
-use crate::league;
+use crate::{decisions, league};
 
 /// Arguments of `rhumb sim`.
 #[derive(clap::Args)]
@@ -133,7 +133,14 @@ pub(crate) fn run(args: &Args) -> Outcome {
         Some(Command::Fit(args)) => fit(args),
         Some(Command::League(args)) => league::league(args),
         Some(Command::Tune(args)) => league::tune(args),
-        None => simulate(args),
+        None => match args.scenario.as_deref() {
+            Some("b9") => {
+                let dirs = args.data.dir.iter().cloned().collect();
+                fidelity(&Fidelity { dirs, json: args.json, markdown: false })
+            }
+            Some("b10") => decisions::run(args.requests, args.json),
+            _ => simulate(args),
+        },
     }
 }
 
@@ -146,6 +153,8 @@ fn list() -> Outcome {
     for (name, about) in rhumb_lab::list().map_err(failure)? {
         println!("{name:<14}  {about}");
     }
+    println!("{:<14}  is the engine model true: the same as `rhumb sim fidelity`", "b9");
+    println!("{:<14}  what a decision takes: every router over 10 to 1,000 endpoints, timed on this machine", "b10");
     Ok(exit::DONE)
 }
 

@@ -68,7 +68,7 @@ impl<'a> Set<'a> {
 }
 
 /// How the router's own code chooses under this name.
-fn plain(router: RouterName) -> Router {
+pub(crate) fn plain(router: RouterName) -> Router {
     match router {
         RouterName::Rhumb => Router::Rhumb,
         RouterName::RoundRobin => Router::RoundRobin,

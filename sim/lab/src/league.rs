@@ -1,5 +1,6 @@
 //! The league table: every competitor on every benchmark, tuned on one part of its traffic and judged on the other.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use serde::Serialize;
@@ -85,6 +86,7 @@ impl League {
             self.seeds, self.seed
         );
         self.summary(&mut out);
+        self.head_to_head(&mut out);
         for report in &self.benchmarks {
             table(&mut out, report);
         }
@@ -129,6 +131,50 @@ impl League {
     }
 }
 
+impl League {
+    /// Against each of the others, in how many of the figures Rhumb is ahead.
+    fn head_to_head(&self, out: &mut String) {
+        out.push_str(
+            "## Rhumb against each\n\nIn how many figures of the tables below Rhumb is ahead, level (the intervals touch) \
+             and behind: the best of one column is seldom that of another.\n\n| | ahead | level | behind | behind in |\n\
+             |---|---:|---:|---:|---|\n",
+        );
+        let own = RouterName::Rhumb.name();
+        let others: BTreeSet<&str> =
+            self.benchmarks.iter().flat_map(|b| b.routers.keys().copied()).filter(|name| *name != own).collect();
+        for other in others {
+            let (mut ahead, mut level, mut behind) = (0, 0, Vec::new());
+            for report in &self.benchmarks {
+                for f in &FIGURES {
+                    let (Some((own, reach)), Some((value, half))) =
+                        (interval(report, own, f), interval(report, other, f))
+                    else {
+                        continue;
+                    };
+                    let gain = if f.4 { own - value } else { value - own };
+                    if gain.abs() <= reach + half {
+                        level += 1;
+                    } else if gain > 0.0 {
+                        ahead += 1;
+                    } else {
+                        let heading =
+                            f.1.trim_end_matches(['%', ' ']).split(',').next().unwrap_or(f.1);
+                        behind.push(format!("{} {heading}", report.scenario));
+                    }
+                }
+            }
+            let _ = writeln!(out, "| {other} | {ahead} | {level} | {} | {} |", behind.len(), behind.join(", "));
+        }
+        out.push('\n');
+    }
+}
+
+/// A figure of a router and half the width of its interval.
+fn interval(report: &Report, name: &str, f: &Figure) -> Option<(f64, f64)> {
+    let value = figure(report.routers.get(name)?, f.0)?;
+    Some((value, report.ci95.get(name).and_then(|t| figure(t, f.0)).unwrap_or(0.0)))
+}
+
 /// One benchmark: a row for each competitor.
 fn table(out: &mut String, report: &Report) {
     let _ = writeln!(out, "## {}: {}\n", report.scenario, report.about);
@@ -141,24 +187,23 @@ fn table(out: &mut String, report: &Report) {
         let _ = write!(out, " {} |", f.1);
     });
     let _ = write!(out, "\n|---|{}\n", "---:|".repeat(FIGURES.len()));
-    for (name, tree) in &report.routers {
+    for name in report.routers.keys() {
         let _ = write!(out, "| {name} |");
         for f in &FIGURES {
-            let Some(value) = figure(tree, f.0) else {
+            let Some((value, half)) = interval(report, name, f) else {
                 out.push_str(" - |");
                 continue;
             };
-            let half = |name: &str| report.ci95.get(name).and_then(|t| figure(t, f.0)).unwrap_or(0.0);
             // The best end of the interval reaches the worst end of everybody else's best.
             let is_best = report
                 .routers
-                .iter()
-                .filter_map(|(n, t)| Some((figure(t, f.0)?, half(n))))
-                .all(|(v, h)| if f.4 { value + half(name) >= v - h } else { value - half(name) <= v + h });
+                .keys()
+                .filter_map(|n| interval(report, n, f))
+                .all(|(v, h)| if f.4 { value + half >= v - h } else { value - half <= v + h });
             let bold = if is_best { "**" } else { "" };
             let _ = write!(out, " {bold}{:.*}{bold}", f.3, value * f.2);
             if !report.ci95.is_empty() {
-                let _ = write!(out, " ±{:.*}", f.3, half(name) * f.2);
+                let _ = write!(out, " ±{:.*}", f.3, half * f.2);
             }
             out.push_str(" |");
         }

@@ -1,7 +1,7 @@
 //! Scenarios for the simulated grid: which sites, whose traffic, what goes wrong, who competes, and what comes out.
 //!
 //! `file` and `scenario` read one, `build`, `places`, `wan`, `demo`, `faults` and `energy` make its worlds, `traffic` its
-//! users, `lab` runs them, `measure`, `plots` and `report` say what came out.
+//! users, `lab` runs them, `measure`, `plots` and `report` say what came out; `many` is a grid to time decisions on.
 
 mod atlas;
 mod blend;
@@ -15,6 +15,7 @@ mod html;
 mod knobs;
 mod lab;
 mod league;
+mod many;
 mod measure;
 mod own;
 mod places;
@@ -31,6 +32,7 @@ mod wan;
 pub use file::{Loaded, list, load};
 pub use lab::{Lab, Options, Progress};
 pub use league::{BENCHMARKS, League, league};
+pub use many::{Decider, ManyEndpoints, facts};
 pub use measure::{ClientFigures, Group, RouterReport, Times, UsdPerMtok};
 pub use plots::{Flow, Plots, SiteDot, Stretch};
 pub use problem::LabError;

@@ -47,6 +47,8 @@ pub struct Candidate {
     pub in_flight: f64,
     /// How long the request would wait in the engine, ms.
     pub queue_ms: f64,
+    /// The same if other gateways have sent there since its last report what this one has, each for its share, ms.
+    pub crowd_ms: f64,
     /// How long its own prompt would take there, ms.
     pub prefill_ms: f64,
     /// The time to first token that it would hardly exceed there, apart from what waits before it, ms.
@@ -300,14 +302,15 @@ impl Admission {
 
     /// A candidate's engine would start the request late. A prompt's own time is always let wait before it, so that
     /// engines do not run dry.
-    fn is_late_start(&self, now_ms: u64, ask: &Ask, candidate: &Candidate) -> bool {
-        let most_ms = match self.urgent_ms(now_ms, ask.priority, candidate.endpoint) {
-            Some(urgent_ms) => START_SHARE_SHORT * urgent_ms,
-            None if self.lanes[ask.lane as usize].is_overload(ask) => START_SHARE_SHORT * ask.slo_ms,
-            None => START_SHARE * ask.slo_ms,
+    fn is_late_start(&self, now_ms: u64, ask: &Ask, c: &Candidate) -> bool {
+        let crowd_ms = c.queue_ms.max(c.crowd_ms);
+        let (queue_ms, most_ms) = match self.urgent_ms(now_ms, ask.priority, c.endpoint) {
+            Some(urgent_ms) => (crowd_ms, START_SHARE_SHORT * urgent_ms),
+            None if self.lanes[ask.lane as usize].is_overload(ask) => (crowd_ms, START_SHARE_SHORT * ask.slo_ms),
+            // What may be is half believed as long as nobody has had to wait.
+            None => (c.queue_ms.max(0.5 * c.crowd_ms), START_SHARE * ask.slo_ms),
         };
-        self.window(candidate.endpoint).is_closable()
-            && candidate.queue_ms > most_ms.min(START_MS_MAX).max(candidate.prefill_ms)
+        self.window(c.endpoint).is_closable() && queue_ms > most_ms.min(START_MS_MAX).max(c.prefill_ms)
     }
 
     /// A request waits from now on for one of its targets. Tickets are given once, in the order of arrival.

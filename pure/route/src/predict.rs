@@ -18,6 +18,8 @@ pub struct Prediction {
     pub site_ms: f64,
     /// Share of it spent waiting for the engine.
     pub queue_ms: f64,
+    /// The queue if other gateways do as this one does: they share the endpoint as they share what is in flight there.
+    pub crowd_ms: f64,
     /// Share of it spent computing the prompt and the first step.
     pub prefill_ms: f64,
     /// Time per output token.
@@ -58,6 +60,8 @@ pub fn predict(row: &Row, overlay: &Overlay, facts: &Facts) -> Prediction {
     let turn_ms = facts.output_tokens * pace_ms / row.concurrency;
     let before_tokens = overlay.backlog_tokens + row.others_tokens;
     let queue_ms = before_tokens * row.prefill_ms * row.ttft_correction + waiting * turn_ms;
+    let own_share = (overlay.in_flight + 1.0) / (total + 1.0);
+    let crowd_ms = overlay.backlog_tokens * row.prefill_ms * row.ttft_correction / own_share;
     let prefill_ms =
         (uncached_tokens * row.prefill_ms + row.step_ms + row.step_ms_per_seq * running) * row.ttft_correction;
     let ttft = facts.client_ms + row.rtt_ms + queue_ms + prefill_ms;
@@ -69,6 +73,7 @@ pub fn predict(row: &Row, overlay: &Overlay, facts: &Facts) -> Prediction {
         client_ms: facts.client_ms,
         site_ms: row.rtt_ms,
         queue_ms,
+        crowd_ms,
         prefill_ms,
         pace_ms,
         uncached_tokens,

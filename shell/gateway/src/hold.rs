@@ -151,6 +151,7 @@ fn candidates<'a>(shared: &'a Shared, targets: &'a [Target]) -> impl Iterator<It
         endpoint: shared.numbers.endpoint(t.endpoint).0,
         in_flight: shared.live[t.endpoint as usize].overlay().in_flight,
         queue_ms: t.predicted.queue_ms,
+        crowd_ms: t.predicted.crowd_ms,
         prefill_ms: t.predicted.prefill_ms,
         ttft_ms: t.predicted.ttft_p95_ms - t.predicted.queue_ms,
     })

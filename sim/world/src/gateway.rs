@@ -557,6 +557,7 @@ fn candidates<'a>(overlays: &'a [Overlay], targets: &'a [Target]) -> impl Iterat
         endpoint: t.endpoint,
         in_flight: overlays[t.endpoint as usize].in_flight,
         queue_ms: t.predicted.queue_ms,
+        crowd_ms: t.predicted.crowd_ms,
         prefill_ms: t.predicted.prefill_ms,
         ttft_ms: t.predicted.ttft_p95_ms - t.predicted.queue_ms,
     })

@@ -6,7 +6,7 @@ const SECOND: [Candidate; 2] = [at(0, 4.0), at(1, 3.0)];
 const NO_ROOM: [Candidate; 2] = [at(0, 4.0), at(1, 4.0)];
 
 const fn at(endpoint: u32, in_flight: f64) -> Candidate {
-    Candidate { endpoint, in_flight, queue_ms: 0.0, prefill_ms: 40.0, ttft_ms: 50.0 }
+    Candidate { endpoint, in_flight, queue_ms: 0.0, crowd_ms: 0.0, prefill_ms: 40.0, ttft_ms: 50.0 }
 }
 
 fn ask(tenant: u32, priority: Priority) -> Ask {
@@ -207,9 +207,9 @@ fn where_waits_endanger_the_objective_nobody_waits_beyond_it() {
         });
     };
     serve(&mut a, 600.0);
-    assert_eq!(of(&mut a), wait(300.0), "overload");
+    assert_eq!(of(&mut a), wait(200.0), "overload");
     serve(&mut a, 100.0);
-    assert_eq!(of(&mut a), wait(300.0), "still");
+    assert_eq!(of(&mut a), wait(200.0), "still");
     serve(&mut a, 20.0);
     assert_eq!(of(&mut a), wait(2_000.0), "it is over");
 }
@@ -254,7 +254,7 @@ fn what_is_overload_to_one_is_none_to_others() {
         assert!(ticket == Some(i) && a.turn(10_000, &loud, waited_ms, None, ROOM.into_iter()) == Turn::Go(0));
     }
     let arrive = |a: &mut Admission, ask| a.arrive(10_000, &ask, 400.0, NO_ROOM.into_iter());
-    assert_eq!(arrive(&mut a, ask(1, Priority::Standard)), wait(600.0), "what the objective leaves");
+    assert_eq!(arrive(&mut a, ask(1, Priority::Standard)), wait(500.0), "what the objective leaves");
     assert_eq!(arrive(&mut a, ask(2, Priority::Standard)), wait(2_000.0), "its patience");
     assert_eq!(arrive(&mut a, ask(1, Priority::Interactive)), wait(2_000.0));
     // Nor does it go where it would be late, unless that is the best there is.

@@ -68,8 +68,14 @@ pub fn tune(loaded: &mut Loaded, options: &Options, router: RouterName, trials: 
     let options = Options { routers: vec![router], seed, ..options.clone() };
     let mut best: Option<Tuned> = None;
     let mut default_score = f64::NAN;
+    // Where there is little to set, the same is drawn again.
+    let mut tried: Vec<BTreeMap<String, f64>> = Vec::new();
     for trial in 0..trials.max(1) {
         let values = draw(router, options.seed, trial);
+        if tried.contains(&values) {
+            continue;
+        }
+        tried.push(values.clone());
         let knobs = &mut loaded.scenario.knobs;
         knobs.retain(|k| k.router != router);
         knobs.extend(values.iter().map(|(knob, value)| KnobPlan { router, knob: knob.clone(), value: *value }));

@@ -93,3 +93,28 @@ fn a_page_is_written_whole() {
     let (code, _, errors) = sim(&["demo", "--html", "/nowhere/x.html"]);
     assert!(code == 2 && errors.contains("cannot write `/nowhere/x.html`"), "{errors}");
 }
+
+#[test]
+fn the_whole_league_is_the_same_bytes_again() {
+    let data = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
+    if !data.is_dir() {
+        println!("the league is left out: there is no {}", data.display());
+        return;
+    }
+    let once = || sim(&["league", "--quick", "--seeds", "2", "--data", data.to_str().unwrap()]);
+    let (code, page, errors) = once();
+    assert_eq!(code, 0, "{errors}");
+    assert!(["b1", "b8", "rhumb", "gorgo", "Rhumb against each"].iter().all(|w| page.contains(w)), "{page}");
+    assert!(once().1 == page);
+}
+
+#[test]
+fn what_a_decision_takes_is_timed_for_every_router() {
+    let (code, page, errors) = sim(&["b10", "--requests", "10", "--json"]);
+    assert!(code == 0 || code == 3, "{errors}");
+    let report: serde_json::Value = serde_json::from_str(&page).unwrap();
+    for router in ["rhumb", "gorgo", "round-robin"] {
+        assert!(report["routers"][router]["1000"]["p99_us"].as_f64().unwrap() > 0.0, "{router}");
+    }
+    assert_eq!(report["lines"].as_array().map(Vec::len), Some(2));
+}

@@ -48,23 +48,27 @@ impl Times {
     }
 }
 
-fn lookups(count: u64) -> Times {
-    let mut index = PrefixIndex::new(BLOCKS);
+/// Lookups in a full index, and how many did not find all of what is there.
+fn lookups(count: u64) -> (Times, u64) {
+    // The index forgets by halves: with twice the room it keeps all of them.
+    let mut index = PrefixIndex::new(2 * BLOCKS);
     let block = |conversation: u64, i: usize| rhumb_chance::hash(conversation, i as u64);
     let blocks = |conversation: u64| -> Vec<u64> { (0..CONVERSATION).map(|i| block(conversation, i)).collect() };
     let conversations = (BLOCKS / CONVERSATION) as u64;
     for conversation in 0..conversations {
         index.insert(&blocks(conversation), (conversation % 1_000) as u32);
     }
-    let mut hits = Vec::new();
+    let (mut hits, mut missed) = (Vec::new(), 0_u64);
     let asked: Vec<Vec<u64>> =
         (0..count + count / 10).map(|i| blocks(rhumb_chance::hash(1, i) % conversations)).collect();
     let mut turn = asked.iter().cycle();
-    Times::of(count, |_| {
+    let times = Times::of(count, |_| {
         if let Some(blocks) = turn.next() {
-            index.lookup(black_box(blocks), 16.0, &mut hits);
+            index.lookup(black_box(blocks), 1.0, &mut hits);
+            missed += u64::from(hits.first().is_none_or(|hit| hit.tokens < CONVERSATION as f64));
         }
-    })
+    });
+    (times, missed)
 }
 
 /// Runs the benchmark: so many decisions of each, or the default.
@@ -84,13 +88,13 @@ pub(crate) fn run(decisions: Option<u64>, as_json: bool) -> Outcome {
             (router.name(), times.collect())
         })
         .collect();
-    let lookups = lookups(count);
+    let (lookups, missed) = lookups(count);
     let own = timed.iter().find(|(name, _)| *name == RouterName::Rhumb.name());
     let own_us = own.and_then(|(_, times)| times.last()).map_or(f64::NAN, |t| t.quantile(0.99));
     let lookup_us = lookups.quantile(0.99);
     let lines = [
         ("rhumb p99 over 1,000 endpoints, µs", own_us, own_us <= MOST_US),
-        ("p99 of a lookup among 10 million blocks, µs", lookup_us, lookup_us <= MOST_US),
+        ("p99 of a lookup among 10 million blocks, µs", lookup_us, lookup_us <= MOST_US && missed == 0),
     ];
     if as_json {
         let routers: serde_json::Map<String, serde_json::Value> = timed

@@ -239,7 +239,7 @@ impl Admission {
         ask: &Ask,
         waited_ms: f64,
         caller: Option<u32>,
-        candidates: impl Iterator<Item = Candidate> + Clone,
+        mut candidates: impl Iterator<Item = Candidate> + Clone,
     ) -> Turn {
         match self.with_room(now_ms, ask, candidates.clone()) {
             Ok((i, _)) => {
@@ -250,7 +250,7 @@ impl Admission {
             Err(_) => {
                 // One that is full to this request is full to its like.
                 let is_full = |c: Candidate| Some(c.endpoint) == caller && self.is_late_start(now_ms, ask, &c);
-                Turn::Back { pass_on: !candidates.into_iter().any(is_full) }
+                Turn::Back { pass_on: !candidates.any(is_full) }
             }
         }
     }

@@ -304,7 +304,7 @@ pub(crate) async fn admit(
             }
             Turn::Back { pass_on } => {
                 let nothing_left = targets.is_empty();
-                let caller = caller.filter(|_| pass_on || nothing_left);
+                let caller = caller.filter(|_| pass_on);
                 if !nothing_left {
                     let (sender, receiver) = oneshot::channel();
                     waiting.call = receiver;

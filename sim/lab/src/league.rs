@@ -157,7 +157,7 @@ impl League {
                     } else if gain > 0.0 {
                         ahead += 1;
                     } else {
-                        let heading = f.1.trim_end_matches(['%', ' ']).split(',').next().unwrap_or(f.1);
+                        let heading = f.1.split(',').next().unwrap_or(f.1);
                         behind.push(format!("{} {heading}", report.scenario));
                     }
                 }

@@ -9,10 +9,11 @@ use alloc::vec::Vec;
 use rhumb_grid::config::Priority;
 
 pub use self::lanes::{Lanes, stated};
+use self::waiting::Waiting;
 
 use crate::fair::{FairQueue, From, Ticket};
 use crate::ramp::Ramp;
-use crate::window::{Rate, Window};
+use crate::window::Window;
 
 /// Those who want the same: requests for one model, or one virtual model. They wait together and no others with them.
 pub type Lane = u32;
@@ -103,25 +104,11 @@ struct Queued {
     targets: Vec<u32>,
 }
 
-#[derive(Debug, Clone, Default)]
-struct Waiting {
-    queues: [FairQueue; Priority::COUNT],
-    dispatched: Rate,
-    /// By priority and tenant, how long those who went lately had waited, ms. That others wait long, because they are
-    /// less urgent or ask for more than their share, is no overload to those who do not.
-    waited_ms: BTreeMap<(Priority, u32), f64>,
-    /// By priority, when one came last and its objective, ms.
-    came: [Option<(u64, f64)>; Priority::COUNT],
-}
-
 /// So many of those whose turn would come next are looked at.
 const LOOK_AHEAD: usize = 32;
 
 /// The shortest and longest that anybody is told to stay away for, ms.
 const RETRY_AFTER_MS: (f64, f64) = (250.0, 60_000.0);
-
-/// Whatever is predicted, a standing queue leaves this share of the objective to wait in.
-const LEAST_WAIT_SHARE: f64 = 0.1;
 
 impl Admission {
     /// For endpoints with these windows, and the lanes that each serves.
@@ -177,7 +164,7 @@ impl Admission {
     /// Requests of a priority that wait.
     #[must_use]
     pub fn waiting(&self, priority: Priority) -> usize {
-        self.lanes.iter().map(|lane| lane.queues[priority as usize].len()).sum()
+        self.lanes.iter().map(|lane| lane.queue(priority).len()).sum()
     }
 
     /// Nobody waits for anything.
@@ -189,7 +176,7 @@ impl Admission {
     /// Somebody waits for something that the endpoint serves.
     #[must_use]
     pub fn is_wanted(&self, endpoint: u32) -> bool {
-        let waits = |lane: &Lane| self.lanes[*lane as usize].queues.iter().any(|queue| !queue.is_empty());
+        let waits = |lane: &Lane| !self.lanes[*lane as usize].is_empty();
         self.serves[endpoint as usize].iter().any(waits)
     }
 
@@ -202,9 +189,9 @@ impl Admission {
         ttft_ms: f64,
         candidates: impl Iterator<Item = Candidate>,
     ) -> Verdict {
-        self.lanes[ask.lane as usize].came[ask.priority as usize] = Some((now_ms, ask.slo_ms));
+        self.lanes[ask.lane as usize].came(now_ms, ask);
         let lane = &self.lanes[ask.lane as usize];
-        let is_first = lane.queues[..=ask.priority as usize].iter().all(FairQueue::is_empty);
+        let is_first = lane.is_empty_before(ask.priority);
         let (room_at, closed_ms) = match self.with_room(now_ms, ask, candidates) {
             Ok((i, _)) if is_first => {
                 self.lanes[ask.lane as usize].dispatch(now_ms, ask, 0.0);
@@ -213,7 +200,7 @@ impl Admission {
             Ok((_, endpoint)) => (Some(endpoint), 0),
             Err(closed_ms) => (None, closed_ms),
         };
-        let bound_ms = lane.bound_ms(ask, ttft_ms);
+        let bound_ms = lane.bound_ms(now_ms, ask, ttft_ms);
         let expected_ms = lane.expected_ms(now_ms, ask).max(closed_ms as f64);
         if expected_ms > bound_ms || self.waiting(ask.priority) >= self.queue_max {
             // Never sooner than the first of them says.
@@ -256,11 +243,12 @@ impl Admission {
     }
 
     /// The first candidate that has room, and its endpoint; without one, how long the first of them is still busy by its
-    /// own word, ms. Where that one would start the request late, it waits here for it: the ranking says that it is the
-    /// best even so, and what waits in an engine can neither give way, nor go elsewhere, nor be told to come back.
+    /// own word, ms. Where that one would start the request late, another takes it at once that would have its first
+    /// token sooner. Otherwise the request waits here: the ranking says that the first is the best even so, and what waits
+    /// in an engine can neither give way, nor go elsewhere, nor be told to come back.
     ///
-    /// In overload, only the best one and those where it would not be late: a place far away, taken by who is late there
-    /// all the same, sends those near it away in turn, until everybody is late.
+    /// In overload it waits for the first all the same, and those where it would be late are none: a place farther away
+    /// that is taken in a hurry sends those near it away in turn, until everybody is late.
     fn with_room(
         &self,
         now_ms: u64,
@@ -268,14 +256,20 @@ impl Admission {
         candidates: impl Iterator<Item = Candidate>,
     ) -> Result<(usize, u32), u64> {
         let mut opens_ms = u64::MAX;
-        let is_overload = self.lanes[ask.lane as usize].is_overload(ask);
+        let mut first_ms = None;
+        let is_overload = self.lanes[ask.lane as usize].is_overload(now_ms, ask);
         for (i, candidate) in candidates.enumerate() {
-            let Candidate { endpoint, in_flight, ttft_ms, .. } = candidate;
-            let is_late = is_overload && i > 0 && ttft_ms > ask.slo_ms;
-            if !is_late && self.has_room(now_ms, ask.priority, endpoint, in_flight) {
-                return if self.is_late_start(now_ms, ask, &candidate) { Err(0) } else { Ok((i, endpoint)) };
-            }
+            let Candidate { endpoint, in_flight, queue_ms, ttft_ms, .. } = candidate;
             opens_ms = opens_ms.min(self.window(endpoint).closed_ms(now_ms));
+            let is_late = is_overload && i > 0 && ttft_ms > ask.slo_ms;
+            if is_late || !self.has_room(now_ms, ask.priority, endpoint, in_flight) {
+                continue;
+            }
+            let is_better = first_ms.is_none_or(|first_ms| !is_overload && queue_ms + ttft_ms < first_ms);
+            if is_better && !self.is_late_start(now_ms, ask, &candidate) {
+                return Ok((i, endpoint));
+            }
+            first_ms.get_or_insert(queue_ms + ttft_ms);
         }
         Err(if opens_ms == u64::MAX { 0 } else { opens_ms })
     }
@@ -300,17 +294,21 @@ impl Admission {
         self.serves[endpoint as usize].iter().filter_map(of_lane).reduce(f64::min)
     }
 
-    /// A candidate's engine would start the request late. A prompt's own time is always let wait before it, so that
-    /// engines do not run dry.
+    /// A candidate's engine would start the request late.
     fn is_late_start(&self, now_ms: u64, ask: &Ask, c: &Candidate) -> bool {
+        let lane = &self.lanes[ask.lane as usize];
         let crowd_ms = c.queue_ms.max(c.crowd_ms);
-        let (queue_ms, most_ms) = match self.urgent_ms(now_ms, ask.priority, c.endpoint) {
-            Some(urgent_ms) => (crowd_ms, START_SHARE_SHORT * urgent_ms),
-            None if self.lanes[ask.lane as usize].is_overload(ask) => (crowd_ms, START_SHARE_SHORT * ask.slo_ms),
+        let (queue_ms, most_ms) = match (self.urgent_ms(now_ms, ask.priority, c.endpoint), lane.yields(now_ms, ask)) {
+            (Some(slo_ms), _) => (crowd_ms, beside_ms(slo_ms, c)),
+            (None, yields) if yields > 0.0 => {
+                let (alone_ms, beside_ms) = (start_ms(START_OVERLOAD, ask, c), beside_ms(ask.slo_ms, c));
+                (crowd_ms, alone_ms + yields * (beside_ms - alone_ms))
+            }
+            _ if lane.is_overload(now_ms, ask) => (crowd_ms, start_ms(START_OVERLOAD, ask, c)),
             // What may be is half believed as long as nobody has had to wait.
-            None => (c.queue_ms.max(0.5 * c.crowd_ms), START_SHARE * ask.slo_ms),
+            _ => (c.queue_ms.max(0.5 * c.crowd_ms), start_ms(START, ask, c)),
         };
-        self.window(c.endpoint).is_closable() && queue_ms > most_ms.min(START_MS_MAX).max(c.prefill_ms)
+        self.window(c.endpoint).is_closable() && queue_ms > most_ms
     }
 
     /// A request waits from now on for one of its targets. Tickets are given once, in the order of arrival.
@@ -326,7 +324,7 @@ impl Admission {
     }
 
     fn queue_of(&mut self, ask: &Ask) -> &mut FairQueue {
-        &mut self.lanes[ask.lane as usize].queues[ask.priority as usize]
+        self.lanes[ask.lane as usize].queue_mut(ask.priority)
     }
 
     /// A waiting request leaves; false when it does not wait (any more).
@@ -344,7 +342,7 @@ impl Admission {
         }
         let suits = |t: &Ticket| self.asks.get(t).is_some_and(|q| q.targets.contains(&endpoint));
         let first = |lane: &Lane, priority: usize| {
-            self.lanes[*lane as usize].queues[priority].in_turn().take(LOOK_AHEAD).find(suits)
+            self.lanes[*lane as usize].in_turn(now_ms, priority).take(LOOK_AHEAD).find(suits)
         };
         let lanes = &self.serves[endpoint as usize];
         let has_room = |(_, priority): &(_, Priority)| self.has_room(now_ms, *priority, endpoint, in_flight);
@@ -371,7 +369,8 @@ impl Admission {
             .flat_map(|e| self.serves[e as usize].iter().copied())
             .collect();
         for lane in open {
-            let in_turn = self.lanes[lane as usize].queues.iter().flat_map(|queue| queue.in_turn().take(LOOK_AHEAD));
+            let lane = &self.lanes[lane as usize];
+            let in_turn = (0..Priority::COUNT).flat_map(|p| lane.in_turn(now_ms, p).take(LOOK_AHEAD));
             again.extend(in_turn.take(LOOK_AHEAD));
         }
         again.retain(|ticket| self.leave(*ticket));
@@ -384,77 +383,33 @@ impl Admission {
     }
 }
 
-impl Waiting {
-    /// The strictest objective of requests more urgent than this that have come lately, ms.
-    fn urgent_ms(&self, now_ms: u64, priority: Priority) -> Option<f64> {
-        let lately = |(at, slo_ms): (u64, f64)| (now_ms.saturating_sub(at) < URGENT_MS).then_some(slo_ms);
-        self.came[..priority as usize].iter().filter_map(|came| came.and_then(lately)).reduce(f64::min)
-    }
+/// How long a request may wait in an engine that may wait there for a share of its objective, ms. A prompt's own time is
+/// always let wait before it, so that engines do not run dry.
+fn start_ms(share: f64, ask: &Ask, c: &Candidate) -> f64 {
+    (share * ask.slo_ms).min(START_MS_MAX).max(c.prefill_ms)
+}
 
-    /// Those that would be served before a request that came now.
-    fn ahead(&self, ask: &Ask) -> usize {
-        let own = ask.priority as usize;
-        let urgent: usize = self.queues[..own].iter().map(FairQueue::len).sum();
-        urgent + self.queues[own].ahead_of(ask.from.tenant, ask.cost, ask.weight)
-    }
-
-    /// How long a request that came now would wait, ms; 0 where nothing is known: where none has gone lately, as at
-    /// engines of few places with long answers, the next may go at any moment.
-    fn expected_ms(&self, now_ms: u64, ask: &Ask) -> f64 {
-        match self.dispatched.of_late(now_ms) {
-            Some(per_s) => (self.ahead(ask) + 1) as f64 / per_s * 1e3,
-            None => 0.0,
-        }
-    }
-
-    /// Its like that went lately have waited for much of the objective: this is no burst but overload, until waits are
-    /// short again.
-    fn is_overload(&self, ask: &Ask) -> bool {
-        let waited_ms = self.waited_ms.get(&(ask.priority, ask.from.tenant)).copied().unwrap_or(0.0);
-        waited_ms > (OVERLOAD * ask.slo_ms).max(OVERLOAD_MS_MIN)
-    }
-
-    /// How long a request may wait. A burst may use all of its patience. In overload whoever waits longer than the
-    /// objective allows only misses it, and makes the next one miss it too.
-    fn bound_ms(&self, ask: &Ask, ttft_ms: f64) -> f64 {
-        if !self.is_overload(ask) {
-            return ask.wait_max_ms;
-        }
-        let left_ms = (1.0 - START_SHARE_SHORT) * ask.slo_ms - ttft_ms;
-        left_ms.max(LEAST_WAIT_SHARE * ask.slo_ms).min(ask.wait_max_ms)
-    }
-
-    /// A request goes, having waited so long.
-    fn dispatch(&mut self, now_ms: u64, ask: &Ask, waited_ms: f64) {
-        self.dispatched.add(now_ms);
-        let mean_ms = self.waited_ms.entry((ask.priority, ask.from.tenant)).or_insert(0.0);
-        *mean_ms += WAITED_SHARE * (waited_ms - *mean_ms);
-    }
+/// The same beside others who come first and have this objective.
+fn beside_ms(slo_ms: f64, c: &Candidate) -> f64 {
+    (START_BESIDE * slo_ms).max(START_BESIDE_PREFILL * c.prefill_ms)
 }
 
 /// Share of the objective that may be spent waiting in an engine: a burst is taken in, and what comes after it still has
 /// time to go elsewhere.
-const START_SHARE: f64 = 0.4;
+const START: f64 = 0.4;
 
-/// The same in overload, and of the objective of more urgent requests where such have come lately: queues are kept where
-/// they can be jumped, and sent away before anything is spent on them.
-const START_SHARE_SHORT: f64 = 0.1;
+/// The same in overload: queues are kept where they can be jumped, and sent away before anything is spent on them.
+const START_OVERLOAD: f64 = 0.1;
+
+/// The same where others come first, because they are more urgent or ask for less than their share: of their objective,
+/// or else of the time that the request's own prompt takes. Whoever comes first finds next to nothing before it.
+const START_BESIDE: f64 = 0.02;
+const START_BESIDE_PREFILL: f64 = 0.3;
 
 /// No engine does more for having more before it than this, ms.
 const START_MS_MAX: f64 = 1_000.0;
 
-/// Who cannot wait has come lately if it was within so long.
-const URGENT_MS: u64 = 10_000;
-
-/// Mean wait, as a share of the objective, above which a queue is overload.
-const OVERLOAD: f64 = 0.1;
-
-/// The least such mean wait, ms: an engine's step or two are no overload, however strict the objective.
-const OVERLOAD_MS_MIN: f64 = 60.0;
-
-/// Share of the last request in the mean wait: the last fifty or so count.
-const WAITED_SHARE: f64 = 0.02;
-
 mod lanes;
 #[cfg(test)]
 mod tests;
+mod waiting;

@@ -114,12 +114,14 @@ impl FairQueue {
         }
     }
 
-    /// The requests in the order of their turns as it stands now, each session's first only.
-    pub fn in_turn(&self) -> impl Iterator<Item = Ticket> + '_ {
-        self.tenants.in_turn().filter_map(|tenant| self.sessions.get(&tenant)).flat_map(move |sessions| {
-            let first = |line: &Line| line.tickets.iter().copied().find(|t| self.from.contains_key(t));
-            sessions.shares.in_turn().filter_map(move |session| sessions.lines.get(&session).and_then(first))
-        })
+    /// The requests of some tenants in the order of their turns as it stands now, each session's first only.
+    pub fn in_turn(&self, of: impl Fn(u32) -> bool) -> impl Iterator<Item = Ticket> {
+        self.tenants.in_turn().filter(move |t| of(*t)).filter_map(|tenant| self.sessions.get(&tenant)).flat_map(
+            move |sessions| {
+                let first = |line: &Line| line.tickets.iter().copied().find(|t| self.from.contains_key(t));
+                sessions.shares.in_turn().filter_map(move |session| sessions.lines.get(&session).and_then(first))
+            },
+        )
     }
 
     /// Requests that would have their turn before one of `tenant` that came now, if all cost as much as it does. Who has
@@ -160,7 +162,7 @@ mod tests {
     fn serve(queue: &mut FairQueue) -> Vec<Ticket> {
         let mut order = Vec::new();
         loop {
-            let Some(ticket) = queue.in_turn().next() else { break };
+            let Some(ticket) = queue.in_turn(|_| true).next() else { break };
             queue.charge(queue.from[&ticket], 10.0, 1.0);
             assert!(queue.remove(ticket));
             order.push(ticket);
@@ -192,7 +194,7 @@ mod tests {
         (100..140).for_each(|t| q.push(t, from(2, 0), 1.0));
         let mut first = 0;
         for _ in 0..40 {
-            let ticket = q.in_turn().next().unwrap();
+            let ticket = q.in_turn(|_| true).next().unwrap();
             let from = q.from[&ticket];
             first += usize::from(from.tenant == 1);
             q.charge(from, 10.0, if from.tenant == 1 { 3.0 } else { 1.0 });

@@ -1,5 +1,7 @@
 //! How many requests an endpoint is of use with.
 
+use crate::rate::Rate;
+
 /// What an endpoint can do with at once, learnt. More than that waits in its engine, where nothing can be decided about
 /// it any more; less leaves the engine short of work.
 ///
@@ -12,7 +14,7 @@ pub struct Window {
     useful: f64,
     ceiling: f64,
     floor: f64,
-    completions: Rate,
+    completions: Rate<RATE_MS>,
     slope: Slope,
     reported_ms: Option<u64>,
     rtt_ms: f64,
@@ -60,6 +62,9 @@ const LEARN: f64 = 0.5;
 
 /// A report is learnt from, and slopes are not, for so long.
 const REPORT_TTL_MS: u64 = 10_000;
+
+/// Completions of the last so long tell their rate, ms.
+const RATE_MS: u32 = 5_000;
 
 impl Window {
     /// The window of an endpoint that is stated to run so many requests at once.
@@ -148,7 +153,7 @@ impl Window {
     /// A request has ended there.
     pub fn completed(&mut self, now_ms: u64) {
         self.refusals = 0;
-        self.completions.add(now_ms);
+        self.completions.add(now_ms, 1.0);
     }
 
     /// The engine reported what runs and waits, all gateways' requests together, when this gateway had `own` in flight.
@@ -205,43 +210,6 @@ impl Window {
     fn widen(&mut self) {
         let wider = if self.useful < 0.9 * self.knee { 1.1 * self.useful + 0.5 } else { 1.02 * self.useful + 0.1 };
         self.useful = wider.min(self.ceiling);
-    }
-}
-
-/// Events per second, of late: a sum that decays with a time constant, over that constant.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub(crate) struct Rate {
-    sum: f64,
-    first_ms: Option<u64>,
-    at_ms: u64,
-}
-
-impl Rate {
-    const TIME_MS: f64 = 5_000.0;
-    /// So many events within the time constant tell a rate.
-    const TELLING: f64 = 1.0;
-
-    fn decayed(&self, now_ms: u64) -> f64 {
-        self.sum * libm::exp(-(now_ms.saturating_sub(self.at_ms) as f64) / Self::TIME_MS)
-    }
-
-    pub(crate) fn add(&mut self, now_ms: u64) {
-        self.first_ms.get_or_insert(now_ms);
-        self.sum = self.decayed(now_ms) + 1.0;
-        self.at_ms = self.at_ms.max(now_ms);
-    }
-
-    /// The same where enough has happened of late to tell.
-    pub(crate) fn of_late(&self, now_ms: u64) -> Option<f64> {
-        (self.decayed(now_ms) >= Self::TELLING).then(|| self.per_s(now_ms))
-    }
-
-    /// A young sum is set against the time it had, not the whole constant.
-    pub(crate) fn per_s(&self, now_ms: u64) -> f64 {
-        let Some(first) = self.first_ms else { return 0.0 };
-        let age_ms = now_ms.saturating_sub(first) as f64;
-        let filled = 1.0 - libm::exp(-age_ms.max(200.0) / Self::TIME_MS);
-        self.decayed(now_ms) / (filled * Self::TIME_MS) * 1e3
     }
 }
 

@@ -31,37 +31,51 @@ fn figure(report: &Report, path: &[&str]) -> f64 {
     path.iter().fold(&report.routers["rhumb"], |at, key| &at[*key]).as_f64().unwrap()
 }
 
-/// Five tenants at half of what the GPUs can serve; the loud one asks for so many times its share.
-fn beside(loud: f64, seed: u64) -> Report {
-    let tenants: String = (0..4).map(|i| format!("  - {{name: t{i}, share: 0.1}}\n")).collect();
+/// Five tenants that ask for this part of the capacity each; the loud one for so many times as much.
+fn beside(part: f64, loud: f64, seed: u64) -> Report {
+    let tenants: String = (0..4).map(|i| format!("  - {{name: t{i}, share: {part}}}\n")).collect();
     let text = format!(
         "about: one tenant asks for more than its share\n{GRID}tenants:\n{tenants}  - {{name: loud, share: {}}}\n",
-        0.1 * loud
+        part * loud
     );
-    run(&format!("beside-{loud}-{seed}"), &text, seed)
+    run(&format!("beside-{part}-{loud}-{seed}"), &text, seed)
 }
 
-/// The grid goes from half idle to full, which alone doubles a time to first token (longer steps, farther sites); whose
-/// requests filled it must not show. Ten per cent on the 99th percentile, which the catalogue wants, would take GPUs that
-/// are kept idle for the others.
-#[test]
-fn one_tenant_at_ten_times_its_share_costs_another_no_answer() {
-    let (mut moved, mut paid) = (Vec::new(), 0.0);
+/// By how much the 99th percentile of another tenant moves when one asks for ten times as much; the median of five.
+fn moved(part: f64) -> f64 {
+    let mut moved = Vec::new();
     for seed in 1..=5 {
-        let (calm, loud) = (beside(1.0, seed), beside(10.0, seed));
-        let of = |r: &Report, path: &[&str]| figure(r, &[&["by_tenant", "t0"], path].concat());
-        assert_eq!(of(&calm, &["requests"]), of(&loud, &["requests"]), "the same requests");
-        let lost = of(&loud, &["lost"]) / of(&loud, &["requests"]);
-        assert!(lost <= 0.01, "seed {seed}: {lost:.4} of its requests lost");
-        let met = of(&loud, &["slo_attainment"]);
-        assert!(met >= 0.95, "seed {seed}: {met:.3} of its requests met the objective");
-        paid += figure(&loud, &["by_tenant", "loud", "lost"]);
-        moved.push(of(&loud, &["ttft_ms", "p99"]) / of(&calm, &["ttft_ms", "p99"]));
+        let (calm, loud) = (beside(part, 1.0, seed), beside(part, 10.0, seed));
+        let of = |r: &Report, tenant: &str, path: &[&str]| figure(r, &[&["by_tenant", tenant], path].concat());
+        for tenant in ["t0", "t1", "t2", "t3"] {
+            let requests = of(&loud, tenant, &["requests"]);
+            assert_eq!(of(&calm, tenant, &["requests"]), requests, "the same requests");
+            let lost = of(&loud, tenant, &["lost"]) / requests;
+            assert!(lost <= 0.01, "seed {seed}: {lost:.4} of the requests of {tenant} lost");
+            let met = of(&loud, tenant, &["slo_attainment"]);
+            assert!(met >= 0.97, "seed {seed}: {met:.3} of the requests of {tenant} met the objective");
+        }
+        let paid = of(&loud, "loud", &["lost"]) / of(&loud, "loud", &["requests"]);
+        assert!(paid > 0.2, "whoever is loud is told to come back: {paid:.3}");
+        moved.push(of(&loud, "t0", &["ttft_ms", "p99"]) / of(&calm, "t0", &["ttft_ms", "p99"]));
     }
     moved.sort_by(f64::total_cmp);
-    println!("the 99th percentile moved by {moved:.2?}");
-    assert!(moved[2] <= 2.2, "{moved:.2?}");
-    assert!(paid > 1_000.0, "whoever is loud is told to come back: {paid}");
+    println!("{part} of the capacity each: the 99th percentile moves by {moved:.2?}");
+    moved[2]
+}
+
+#[test]
+fn one_tenant_at_ten_times_its_share_hardly_moves_the_others_at_theirs() {
+    let moved = moved(0.19);
+    assert!(moved <= 1.1, "{moved:.2}");
+}
+
+/// The grid goes from half idle to full, which alone makes a time to first token longer (longer steps, farther sites).
+/// Ten per cent would take GPUs that are kept idle for those who might want them.
+#[test]
+fn where_half_is_idle_it_fills_that_and_costs_the_others_no_answer() {
+    let moved = moved(0.1);
+    assert!(moved <= 1.5, "{moved:.2}");
 }
 
 #[test]

@@ -50,17 +50,19 @@ fn the_first_candidate_with_room_is_taken() {
 }
 
 #[test]
-fn who_would_be_started_late_where_it_is_best_waits_here_for_it() {
+fn who_would_be_started_late_where_it_is_best_waits_here_for_it_or_goes_where_it_is_sooner() {
     let mut a = admission();
     let ask = ask(0, Priority::Standard);
     let at = |endpoint, queue_ms| Candidate { queue_ms, ..at(endpoint, 0.0) };
     let arrive = |a: &mut Admission, candidates: [Candidate; 2]| a.arrive(0, &ask, 50.0, candidates.into_iter());
     assert_eq!(arrive(&mut a, [at(0, 400.0), at(1, 0.0)]), Verdict::Go(0), "within four tenths of its second");
-    assert_eq!(arrive(&mut a, [at(0, 401.0), at(1, 0.0)]), wait(2_000.0), "the ranking knows of the other");
+    let far = Candidate { ttft_ms: 460.0, ..at(1, 0.0) };
+    assert_eq!(arrive(&mut a, [at(0, 401.0), far]), wait(2_000.0), "the other is no sooner");
+    assert_eq!(arrive(&mut a, [at(0, 411.0), far]), Verdict::Go(1));
     let full = Candidate { in_flight: 4.0, ..at(0, 0.0) };
     assert_eq!(arrive(&mut a, [full, at(1, 300.0)]), Verdict::Go(1));
     // Who called and is late to this one is late to the next; who is not the best for this one may be for the next.
-    let turn = |a: &mut Admission, caller| a.turn(0, &ask, 100.0, Some(caller), [at(0, 401.0), at(1, 0.0)].into_iter());
+    let turn = |a: &mut Admission, caller| a.turn(0, &ask, 100.0, Some(caller), [at(0, 401.0), far].into_iter());
     assert_eq!(turn(&mut a, 0), Turn::Back { pass_on: false });
     assert_eq!(turn(&mut a, 1), Turn::Back { pass_on: true });
     // In overload a tenth is left, or what the prompt takes itself.
@@ -68,6 +70,8 @@ fn who_would_be_started_late_where_it_is_best_waits_here_for_it() {
     let second = |queue_ms, prefill_ms| [Candidate { prefill_ms, ..at(0, queue_ms) }];
     let turn = |a: &mut Admission, candidates: [Candidate; 1]| a.turn(0, &ask, 100.0, None, candidates.into_iter());
     assert_eq!(turn(&mut a, second(101.0, 40.0)), Turn::Back { pass_on: true });
+    let verdict = a.turn(0, &ask, 100.0, None, [at(0, 411.0), far].into_iter());
+    assert_eq!(verdict, Turn::Back { pass_on: true }, "nor does it go elsewhere");
     assert_eq!(turn(&mut a, second(150.0, 150.0)), Turn::Go(0));
     a.lanes[0].waited_ms.insert((Priority::Standard, 0), 101.0);
     assert_eq!(turn(&mut a, second(100.0, 40.0)), Turn::Go(0));
@@ -247,6 +251,9 @@ fn who_can_wait_leaves_room_for_who_cannot_where_such_have_come() {
 #[test]
 fn what_is_overload_to_one_is_none_to_others() {
     let mut a = flowing();
+    for _ in 0..1_000 {
+        a.arrive(10_000, &ask(1, Priority::Standard), 400.0, NO_ROOM.into_iter());
+    }
     for i in 0..200 {
         let (loud, waited_ms) = (ask(1, Priority::Standard), 900.0);
         a.wait(i, loud, [0].into_iter());
@@ -265,6 +272,38 @@ fn what_is_overload_to_one_is_none_to_others() {
     assert_eq!(turn(&mut a, 1, &[at(0, 4.0), late]), Turn::Back { pass_on: true });
     assert_eq!(turn(&mut a, 1, &[late]), Turn::Go(0));
     assert_eq!(turn(&mut a, 2, &[at(0, 4.0), late]), Turn::Go(1));
+}
+
+#[test]
+fn who_asks_for_less_than_its_share_comes_first_and_is_never_in_overload() {
+    let mut a = admission();
+    let (quiet, loud) = (ask(1, Priority::Standard), ask(2, Priority::Standard));
+    // One has a third of what there is and wants no more; the other wants six times what it has.
+    for i in 0..6_000 {
+        let (ask, room) = if i % 12 == 0 { (&quiet, &ROOM[..]) } else { (&loud, &NO_ROOM[..]) };
+        a.arrive(i * 10, ask, 50.0, room.iter().copied());
+        if i % 6 == 5 {
+            a.arrive(i * 10, &loud, 50.0, ROOM.into_iter());
+        }
+    }
+    for tenant in [1, 2] {
+        a.lanes[0].waited_ms.insert((Priority::Standard, tenant), 900.0);
+    }
+    let now_ms = 60_000;
+    assert_eq!(a.arrive(now_ms, &loud, 50.0, NO_ROOM.into_iter()), wait(850.0));
+    assert_eq!(a.arrive(now_ms, &quiet, 50.0, NO_ROOM.into_iter()), wait(2_000.0));
+    a.wait(1, loud, [0].into_iter());
+    a.wait(2, quiet, [0].into_iter());
+    a.wait(3, quiet, [0].into_iter());
+    assert_eq!([(); 3].map(|()| a.next(now_ms, 0, 0.0)), [Some(2), Some(3), Some(1)]);
+    // Whoever comes after finds hardly more before it than three tenths of this one's prompt.
+    let turn = |a: &mut Admission, ask, queue_ms| {
+        let there = Candidate { queue_ms, prefill_ms: 100.0, ..at(0, 0.0) };
+        a.turn(now_ms, ask, 10.0, None, [there].into_iter())
+    };
+    assert_eq!(turn(&mut a, &loud, 31.0), Turn::Back { pass_on: true });
+    assert_eq!(turn(&mut a, &loud, 30.0), Turn::Go(0));
+    assert_eq!(turn(&mut a, &quiet, 400.0), Turn::Go(0));
 }
 
 #[test]

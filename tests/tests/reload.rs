@@ -179,6 +179,14 @@ fn f56_a_changed_file_is_found_however_it_was_changed() {
     gateway.stop();
 }
 
+/// What `rhumb top` shows.
+fn top(gateway: &Gateway) -> String {
+    let admin = format!("http://{}", gateway.admin);
+    let out = rhumb(&["top", "--once", "--every", "0.2", "--admin", &admin]);
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    String::from_utf8(out.stdout).unwrap()
+}
+
 /// Texts that cannot be used, with what is to be said of each.
 fn wrong(good: &str) -> Vec<(&'static str, Vec<u8>, Vec<&'static str>)> {
     let with = |from: &str, to: &str| {
@@ -224,10 +232,14 @@ fn f56_what_cannot_be_used_changes_nothing_and_says_why() {
     let refused = reloads(&gateway, "refused");
     write(&gateway, "sites: 7\n");
     wait::until_true("it is refused", || reloads(&gateway, "refused") > refused);
+    let shown = top(&gateway);
+    assert!(shown.contains("CONFIGURATION: what was read") && shown.contains("rhumb.yaml:1:8"), "{shown}");
+    assert!(shown.contains(&first), "what is in force: {shown}");
     write(&gateway, &good);
     wait::until_true("the old text is back", || reloads(&gateway, "unchanged") == 1.0);
     assert_eq!(gateway.metric("rhumb_config_last_reload_successful"), 1.0);
     assert_eq!((version(&gateway), status(&gateway)["last_reload"]["error"].clone()), (first, Value::Null));
+    assert!(!top(&gateway).contains("CONFIGURATION"));
     take(&gateway, &Config::over(&[&b]));
     assert_eq!(gateway.chat(&speech::ask(true)).header("x-rhumb-endpoint"), "b");
     assert_eq!(reloads(&gateway, "ok"), 1.0);

@@ -42,6 +42,11 @@ impl Admin {
         Err(Failure::new(if status == 404 { exit::MISSING } else { exit::USAGE }, message))
     }
 
+    /// Where it is asked.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
     /// Nothing that answers as a gateway does is there.
     pub(crate) fn unreachable(&self, why: &str) -> Failure {
         let text = format!(

@@ -11,6 +11,7 @@ mod load;
 mod replay;
 mod sim;
 mod table;
+mod top;
 mod up;
 mod watch;
 
@@ -41,6 +42,8 @@ enum Command {
     Explain(explain::Args),
     /// Have a site or an endpoint take no new requests, and see what is still under way there
     Drain(drain::Args),
+    /// Watch a running gateway: what it serves, what waits, how each endpoint is, and the configuration in force
+    Top(top::Args),
     /// Decide again from the log and compare, bit for bit
     Replay(replay::Args),
     /// Simulate a grid under a scenario and compare routers
@@ -82,6 +85,7 @@ fn main() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Drain(args) => drain::run(&args),
+        Command::Top(args) => top::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Sim(args) => sim::run(&args),
         Command::Engine(args) => {

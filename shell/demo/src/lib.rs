@@ -4,7 +4,7 @@
 //! `atlas` is the embedded data; `economics`, `region`, `plan` and `scene` derive a run from it; `traffic` says who
 //! asks what and when; `fleet` and `world` configure and start engines and gateways; `client` and `load` are the
 //! users; `summary` turns what they saw into figures. `fight` compares four routers;
-//! `live`, `scoreboard`, `view` and `screen` show one.
+//! `live`, `scoreboard` and `view` show one.
 
 mod cli;
 mod client;
@@ -13,7 +13,6 @@ mod live;
 mod load;
 mod scoreboard;
 mod scratch;
-mod screen;
 mod summary;
 mod trace_file;
 mod view;

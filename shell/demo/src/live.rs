@@ -1,11 +1,12 @@
 //! The Rhumb world alone, shown while it works: traffic, a failure at half time, and the site's return.
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
 use rhumb_scene::fleet::Kind;
 use rhumb_scene::scene::Scene;
+use rhumb_screen::{Interrupt, Screen, is_terminal};
 use tokio::runtime::Runtime;
 
 use crate::cli::{DemoArgs, DemoError};
@@ -13,7 +14,7 @@ use crate::fight::probe;
 use crate::load::Load;
 use crate::scoreboard::Scoreboard;
 use crate::scratch::Scratch;
-use crate::screen::{Screen, is_terminal};
+use crate::view;
 use crate::world::{Listen, World};
 
 /// Time in which everything happens once when no length is given: the failure comes at its half.
@@ -119,7 +120,7 @@ fn show(
     board: &mut Scoreboard,
     clock: Clock,
 ) -> Result<(), DemoError> {
-    let mut screen = match is_terminal() && std::io::stdin().is_terminal() {
+    let mut screen = match is_terminal() {
         true => Some(Screen::open().map_err(DemoError::io("take over the terminal"))?),
         false => None,
     };
@@ -136,7 +137,7 @@ fn show(
         board.observe(now_s, load.samples.take(), &world.readings(), world.totals());
         match &mut screen {
             Some(screen) => {
-                screen.draw(board).map_err(DemoError::io("draw the screen"))?;
+                screen.draw(|frame| view::draw(frame, board)).map_err(DemoError::io("draw the screen"))?;
                 if screen.wants_to_leave().map_err(DemoError::io("read the keyboard"))? {
                     return Ok(());
                 }
@@ -159,41 +160,6 @@ fn failure_text(scene: &Scene, is: Health) -> String {
     match is {
         Health::Failed => format!("{site} fails: it refuses all new work"),
         Health::Back | Health::Well => format!("{site} is back"),
-    }
-}
-
-/// Ctrl-C, or a request to terminate.
-struct Interrupt {
-    #[cfg(unix)]
-    terminate: tokio::signal::unix::Signal,
-    #[cfg(unix)]
-    interrupt: tokio::signal::unix::Signal,
-}
-
-impl Interrupt {
-    #[cfg(unix)]
-    fn new() -> std::io::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
-    }
-
-    #[cfg(not(unix))]
-    fn new() -> std::io::Result<Self> {
-        Ok(Self {})
-    }
-
-    #[cfg(unix)]
-    async fn came_within(&mut self, time: Duration) -> bool {
-        tokio::select! {
-            _ = self.terminate.recv() => true,
-            _ = self.interrupt.recv() => true,
-            () = tokio::time::sleep(time) => false,
-        }
-    }
-
-    #[cfg(not(unix))]
-    async fn came_within(&mut self, time: Duration) -> bool {
-        tokio::time::timeout(time, tokio::signal::ctrl_c()).await.is_ok()
     }
 }
 

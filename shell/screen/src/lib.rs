@@ -1,4 +1,4 @@
-//! The terminal: taken over, drawn on, and given back on every way out.
+//! The terminal as a screen: taken over, drawn on, and given back on every way out.
 
 use std::io::{IsTerminal, Stdout};
 use std::sync::Once;
@@ -7,19 +7,21 @@ use std::time::Duration;
 use crossterm::event::{Event, KeyCode, KeyEventKind, KeyModifiers, poll, read};
 use crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
 use crossterm::{cursor, execute};
-use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
+use ratatui::{Frame, Terminal};
 
-use crate::scoreboard::Scoreboard;
-use crate::view;
+pub use self::interrupt::Interrupt;
 
-/// Somebody looks at standard output.
-pub(crate) fn is_terminal() -> bool {
-    std::io::stdout().is_terminal()
+mod interrupt;
+
+/// Somebody looks at standard output and can press keys.
+#[must_use]
+pub fn is_terminal() -> bool {
+    std::io::stdout().is_terminal() && std::io::stdin().is_terminal()
 }
 
 /// A terminal in our hands. Dropping it gives it back.
-pub(crate) struct Screen(Terminal<CrosstermBackend<Stdout>>);
+pub struct Screen(Terminal<CrosstermBackend<Stdout>>);
 
 /// Gives the terminal back; what fails here cannot be helped.
 fn restore() {
@@ -28,7 +30,11 @@ fn restore() {
 }
 
 impl Screen {
-    pub(crate) fn open() -> std::io::Result<Self> {
+    /// Takes the terminal over.
+    ///
+    /// # Errors
+    /// The terminal does not let itself be taken over; it is as it was.
+    pub fn open() -> std::io::Result<Self> {
         static HOOK: Once = Once::new();
         HOOK.call_once(|| {
             // A panic, on whichever thread, is written where it can be read.
@@ -50,12 +56,19 @@ impl Screen {
         }
     }
 
-    pub(crate) fn draw(&mut self, board: &Scoreboard) -> std::io::Result<()> {
-        self.0.draw(|frame| view::draw(frame, board)).map(drop)
+    /// Draws a picture.
+    ///
+    /// # Errors
+    /// The terminal cannot be written to.
+    pub fn draw(&mut self, picture: impl FnOnce(&mut Frame<'_>)) -> std::io::Result<()> {
+        self.0.draw(picture).map(drop)
     }
 
     /// Q or Ctrl-C has been pressed.
-    pub(crate) fn wants_to_leave(&mut self) -> std::io::Result<bool> {
+    ///
+    /// # Errors
+    /// The terminal cannot be read.
+    pub fn wants_to_leave(&mut self) -> std::io::Result<bool> {
         while poll(Duration::ZERO)? {
             let Event::Key(key) = read()? else { continue };
             let ctrl_c = key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL);

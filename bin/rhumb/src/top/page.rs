@@ -1,0 +1,86 @@
+//! A page of metrics as the gateway writes it.
+
+use std::collections::BTreeMap;
+
+/// Series by name and labels as they are written.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Page(BTreeMap<String, f64>);
+
+impl Page {
+    pub(crate) fn read(text: &str) -> Self {
+        let samples = text.lines().filter(|line| !line.starts_with('#'));
+        let sample = |line: &str| line.rsplit_once(' ').and_then(|(s, v)| Some((s.to_owned(), v.parse().ok()?)));
+        Self(samples.filter_map(sample).collect())
+    }
+
+    /// The value of a series.
+    pub(crate) fn get(&self, series: &str) -> Option<f64> {
+        self.0.get(series).copied()
+    }
+
+    /// The series of a metric that has one label: its value, and the series' own.
+    pub(crate) fn by_label<'a>(&'a self, metric: &str, label: &str) -> impl Iterator<Item = (&'a str, f64)> {
+        let head = format!("{metric}{{{label}=\"");
+        let length = head.len();
+        let of_metric = self.0.range(head.clone()..).take_while(move |(series, _)| series.starts_with(&head));
+        of_metric.filter_map(move |(series, value)| Some((series[length..].strip_suffix("\"}")?, *value)))
+    }
+
+    /// What has been added to a counter since an earlier page: all of it where the gateway has begun anew.
+    pub(crate) fn since(&self, before: &Self, series: &str) -> f64 {
+        let now = self.get(series).unwrap_or(0.0);
+        let then = before.get(series).unwrap_or(0.0);
+        if now < then { now } else { now - then }
+    }
+
+    /// A quantile of what a histogram has taken in since an earlier page, in its unit, by straight lines between the
+    /// bounds of its buckets; of the last bound where it is beyond that.
+    pub(crate) fn quantile(&self, before: &Self, histogram: &str, q: f64) -> Option<f64> {
+        let metric = format!("{histogram}_bucket");
+        let bound = |(le, _): (&str, f64)| {
+            let series = format!("{metric}{{le=\"{le}\"}}");
+            Some((le.parse::<f64>().ok()?, self.since(before, &series)))
+        };
+        let mut buckets: Vec<(f64, f64)> = self.by_label(&metric, "le").filter_map(bound).collect();
+        buckets.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let wanted = q * buckets.last().map(|(_, count)| *count).filter(|count| *count > 0.0)?;
+        let mut below = (0.0, 0.0);
+        for (bound, count) in buckets {
+            if count >= wanted && bound.is_finite() {
+                let part = if count > below.1 { (wanted - below.1) / (count - below.1) } else { 1.0 };
+                return Some(below.0 + part * (bound - below.0));
+            }
+            if bound.is_finite() {
+                below = (bound, count);
+            }
+        }
+        Some(below.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BEFORE: &str =
+        "# HELP x y\nn_total 5\nt_bucket{le=\"0.1\"} 1\nt_bucket{le=\"1.0\"} 1\nt_bucket{le=\"+Inf\"} 1\n";
+    const NOW: &str = "n_total 7\nt_bucket{le=\"0.1\"} 3\nt_bucket{le=\"1.0\"} 5\nt_bucket{le=\"+Inf\"} 6\n\
+                       o{endpoint=\"a b\"} 2.5\no{endpoint=\"c\"} 1\nof{endpoint=\"d\"} 9\n# EOF\n";
+
+    #[test]
+    fn counters_tell_what_was_added_and_all_of_it_after_a_restart() {
+        let (before, now) = (Page::read(BEFORE), Page::read(NOW));
+        assert_eq!((now.since(&before, "n_total"), before.since(&now, "n_total"), now.get("no")), (2.0, 5.0, None));
+        assert_eq!(now.by_label("o", "endpoint").collect::<Vec<_>>(), [("a b", 2.5), ("c", 1.0)]);
+    }
+
+    #[test]
+    fn quantiles_are_of_the_time_between() {
+        let (before, now) = (Page::read(BEFORE), Page::read(NOW));
+        // Two up to 0.1, two up to 1, one beyond.
+        assert_eq!(now.quantile(&before, "t", 0.2), Some(0.05));
+        assert_eq!(now.quantile(&before, "t", 0.6), Some(0.1 + 0.5 * 0.9));
+        assert_eq!(now.quantile(&before, "t", 0.99), Some(1.0), "at least");
+        assert_eq!(now.quantile(&now, "t", 0.5), None, "nothing came");
+    }
+}

@@ -1,5 +1,7 @@
 //! What a mock does with a request, step by step.
 
+use crate::speech;
+
 /// One step.
 #[derive(Debug, Clone)]
 pub enum Step {
@@ -64,6 +66,12 @@ pub fn die_before_content() -> Script {
 /// An event stream that stops in the middle and says nothing more.
 pub fn stall(tokens: usize) -> Script {
     vec![Step::Head, Step::Role, Step::Tokens(tokens), Step::Hang]
+}
+
+/// An event stream of so many tokens, each after so many milliseconds.
+pub fn at_pace(tokens: usize, ms: u64) -> Script {
+    let [finish, done] = [speech::finish("m"), speech::done()].map(|e| Step::Chunk(e.into_bytes()));
+    vec![Step::Head, Step::Role, Step::Slowly(tokens, ms), finish, done, Step::ZeroChunk]
 }
 
 /// An event stream with this text, cut into chunks of `size` bytes, each written by itself.

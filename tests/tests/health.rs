@@ -6,7 +6,7 @@ use rhumb_tests::client::{Answer, Client, post};
 use rhumb_tests::config::Config;
 use rhumb_tests::gateway::Gateway;
 use rhumb_tests::mock::Mock;
-use rhumb_tests::script::{Script, Step, status};
+use rhumb_tests::script::{Script, Step, at_pace, status};
 use rhumb_tests::{speech, wait};
 use serde_json::json;
 
@@ -149,12 +149,6 @@ fn served(mocks: &[Mock], gateway: &Gateway, each: usize, scripts: [Script; 3]) 
         mock.await_requests(before + each);
     }
     clients
-}
-
-fn at_pace(tokens: usize, ms: u64) -> Script {
-    let end = [speech::finish("m"), speech::done()].map(|e| Step::Chunk(e.into_bytes()));
-    let [finish, done] = end;
-    vec![Step::Head, Step::Role, Step::Slowly(tokens, ms), finish, done, Step::ZeroChunk]
 }
 
 #[test]

@@ -29,7 +29,7 @@ struct Clients {
 
 impl Clients {
     fn got(&self) -> MutexGuard<'_, Vec<Got>> {
-        self.got.lock().unwrap()
+        self.got.lock().expect("no client panics while it holds it")
     }
 
     /// So many answers from now on, as they come.

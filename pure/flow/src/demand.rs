@@ -35,8 +35,8 @@ const EVERY_MS: u64 = 500;
 /// From this part of its share on, a tenant counts as asking for all of it, as one that is alone always does.
 const WHOLE: f64 = 0.9;
 
-/// Where those who ask for less than their share are served this part of everything, others yield to them wholly. Place
-/// that is kept free costs what is served by the second, so that for a few requests little is kept.
+/// Where those who ask for less than their share are served this part of everything, others yield to them wholly. Engines
+/// that are kept short of work serve fewer tokens, so for a few requests they are kept a little shorter only.
 const GOOD_PART: f64 = 0.25;
 
 /// From this part on it asks for more, whatever chance adds.
@@ -66,6 +66,9 @@ impl Demand {
     /// How much a tenant that asks for more than its share has to leave to those who ask for less than theirs: from 0,
     /// nothing, to 1, where a good part of what is served is theirs.
     pub(crate) fn yields(&self, now_ms: u64, tenant: u32) -> f64 {
+        if self.within == 0.0 {
+            return 0.0;
+        }
         let is_beyond = |asked: &Asked| asked.rate.per_s(now_ms) > BEYOND * self.level * asked.weight;
         if self.asked.get(&tenant).is_some_and(is_beyond) { (self.within / GOOD_PART).min(1.0) } else { 0.0 }
     }
@@ -124,6 +127,18 @@ mod tests {
         );
         assert_eq!(whole(&demand(&[(50.0, 1.0), (180.0, 1.0)], 100.0), 2), [true, true]);
         assert_eq!(whole(&demand(&[(50.0, 3.0), (180.0, 1.0)], 100.0), 2), [false, true], "by weight");
+    }
+
+    #[test]
+    fn who_asks_for_more_yields_by_how_much_is_of_those_who_ask_for_less() {
+        let yields = |tenants: &[(f64, f64)]| {
+            let d = demand(tenants, 100.0);
+            [0, 1].map(|t| d.yields(120_000, t))
+        };
+        assert_eq!(yields(&[(40.0, 1.0), (180.0, 1.0)]), [0.0, 1.0]);
+        let [quiet, loud] = yields(&[(1.0, 1.0), (180.0, 1.0)]);
+        assert!(quiet == 0.0 && (0.035..0.045).contains(&loud), "{loud}");
+        assert_eq!(yields(&[(90.0, 1.0), (180.0, 1.0)]), [0.0, 0.0], "nobody asks for less");
     }
 
     #[test]

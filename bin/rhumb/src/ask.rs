@@ -7,11 +7,12 @@ use rhumb_upstream::{Conn, Error, Origin, Request};
 
 use crate::exit::{self, Failure};
 
-/// Longest answer.
+/// Longest answer, and the longest that it may take to come.
 const ANSWER_BYTES_MAX: usize = 256 << 20;
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Which gateway to ask.
-#[derive(clap::Args)]
+#[derive(Clone, clap::Args)]
 pub(crate) struct Admin {
     /// Admin API of the gateway to ask
     #[arg(long = "admin", value_name = "URL", default_value = "http://127.0.0.1:9080")]
@@ -21,9 +22,9 @@ pub(crate) struct Admin {
 impl Admin {
     /// Asks; an answer that is no success is a failure with the gateway's own words.
     pub(crate) fn ask(&self, method: &str, path: &str, body: &[u8]) -> Result<Vec<u8>, Failure> {
-        let origin = Origin::parse(&self.url).map_err(|e| Failure::new(exit::USAGE, e))?;
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| Failure::new(1, e))?;
+        let origin = Origin::parse(&self.url).map_err(|e| Failure::new(exit::USAGE, e))?;
         let asking = async {
             let conn = Conn::connect(&origin, Duration::from_secs(5)).await?;
             let mut response = conn
@@ -31,7 +32,9 @@ impl Admin {
                 .await?;
             Ok::<_, Error>((response.head.status, response.collect(ANSWER_BYTES_MAX).await?))
         };
-        let (status, answer) = runtime.block_on(asking).map_err(|e| self.unreachable(&e.to_string()))?;
+        let answered = runtime.block_on(async { tokio::time::timeout(ANSWER_TIMEOUT, asking).await });
+        let answered = answered.map_err(|_| self.unreachable("it does not answer"))?;
+        let (status, answer) = answered.map_err(|e| self.unreachable(&e.to_string()))?;
         if status == 200 {
             return Ok(answer.into());
         }

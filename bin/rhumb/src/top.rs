@@ -4,7 +4,8 @@ mod figures;
 mod page;
 mod picture;
 
-use std::time::{Duration, Instant};
+use std::sync::mpsc::{self, Receiver};
+use std::time::Duration;
 
 use rhumb_screen::{Interrupt, Screen, is_terminal};
 
@@ -45,26 +46,42 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed("start"))?;
     let mut interrupt = runtime.block_on(async { Interrupt::new() }).map_err(failed("wait for signals"))?;
     let mut screen = Screen::open().map_err(failed("take over the terminal"))?;
-    let mut shown = (Figures::between(&first, &first), None);
-    let (mut last, mut looked) = (first, Instant::now());
+    let looks = looks(args);
+    let (mut figures, mut lost) = (Figures::between(&first, &first), None);
+    let mut last = first;
     loop {
-        screen.draw(|frame| picture::draw(frame, &shown.0, shown.1.as_deref())).map_err(failed("draw"))?;
-        while looked.elapsed() < args.every {
-            if screen.wants_to_leave().map_err(failed("read the keyboard"))? {
+        screen.draw(|frame| picture::draw(frame, &figures, lost.as_deref())).map_err(failed("draw"))?;
+        let look = loop {
+            let is_over = screen.wants_to_leave().map_err(failed("read the keyboard"))?;
+            if is_over || runtime.block_on(interrupt.came_within(KEYS_EVERY)) {
                 return Ok(exit::DONE);
             }
-            if runtime.block_on(interrupt.came_within(KEYS_EVERY)) {
-                return Ok(exit::DONE);
+            if let Ok(look) = looks.try_recv() {
+                break look;
             }
-        }
-        looked = Instant::now();
+        };
         // A gateway that restarts is waited for, with what was last known on the screen.
-        match Sample::take(&args.admin) {
+        match look {
             Ok(now) => {
-                shown = (Figures::between(&last, &now), None);
+                (figures, lost) = (Figures::between(&last, &now), None);
                 last = now;
             }
-            Err(failure) => shown.1 = Some(failure.text),
+            Err(failure) => lost = Some(failure.text),
         }
     }
+}
+
+/// Looks on a thread of their own: a gateway that does not answer keeps no key waiting.
+fn looks(args: &Args) -> Receiver<Result<Sample, Failure>> {
+    let (tell, looks) = mpsc::channel();
+    let (admin, every) = (args.admin.clone(), args.every);
+    std::thread::spawn(move || {
+        loop {
+            std::thread::park_timeout(every);
+            if tell.send(Sample::take(&admin)).is_err() {
+                return;
+            }
+        }
+    });
+    looks
 }

@@ -200,7 +200,7 @@ impl Admission {
             Ok((_, endpoint)) => (Some(endpoint), 0),
             Err(closed_ms) => (None, closed_ms),
         };
-        let bound_ms = lane.bound_ms(now_ms, ask, ttft_ms);
+        let bound_ms = lane.bound_ms(ask, ttft_ms);
         let expected_ms = lane.expected_ms(now_ms, ask).max(closed_ms as f64);
         if expected_ms > bound_ms || self.waiting(ask.priority) >= self.queue_max {
             // Never sooner than the first of them says.
@@ -235,7 +235,7 @@ impl Admission {
                 Turn::Go(i)
             }
             Err(_) => {
-                // One that is full to this request is full to its like.
+                // One that is full to this request is full to its like; whoever yields less looks again soon.
                 let is_full = |c: Candidate| Some(c.endpoint) == caller && self.is_late_start(now_ms, ask, &c);
                 Turn::Back { pass_on: !candidates.any(is_full) }
             }
@@ -257,7 +257,7 @@ impl Admission {
     ) -> Result<(usize, u32), u64> {
         let mut opens_ms = u64::MAX;
         let mut first_ms = None;
-        let is_overload = self.lanes[ask.lane as usize].is_overload(now_ms, ask);
+        let is_overload = self.lanes[ask.lane as usize].is_overload(ask);
         for (i, candidate) in candidates.enumerate() {
             let Candidate { endpoint, in_flight, queue_ms, ttft_ms, .. } = candidate;
             opens_ms = opens_ms.min(self.window(endpoint).closed_ms(now_ms));
@@ -297,16 +297,17 @@ impl Admission {
     /// A candidate's engine would start the request late.
     fn is_late_start(&self, now_ms: u64, ask: &Ask, c: &Candidate) -> bool {
         let lane = &self.lanes[ask.lane as usize];
+        let yields = lane.yields(ask);
         let crowd_ms = c.queue_ms.max(c.crowd_ms);
-        let (queue_ms, most_ms) = match (self.urgent_ms(now_ms, ask.priority, c.endpoint), lane.yields(now_ms, ask)) {
-            (Some(slo_ms), _) => (crowd_ms, beside_ms(slo_ms, c)),
-            (None, yields) if yields > 0.0 => {
-                let (alone_ms, beside_ms) = (start_ms(START_OVERLOAD, ask, c), beside_ms(ask.slo_ms, c));
-                (crowd_ms, alone_ms + yields * (beside_ms - alone_ms))
+        let (queue_ms, most_ms) = match self.urgent_ms(now_ms, ask.priority, c.endpoint) {
+            Some(slo_ms) => (crowd_ms, beside_ms(slo_ms, c)),
+            None if yields > 0.0 => {
+                let alone_ms = start_ms(START_OVERLOAD, ask, c);
+                (crowd_ms, alone_ms + yields * (beside_ms(ask.slo_ms, c).min(alone_ms) - alone_ms))
             }
-            _ if lane.is_overload(now_ms, ask) => (crowd_ms, start_ms(START_OVERLOAD, ask, c)),
+            None if lane.is_overload(ask) => (crowd_ms, start_ms(START_OVERLOAD, ask, c)),
             // What may be is half believed as long as nobody has had to wait.
-            _ => (c.queue_ms.max(0.5 * c.crowd_ms), start_ms(START, ask, c)),
+            None => (c.queue_ms.max(0.5 * c.crowd_ms), start_ms(START, ask, c)),
         };
         self.window(c.endpoint).is_closable() && queue_ms > most_ms
     }
@@ -341,9 +342,8 @@ impl Admission {
             return None;
         }
         let suits = |t: &Ticket| self.asks.get(t).is_some_and(|q| q.targets.contains(&endpoint));
-        let first = |lane: &Lane, priority: usize| {
-            self.lanes[*lane as usize].in_turn(now_ms, priority).take(LOOK_AHEAD).find(suits)
-        };
+        let first =
+            |lane: &Lane, priority: usize| self.lanes[*lane as usize].in_turn(priority).take(LOOK_AHEAD).find(suits);
         let lanes = &self.serves[endpoint as usize];
         let has_room = |(_, priority): &(_, Priority)| self.has_room(now_ms, *priority, endpoint, in_flight);
         let ticket = Priority::ALL
@@ -370,7 +370,7 @@ impl Admission {
             .collect();
         for lane in open {
             let lane = &self.lanes[lane as usize];
-            let in_turn = (0..Priority::COUNT).flat_map(|p| lane.in_turn(now_ms, p).take(LOOK_AHEAD));
+            let in_turn = (0..Priority::COUNT).flat_map(|p| lane.in_turn(p).take(LOOK_AHEAD));
             again.extend(in_turn.take(LOOK_AHEAD));
         }
         again.retain(|ticket| self.leave(*ticket));
@@ -389,9 +389,9 @@ fn start_ms(share: f64, ask: &Ask, c: &Candidate) -> f64 {
     (share * ask.slo_ms).min(START_MS_MAX).max(c.prefill_ms)
 }
 
-/// The same beside others who come first and have this objective.
+/// The same beside others who come first, of this objective.
 fn beside_ms(slo_ms: f64, c: &Candidate) -> f64 {
-    (START_BESIDE * slo_ms).max(START_BESIDE_PREFILL * c.prefill_ms)
+    (START_BESIDE * slo_ms).min(START_MS_MAX).max(START_BESIDE_PREFILL * c.prefill_ms)
 }
 
 /// Share of the objective that may be spent waiting in an engine: a burst is taken in, and what comes after it still has
@@ -401,8 +401,9 @@ const START: f64 = 0.4;
 /// The same in overload: queues are kept where they can be jumped, and sent away before anything is spent on them.
 const START_OVERLOAD: f64 = 0.1;
 
-/// The same where others come first, because they are more urgent or ask for less than their share: of their objective,
-/// or else of the time that the request's own prompt takes. Whoever comes first finds next to nothing before it.
+/// The same where others come first: of their objective, where they are more urgent, and of its own where they ask for
+/// less than their share; or else of the time that its own prompt takes. Whoever comes first finds next to nothing before
+/// it.
 const START_BESIDE: f64 = 0.02;
 const START_BESIDE_PREFILL: f64 = 0.3;
 

@@ -13,17 +13,24 @@ use crate::rate::Rate;
 pub(crate) struct Demand {
     asked: BTreeMap<u32, Asked>,
     served: Rate<TIME_MS>,
+    /// Anybody has asked since then.
+    since_ms: Option<u64>,
     /// What a tenant of weight 1 gets that asks for more.
     level: f64,
-    /// Part of what is served that goes to those who ask for less than their share.
+    /// Part of what is served that is asked for by those who ask for less than their share.
     within: f64,
     found_ms: Option<u64>,
 }
 
+/// A tenant. Whoever has not asked since the level was found asks for nothing yet.
 #[derive(Debug, Clone, Default)]
 struct Asked {
     rate: Rate<TIME_MS>,
     weight: f64,
+    /// It asks for all of its share or more.
+    is_whole: bool,
+    /// It asks for more.
+    is_beyond: bool,
 }
 
 /// For so long it is remembered what was asked for, ms: a burst of a few seconds is within a share that is used little.
@@ -48,6 +55,7 @@ impl Demand {
         let asked = self.asked.entry(tenant).or_default();
         asked.rate.add(now_ms, cost);
         asked.weight = weight;
+        self.since_ms.get_or_insert(now_ms);
         if self.found_ms.is_none_or(|at| now_ms.saturating_sub(at) >= EVERY_MS) {
             self.find_level(now_ms);
         }
@@ -59,41 +67,45 @@ impl Demand {
     }
 
     /// The tenant asks for its whole share, or more. One that has never asked is not trusted with less.
-    pub(crate) fn is_whole_share(&self, now_ms: u64, tenant: u32) -> bool {
-        self.asked.get(&tenant).is_none_or(|asked| asked.rate.per_s(now_ms) >= WHOLE * self.level * asked.weight)
+    pub(crate) fn is_whole_share(&self, tenant: u32) -> bool {
+        self.asked.get(&tenant).is_none_or(|asked| asked.is_whole)
     }
 
     /// How much a tenant that asks for more than its share has to leave to those who ask for less than theirs: from 0,
     /// nothing, to 1, where a good part of what is served is theirs.
-    pub(crate) fn yields(&self, now_ms: u64, tenant: u32) -> f64 {
-        if self.within == 0.0 {
-            return 0.0;
-        }
-        let is_beyond = |asked: &Asked| asked.rate.per_s(now_ms) > BEYOND * self.level * asked.weight;
-        if self.asked.get(&tenant).is_some_and(is_beyond) { (self.within / GOOD_PART).min(1.0) } else { 0.0 }
+    pub(crate) fn yields(&self, tenant: u32) -> f64 {
+        let is_beyond = self.within > 0.0 && self.asked.get(&tenant).is_some_and(|asked| asked.is_beyond);
+        if is_beyond { (self.within / GOOD_PART).min(1.0) } else { 0.0 }
     }
 
     /// Fills up those who ask for least first.
     fn find_level(&mut self, now_ms: u64) {
         self.found_ms = Some(now_ms);
         self.asked.retain(|_, asked| asked.rate.sum(now_ms) >= 1.0);
-        let of = |asked: &Asked| (asked.rate.per_s(now_ms) / asked.weight, asked.weight);
-        let mut wanted: Vec<(f64, f64)> = self.asked.values().map(of).collect();
+        let since_ms = self.since_ms.unwrap_or(now_ms);
+        let of = |asked: &Asked| asked.rate.per_s_since(now_ms, since_ms) / asked.weight;
+        let mut wanted: Vec<(f64, f64)> = self.asked.values().map(|asked| (of(asked), asked.weight)).collect();
         wanted.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
         let mut weights: f64 = wanted.iter().map(|(_, weight)| weight).sum();
-        let mut left = self.served.per_s(now_ms);
+        let served = self.served.per_s_since(now_ms, since_ms);
+        let mut left = served;
         self.level = 0.0;
-        for (level, weight) in &wanted {
+        for (wanted, weight) in wanted {
             self.level = left / weights;
-            if *level >= self.level {
+            if wanted >= self.level {
                 break;
             }
-            left -= level * weight;
+            left -= wanted * weight;
             weights -= weight;
         }
-        let within = wanted.iter().filter(|(level, _)| *level < WHOLE * self.level);
-        let within: f64 = within.map(|(level, weight)| level * weight).sum();
-        self.within = if within > 0.0 { within / self.served.per_s(now_ms) } else { 0.0 };
+        let mut within = 0.0;
+        for asked in self.asked.values_mut() {
+            let wanted = of(asked);
+            asked.is_whole = wanted >= WHOLE * self.level;
+            asked.is_beyond = wanted > BEYOND * self.level;
+            within += if asked.is_whole { 0.0 } else { wanted * asked.weight };
+        }
+        self.within = if within > 0.0 { within / served } else { 0.0 };
     }
 }
 
@@ -114,7 +126,7 @@ mod tests {
     }
 
     fn whole(d: &Demand, tenants: u32) -> Vec<bool> {
-        (0..tenants).map(|t| d.is_whole_share(120_000, t)).collect()
+        (0..tenants).map(|t| d.is_whole_share(t)).collect()
     }
 
     #[test]
@@ -133,7 +145,7 @@ mod tests {
     fn who_asks_for_more_yields_by_how_much_is_of_those_who_ask_for_less() {
         let yields = |tenants: &[(f64, f64)]| {
             let d = demand(tenants, 100.0);
-            [0, 1].map(|t| d.yields(120_000, t))
+            [0, 1].map(|t| d.yields(t))
         };
         assert_eq!(yields(&[(40.0, 1.0), (180.0, 1.0)]), [0.0, 1.0]);
         let [quiet, loud] = yields(&[(1.0, 1.0), (180.0, 1.0)]);
@@ -144,7 +156,16 @@ mod tests {
     #[test]
     fn one_alone_asks_for_all_there_is_and_a_stranger_is_not_trusted() {
         assert_eq!(whole(&demand(&[(100.0, 1.0)], 100.0), 1), [true]);
-        assert!(Demand::default().is_whole_share(0, 7));
+        assert!(Demand::default().is_whole_share(7));
+    }
+
+    #[test]
+    fn a_burst_of_one_that_asks_for_little_is_within_its_share() {
+        let mut d = demand(&[(180.0, 1.0)], 100.0);
+        d.asked(121_000, 7, 500.0, 1.0);
+        assert!(!d.is_whole_share(7), "it has asked for nothing in two minutes");
+        d.asked(122_000, 7, 500.0, 1.0);
+        assert!(!d.is_whole_share(7) && d.is_whole_share(0));
     }
 
     #[test]

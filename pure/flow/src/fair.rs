@@ -124,19 +124,25 @@ impl FairQueue {
         )
     }
 
-    /// Requests that would have their turn before one of `tenant` that came now, if all cost as much as it does. Who has
+    /// Requests of some tenants that would have their turn before one of `tenant` that came now, if all cost as much as it does. Who has
     /// been served less than the others has few before it, however many wait: that the queue is long because of them
     /// does not turn it away.
     #[must_use]
-    pub fn ahead_of(&self, tenant: u32, cost: f64, weight: f64) -> usize {
+    pub fn ahead_of(&self, tenant: u32, cost: f64, weight: f64, among: impl Fn(u32) -> bool) -> usize {
         let own = self.sessions.get(&tenant).map_or(0, |s| s.waiting);
         let level = self.tenants.joins_at(&tenant) + own as f64 * cost / weight;
         let before = |(t, served): (u32, f64)| {
-            let sessions = self.sessions.get(&t).filter(|_| t != tenant && served <= level)?;
+            let sessions = self.sessions.get(&t).filter(|_| t != tenant && served <= level && among(t))?;
             let turns = (level - served) * sessions.weight / cost.max(1.0) + 1.0;
             Some(sessions.waiting.min(turns as usize))
         };
         self.tenants.waiting().filter_map(before).sum::<usize>() + own
+    }
+
+    /// Requests of some tenants that wait.
+    #[must_use]
+    pub fn len_of(&self, of: impl Fn(u32) -> bool) -> usize {
+        self.sessions.iter().filter(|(t, _)| of(**t)).map(|(_, sessions)| sessions.waiting).sum()
     }
 
     /// Charges a tenant and session for what they were, or are about to be, served.
@@ -209,16 +215,16 @@ mod tests {
         (0..20).for_each(|t| q.push(t, from(1, 0), 1.0));
         (20..23).for_each(|t| q.push(t, from(2, 0), 1.0));
         q.charge(from(1, 0), 100.0, 1.0);
-        assert_eq!(q.ahead_of(3, 10.0, 1.0), 1, "it starts level with the second");
-        assert_eq!(q.ahead_of(2, 10.0, 1.0), 3, "its own");
-        assert_eq!(q.ahead_of(1, 10.0, 1.0), 20 + 3);
+        assert_eq!(q.ahead_of(3, 10.0, 1.0, |_| true), 1, "it starts level with the second");
+        assert_eq!(q.ahead_of(2, 10.0, 1.0, |_| true), 3, "its own");
+        assert_eq!(q.ahead_of(1, 10.0, 1.0, |_| true), 20 + 3);
         (30..34).for_each(|t| q.push(t, from(3, 0), 1.0));
         q.charge(from(3, 0), 100.0, 1.0);
         q.remove(20);
         q.remove(21);
         q.remove(22);
-        assert_eq!(q.ahead_of(3, 10.0, 1.0), 4 + 5, "at every one of its own turns, one of the first's");
-        assert_eq!(q.ahead_of(3, 10.0, 4.0), 4 + 2, "a heavier one has four turns to each of the other's");
+        assert_eq!(q.ahead_of(3, 10.0, 1.0, |_| true), 4 + 5, "at every one of its own turns, one of the first's");
+        assert_eq!(q.ahead_of(3, 10.0, 4.0, |_| true), 4 + 2, "a heavier one has four turns to each of the other's");
     }
 
     #[test]

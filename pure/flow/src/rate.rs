@@ -23,8 +23,12 @@ impl<const TIME_MS: u32> Rate<TIME_MS> {
 
     /// A young sum is set against the time it had, not the whole constant.
     pub(crate) fn per_s(&self, now_ms: u64) -> f64 {
-        let Some(first) = self.first_ms else { return 0.0 };
-        let age_ms = now_ms.saturating_sub(first) as f64;
+        self.first_ms.map_or(0.0, |first_ms| self.per_s_since(now_ms, first_ms))
+    }
+
+    /// The same where it has been watched since then.
+    pub(crate) fn per_s_since(&self, now_ms: u64, first_ms: u64) -> f64 {
+        let age_ms = now_ms.saturating_sub(first_ms) as f64;
         let filled = 1.0 - libm::exp(-age_ms.max(200.0) / f64::from(TIME_MS));
         self.sum(now_ms) / (filled * f64::from(TIME_MS)) * 1e3
     }

@@ -34,7 +34,7 @@ impl Page {
     }
 
     /// A quantile of what a histogram has taken in since an earlier page, in its unit, by straight lines between the
-    /// bounds of its buckets; of the last bound where it is beyond that.
+    /// bounds of its buckets; infinite where it is beyond the last bound.
     pub(crate) fn quantile(&self, before: &Self, histogram: &str, q: f64) -> Option<f64> {
         let metric = format!("{histogram}_bucket");
         let bound = |(le, _): (&str, f64)| {
@@ -54,7 +54,7 @@ impl Page {
                 below = (bound, count);
             }
         }
-        Some(below.0)
+        Some(f64::INFINITY)
     }
 }
 
@@ -80,7 +80,7 @@ mod tests {
         // Two up to 0.1, two up to 1, one beyond.
         assert_eq!(now.quantile(&before, "t", 0.2), Some(0.05));
         assert_eq!(now.quantile(&before, "t", 0.6), Some(0.1 + 0.5 * 0.9));
-        assert_eq!(now.quantile(&before, "t", 0.99), Some(1.0), "at least");
+        assert_eq!(now.quantile(&before, "t", 0.99), Some(f64::INFINITY));
         assert_eq!(now.quantile(&now, "t", 0.5), None, "nothing came");
     }
 }

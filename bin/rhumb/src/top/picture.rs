@@ -4,23 +4,30 @@ use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout};
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::Line;
-use ratatui::widgets::{Block, Paragraph, Row, Table, Wrap};
+use ratatui::widgets::{Block, Paragraph, Row, Table};
 
 use crate::table::table;
 use crate::top::figures::{EndpointRow, Figures};
 
 /// Draws the screen; `lost` says why the figures are old, if they are.
 pub(crate) fn draw(frame: &mut Frame<'_>, figures: &Figures, lost: Option<&str>) {
+    let area = frame.area();
+    let width = area.width.saturating_sub(2).max(1) as usize;
     let red = Style::new().fg(Color::Red).add_modifier(Modifier::BOLD);
-    let mut head: Vec<Line<'_>> = lines(figures).into_iter().map(Line::from).collect();
-    let alarms = [lost, figures.refused.as_deref()].into_iter().flatten();
-    head.extend(alarms.flat_map(str::lines).filter(|l| !l.is_empty()).map(|l| Line::styled(l.to_owned(), red)));
-    let width = frame.area().width.saturating_sub(2).max(1) as usize;
-    let height = head.iter().map(|line| line.width().div_ceil(width).max(1)).sum::<usize>() as u16 + 2;
-    let areas = Layout::vertical([Constraint::Length(height), Constraint::Min(3)]).split(frame.area());
+    let mut head: Vec<Line<'_>> = lines(figures).iter().flat_map(|l| wrapped(l, width)).map(Line::from).collect();
+    let alarms = [lost, figures.refused.as_deref()].into_iter().flatten().flat_map(str::lines);
+    head.extend(alarms.flat_map(|l| wrapped(l, width)).map(|l| Line::styled(l, red)));
+    // A configuration may have more wrong with it than there is room for.
+    let most = (area.height as usize * 2 / 3).max(3);
+    if head.len() > most {
+        let more = head.len() - most + 1;
+        head.truncate(most - 1);
+        head.push(Line::styled(format!("… and {more} more lines"), red));
+    }
+    let areas = Layout::vertical([Constraint::Length(head.len() as u16 + 2), Constraint::Min(3)]).split(area);
     let title = format!(" {} ", figures.from);
     let block = Block::bordered().title(title).title_bottom(" q or Ctrl-C ends ");
-    frame.render_widget(Paragraph::new(head).wrap(Wrap { trim: false }).block(block), areas[0]);
+    frame.render_widget(Paragraph::new(head).block(block), areas[0]);
     let widths = [24, 16, 16, 20, 7, 9, 7, 8, 8, 5, 7, 8].map(Constraint::Max);
     let shown = (areas[1].height as usize).saturating_sub(3);
     let rows = figures.rows.iter().take(shown).map(|row| {
@@ -31,6 +38,12 @@ pub(crate) fn draw(frame: &mut Frame<'_>, figures: &Figures, lost: Option<&str>)
     let title = if hidden > 0 { format!(" endpoints; {hidden} more below ") } else { " endpoints ".to_owned() };
     let header = aligned(&HEADER.map(|h| h.trim_start_matches('>').to_owned())).style(Style::new().fg(Color::DarkGray));
     frame.render_widget(Table::new(rows, widths).header(header).block(Block::bordered().title(title)), areas[1]);
+}
+
+/// A line in pieces of so many characters at most.
+fn wrapped(line: &str, width: usize) -> Vec<String> {
+    let characters: Vec<char> = line.chars().collect();
+    characters.chunks(width).map(|piece| piece.iter().collect()).collect()
 }
 
 /// A row; numbers stand at the right, as the header says.
@@ -54,7 +67,7 @@ fn lines(figures: &Figures) -> Vec<String> {
     let all: f64 = figures.ended.iter().map(|(_, n)| n).sum();
     let some = figures.ended.iter().filter(|(_, n)| *n > 0.0).map(|(outcome, n)| format!("{outcome} {n:.1}"));
     let ended = if all > 0.0 { some.collect::<Vec<_>>().join(", ") } else { "none ended".into() };
-    let ms = |s: f64| if s >= 10.0 { "over 10,000 ms".to_owned() } else { format!("{:.0} ms", s * 1e3) };
+    let ms = |s: f64| if s.is_finite() { format!("{:.0} ms", s * 1e3) } else { "beyond the scale".to_owned() };
     let ttft = figures.ttft_s.map_or("-".into(), |(p50, p95)| format!("p50 {}, p95 {}", ms(p50), ms(p95)));
     let waiting: Vec<String> = figures.waiting.iter().map(|(p, n)| format!("{p} {n:.0}")).collect();
     let shed = match figures.overload as u32 {
@@ -105,4 +118,78 @@ fn cells(row: &EndpointRow) -> [String; 12] {
         format!("{:.1}", row.sent_per_s),
         format!("{:.1}", row.failed_per_s),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use ratatui::Terminal;
+    use ratatui::backend::TestBackend;
+
+    use super::*;
+
+    fn figures(refused: Option<String>) -> Figures {
+        let row = |name: &str, ill: Option<&str>| {
+            EndpointRow {
+            now: serde_json::from_value(serde_json::json!({
+                "endpoint": name, "site": "s", "accepts": "new_and_existing", "ill": ill, "in_flight": 3.0, "window": 8.0
+            }))
+            .expect("an endpoint"),
+            sent_per_s: 1.5,
+            failed_per_s: 0.0,
+            running: Some(2.0),
+            waiting: None,
+            kv_use: Some(0.25),
+            rtt_s: Some(0.0123),
+        }
+        };
+        Figures {
+            from: "http://x".into(),
+            config: "v1, in force for 9 s".into(),
+            refused,
+            ended: vec![("complete".into(), 1.5), ("failed".into(), 0.0)],
+            ttft_s: Some((0.05, f64::INFINITY)),
+            tokens_per_s: 99.6,
+            usd_per_h: 0.5,
+            waiting: vec![("batch".into(), 0.0)],
+            connections: 4.0,
+            overload: 1.0,
+            rows: vec![row("a", Some("peers")), row("b", None)],
+        }
+    }
+
+    fn screen(width: u16, height: u16, figures: &Figures, lost: Option<&str>) -> String {
+        let mut terminal = Terminal::new(TestBackend::new(width, height)).expect("in memory");
+        terminal.draw(|frame| draw(frame, figures, lost)).expect("in memory");
+        terminal.backend().to_string()
+    }
+
+    #[test]
+    fn text_says_how_everything_is() {
+        let expected = "requests/s           1.5   complete 1.5\n\
+                        time to first token  p50 50 ms, p95 beyond the scale\n\
+                        waiting here         batch 0\n\
+                        tokens/s             100   0.50 USD/h\n\
+                        connections          4   OVERLOAD: batch is turned away\n\
+                        configuration        v1, in force for 9 s\n\
+                        CONFIGURATION: what was read is wrong\n\n";
+        let shown = text(&figures(Some("what was read is wrong".into())));
+        assert!(shown.starts_with(expected), "{shown}");
+        let row = shown.lines().find(|l| l.starts_with("a ")).expect("a row");
+        let cells: Vec<&str> = row.split_whitespace().collect();
+        let expected = "a s new_and_existing ill, by its peers 12 ms 3 8 2 - 25 % 1.5 0.0";
+        assert_eq!(cells.join(" "), expected);
+    }
+
+    #[test]
+    fn a_small_screen_says_what_it_leaves_out() {
+        let problems: String = (0..100).map(|n| format!("line {n}: there is no site `x`\n")).collect();
+        let shown = screen(60, 24, &figures(Some(problems)), Some("it does not answer"));
+        assert!(shown.contains("it does not answer") && shown.contains("more lines"), "{shown}");
+        assert!(shown.contains("endpoints"), "{shown}");
+        let shown = screen(150, 12, &figures(None), None);
+        assert!(shown.contains("endpoints; 1 more below") && shown.contains("by its peers"), "{shown}");
+        for size in [(1, 1), (3, 2), (20, 5)] {
+            screen(size.0, size.1, &figures(Some("wrong".into())), None);
+        }
+    }
 }

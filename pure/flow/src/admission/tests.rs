@@ -275,7 +275,7 @@ fn what_is_overload_to_one_is_none_to_others() {
 }
 
 #[test]
-fn who_asks_for_less_than_its_share_comes_first_and_is_never_in_overload() {
+fn who_asks_for_less_than_its_share_comes_first_and_is_in_overload_later() {
     let mut a = admission();
     let (quiet, loud) = (ask(1, Priority::Standard), ask(2, Priority::Standard));
     // One has a third of what there is and wants no more; the other wants six times what it has.
@@ -286,12 +286,15 @@ fn who_asks_for_less_than_its_share_comes_first_and_is_never_in_overload() {
             a.arrive(i * 10, &loud, 50.0, ROOM.into_iter());
         }
     }
-    for tenant in [1, 2] {
-        a.lanes[0].waited_ms.insert((Priority::Standard, tenant), 900.0);
-    }
+    let waited = |a: &mut Admission, tenant, ms| a.lanes[0].waited_ms.insert((Priority::Standard, tenant), ms);
+    waited(&mut a, 1, 500.0);
+    waited(&mut a, 2, 500.0);
     let now_ms = 60_000;
     assert_eq!(a.arrive(now_ms, &loud, 50.0, NO_ROOM.into_iter()), wait(850.0));
     assert_eq!(a.arrive(now_ms, &quiet, 50.0, NO_ROOM.into_iter()), wait(2_000.0));
+    waited(&mut a, 1, 501.0);
+    assert_eq!(a.arrive(now_ms, &quiet, 50.0, NO_ROOM.into_iter()), wait(850.0), "its places have less than its share");
+    waited(&mut a, 1, 500.0);
     a.wait(1, loud, [0].into_iter());
     a.wait(2, quiet, [0].into_iter());
     a.wait(3, quiet, [0].into_iter());

@@ -34,6 +34,9 @@ const DISPATCHED_MS: u32 = 5_000;
 /// Mean wait, as a share of the objective, above which a queue is overload.
 const OVERLOAD: f64 = 0.1;
 
+/// The same for whoever asks for less than its share.
+const OVERLOAD_ANYHOW: f64 = 0.5;
+
 /// The least such mean wait, ms: an engine's step or two are no overload, however strict the objective.
 const OVERLOAD_MS_MIN: f64 = 60.0;
 
@@ -75,8 +78,8 @@ impl Waiting {
 
     /// Those that wait, in turn: first those of tenants that ask for less than their share. There is enough for all of
     /// these, so that whoever asks for more is the only one to wait for it.
-    pub(super) fn in_turn(&self, now_ms: u64, priority: usize) -> impl Iterator<Item = Ticket> + '_ {
-        let is_whole = move |tenant| self.demand[priority].is_whole_share(now_ms, tenant);
+    pub(super) fn in_turn(&self, priority: usize) -> impl Iterator<Item = Ticket> + '_ {
+        let is_whole = move |tenant| self.demand[priority].is_whole_share(tenant);
         let queue = &self.queues[priority];
         queue.in_turn(move |t| !is_whole(t)).chain(queue.in_turn(is_whole))
     }
@@ -85,7 +88,11 @@ impl Waiting {
     fn ahead(&self, ask: &Ask) -> usize {
         let own = ask.priority as usize;
         let urgent: usize = self.queues[..own].iter().map(FairQueue::len).sum();
-        urgent + self.queues[own].ahead_of(ask.from.tenant, ask.cost, ask.weight)
+        let is_whole = |tenant| self.demand[own].is_whole_share(tenant);
+        let is_own_whole = is_whole(ask.from.tenant);
+        let first = if is_own_whole { self.queues[own].len_of(|t| !is_whole(t)) } else { 0 };
+        let like = |t| is_whole(t) == is_own_whole;
+        urgent + first + self.queues[own].ahead_of(ask.from.tenant, ask.cost, ask.weight, like)
     }
 
     /// How long a request that came now would wait, ms; 0 where nothing is known: where none has gone lately, as at
@@ -98,22 +105,24 @@ impl Waiting {
     }
 
     /// How much it has to leave to tenants that ask for less than their share, if its own asks for more: 0 to 1.
-    pub(super) fn yields(&self, now_ms: u64, ask: &Ask) -> f64 {
-        self.demand[ask.priority as usize].yields(now_ms, ask.from.tenant)
+    pub(super) fn yields(&self, ask: &Ask) -> f64 {
+        self.demand[ask.priority as usize].yields(ask.from.tenant)
     }
 
     /// Its like that went lately have waited for much of the objective: this is no burst but overload, until waits are
-    /// short again. There is none for a tenant that asks for less than its share.
-    pub(super) fn is_overload(&self, now_ms: u64, ask: &Ask) -> bool {
+    /// short again. There is none for a tenant that asks for less than its share, unless it waits as long all the same: it
+    /// may be allowed in few places, which have less than its share of everything.
+    pub(super) fn is_overload(&self, ask: &Ask) -> bool {
         let waited_ms = self.waited_ms.get(&(ask.priority, ask.from.tenant)).copied().unwrap_or(0.0);
+        let is_whole = || self.demand[ask.priority as usize].is_whole_share(ask.from.tenant);
         waited_ms > (OVERLOAD * ask.slo_ms).max(OVERLOAD_MS_MIN)
-            && self.demand[ask.priority as usize].is_whole_share(now_ms, ask.from.tenant)
+            && (waited_ms > OVERLOAD_ANYHOW * ask.slo_ms || is_whole())
     }
 
     /// How long a request may wait. A burst may use all of its patience. In overload whoever waits longer than the
     /// objective allows only misses it, and makes the next one miss it too.
-    pub(super) fn bound_ms(&self, now_ms: u64, ask: &Ask, ttft_ms: f64) -> f64 {
-        if !self.is_overload(now_ms, ask) {
+    pub(super) fn bound_ms(&self, ask: &Ask, ttft_ms: f64) -> f64 {
+        if !self.is_overload(ask) {
             return ask.wait_max_ms;
         }
         let left_ms = (1.0 - START_OVERLOAD) * ask.slo_ms - ttft_ms;

@@ -149,7 +149,11 @@ fn a_tenant_that_sends_much_does_not_keep_another_waiting() {
     mock.release();
     is_whole(&mut first);
     all.iter_mut().for_each(is_whole);
-    assert_eq!(order(&mock), ["first", "crowd1", "quiet1", "crowd2", "quiet2", "crowd3", "crowd4", "crowd5", "crowd6"]);
+    // In turn, or the quiet one first, once it is seen to ask for less than its share.
+    let order = order(&mock);
+    let at = |name: &str| order.iter().position(|n| n == name).unwrap();
+    assert!(at("quiet1") <= 2 && at("quiet2") <= 4, "{order:?}");
+    assert!((1..6).all(|i| at(&format!("crowd{i}")) < at(&format!("crowd{}", i + 1))), "{order:?}");
     let refused = gateway.client().exchange(&post(
         CHAT,
         &format!("{quiet}x-rhumb-priority: interactive\r\n"),

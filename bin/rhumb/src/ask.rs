@@ -22,9 +22,9 @@ pub(crate) struct Admin {
 impl Admin {
     /// Asks; an answer that is no success is a failure with the gateway's own words.
     pub(crate) fn ask(&self, method: &str, path: &str, body: &[u8]) -> Result<Vec<u8>, Failure> {
+        let origin = Origin::parse(&self.url).map_err(|e| Failure::new(exit::USAGE, e))?;
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| Failure::new(1, e))?;
-        let origin = Origin::parse(&self.url).map_err(|e| Failure::new(exit::USAGE, e))?;
         let asking = async {
             let conn = Conn::connect(&origin, Duration::from_secs(5)).await?;
             let mut response = conn

@@ -66,13 +66,18 @@ fn read(args: &Args, answer: &[u8]) -> Result<Vec<EndpointNow>, Failure> {
     serde_json::from_slice(answer).map_err(|e| args.admin.unreachable(&format!("its answer is no list: {e}")))
 }
 
+/// Whether an endpoint is well, and who says that it is not.
+pub(crate) fn health(endpoint: &EndpointNow) -> String {
+    endpoint.ill.as_ref().map_or("well".into(), |by| format!("ill, by its {by}"))
+}
+
 fn human(endpoints: &[EndpointNow]) -> String {
     let row = |e: &EndpointNow| {
         vec![
             e.site.clone(),
             e.endpoint.clone(),
             e.accepts.name().to_owned(),
-            e.ill.as_ref().map_or("well".into(), |by| format!("ill, by its {by}")),
+            health(e),
             format!("{:.0}", e.in_flight),
             e.window.map_or("-".into(), |w| format!("{w:.0}")),
         ]

@@ -15,8 +15,6 @@ pub(crate) struct Demand {
     served: Rate<TIME_MS>,
     /// Anybody has asked since then.
     since_ms: Option<u64>,
-    /// What a tenant of weight 1 gets that asks for more.
-    level: f64,
     /// Part of what is served that is asked for by those who ask for less than their share.
     within: f64,
     found_ms: Option<u64>,
@@ -78,7 +76,7 @@ impl Demand {
         if is_beyond { (self.within / GOOD_PART).min(1.0) } else { 0.0 }
     }
 
-    /// Fills up those who ask for least first.
+    /// Fills up those who ask for least first, to the level that a tenant of weight 1 gets that asks for more.
     fn find_level(&mut self, now_ms: u64) {
         self.found_ms = Some(now_ms);
         self.asked.retain(|_, asked| asked.rate.sum(now_ms) >= 1.0);
@@ -89,10 +87,10 @@ impl Demand {
         let mut weights: f64 = wanted.iter().map(|(_, weight)| weight).sum();
         let served = self.served.per_s_since(now_ms, since_ms);
         let mut left = served;
-        self.level = 0.0;
+        let mut level = 0.0;
         for (wanted, weight) in wanted {
-            self.level = left / weights;
-            if wanted >= self.level {
+            level = left / weights;
+            if wanted >= level {
                 break;
             }
             left -= wanted * weight;
@@ -101,8 +99,8 @@ impl Demand {
         let mut within = 0.0;
         for asked in self.asked.values_mut() {
             let wanted = of(asked);
-            asked.is_whole = wanted >= WHOLE * self.level;
-            asked.is_beyond = wanted > BEYOND * self.level;
+            asked.is_whole = wanted >= WHOLE * level;
+            asked.is_beyond = wanted > BEYOND * level;
             within += if asked.is_whole { 0.0 } else { wanted * asked.weight };
         }
         self.within = if within > 0.0 { within / served } else { 0.0 };

@@ -64,6 +64,7 @@ fn moved(part: f64) -> f64 {
     moved[4]
 }
 
+/// The catalogue wants a tenth; the rest is what seeds differ by.
 #[test]
 fn one_tenant_at_ten_times_its_share_hardly_moves_the_others_at_theirs() {
     let moved = moved(0.19);
@@ -73,7 +74,7 @@ fn one_tenant_at_ten_times_its_share_hardly_moves_the_others_at_theirs() {
 /// The grid goes from half idle to full, which alone makes a time to first token longer (longer steps, farther sites).
 /// Ten per cent would take GPUs that are kept idle for those who might want them.
 #[test]
-fn where_half_is_idle_it_fills_that_and_costs_the_others_no_answer() {
+fn where_half_is_idle_it_fills_that_and_costs_the_others_one_answer_in_a_hundred_at_most() {
     let moved = moved(0.1);
     assert!(moved <= 1.7, "{moved:.2}");
 }

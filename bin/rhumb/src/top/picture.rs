@@ -6,6 +6,7 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::Line;
 use ratatui::widgets::{Block, Paragraph, Row, Table};
 
+use crate::drain::health;
 use crate::table::table;
 use crate::top::figures::{EndpointRow, Figures};
 
@@ -108,7 +109,7 @@ fn cells(row: &EndpointRow) -> [String; 12] {
         row.now.endpoint.clone(),
         row.now.site.clone(),
         row.now.accepts.name().to_owned(),
-        row.now.ill.as_ref().map_or("well".into(), |by| format!("ill, by its {by}")),
+        health(&row.now),
         or_dash(row.rtt_s, |s| format!("{:.0} ms", s * 1e3)),
         whole(row.now.in_flight),
         or_dash(row.now.window, whole),

@@ -29,7 +29,7 @@ pub(crate) struct Args {
     /// Requests at most, in place of the scenario's own
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     requests: Option<u64>,
-    /// Leave out the further loads that the scenario asks for
+    /// Leave out the further loads and the search for the fewest GPUs that the scenario asks for
     #[arg(long)]
     no_loads: bool,
     /// Print the report as JSON
@@ -171,7 +171,7 @@ fn simulate(args: &Args) -> Outcome {
         loaded.scenario.traffic.requests = args.requests;
     }
     if args.no_loads {
-        loaded.scenario.traffic.loads.clear();
+        loaded.alone();
     }
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let options = Options {

@@ -95,6 +95,11 @@ impl Ground {
         self.perfs.iter().map(|p| engines * economics::capacity_rps(p, self.mean)).sum()
     }
 
+    /// Where gateways stand.
+    pub(crate) fn gateways(&self) -> Vec<Location> {
+        self.gateways.iter().map(|i| self.spots[*i].location).collect()
+    }
+
     /// The spot that is nearest to users: where a single region stands.
     fn centre(&self) -> usize {
         let at: Vec<Location> = self.spots.iter().map(|s| s.location).collect();
@@ -110,10 +115,15 @@ impl Ground {
         let gateway = |i: &usize| GatewayAt { name: self.spots[*i].name.clone(), location: self.spots[*i].location };
         let gateways: Vec<GatewayAt> = standing.iter().map(gateway).collect();
         let places: Vec<Location> = gateways.iter().map(|g| g.location).collect();
-        let wan = Wan::new(seed);
         let sites: Vec<Location> =
             grid.config.sites.iter().map(|s| Location { latitude: s.latitude, longitude: s.longitude }).collect();
-        let rtt_ms = wan.matrix(&places, &sites);
+        let stated = &scenario.network.rtt_ms;
+        let rtt_ms = match single {
+            _ if stated.is_empty() => Wan::new(seed).matrix(&places, &sites),
+            // All GPUs stand where the nearest of them would.
+            Some(_) => vec![stated.iter().copied().fold(f64::INFINITY, f64::min)],
+            None => stated.clone(),
+        };
         let engines = self.perfs.iter().flat_map(|perf| {
             let limits = limits(&scenario.grid, self.block_tokens);
             std::iter::repeat_n(EngineSpec { perf: *perf, limits }, scenario.grid.engines_per_site as usize)

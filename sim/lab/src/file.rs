@@ -7,7 +7,7 @@ use rhumb_grid::document::{self, Places};
 
 use crate::problem::LabError;
 use crate::report::is_figure;
-use crate::scenario::{KnobPlan, RouterName, Scenario};
+use crate::scenario::{KnobPlan, RouterName, Scenario, SitesFrom};
 
 /// A scenario with its text, so that what is wrong with it can be shown there.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ macro_rules! built_in {
 }
 
 /// The scenarios that come with the program.
-const BUILT_IN: [(&str, &str); 15] = built_in![
+const BUILT_IN: [(&str, &str); 18] = built_in![
     "demo",
     "edge-43",
     "edge-burst",
@@ -40,7 +40,10 @@ const BUILT_IN: [(&str, &str); 15] = built_in![
     "conversations",
     "agents",
     "b1",
+    "b1-six",
+    "b1-large",
     "b2",
+    "b2-gorgo",
     "b3",
     "b4",
     "b5",
@@ -65,7 +68,9 @@ pub fn list() -> Result<Vec<(&'static str, String)>, LabError> {
 pub fn load(given: &str) -> Result<Loaded, LabError> {
     if let Some((name, text)) = BUILT_IN.iter().find(|(name, _)| *name == given) {
         let mut loaded = parse(name, given, text, PathBuf::from("."))?;
-        tuned(name).into_iter().for_each(|(router, values)| {
+        // What differs from a benchmark in its places or its trace alone has that one's knobs.
+        let tuned_as = name.split_once('-').map_or(*name, |(benchmark, _)| benchmark);
+        tuned(tuned_as).into_iter().for_each(|(router, values)| {
             values.into_iter().for_each(|(knob, value)| {
                 loaded.scenario.knobs.push(KnobPlan { router, knob, value });
             });
@@ -117,7 +122,7 @@ impl Loaded {
             let what = "the traffic has no end".to_owned();
             return Err(self.wrong("traffic", what, "add `seconds:` or `requests:`".to_owned()));
         }
-        if (s.traffic.workload == "demo") && s.grid.sites != crate::scenario::SitesFrom::Demo {
+        if (s.traffic.workload == "demo") && s.grid.sites != SitesFrom::Demo {
             let what = "the workload `demo` belongs to the demo's grid".to_owned();
             return Err(self.wrong(
                 "traffic.workload",
@@ -141,19 +146,62 @@ impl Loaded {
                 "a share of capacity from 0.001 to 10".to_owned(),
             ));
         }
+        self.check_round_trips()?;
         crate::knobs::check(self)?;
-        let shape = crate::measure::empty(s);
+        if let Some(plan) = &s.least_gpus {
+            let [from, to] = plan.engines_per_site;
+            if matches!(s.grid.sites, SitesFrom::Demo | SitesFrom::File) {
+                let what = "this grid says itself how many engines it has".to_owned();
+                return Err(self.wrong("least_gpus", what, "`sites: akamai`, `aws` or `cities`".to_owned()));
+            }
+            if from > to {
+                let what = format!("from {from} to {to} engines");
+                return Err(self.wrong("least_gpus.engines_per_site", what, "the fewest first".to_owned()));
+            }
+            self.check_figure("least_gpus", &plan.metric, plan.at_least, plan.at_most)?;
+        }
         for (i, pass) in s.pass.iter().enumerate() {
-            if pass.at_most.is_none() && pass.at_least.is_none() {
-                let what = "the line wants nothing".to_owned();
-                return Err(self.wrong(&format!("pass[{i}]"), what, "add `at_most:` or `at_least:`".to_owned()));
-            }
-            if !is_figure(&shape, &pass.metric) {
-                let what = format!("there is no figure `{}`", pass.metric);
-                let right = "a path into a router's report, such as `ttft_ms.p95`, `lost`, `slo_attainment`, \
-                             `goodput_rps`, `usd_per_mtok.metered`, `joules_per_token` or `prefix_hit`";
-                return Err(self.wrong(&format!("pass[{i}].metric"), what, right.to_owned()));
-            }
+            self.check_figure(&format!("pass[{i}]"), &pass.metric, pass.at_least, pass.at_most)?;
+        }
+        Ok(())
+    }
+
+    /// Round trips that are stated are those of a grid whose sites and gateways are counted.
+    fn check_round_trips(&self) -> Result<(), LabError> {
+        let (grid, stated) = (&self.scenario.grid, &self.scenario.network.rtt_ms);
+        let counted = matches!(grid.sites, SitesFrom::Akamai | SitesFrom::Aws | SitesFrom::Cities);
+        let fits = counted && grid.gateways == 1 && grid.count == Some(stated.len() as u32);
+        if stated.is_empty() || fits {
+            return Ok(());
+        }
+        let what = format!("{} round trips, each of one gateway and one site", stated.len());
+        let right = format!("`gateways: 1` and `count: {}` in a `grid` of `akamai`, `aws` or `cities`", stated.len());
+        Err(self.wrong("network.rtt_ms", what, right))
+    }
+
+    /// Leaves out what is run beside the scenario itself: further loads, and the search for the fewest GPUs.
+    pub fn alone(&mut self) {
+        self.scenario.traffic.loads.clear();
+        self.scenario.least_gpus = None;
+    }
+
+    /// A metric that is to keep to limits exists, and has one.
+    fn check_figure(
+        &self,
+        path: &str,
+        metric: &str,
+        at_least: Option<f64>,
+        at_most: Option<f64>,
+    ) -> Result<(), LabError> {
+        if at_most.is_none() && at_least.is_none() {
+            let what = "the line wants nothing".to_owned();
+            return Err(self.wrong(path, what, "add `at_most:` or `at_least:`".to_owned()));
+        }
+        if !is_figure(&crate::measure::empty(&self.scenario), metric) {
+            let what = format!("there is no figure `{metric}`");
+            let right = "a path into a router's report, such as `ttft_ms.p95`, `lost`, `slo_attainment`, \
+                         `goodput_rps`, `usd_per_mtok.metered`, `joules_per_token` or `prefix_hit`";
+            return Err(self.wrong(&format!("{path}.metric"), what, right.to_owned()));
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use rhumb_chance::{hash, label};
+use rhumb_grid::config::Location;
 use rhumb_scene::scene::{Options as SceneOptions, Scene};
 use rhumb_world::{Checks, Ran, Setup, Source, Watch, run};
 
@@ -79,9 +80,9 @@ enum World {
 
 /// One run to do.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Job {
-    router: RouterName,
-    seed: u64,
+pub(crate) struct Job {
+    pub(crate) router: RouterName,
+    pub(crate) seed: u64,
     /// Share of capacity offered, where it is not the scenario's own.
     load: Option<f64>,
 }
@@ -129,22 +130,37 @@ impl<'a> Lab<'a> {
         Ok(lab)
     }
 
-    fn scenario(&self) -> &Scenario {
+    pub(crate) fn scenario(&self) -> &Scenario {
         &self.loaded.scenario
     }
 
     /// The world of a router.
     pub(crate) fn setup(&self, router: RouterName, seed: u64) -> Result<Setup, LabError> {
+        self.setup_of(self.scenario(), router, seed)
+    }
+
+    /// The world of a router in a scenario that differs from this one in what places have, and not in which there are.
+    pub(crate) fn setup_of(&self, scenario: &Scenario, router: RouterName, seed: u64) -> Result<Setup, LabError> {
         let mut setup = match &self.kind {
-            World::Demo(scene) => demo::setup(scene, self.scenario(), router, seed),
-            World::Ground(ground) => ground.setup(self.scenario(), router, seed),
-            World::Own(own) => own.setup(self.scenario(), router, seed),
+            World::Demo(scene) => demo::setup(scene, scenario, router, seed),
+            World::Ground(ground) => ground.setup(scenario, router, seed),
+            World::Own(own) => own.setup(scenario, router, seed),
         };
-        setup.faults.extend(faults::of(self.scenario(), &setup));
-        if self.scenario().energy.hourly {
-            setup.energy = crate::energy::hourly(self.scenario(), &setup.grid, self.options.data.as_deref())?;
+        setup.faults.extend(faults::of(scenario, &setup));
+        if scenario.energy.hourly {
+            setup.energy = crate::energy::hourly(scenario, &setup.grid, self.options.data.as_deref())?;
         }
         Ok(setup)
+    }
+
+    /// GPUs of all sites with so many engines at each; none where a scenario does not say how many there are.
+    pub(crate) fn gpus_with(&self, engines_per_site: u32) -> u32 {
+        match &self.kind {
+            World::Ground(ground) => {
+                ground.spots.len() as u32 * engines_per_site * self.scenario().grid.gpus_per_engine
+            }
+            World::Demo(_) | World::Own(_) => 0,
+        }
     }
 
     fn source(&self, seed: u64, load: Option<f64>, came: &Arc<AtomicU64>) -> Result<Box<dyn Source>, LabError> {
@@ -154,14 +170,14 @@ impl<'a> Lab<'a> {
             scene.seed = seed;
             return Ok(Box::new(demo::traffic(&scene, plan.seconds.unwrap_or(demo::PERIOD_S))));
         }
-        let cities = self.cities();
+        let (cities, gateways) = (self.cities(), self.gateways());
         let crowd = |share: f64, seed: u64| {
             Crowd::new(&Wanted {
                 plan,
                 origin: &self.origin,
                 rps: share * load.map_or(self.rps, |load| load * self.capacity_rps),
                 data: self.options.data.clone(),
-                users: Users::new(&cities, seed),
+                users: Users::new(&cities, &gateways, plan.copies_hours.len(), seed),
                 seed,
                 came: Arc::clone(came),
             })
@@ -178,10 +194,9 @@ impl<'a> Lab<'a> {
     fn usd_per_s(&self) -> f64 {
         let usd_per_hour = match &self.kind {
             World::Demo(scene) => scene.gpus_usd_per_hour(),
-            World::Ground(ground) => {
+            World::Ground(_) => {
                 let plan = &self.scenario().grid;
-                let gpus = ground.spots.len() as f64 * f64::from(plan.engines_per_site * plan.gpus_per_engine);
-                gpus * plan.gpu_hour_usd
+                f64::from(self.gpus_with(plan.engines_per_site)) * plan.gpu_hour_usd
             }
             World::Own(own) => own.usd_per_hour(),
         };
@@ -197,7 +212,7 @@ impl<'a> Lab<'a> {
         self.run_setup(&setup, Job { router, seed, load: None }, &Arc::default(), watch)
     }
 
-    fn run_setup<W: Watch>(
+    pub(crate) fn run_setup<W: Watch>(
         &self,
         setup: &Setup,
         Job { router, seed, load }: Job,
@@ -223,7 +238,10 @@ impl<'a> Lab<'a> {
             return Err(LabError::NoTraffic { scenario: self.loaded.name.clone() });
         }
         let slo = &self.scenario().slo;
-        let report = report(&setup, &ran, self.scenario(), self.usd_per_s());
+        let mut report = report(&setup, &ran, self.scenario(), self.usd_per_s());
+        if let (None, Some(plan)) = (job.load, &self.scenario().least_gpus) {
+            report.least_gpus = Some(self.least(plan, job, came)?);
+        }
         let plots = draw.then(|| plots(&setup, &ran, slo));
         Ok(Run { report, plots })
     }
@@ -336,6 +354,15 @@ impl<'a> Lab<'a> {
             World::Demo(scene) => demo::cities(scene),
             World::Ground(ground) => ground.cities.clone(),
             World::Own(own) => own.cities.clone(),
+        }
+    }
+
+    /// Where gateways stand, for every router but one that has all in one place.
+    fn gateways(&self) -> Vec<Location> {
+        match &self.kind {
+            World::Demo(_) => Vec::new(),
+            World::Ground(ground) => ground.gateways(),
+            World::Own(own) => own.gateways(),
         }
     }
 

@@ -4,12 +4,11 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use serde::Serialize;
-use serde_json::Value;
 
 use crate::file::load;
 use crate::lab::{Lab, Options, Progress};
 use crate::problem::LabError;
-use crate::report::Report;
+use crate::report::{Report, figure};
 use crate::scenario::RouterName;
 use crate::tune::Part;
 
@@ -56,8 +55,8 @@ pub fn league(
     for name in BENCHMARKS {
         let mut loaded = load(name)?;
         let seed = Part::ToJudge.of(&mut loaded, options.seed)?;
+        loaded.alone();
         let plan = &mut loaded.scenario.traffic;
-        plan.loads.clear();
         if let Some(most) = quick {
             plan.requests = Some(plan.requests.map_or(most, |r| r.min(most)));
         }
@@ -65,10 +64,6 @@ pub fn league(
         benchmarks.push(Lab::new(&loaded, &options)?.run(&|p| progress(name, p))?);
     }
     Ok(League { seed: options.seed, seeds: options.seeds, benchmarks })
-}
-
-fn figure(tree: &Value, path: &str) -> Option<f64> {
-    path.split('.').try_fold(tree, |at, key| at.get(key))?.as_f64()
 }
 
 impl League {

@@ -15,6 +15,7 @@ mod html;
 mod knobs;
 mod lab;
 mod league;
+mod least;
 mod many;
 mod measure;
 mod own;

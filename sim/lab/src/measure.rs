@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::build::tenants;
 use crate::knobs::Set;
+use crate::least::Least;
 use crate::scenario::{ClientsPlan, RouterName, Scenario, Slo};
 
 /// Quantiles and mean of a time, ms; `null` where nothing was measured.
@@ -67,6 +68,11 @@ pub struct RouterReport {
     pub goodput_rps: f64,
     /// Share of the requests that met the objectives.
     pub slo_attainment: f64,
+    /// Share of the requests that got their whole answer and had its first token within the objective.
+    pub ttft_attainment: f64,
+    /// Fewest GPUs that are enough, where the scenario has them searched for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub least_gpus: Option<Least>,
     /// Prompt and answer tokens a second, as far as broken answers came.
     pub tokens_per_s: f64,
     /// Cost of a million tokens.
@@ -198,6 +204,8 @@ pub(crate) fn empty(scenario: &Scenario) -> serde_json::Value {
         prefill_ms: none,
         goodput_rps: 0.0,
         slo_attainment: 0.0,
+        ttft_attainment: 0.0,
+        least_gpus: scenario.least_gpus.as_ref().map(|_| Least::TooFew),
         tokens_per_s: 0.0,
         usd_per_mtok: UsdPerMtok { metered: None, provisioned: None, energy: None },
         joules_per_token: None,
@@ -239,11 +247,14 @@ pub(crate) fn times(values: impl Iterator<Item = f32>) -> Times {
     Times { mean, p50: at(0.5), p90: at(0.9), p95: at(0.95), p99: at(0.99) }
 }
 
+/// Whether an answer came, and began in time.
+fn starts_in_time(o: &Outcome, slo: &Slo) -> bool {
+    o.end == End::Complete && f64::from(o.ttft_ms) <= slo.ttft_ms
+}
+
 /// Whether an answer was a good one.
 pub(crate) fn is_good(o: &Outcome, slo: &Slo) -> bool {
-    o.end == End::Complete
-        && f64::from(o.ttft_ms) <= slo.ttft_ms
-        && o.tpot_ms().is_none_or(|tpot| f64::from(tpot) <= slo.tpot_ms)
+    starts_in_time(o, slo) && o.tpot_ms().is_none_or(|tpot| f64::from(tpot) <= slo.tpot_ms)
 }
 
 /// The figures of one run.
@@ -252,6 +263,7 @@ pub(crate) fn report(setup: &Setup, ran: &Ran, scenario: &Scenario, gpu_hours_us
     let count = |test: &dyn Fn(&Outcome) -> bool| all.iter().filter(|o| test(o)).count() as u64;
     let complete = count(&|o| o.end == End::Complete);
     let good = count(&|o| is_good(o, &slo_of(scenario, o))) as f64;
+    let in_time = count(&|o| starts_in_time(o, &slo_of(scenario, o))) as f64;
     let tokens: f64 = all.iter().map(has_tokens).sum();
     let tenant = |o: &Outcome| &setup.tenants[o.tenant as usize];
     let (by_tenant, by_priority) = if setup.tenants.is_empty() {
@@ -282,6 +294,8 @@ pub(crate) fn report(setup: &Setup, ran: &Ran, scenario: &Scenario, gpu_hours_us
         prefill_ms: times(all.iter().map(|o| o.prefill_ms)),
         goodput_rps: good / elapsed_s,
         slo_attainment: good / (all.len() as f64).max(1.0),
+        ttft_attainment: in_time / (all.len() as f64).max(1.0),
+        least_gpus: None,
         tokens_per_s: tokens / elapsed_s,
         usd_per_mtok: UsdPerMtok {
             metered: per_mtok(all.iter().map(|o| o.usd).sum()),

@@ -81,6 +81,11 @@ impl Own {
         self.perfs.iter().map(|p| economics::capacity_rps(p, self.mean)).sum()
     }
 
+    /// Where gateways stand.
+    pub(crate) fn gateways(&self) -> Vec<Location> {
+        self.gateways.iter().map(|i| location(&self.grid.config.sites[*i])).collect()
+    }
+
     /// What its GPUs cost in an hour, where the configuration says so, USD.
     pub(crate) fn usd_per_hour(&self) -> f64 {
         self.grid.config.endpoints.iter().filter_map(|e| Some(e.gpu_hour_usd? * f64::from(e.gpus))).sum()

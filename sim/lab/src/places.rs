@@ -7,28 +7,53 @@ use rhumb_world::Place;
 
 use crate::atlas::Spot;
 
-/// The users of a world: cities, and the running sum of their people.
+/// The users of a world: where those of each copy of a workload live.
 #[derive(Debug, Clone)]
 pub(crate) struct Users {
-    people: Vec<f64>,
+    /// By copy: cities, with the running sum of their people.
+    homes: Vec<Vec<(u32, f64)>>,
     seed: u64,
 }
 
 impl Users {
-    pub(crate) fn new(cities: &[Spot], seed: u64) -> Self {
-        let mut sum = 0.0;
-        let people = cities.iter().map(|c| {
-            sum += c.population;
-            sum
-        });
-        Self { people: people.collect(), seed: hash(seed, label("users")) }
+    /// Users of so many copies. Where there are several, each copy's live in a part of the world of its own, from east to
+    /// west: around a gateway, or several where there are more gateways than copies.
+    pub(crate) fn new(cities: &[Spot], gateways: &[Location], copies: usize, seed: u64) -> Self {
+        let seed = hash(seed, label("users"));
+        let everywhere: Vec<u32> = (0..cities.len() as u32).collect();
+        if copies < 2 || gateways.is_empty() {
+            return Self { homes: vec![peopled(cities, &everywhere)], seed };
+        }
+        let mut from_east: Vec<usize> = (0..gateways.len()).collect();
+        from_east.sort_by(|a, b| gateways[*b].longitude.total_cmp(&gateways[*a].longitude));
+        let entered: Vec<usize> = cities.iter().map(|c| nearest(gateways, c.location)).collect();
+        let home = |copy: usize| {
+            let from = copy * gateways.len() / copies;
+            let here = &from_east[from..((copy + 1) * gateways.len() / copies).max(from + 1)];
+            let cities_here = everywhere.iter().copied().filter(|c| here.contains(&entered[*c as usize]));
+            let cities_here: Vec<u32> = cities_here.collect();
+            // Nobody may live around a gateway that no city is nearest to.
+            peopled(cities, if cities_here.is_empty() { &everywhere } else { &cities_here })
+        };
+        Self { homes: (0..copies).map(home).collect(), seed }
     }
 
     /// The city that somebody lives in: the same each time for the same person.
-    pub(crate) fn city(&self, person: u64) -> u32 {
-        let at = unit(hash(self.seed, person)) * self.people.last().copied().unwrap_or(0.0);
-        self.people.partition_point(|sum| *sum <= at).min(self.people.len().saturating_sub(1)) as u32
+    pub(crate) fn city(&self, person: u64, copy: u32) -> u32 {
+        let home = &self.homes[copy as usize % self.homes.len()];
+        let at = unit(hash(self.seed, person)) * home.last().map_or(0.0, |(_, sum)| *sum);
+        let place = home.partition_point(|(_, sum)| *sum <= at).min(home.len().saturating_sub(1));
+        home.get(place).map_or(0, |(city, _)| *city)
     }
+}
+
+/// Some cities with the running sum of their people.
+fn peopled(cities: &[Spot], which: &[u32]) -> Vec<(u32, f64)> {
+    let sums = which.iter().scan(0.0, |sum, city| {
+        *sum += cities[*city as usize].population;
+        Some((*city, *sum))
+    });
+    sums.collect()
 }
 
 /// A degree of latitude, rounded down, km.
@@ -97,15 +122,33 @@ mod tests {
     #[test]
     fn people_live_where_they_live_and_large_cities_have_more_of_them() {
         let cities = atlas::cities();
-        let users = Users::new(&cities[..300], 1);
+        let users = Users::new(&cities[..300], &[], 1, 1);
         let mut counts = vec![0; 300];
         for person in 0..30_000 {
-            assert_eq!(users.city(person), users.city(person));
-            counts[users.city(person) as usize] += 1;
+            assert_eq!(users.city(person, 0), users.city(person, 0));
+            counts[users.city(person, 0) as usize] += 1;
         }
         let people: f64 = cities[..300].iter().map(|c| c.population).sum();
         let expected = 30_000.0 * cities[0].population / people;
         assert!((f64::from(counts[0]) / expected - 1.0).abs() < 0.15, "{} {expected}", counts[0]);
+    }
+
+    #[test]
+    fn the_people_of_each_copy_live_around_gateways_of_their_own_from_east_to_west() {
+        let (cities, sites) = (atlas::cities(), atlas::aws());
+        let at = |name: &str| sites.iter().find(|s| s.name == name).unwrap().location;
+        let gateways = ["eu-central-1", "us-east-1", "ap-southeast-1", "us-west-1"].map(at);
+        let entered = |users: &Users, copy: u32| {
+            let of = |person| nearest(&gateways, cities[users.city(person, copy) as usize].location);
+            (0..2_000).map(of).collect::<std::collections::BTreeSet<_>>()
+        };
+        let users = Users::new(&cities[..300], &gateways, 4, 1);
+        let each: Vec<Vec<usize>> = (0..4).map(|copy| entered(&users, copy).into_iter().collect()).collect();
+        assert_eq!(each, [[2], [0], [1], [3]]);
+        let two = Users::new(&cities[..300], &gateways, 2, 1);
+        assert_eq!((entered(&two, 0), entered(&two, 1)), ([0, 2].into(), [1, 3].into()));
+        let many = Users::new(&cities[..300], &gateways, 8, 1);
+        assert_eq!((entered(&many, 0), entered(&many, 1), entered(&many, 7)), ([2].into(), [2].into(), [3].into()));
     }
 
     #[test]

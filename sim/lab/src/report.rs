@@ -126,13 +126,18 @@ fn merge(trees: &[&Value]) -> (Value, Value) {
 }
 
 /// The figure at a path such as `ttft_ms.p95`.
-fn figure(report: &Value, path: &str) -> Option<f64> {
+pub(crate) fn figure(report: &Value, path: &str) -> Option<f64> {
     path.split('.').try_fold(report, |at, key| at.get(key))?.as_f64()
 }
 
 /// Whether a path names a figure.
 pub(crate) fn is_figure(report: &Value, path: &str) -> bool {
     path.split('.').try_fold(report, |at, key| at.get(key)).is_some_and(|v| !v.is_object())
+}
+
+/// Whether a figure keeps to its limits.
+pub(crate) fn within(value: f64, at_least: Option<f64>, at_most: Option<f64>) -> bool {
+    at_most.is_none_or(|limit| value <= limit) && at_least.is_none_or(|limit| value >= limit)
 }
 
 /// Holds the figures against a pass condition.
@@ -152,7 +157,7 @@ pub(crate) fn line(plan: &PassPlan, routers: &BTreeMap<&'static str, Value>) -> 
     let mut wants = Vec::new();
     wants.extend(plan.at_most.map(|limit| format!("at most {limit}")));
     wants.extend(plan.at_least.map(|limit| format!("at least {limit}")));
-    let holds = |v: f64| plan.at_most.is_none_or(|limit| v <= limit) && plan.at_least.is_none_or(|limit| v >= limit);
+    let holds = |v| within(v, plan.at_least, plan.at_most);
     Line { line: about, want: wants.join(" and "), got, pass: got.is_some_and(holds) }
 }
 

@@ -5,6 +5,8 @@ use rhumb_rivals::Rival;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::report::within;
+
 /// A scenario file.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -47,6 +49,9 @@ pub struct Scenario {
     /// What a good answer is: goodput counts these.
     #[serde(default)]
     pub slo: Slo,
+    /// The fewest GPUs that are enough for the traffic: searched for by each router, on each seed.
+    #[serde(default)]
+    pub least_gpus: Option<LeastPlan>,
     /// What must come out.
     #[serde(default)]
     pub pass: Vec<PassPlan>,
@@ -308,7 +313,8 @@ pub struct TrafficPlan {
     #[serde(default)]
     #[schemars(range(min = 0.0, max = 31_622_400.0))]
     pub from_s: f64,
-    /// Copies of a trace, each shifted by so many hours: as if users of other time zones did the same.
+    /// Copies of a trace, each shifted by so many hours: as if users of other time zones did the same. Each copy's users
+    /// live around gateways of their own, from east to west.
     #[serde(default)]
     pub copies_hours: Vec<f64>,
     /// For `poisson`: mean prompt, tokens.
@@ -467,12 +473,16 @@ pub struct NetworkPlan {
     /// Most that one way is longer than the other, as a share of the round trip.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub asymmetry: f64,
+    /// Round trips between the one gateway and each site, ms, in the order of the sites. Not stated: as measured between
+    /// cloud regions, or as distance and the routes of similar length make them.
+    #[schemars(inner(range(min = 0.1, max = 60_000.0)))]
+    pub rtt_ms: Vec<f64>,
 }
 
 impl Default for NetworkPlan {
     fn default() -> Self {
         let jitter = rhumb_world::Jitter::default();
-        Self { jitter: jitter.share, asymmetry: jitter.asymmetry }
+        Self { jitter: jitter.share, asymmetry: jitter.asymmetry, rtt_ms: Vec::new() }
     }
 }
 
@@ -579,6 +589,30 @@ pub struct Slo {
 impl Default for Slo {
     fn default() -> Self {
         Self { ttft_ms: 500.0, tpot_ms: 100.0 }
+    }
+}
+
+/// A search for the fewest GPUs that are enough. The traffic stays what it is on the grid's own.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LeastPlan {
+    /// Engines at each site: the fewest and the most that are tried.
+    #[schemars(inner(range(min = 1, max = 1024)))]
+    pub engines_per_site: [u32; 2],
+    /// What says that they are enough: a path into the router's report, as `ttft_attainment`.
+    pub metric: String,
+    /// It is at most this.
+    #[serde(default)]
+    pub at_most: Option<f64>,
+    /// It is at least this.
+    #[serde(default)]
+    pub at_least: Option<f64>,
+}
+
+impl LeastPlan {
+    /// Whether a value of the metric says that the GPUs are enough.
+    pub(crate) fn holds(&self, value: f64) -> bool {
+        within(value, self.at_least, self.at_most)
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use serde_json::Value;
 
-use crate::report::Report;
+use crate::report::{Report, figure};
 
 /// Columns: heading, path of the figure, digits after the point.
 pub(crate) const COLUMNS: [(&str, &str, usize); 12] = [
@@ -21,11 +21,6 @@ pub(crate) const COLUMNS: [(&str, &str, usize); 12] = [
     ("USD/Mtok", "usd_per_mtok.metered", 4),
     ("J/token", "joules_per_token", 3),
 ];
-
-/// The figure at a path such as `ttft_ms.p95`.
-pub(crate) fn figure(report: &Value, path: &str) -> Option<f64> {
-    path.split('.').try_fold(report, |at, key| at.get(key))?.as_f64()
-}
 
 /// The table, the pass lines, and how to see them again.
 pub(crate) fn table(report: &Report) -> String {
@@ -53,6 +48,7 @@ pub(crate) fn table(report: &Report) -> String {
     );
     lay_out(&rows, &mut out);
     parts(report, &mut out);
+    least(report, &mut out);
     out.push('\n');
     for (engine, basis) in &report.engines {
         let _ = writeln!(out, "engine model  {engine}: {basis}");
@@ -66,6 +62,26 @@ pub(crate) fn table(report: &Report) -> String {
         let _ = writeln!(out, "{verdict}  {}: {got}, wanted {}", line.line, line.want);
     }
     out
+}
+
+/// The fewest GPUs of each router, where they were searched for.
+fn least(report: &Report, out: &mut String) {
+    let row = |(name, figures): (&&'static str, &Value)| {
+        let found = figures.get("least_gpus")?;
+        let half = report.ci95.get(name).and_then(|ci| figure(ci, "least_gpus"));
+        let found = match (found.as_f64(), half) {
+            (None, _) => "more than were tried".to_owned(),
+            (Some(gpus), None) => format!("{gpus:.0}"),
+            (Some(gpus), Some(half)) => format!("{gpus:.1} ±{half:.1}"),
+        };
+        Some(vec![(*name).to_owned(), found])
+    };
+    let mut rows: Vec<Vec<String>> = report.routers.iter().filter_map(row).collect();
+    if !rows.is_empty() {
+        rows.insert(0, vec!["fewest GPUs that are enough".to_owned(), String::new()]);
+        out.push('\n');
+        lay_out(&rows, out);
+    }
 }
 
 /// Rows in columns, the first to the left and the others to the right.

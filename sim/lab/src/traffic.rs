@@ -135,7 +135,7 @@ impl Crowd {
         };
         Some(Ask {
             at_us: call.at_us,
-            place: self.users.city(person),
+            place: self.users.city(person, call.copy),
             name: 0,
             tenant: 0,
             input_tokens: call.input_tokens,
@@ -183,7 +183,16 @@ impl Poisson {
 }
 
 fn call(at_us: f64, input_tokens: u32, output_tokens: u32) -> Call {
-    Call { at_us: at_us as u64, input_tokens, output_tokens, client: 0, session: None, blocks: Vec::new(), tag: 0 }
+    Call {
+        at_us: at_us as u64,
+        input_tokens,
+        output_tokens,
+        client: 0,
+        copy: 0,
+        session: None,
+        blocks: Vec::new(),
+        tag: 0,
+    }
 }
 
 impl Workload for Poisson {

@@ -64,7 +64,7 @@ impl Part {
 /// As of [`Lab::run`].
 pub fn tune(loaded: &mut Loaded, options: &Options, router: RouterName, trials: u64) -> Result<Tuned, LabError> {
     let seed = Part::ToTune.of(loaded, options.seed)?;
-    loaded.scenario.traffic.loads.clear();
+    loaded.alone();
     let options = Options { routers: vec![router], seed, ..options.clone() };
     let mut best: Option<Tuned> = None;
     let mut default_score = f64::NAN;

@@ -88,6 +88,39 @@ fn a_scenario_of_ones_own_runs() {
 }
 
 #[test]
+fn the_fewest_gpus_are_those_that_are_enough_while_fewer_are_not() {
+    let with = |engines: u32, least: &str| {
+        let path = scenario(|s| {
+            let busy = s.replace("rps: 5", "rps: 240").replace("requests: 20", "seconds: 30");
+            busy.replace("count: 4", &format!("count: 2\n  engines_per_site: {engines}")) + least
+        });
+        let (loaded, options) = (load(&path).unwrap(), options(vec![RouterName::Rhumb]));
+        std::fs::remove_file(path).unwrap();
+        Lab::new(&loaded, &options).unwrap().run(&|_| {}).unwrap().routers["rhumb"].clone()
+    };
+    let search =
+        |most: u32| format!("least_gpus: {{engines_per_site: [1, {most}], metric: ttft_attainment, at_least: 0.95}}\n");
+    let found = with(1, &search(16))["least_gpus"].as_u64().unwrap();
+    assert!(found > 2 && found % 2 == 0, "{found}");
+    let in_time = |gpus: u64| with(gpus as u32 / 2, "")["ttft_attainment"].as_f64().unwrap();
+    assert!(in_time(found) >= 0.95 && in_time(found - 2) < 0.95, "{} {}", in_time(found), in_time(found - 2));
+    assert!(with(1, &search(1))["least_gpus"].is_null(), "too few");
+}
+
+#[test]
+fn round_trips_may_be_stated() {
+    let path =
+        scenario(|s| s.replace("count: 4\n  gateways: 2", "count: 2\n  gateways: 1") + "network: {rtt_ms: [7, 900]}\n");
+    let (loaded, options) = (load(&path).unwrap(), options(vec![RouterName::Nearest, RouterName::SingleRegion]));
+    std::fs::remove_file(path).unwrap();
+    let report = Lab::new(&loaded, &options).unwrap().run(&|_| {}).unwrap();
+    assert_eq!(report.routers["nearest"]["by_site"].as_object().unwrap().len(), 1, "the near one");
+    for router in ["nearest", "single-region"] {
+        assert!(report.routers[router]["network_ms"]["p99"].as_f64().unwrap() < 400.0, "{router}");
+    }
+}
+
+#[test]
 fn the_committed_schema_is_that_of_the_types() {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/scenario.schema.json");
     let committed: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
@@ -168,6 +201,12 @@ fn what_is_wrong_is_named_with_what_would_be_right() {
     has(error(|s| s.to_owned() + "pass:\n  - {metric: lost}\n"), &["the line wants nothing"]);
     has(error(|s| s.replace("requests: 20", "seconds: 0.1").replace("rps: 5", "rps: 0.001")), &["brings no request"]);
     has(error(|_| "about: x\n".into()), &["missing key `grid`", "missing key `traffic`"]);
+    let least = |range: &str| format!("least_gpus: {{engines_per_site: {range}, metric: lost, at_most: 0}}\n");
+    has(error(|s| s.to_owned() + &least("[3, 2]")), &["from 3 to 2 engines", "the fewest first"]);
+    has(error(|s| s.to_owned() + &least("[0, 2]")), &["engines_per_site"]);
+    has(error(|s| s.to_owned() + &least("[1, 2]").replace("lost", "lots")), &["there is no figure `lots`"]);
+    has(error(|s| s.replace("sites: aws\n  count: 4", "sites: demo") + &least("[1, 2]")), &["says itself", "`aws`"]);
+    has(error(|s| s.to_owned() + "network: {rtt_ms: [1, 2]}\n"), &["2 round trips", "`gateways: 1` and `count: 2`"]);
     let unknown = load("edge-44").unwrap_err().to_string();
     has(unknown, &["there is no scenario `edge-44`", "edge-43"]);
     has(load("none/there.yaml").unwrap_err().to_string(), &["cannot read `none/there.yaml`"]);

@@ -11,6 +11,8 @@ pub struct Call {
     pub output_tokens: u32,
     /// Number of the trace's client or user, 0 where it names none.
     pub client: u32,
+    /// Number of the copy it belongs to, where a trace is played several times at once.
+    pub copy: u32,
     /// Identifies a run of related calls.
     pub session: Option<u64>,
     /// Chained hashes of the prompt's full blocks of [`Workload::block_tokens`], empty where unknown: two prompts whose

@@ -165,6 +165,7 @@ impl Fleet {
             input_tokens: now.input_tokens,
             output_tokens: now.output_tokens,
             client: head.session.wrapping_add(head.copy.wrapping_mul(sessions)),
+            copy: head.copy,
             session: Some(head.run),
             blocks,
             tag,

@@ -147,13 +147,14 @@ impl Workload for Stream {
             }
         };
         let (input_tokens, output_tokens) = self.mix.lengths[place].draw(&mut cursor.lengths);
-        let number = client.number.wrapping_add(cursor.copy.wrapping_mul(self.clients));
+        let copy = cursor.copy;
+        let number = client.number.wrapping_add(copy.wrapping_mul(self.clients));
         if let Some(next_us) = cursor.advance(&self.mix, &self.stretch) {
             self.heap.push(Reverse((next_us, i)));
         }
         let tag = self.tag;
         self.tag += 1;
-        Some(Call { at_us, input_tokens, output_tokens, client: number, session: None, blocks: Vec::new(), tag })
+        Some(Call { at_us, input_tokens, output_tokens, client: number, copy, session: None, blocks: Vec::new(), tag })
     }
 }
 

@@ -99,6 +99,7 @@ impl Replay {
             input_tokens,
             output_tokens,
             client: client.wrapping_add(copy.wrapping_mul(self.rows.clients)),
+            copy,
             session: session.map(|s| s.wrapping_add(space.wrapping_mul(self.rows.sessions))),
             blocks: chain.collect(),
             tag,

@@ -75,7 +75,11 @@ pub(crate) fn before_miss(row: &Row, p: &Prediction, facts: &Facts, rates: &Rate
     // there has used up of theirs.
     let slack_used = (p.pace_ms / rates.reading_pace_ms).min(1.0);
     let delayed = p.waiting + p.running * slack_used;
-    let prefill_delay_ms = p.uncached_tokens * row.prefill_ms * delayed;
+    let prompt_ms = p.uncached_tokens * row.prefill_ms;
+    // Those of other gateways who come while it is computed know nothing of it, and wait for half of it on average. Those
+    // of this gateway know, and go elsewhere.
+    let unaware = row.others_per_ms * prompt_ms / 2.0;
+    let prefill_delay_ms = prompt_ms * (delayed + unaware);
     let step_delay_ms = facts.output_tokens * row.step_ms_per_seq * p.running * slack_used;
     Bill {
         tokens_usd: p.uncached_tokens * row.input_usd

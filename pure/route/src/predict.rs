@@ -20,6 +20,8 @@ pub struct Prediction {
     pub queue_ms: f64,
     /// The queue if other gateways do as this one does: they share the endpoint as they share what is in flight there.
     pub crowd_ms: f64,
+    /// Mean wait for prompts of other gateways that are being computed there: most find none, so it is in no median.
+    pub unseen_ms: f64,
     /// Share of it spent computing the prompt and the first step.
     pub prefill_ms: f64,
     /// Time per output token.
@@ -59,7 +61,8 @@ pub fn predict(row: &Row, overlay: &Overlay, facts: &Facts) -> Prediction {
     // With every seat taken, one frees up each time one of the running sequences ends.
     let turn_ms = facts.output_tokens * pace_ms / row.concurrency;
     let before_tokens = overlay.backlog_tokens + row.others_tokens;
-    let queue_ms = before_tokens * row.prefill_ms * row.ttft_correction + waiting * turn_ms;
+    // What has kept others waiting for so long may well do so for as long again.
+    let queue_ms = before_tokens * row.prefill_ms * row.ttft_correction + waiting * turn_ms + row.stalled_ms;
     let own_share = (overlay.in_flight + 1.0) / (total + 1.0);
     let crowd_ms = overlay.backlog_tokens * row.prefill_ms * row.ttft_correction / own_share;
     let prefill_ms =
@@ -74,6 +77,7 @@ pub fn predict(row: &Row, overlay: &Overlay, facts: &Facts) -> Prediction {
         site_ms: row.rtt_ms,
         queue_ms,
         crowd_ms,
+        unseen_ms: row.unseen_ms,
         prefill_ms,
         pace_ms,
         uncached_tokens,
@@ -116,6 +120,6 @@ impl Prediction {
 
     /// Expected time to first token; age adds half its spread.
     pub fn expected_ms(&self) -> f64 {
-        self.ttft_p50_ms * (1.0 + 0.5 * self.spread_age)
+        self.ttft_p50_ms * (1.0 + 0.5 * self.spread_age) + self.unseen_ms
     }
 }

@@ -59,6 +59,12 @@ pub struct Row {
     pub own_at_report: f64,
     /// Prompt tokens of other gateways' requests that waited there then.
     pub others_tokens: f64,
+    /// For how long this gateway's requests there have been late while none of them began.
+    pub stalled_ms: f64,
+    /// Requests that other gateways send there, per millisecond, as far as reports let that be told.
+    pub others_per_ms: f64,
+    /// Mean time that is left of a prompt of theirs that is being computed there.
+    pub unseen_ms: f64,
     /// Age of the report by the receiver's clock.
     pub load_age_ms: f64,
     /// Round trip between gateway and endpoint.

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::decide::World;
 use crate::floor::{Floors, floors};
 use crate::glance::{Glance, Glancing};
+use crate::habits::Habits;
 use crate::learn::{Correction, Ewma, PowerPrice, Rtt};
 use crate::row::{Able, Overlay, Row};
 
@@ -105,8 +106,10 @@ pub struct EndpointState {
     pub window: Option<f64>,
     /// What a second is worth to those in flight there, USD.
     pub others_second_usd: Ewma,
-    /// Prompt tokens that a request sent there has to be computed.
-    pub prompt_tokens: Ewma,
+    /// Requests of other gateways there, on average over its reports.
+    pub others: Ewma,
+    /// For how long this gateway's requests there have been late while none of them began, ms.
+    pub stalled_ms: f64,
 }
 
 impl Default for EndpointState {
@@ -122,7 +125,8 @@ impl Default for EndpointState {
             own_in_flight: 0.0,
             window: None,
             others_second_usd: Ewma::new(0.002, 0.02),
-            prompt_tokens: Ewma::new(500.0, 0.02),
+            others: Ewma::new(0.0, 0.1),
+            stalled_ms: 0.0,
         }
     }
 }
@@ -134,6 +138,12 @@ const FRESH_MS: u64 = 10_000;
 const WAITING_MAX: f64 = 2.0;
 
 impl EndpointState {
+    /// A report has arrived.
+    pub fn report(&mut self, load: LoadReport) {
+        self.others.add((load.running + load.waiting - load.own_in_flight).max(0.0));
+        self.load = Some(load);
+    }
+
     /// The endpoint has just said that next to nothing waits there: what a first token takes now is its own doing, and
     /// not that of others who send it more than it can do.
     pub fn is_unqueued(&self, now_ms: u64) -> bool {
@@ -166,6 +176,8 @@ pub struct Viewer {
     version: u64,
     integrated_at_ms: Option<u64>,
     best_first: bool,
+    /// By model.
+    habits: Vec<Habits>,
 }
 
 /// An age that stands for "never read".
@@ -209,6 +221,7 @@ impl Viewer {
             version: 0,
             integrated_at_ms: None,
             best_first: c.gateway.router == Router::Rhumb,
+            habits: alloc::vec![Habits::default(); c.models.len()],
         }
     }
 
@@ -236,6 +249,11 @@ impl Viewer {
         }
     }
 
+    /// What the requests for a model are like from now on.
+    pub fn set_habits(&mut self, model: u32, habits: Habits) {
+        self.habits[model as usize] = habits;
+    }
+
     /// The state of each site, as of the last snapshot.
     pub fn sites(&self) -> &[SiteState] {
         &self.sites
@@ -260,13 +278,17 @@ impl Viewer {
             row.ttft_correction = state.ttft.factor();
             row.pace_correction = state.pace.factor();
             row.others_second_usd = state.others_second_usd.mean();
+            row.stalled_ms = state.stalled_ms;
             row.site_watts = site.watts;
             row.power_usd = site.power.usd_per_joule();
             match state.load {
                 Some(l) => {
                     row.reported = l.running + l.waiting;
                     row.own_at_report = l.own_in_flight;
-                    row.others_tokens = l.others_waiting() * state.prompt_tokens.mean();
+                    let habits = &self.habits[row.model as usize];
+                    row.others_tokens = l.others_waiting() * habits.prompt_tokens();
+                    row.others_per_ms = habits.per_ms(state.others.mean());
+                    row.unseen_ms = habits.left_ms(row.others_per_ms, row.prefill_ms);
                     row.load_age_ms = age(now_ms, l.at_ms);
                 }
                 // Without reports the gateway's own count is all there is: it is exact, but not the whole truth.
@@ -452,6 +474,9 @@ fn prior(perf: Option<Perf>) -> Row {
         reported: 0.0,
         own_at_report: 0.0,
         others_tokens: 0.0,
+        stalled_ms: 0.0,
+        others_per_ms: 0.0,
+        unseen_ms: 0.0,
         load_age_ms: NEVER_MS,
         rtt_ms: 0.0,
         rtt_dev_ms: 0.0,

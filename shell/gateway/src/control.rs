@@ -35,7 +35,7 @@ impl Sink for Readings {
         learnt.load_error = None;
         let at_ms = self.lasting.now_ms();
         let Reading { running, waiting, kv_use, watts } = r;
-        learnt.state.load = Some(LoadReport { running, waiting, kv_use, watts, own_in_flight, at_ms });
+        learnt.state.report(LoadReport { running, waiting, kv_use, watts, own_in_flight, at_ms });
         drop(learnt);
         lock(&self.lasting.hold).window_mut(self.number).report(at_ms, own_in_flight, running, waiting, kv_use);
     }

@@ -10,6 +10,7 @@ use rhumb_flow::fair::cost;
 use rhumb_openai::response::Usage;
 use rhumb_route::account::{Tariff, Tokens};
 use rhumb_route::decide::Target;
+use rhumb_route::unanswered::Due;
 use rhumb_store::{Ended, Outcome};
 
 use crate::hold::Permit;
@@ -51,6 +52,8 @@ pub(crate) struct Flight {
     pub(crate) target: Target,
     tariff: Tariff,
     backlog: Option<u64>,
+    /// Among those of its endpoint whose first content is waited for.
+    due: Option<Due>,
     plain: bool,
     sent: Instant,
     first_content: Option<Instant>,
@@ -66,13 +69,15 @@ impl Flight {
         let backlog = if plain { 0 } else { target.predicted.uncached_tokens as u64 };
         let live = &shared.live[target.endpoint as usize];
         live.asked(backlog);
-        lock(&live.learnt).state.prompt_tokens.add(target.predicted.uncached_tokens);
+        lock(&shared.habits[target.model as usize]).sent(target.predicted.uncached_tokens);
+        let due_after_ms = target.predicted.ttft_p50_ms - target.predicted.client_ms;
+        let due = (!plain).then(|| lock(&live.learnt).unanswered.sent(shared.now_ms(), due_after_ms));
         if live.is_back.load(Ordering::Relaxed) {
             let number = shared.numbers.endpoint(target.endpoint);
             lock(&shared.lasting.hold).sent(number, shared.now_ms(), target.predicted.uncached_tokens);
         }
         let (shared, backlog, sent) = (Arc::clone(shared), Some(backlog), Instant::now());
-        Self { shared, permit, target, tariff, backlog, plain, sent, first_content: None }
+        Self { shared, permit, target, tariff, backlog, due, plain, sent, first_content: None }
     }
 
     /// What the first token's time says of the endpoint's window: the part that neither distance nor the own prompt
@@ -114,6 +119,9 @@ impl Flight {
             self.teach_delay(observed_ms);
         }
         let mut learnt = lock(&self.shared.live[self.target.endpoint as usize].learnt);
+        if let Some(due) = self.due.take() {
+            learnt.unanswered.began(due, self.shared.now_ms());
+        }
         if !self.plain {
             self.learn_ttft(&mut learnt, observed_ms);
         }
@@ -158,6 +166,9 @@ impl Flight {
 impl Drop for Flight {
     fn drop(&mut self) {
         self.answered();
+        if let Some(due) = self.due.take() {
+            lock(&self.shared.live[self.target.endpoint as usize].learnt).unanswered.over(due);
+        }
     }
 }
 
@@ -211,6 +222,7 @@ impl Ledger {
     fn learn(&self, usage: &Usage) {
         let Some(flight) = &self.flight else { return };
         let model = flight.target.model;
+        lock(&self.shared.habits[model as usize]).answered(flight.sent.elapsed().as_secs_f64() * 1e3);
         lock(self.shared.output_of(self.tenant, model)).add(usage.completion_tokens as f64);
         if usage.prompt_tokens > 0 {
             let density = self.prompt_bytes as f64 / usage.prompt_tokens as f64;

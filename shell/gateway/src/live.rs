@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rhumb_flow::condition::Condition;
 use rhumb_route::row::Overlay;
+use rhumb_route::unanswered::Unanswered;
 use rhumb_route::view::EndpointState;
 
 use crate::pool::PoolKey;
@@ -31,6 +32,7 @@ pub(crate) struct Live {
 #[derive(Default)]
 pub(crate) struct Learnt {
     pub(crate) state: EndpointState,
+    pub(crate) unanswered: Unanswered,
     pub(crate) condition: Condition,
     /// By model, whether its canary was answered rightly last time.
     pub(crate) canaries: BTreeMap<String, bool>,

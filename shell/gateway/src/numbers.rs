@@ -9,6 +9,7 @@ use rhumb_flow::admission::{Lane, Lanes};
 use rhumb_flow::hedge::Hedging;
 use rhumb_grid::config::Endpoint;
 use rhumb_grid::index::Grid;
+use rhumb_route::habits::Habits;
 use rhumb_route::learn::Ewma;
 
 use crate::live::Live;
@@ -66,6 +67,7 @@ pub(crate) struct Known {
     output_tokens: BTreeMap<(u32, Number), Estimate>,
     bytes_per_token: BTreeMap<Number, Estimate>,
     hedging: BTreeMap<Number, Arc<Mutex<Hedging>>>,
+    habits: BTreeMap<Number, Arc<Mutex<Habits>>>,
 }
 
 /// A mean that requests of several configurations teach.
@@ -139,6 +141,11 @@ impl Known {
     /// When a second try is due for a model, and how many may be.
     pub(crate) fn hedging(&mut self, model: Number) -> Arc<Mutex<Hedging>> {
         Arc::clone(self.hedging.entry(model).or_default())
+    }
+
+    /// What the requests for a model are like.
+    pub(crate) fn habits(&mut self, model: Number) -> Arc<Mutex<Habits>> {
+        Arc::clone(self.habits.entry(model).or_default())
     }
 
     /// Lanes that have a number.

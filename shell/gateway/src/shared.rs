@@ -14,6 +14,7 @@ use rhumb_grid::index::Grid;
 use rhumb_route::decide::Target;
 use rhumb_route::explain::Names as _;
 use rhumb_route::facts::Hit;
+use rhumb_route::habits::Habits;
 use rhumb_route::learn::Ewma;
 use rhumb_route::view::{EndpointState, View, Viewer};
 use rhumb_upstream::{Names, Origin, OriginError};
@@ -40,6 +41,8 @@ pub(crate) struct Shared {
     pub(crate) lanes: Lanes,
     /// Per model.
     pub(crate) hedging: Vec<Arc<Mutex<Hedging>>>,
+    /// Per model.
+    pub(crate) habits: Vec<Arc<Mutex<Habits>>>,
     pub(crate) upstreams: Vec<Upstream>,
     pub(crate) view: ArcSwap<View>,
     /// Held by whoever makes a view; nothing else is held when it is taken.
@@ -102,6 +105,7 @@ impl Shared {
         for tenant in tenants.map(|t| numbers.tenant(t)) {
             output_tokens.extend(numbers.models.iter().map(|m| known.output_tokens((tenant, *m))));
         }
+        let habits = numbers.models.iter().map(|m| known.habits(*m)).collect();
         let hedging = numbers.models.iter().map(|m| known.hedging(*m)).collect();
         let bytes_per_token = numbers.models.iter().map(|m| known.bytes_per_token(*m)).collect();
         drop(known);
@@ -128,6 +132,7 @@ impl Shared {
         }
         Self {
             hedging,
+            habits,
             output_tokens,
             bytes_per_token,
             metrics: before.map_or_else(|| Metrics::new(&grid, &lasting.guard), |b| b.metrics.under(&grid)),
@@ -186,11 +191,16 @@ impl Shared {
                 learnt.state.accepts = accepts;
                 learnt.state.ill = learnt.condition.is_ill(now);
                 learnt.state.own_in_flight = live.overlay().in_flight;
+                learnt.state.stalled_ms = learnt.unanswered.stalled_ms(now);
                 learnt.state
             })
             .collect();
         drop(drains);
-        let mut view = lock(&self.viewer).view(&states, now);
+        let habits: Vec<Habits> = self.habits.iter().map(|h| *lock(h)).collect();
+        let mut viewer = lock(&self.viewer);
+        (0..).zip(habits).for_each(|(model, habits)| viewer.set_habits(model, habits));
+        let mut view = viewer.view(&states, now);
+        drop(viewer);
         view.version = self.lasting.next_view();
         self.view.store(Arc::new(view));
     }

@@ -19,11 +19,13 @@ use rhumb_route::decide::{Choice, Decision, Scratch, Target, World as Candidates
 use rhumb_route::facts::{Facts, Hit};
 use rhumb_route::floor::Floors;
 use rhumb_route::glance::Glance;
+use rhumb_route::habits::Habits;
 use rhumb_route::learn::Ewma;
 use rhumb_route::pins::Pins;
 use rhumb_route::predict::Prediction;
 use rhumb_route::prefix::PrefixIndex;
 use rhumb_route::row::{Able, Overlay, Row};
+use rhumb_route::unanswered::{Due, Unanswered};
 use rhumb_route::view::{EndpointState, LoadReport, View, Viewer};
 
 use crate::flight::Flight;
@@ -53,6 +55,7 @@ pub(crate) struct Attempt {
     pub(crate) tariff: Tariff,
     /// Prompt tokens that count as not computed yet.
     backlog: Option<f64>,
+    due: Due,
     pub(crate) sent_us: u64,
     first_us: Option<u64>,
     /// What a second is worth to whoever waits for it, USD.
@@ -67,9 +70,10 @@ pub(crate) struct Usage {
     pub(crate) output_tokens: u32,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Known {
     state: EndpointState,
+    unanswered: Unanswered,
     condition: Condition,
     /// When the last reading taken in was taken.
     taken_us: Option<u64>,
@@ -81,6 +85,7 @@ impl Known {
     fn new(is_modelled: bool) -> Self {
         Self {
             state: EndpointState::default(),
+            unanswered: Unanswered::default(),
             condition: Condition::new(is_modelled),
             taken_us: None,
             silent_us: None,
@@ -94,6 +99,8 @@ pub(crate) struct Gateway {
     viewer: Viewer,
     view: View,
     known: Vec<Known>,
+    /// By model.
+    habits: Vec<Habits>,
     /// Endpoints that are compared with each other.
     peers: Vec<Vec<usize>>,
     /// By endpoint, apart from the rest: a decision reads all of them and nothing else.
@@ -168,6 +175,7 @@ impl Gateway {
         let lanes = Lanes::of(grid);
         Self {
             known: (0..endpoints).map(|e| Known::new(viewer.is_modelled(e))).collect(),
+            habits: vec![Habits::default(); models],
             viewer,
             view,
             peers: groups(grid),
@@ -334,7 +342,9 @@ impl Gateway {
             policy.sent(&request, &shown(row, &target.overlay, p));
         }
         let backlog = target.predicted.uncached_tokens;
-        self.known[target.endpoint as usize].state.prompt_tokens.add(backlog);
+        let known = &mut self.known[target.endpoint as usize];
+        self.habits[target.model as usize].sent(backlog);
+        let due = known.unanswered.sent(now_us / 1_000, target.predicted.ttft_p50_ms - target.predicted.client_ms);
         let overlay = &mut self.overlays[target.endpoint as usize];
         overlay.in_flight += 1.0;
         overlay.backlog_tokens += backlog;
@@ -343,6 +353,7 @@ impl Gateway {
             target: *target,
             tariff: row.map_or(Tariff::NONE, Tariff::of),
             backlog: Some(backlog),
+            due,
             sent_us: now_us,
             first_us: None,
             second_usd,
@@ -355,6 +366,7 @@ impl Gateway {
         self.answered(attempt);
         let Target { endpoint, model, .. } = attempt.target;
         let known = &mut self.known[endpoint as usize];
+        known.unanswered.began(attempt.due, now_us / 1_000);
         let observed_ms = (now_us - attempt.sent_us) as f64 / 1e3;
         let Prediction { site_ms, prefill_ms, .. } = attempt.target.predicted;
         let waited_ms = (observed_ms - site_ms - prefill_ms).max(0.0);
@@ -386,6 +398,7 @@ impl Gateway {
     fn over(&mut self, attempt: &mut Attempt, now_us: u64) {
         self.answered(attempt);
         let endpoint = attempt.target.endpoint;
+        self.known[endpoint as usize].unanswered.over(attempt.due);
         self.overlays[endpoint as usize].in_flight -= 1.0;
         if attempt.first_us.is_some() {
             self.admission.window_mut(endpoint).completed(now_us / 1_000);
@@ -403,6 +416,7 @@ impl Gateway {
     ) -> f64 {
         self.over(&mut attempt, now_us);
         let Target { endpoint, model, predicted, .. } = attempt.target;
+        self.habits[model as usize].answered((now_us - attempt.sent_us) as f64 / 1e3);
         let output = f64::from(usage.output_tokens);
         let models = self.bytes_per_token.len();
         self.output_tokens[tenant as usize * models + model as usize].add(output);
@@ -466,15 +480,15 @@ impl Gateway {
     pub(crate) fn report(&mut self, endpoint: usize, taken_us: u64, arrived_us: u64, r: Reading) {
         let known = &mut self.known[endpoint];
         known.taken_us = Some(taken_us);
-        known.state.load = Some(LoadReport {
+        let own = self.overlays[endpoint].in_flight;
+        known.state.report(LoadReport {
             running: r.running,
             waiting: r.waiting,
             kv_use: Some(r.kv_use),
             watts: Some(r.watts),
-            own_in_flight: self.overlays[endpoint].in_flight,
+            own_in_flight: own,
             at_ms: arrived_us / 1_000,
         });
-        let own = self.overlays[endpoint].in_flight;
         self.admission.window_mut(endpoint as u32).report(
             arrived_us / 1_000,
             own,
@@ -526,8 +540,12 @@ impl Gateway {
                 window: self.admission.window(endpoint).learnt(now_ms),
                 ill: known.condition.is_ill(now_ms),
                 own_in_flight: overlay.in_flight,
+                stalled_ms: known.unanswered.stalled_ms(now_ms),
                 ..known.state
             };
+        }
+        for (model, habits) in (0..).zip(&self.habits) {
+            self.viewer.set_habits(model, *habits);
         }
         self.view = self.viewer.view(&self.states, now_ms);
     }

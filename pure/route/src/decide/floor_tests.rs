@@ -45,6 +45,7 @@ fn wide_world() -> impl Strategy<Value = Rows> {
             reported: (12.0 * draw(e, 4)).floor(),
             own_at_report: (4.0 * draw(e, 7)).floor(),
             others_tokens: 2_000.0 * draw(e, 8),
+            stalled_ms: 500.0 * (draw(e, 9) - 0.5).max(0.0),
             ttft_correction: 1.0 + spread * draw(e, 5),
             load_age_ms: 2_000.0 * draw(e, 6),
             model: e % 3,

@@ -44,7 +44,7 @@ fn view() -> View {
     let mut states = vec![EndpointState::default(); 4];
     states[3].ill = true;
     let report = LoadReport { running: 1.0, waiting: 0.0, kv_use: None, watts: None, own_in_flight: 0.0, at_ms: 400 };
-    states[1].load = Some(report);
+    states[1].report(report);
     states[1].rtt.add(7.0);
     states[1].rtt_at_ms = Some(1_000);
     Viewer::new(&Grid::new(config), |_, _| None).view(&states, 1_500)

@@ -21,9 +21,8 @@ use crate::{CANARY, wait};
 /// It has not been built.
 pub fn binary() -> PathBuf {
     // A test runs from `TARGET/PROFILE/deps`.
-    let here = std::env::current_exe().unwrap();
-    let built = here.ancestors().nth(3).unwrap().join("release/rhumb");
-    let path = std::env::var_os("RHUMB_BIN").map_or(built, PathBuf::from);
+    let built = || std::env::current_exe().unwrap().ancestors().nth(3).unwrap().join("release/rhumb");
+    let path = std::env::var_os("RHUMB_BIN").map_or_else(built, PathBuf::from);
     assert!(
         path.is_file(),
         "there is no `{}`: `make test` builds it first; to run these tests alone, `cargo build --release -p rhumb`, \

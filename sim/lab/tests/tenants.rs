@@ -41,7 +41,8 @@ fn beside(part: f64, loud: f64, seed: u64) -> Report {
     run(&format!("beside-{part}-{loud}-{seed}"), &text, seed)
 }
 
-/// By how much the 99th percentile of another tenant moves when one asks for ten times as much; the median of nine.
+/// By how much the 99th percentile of another tenant moves when one asks for ten times as much: the median of four tenants
+/// over nine seeds.
 fn moved(part: f64) -> f64 {
     let mut moved = Vec::new();
     for seed in 1..=9 {
@@ -57,18 +58,18 @@ fn moved(part: f64) -> f64 {
         }
         let paid = of(&loud, "loud", &["lost"]) / of(&loud, "loud", &["requests"]);
         assert!(paid > 0.2, "whoever is loud is told to come back: {paid:.3}");
-        moved.push(of(&loud, "t0", &["ttft_ms", "p99"]) / of(&calm, "t0", &["ttft_ms", "p99"]));
+        let p99 = |r: &Report, tenant: &str| of(r, tenant, &["ttft_ms", "p99"]);
+        moved.extend(["t0", "t1", "t2", "t3"].map(|tenant| p99(&loud, tenant) / p99(&calm, tenant)));
     }
     moved.sort_by(f64::total_cmp);
     println!("{part} of the capacity each: the 99th percentile moves by {moved:.2?}");
-    moved[4]
+    f64::midpoint(moved[17], moved[18])
 }
 
-/// The catalogue wants a tenth; the rest is what seeds differ by.
 #[test]
 fn one_tenant_at_ten_times_its_share_hardly_moves_the_others_at_theirs() {
     let moved = moved(0.19);
-    assert!(moved <= 1.2, "{moved:.2}");
+    assert!(moved <= 1.1, "{moved:.2}");
 }
 
 /// The grid goes from half idle to full, which alone makes a time to first token longer (longer steps, farther sites).

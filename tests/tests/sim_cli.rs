@@ -66,12 +66,14 @@ fn scenarios_are_listed_and_runs_seen_again() {
 
 #[test]
 fn bad_input_ends_with_two_and_no_report() {
-    let cases: [(&[&str], &str); 6] = [
+    let cases: [(&[&str], &str); 8] = [
         (&["edge-44"], "there is no scenario `edge-44`"),
         (&["demo", "--router", "rhum"], "the routers are rhumb, single-region"),
         (&["demo", "--seeds", "0"], "0 is not in 1..=1000"),
         (&["conversations"], "set RHUMB_DATA_DIR or pass `--data DIR`"),
         (&["conversations", "--data", "/nowhere"], "/nowhere/traces/"),
+        (&["b10", "--router", "rhumb"], "of the options it takes `--requests` and `--json` alone"),
+        (&["b9", "--seed", "2"], "of the options it takes `--data` and `--json` alone"),
         (&["/nowhere/x.yaml"], "cannot read `/nowhere/x.yaml`"),
     ];
     for (args, says) in cases {

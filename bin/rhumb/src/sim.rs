@@ -120,6 +120,18 @@ struct Replay {
     data: Data,
 }
 
+impl Args {
+    /// What is no simulation takes few of the options that one does: the others would change nothing.
+    fn only(&self, name: &str, these: &str, alone: bool) -> Result<(), Failure> {
+        let plain = self.routers.is_empty() && (self.seed, self.seeds) == (1, 1) && self.threads.is_none();
+        let bare = !self.no_loads && !self.check && self.html.is_none();
+        if alone && plain && bare {
+            return Ok(());
+        }
+        Err(Failure::new(exit::USAGE, format!("`{name}` is no simulation: of the options it takes {these} alone")))
+    }
+}
+
 pub(crate) fn router(text: &str) -> Result<RouterName, String> {
     let known = || RouterName::ALL.map(RouterName::name).join(", ");
     RouterName::ALL.into_iter().find(|r| r.name() == text).ok_or_else(|| format!("the routers are {}", known()))
@@ -135,10 +147,14 @@ pub(crate) fn run(args: &Args) -> Outcome {
         Some(Command::Tune(args)) => league::tune(args),
         None => match args.scenario.as_deref() {
             Some("b9") => {
+                args.only("b9", "`--data` and `--json`", args.requests.is_none())?;
                 let dirs = args.data.dir.iter().cloned().collect();
                 fidelity(&Fidelity { dirs, json: args.json, markdown: false })
             }
-            Some("b10") => decisions::run(args.requests, args.json),
+            Some("b10") => {
+                args.only("b10", "`--requests` and `--json`", args.data.dir.is_none())?;
+                decisions::run(args.requests, args.json)
+            }
             _ => simulate(args),
         },
     }

@@ -405,7 +405,7 @@ const START_OVERLOAD: f64 = 0.1;
 /// less than their share; or else of the time that its own prompt takes. Whoever comes first finds next to nothing before
 /// it.
 const START_BESIDE: f64 = 0.02;
-const START_BESIDE_PREFILL: f64 = 0.2;
+const START_BESIDE_PREFILL: f64 = 0.15;
 
 /// No engine does more for having more before it than this, ms.
 const START_MS_MAX: f64 = 1_000.0;

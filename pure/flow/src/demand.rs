@@ -15,7 +15,9 @@ pub(crate) struct Demand {
     served: Rate<TIME_MS>,
     /// Anybody has asked since then.
     since_ms: Option<u64>,
-    /// Part of what is served that is asked for by those who ask for less than their share.
+    /// Somebody asks for more than its share.
+    is_any_beyond: bool,
+    /// Part of what is served that is asked for by those who do not, where somebody does.
     within: f64,
     found_ms: Option<u64>,
 }
@@ -25,9 +27,7 @@ pub(crate) struct Demand {
 struct Asked {
     rate: Rate<TIME_MS>,
     weight: f64,
-    /// It asks for all of its share or more.
-    is_whole: bool,
-    /// It asks for more.
+    /// It asks for more than its share.
     is_beyond: bool,
 }
 
@@ -37,15 +37,14 @@ const TIME_MS: u32 = 30_000;
 /// How often the level is found anew, ms.
 const EVERY_MS: u64 = 500;
 
-/// From this part of its share on, a tenant counts as asking for all of it, as one that is alone always does.
-const WHOLE: f64 = 0.9;
-
 /// Where those who ask for less than their share are served this part of everything, others yield to them wholly. Engines
 /// that are kept short of work serve fewer tokens, so for a few requests they are kept a little shorter only.
 const GOOD_PART: f64 = 0.25;
 
-/// From this part on it asks for more, whatever chance adds.
-const BEYOND: f64 = 1.1;
+/// From this part of its share on a tenant asks for more. What it asks for differs from one half minute to the next, and
+/// what is served is less where those who ask for more are kept short: with a tenth on top, those at their share were
+/// taken for loud ones half of the time.
+const BEYOND: f64 = 1.2;
 
 impl Demand {
     /// A tenant of this weight asks for so much.
@@ -64,12 +63,12 @@ impl Demand {
         self.served.add(now_ms, cost);
     }
 
-    /// The tenant asks for its whole share, or more. One that has never asked is not trusted with less.
-    pub(crate) fn is_whole_share(&self, tenant: u32) -> bool {
-        self.asked.get(&tenant).is_none_or(|asked| asked.is_whole)
+    /// The tenant asks for no more than its share, while another does. One that has never asked is not trusted with that.
+    pub(crate) fn is_within(&self, tenant: u32) -> bool {
+        self.is_any_beyond && self.asked.get(&tenant).is_some_and(|asked| !asked.is_beyond)
     }
 
-    /// How much a tenant that asks for more than its share has to leave to those who ask for less than theirs: from 0,
+    /// How much a tenant that asks for more than its share has to leave to those who do not: from 0,
     /// nothing, to 1, where a good part of what is served is theirs.
     pub(crate) fn yields(&self, tenant: u32) -> f64 {
         let is_beyond = self.within > 0.0 && self.asked.get(&tenant).is_some_and(|asked| asked.is_beyond);
@@ -96,14 +95,15 @@ impl Demand {
             left -= wanted * weight;
             weights -= weight;
         }
-        let mut within = 0.0;
+        let (mut is_any_beyond, mut within) = (false, 0.0);
         for asked in self.asked.values_mut() {
             let wanted = of(asked);
-            asked.is_whole = wanted >= WHOLE * level;
             asked.is_beyond = wanted > BEYOND * level;
-            within += if asked.is_whole { 0.0 } else { wanted * asked.weight };
+            is_any_beyond |= asked.is_beyond;
+            within += if asked.is_beyond { 0.0 } else { wanted * asked.weight };
         }
-        self.within = if within > 0.0 { within / served } else { 0.0 };
+        self.is_any_beyond = is_any_beyond;
+        self.within = if is_any_beyond && within > 0.0 { within / served } else { 0.0 };
     }
 }
 
@@ -123,20 +123,19 @@ mod tests {
         d
     }
 
-    fn whole(d: &Demand, tenants: u32) -> Vec<bool> {
-        (0..tenants).map(|t| d.is_whole_share(t)).collect()
+    fn within(d: &Demand, tenants: u32) -> Vec<bool> {
+        (0..tenants).map(|t| d.is_within(t)).collect()
     }
 
     #[test]
-    fn who_asks_for_less_than_an_equal_part_is_within_its_share() {
-        assert_eq!(whole(&demand(&[(18.0, 1.0), (18.0, 1.0), (180.0, 1.0)], 100.0), 3), [false, false, true]);
-        assert_eq!(
-            whole(&demand(&[(5.0, 1.0), (40.0, 1.0), (180.0, 1.0)], 100.0), 3),
-            [false, false, true],
-            "of the rest"
-        );
-        assert_eq!(whole(&demand(&[(50.0, 1.0), (180.0, 1.0)], 100.0), 2), [true, true]);
-        assert_eq!(whole(&demand(&[(50.0, 3.0), (180.0, 1.0)], 100.0), 2), [false, true], "by weight");
+    fn who_asks_for_an_equal_part_at_most_is_within_its_share_beside_one_that_asks_for_more() {
+        let within = |tenants: &[(f64, f64)]| within(&demand(tenants, 100.0), tenants.len() as u32);
+        assert_eq!(within(&[(18.0, 1.0), (18.0, 1.0), (180.0, 1.0)]), [true, true, false]);
+        assert_eq!(within(&[(5.0, 1.0), (40.0, 1.0), (180.0, 1.0)]), [true, true, false], "of the rest");
+        assert_eq!(within(&[(55.0, 1.0), (180.0, 1.0)]), [true, false]);
+        assert_eq!(within(&[(65.0, 1.0), (180.0, 1.0)]), [false, false]);
+        assert_eq!(within(&[(50.0, 3.0), (180.0, 1.0)]), [true, false], "by weight");
+        assert_eq!(within(&[(40.0, 1.0), (60.0, 1.0)]), [false, false], "there is enough for both");
     }
 
     #[test]
@@ -153,17 +152,17 @@ mod tests {
 
     #[test]
     fn one_alone_asks_for_all_there_is_and_a_stranger_is_not_trusted() {
-        assert_eq!(whole(&demand(&[(100.0, 1.0)], 100.0), 1), [true]);
-        assert!(Demand::default().is_whole_share(7));
+        assert_eq!(within(&demand(&[(100.0, 1.0)], 100.0), 1), [false]);
+        assert!(!Demand::default().is_within(7) && !demand(&[(180.0, 1.0)], 100.0).is_within(7));
     }
 
     #[test]
     fn a_burst_of_one_that_asks_for_little_is_within_its_share() {
         let mut d = demand(&[(180.0, 1.0)], 100.0);
         d.asked(121_000, 7, 500.0, 1.0);
-        assert!(!d.is_whole_share(7), "it has asked for nothing in two minutes");
+        assert!(d.is_within(7), "it has asked for nothing in two minutes");
         d.asked(122_000, 7, 500.0, 1.0);
-        assert!(!d.is_whole_share(7) && d.is_whole_share(0));
+        assert!(d.is_within(7) && !d.is_within(0));
     }
 
     #[test]

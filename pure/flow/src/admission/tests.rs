@@ -299,7 +299,7 @@ fn who_asks_for_less_than_its_share_comes_first_and_is_in_overload_later() {
     a.wait(2, quiet, [0].into_iter());
     a.wait(3, quiet, [0].into_iter());
     assert_eq!([(); 3].map(|()| a.next(now_ms, 0, 0.0)), [Some(2), Some(3), Some(1)]);
-    // Whoever comes after finds hardly more before it than a fifth of the time of its own prompt.
+    // Whoever comes after finds hardly more before it than a fiftieth of its objective, or three twentieths of the time of its prompt.
     let turn = |a: &mut Admission, ask, queue_ms| {
         let there = Candidate { queue_ms, prefill_ms: 100.0, ..at(0, 0.0) };
         a.turn(now_ms, ask, 10.0, None, [there].into_iter())

@@ -34,7 +34,7 @@ const DISPATCHED_MS: u32 = 5_000;
 /// Mean wait, as a share of the objective, above which a queue is overload.
 const OVERLOAD: f64 = 0.1;
 
-/// The same for whoever asks for less than its share.
+/// The same for a tenant within its share.
 const OVERLOAD_ANYHOW: f64 = 0.5;
 
 /// The least such mean wait, ms: an engine's step or two are no overload, however strict the objective.
@@ -76,22 +76,22 @@ impl Waiting {
         self.demand[ask.priority as usize].asked(now_ms, ask.from.tenant, ask.cost, ask.weight);
     }
 
-    /// Those that wait, in turn: first those of tenants that ask for less than their share. There is enough for all of
-    /// these, so that whoever asks for more is the only one to wait for it.
+    /// Those that wait, in turn: first those of tenants within their share. There is enough for all of these, so that
+    /// whoever asks for more is the only one to wait for it.
     pub(super) fn in_turn(&self, priority: usize) -> impl Iterator<Item = Ticket> + '_ {
-        let is_whole = move |tenant| self.demand[priority].is_whole_share(tenant);
+        let is_within = move |tenant| self.demand[priority].is_within(tenant);
         let queue = &self.queues[priority];
-        queue.in_turn(move |t| !is_whole(t)).chain(queue.in_turn(is_whole))
+        queue.in_turn(is_within).chain(queue.in_turn(move |t| !is_within(t)))
     }
 
     /// Those that would be served before a request that came now.
     fn ahead(&self, ask: &Ask) -> usize {
         let own = ask.priority as usize;
         let urgent: usize = self.queues[..own].iter().map(FairQueue::len).sum();
-        let is_whole = |tenant| self.demand[own].is_whole_share(tenant);
-        let is_own_whole = is_whole(ask.from.tenant);
-        let first = if is_own_whole { self.queues[own].len_of(|t| !is_whole(t)) } else { 0 };
-        let like = |t| is_whole(t) == is_own_whole;
+        let is_within = |tenant| self.demand[own].is_within(tenant);
+        let is_own_within = is_within(ask.from.tenant);
+        let first = if is_own_within { 0 } else { self.queues[own].len_of(is_within) };
+        let like = |t| is_within(t) == is_own_within;
         urgent + first + self.queues[own].ahead_of(ask.from.tenant, ask.cost, ask.weight, like)
     }
 
@@ -104,19 +104,19 @@ impl Waiting {
         (self.ahead(ask) + 1) as f64 / self.dispatched.per_s(now_ms) * 1e3
     }
 
-    /// How much it has to leave to tenants that ask for less than their share, if its own asks for more: 0 to 1.
+    /// How much it has to leave to tenants within their share, if its own asks for more: 0 to 1.
     pub(super) fn yields(&self, ask: &Ask) -> f64 {
         self.demand[ask.priority as usize].yields(ask.from.tenant)
     }
 
     /// Its like that went lately have waited for much of the objective: this is no burst but overload, until waits are
-    /// short again. There is none for a tenant that asks for less than its share, unless it waits as long all the same: it
+    /// short again. There is none for a tenant within its share, unless it waits as long all the same: it
     /// may be allowed in few places, which have less than its share of everything.
     pub(super) fn is_overload(&self, ask: &Ask) -> bool {
         let waited_ms = self.waited_ms.get(&(ask.priority, ask.from.tenant)).copied().unwrap_or(0.0);
-        let is_whole = || self.demand[ask.priority as usize].is_whole_share(ask.from.tenant);
+        let is_within = || self.demand[ask.priority as usize].is_within(ask.from.tenant);
         waited_ms > (OVERLOAD * ask.slo_ms).max(OVERLOAD_MS_MIN)
-            && (waited_ms > OVERLOAD_ANYHOW * ask.slo_ms || is_whole())
+            && (waited_ms > OVERLOAD_ANYHOW * ask.slo_ms || !is_within())
     }
 
     /// How long a request may wait. A burst may use all of its patience. In overload whoever waits longer than the

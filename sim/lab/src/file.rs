@@ -51,6 +51,9 @@ const BUILT_IN: [(&str, &str); 18] = built_in![
     "b8"
 ];
 
+/// The figure that a search for the fewest GPUs gives.
+const LEAST_GPUS: &str = "least_gpus";
+
 const EXAMPLE: &str = "at least `about`, `grid` and `traffic`; `rhumb sim list` names whole ones to begin with";
 
 /// Names and one line about each scenario that is built in.
@@ -179,10 +182,12 @@ impl Loaded {
         Err(self.wrong("network.rtt_ms", what, right))
     }
 
-    /// Leaves out what is run beside the scenario itself: further loads, and the search for the fewest GPUs.
+    /// Leaves out what is run beside the scenario itself: further loads, and the search for the fewest GPUs with what is
+    /// wanted of it.
     pub fn alone(&mut self) {
         self.scenario.traffic.loads.clear();
         self.scenario.least_gpus = None;
+        self.scenario.pass.retain(|plan| plan.metric != LEAST_GPUS);
     }
 
     /// A metric that is to keep to limits exists, and has one.

@@ -108,6 +108,15 @@ fn the_fewest_gpus_are_those_that_are_enough_while_fewer_are_not() {
 }
 
 #[test]
+fn alone_a_scenario_wants_nothing_of_what_is_left_out() {
+    let mut loaded = load("b1").unwrap();
+    assert!(loaded.scenario.pass.iter().any(|p| p.metric == "least_gpus"));
+    loaded.alone();
+    let s = &loaded.scenario;
+    assert!(s.traffic.loads.is_empty() && s.least_gpus.is_none() && !s.pass.iter().any(|p| p.metric == "least_gpus"));
+}
+
+#[test]
 fn round_trips_may_be_stated() {
     let path =
         scenario(|s| s.replace("count: 4\n  gateways: 2", "count: 2\n  gateways: 1") + "network: {rtt_ms: [7, 900]}\n");

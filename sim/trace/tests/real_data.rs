@@ -1,5 +1,7 @@
 //! The published traces, where they are at hand: what their README says of them is what the readers find.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 

@@ -21,8 +21,9 @@ const LAYOUT: u8 = 2;
 /// Rows are committed together, at least this often.
 const COMMIT_EVERY: Duration = Duration::from_millis(500);
 
-/// Rows remembered as stored; forgetting one costs a write that the database ignores.
-const STORED_MAX: usize = 65_536;
+/// Rows remembered as stored, those of the newest views: forgetting one costs a write that the database ignores, and what
+/// is remembered should not grow for half an hour.
+const STORED_MAX: usize = 4_096;
 
 /// What may go wrong with the log.
 #[derive(Debug, thiserror::Error)]
@@ -292,10 +293,10 @@ impl Writer {
             let blob = encode(&StoredRow { row: *row, names }, Vec::new());
             let mut insert = self.db.prepare_cached("insert or ignore into view_rows values (?1,?2,?3,?4,?5)")?;
             insert.execute(params![self.run as i64, view as i64, k.endpoint, k.model, blob])?;
-            if self.stored.len() >= STORED_MAX {
-                self.stored.clear();
-            }
             self.stored.insert(key);
+            if self.stored.len() > STORED_MAX {
+                self.stored.pop_first();
+            }
         }
         Ok(())
     }

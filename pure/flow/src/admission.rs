@@ -401,8 +401,8 @@ const START: f64 = 0.4;
 /// The same in overload: queues are kept where they can be jumped, and sent away before anything is spent on them.
 const START_OVERLOAD: f64 = 0.1;
 
-/// The same where others come first: of their objective, where they are more urgent, and of its own where they ask for
-/// less than their share; or else of the time that its own prompt takes. Whoever comes first finds next to nothing before
+/// The same where others come first: of their objective, where they are more urgent, and of its own where they are within
+/// their share; or else of the time that its own prompt takes. Whoever comes first finds next to nothing before
 /// it.
 const START_BESIDE: f64 = 0.02;
 const START_BESIDE_PREFILL: f64 = 0.15;

@@ -37,7 +37,7 @@ const TIME_MS: u32 = 30_000;
 /// How often the level is found anew, ms.
 const EVERY_MS: u64 = 500;
 
-/// Where those who ask for less than their share are served this part of everything, others yield to them wholly. Engines
+/// Where those within their share are served this part of everything, others yield to them wholly. Engines
 /// that are kept short of work serve fewer tokens, so for a few requests they are kept a little shorter only.
 const GOOD_PART: f64 = 0.25;
 

@@ -71,13 +71,13 @@ impl Tariff {
     /// The first content came `observed_ms` after the request was sent.
     pub fn learn_ttft(&self, state: &mut EndpointState, target: &Target, observed_ms: f64) {
         let p = &target.predicted;
-        state.ttft.observe(observed_ms - p.site_ms, p.queue_ms + p.prefill_ms, self.ttft_correction);
+        state.ttft.observe(observed_ms - p.site_ms, p.queue_ms - p.stalled_ms + p.prefill_ms, self.ttft_correction);
     }
 
     /// What the first content was to take at the endpoint, network aside, before anything was learnt of it.
     pub fn modelled_ttft_ms(&self, target: &Target) -> f64 {
         let p = &target.predicted;
-        (p.queue_ms + p.prefill_ms) / self.ttft_correction
+        (p.queue_ms - p.stalled_ms + p.prefill_ms) / self.ttft_correction
     }
 
     /// What each token after the first was to take, before anything was learnt of the endpoint.

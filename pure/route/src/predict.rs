@@ -18,6 +18,8 @@ pub struct Prediction {
     pub site_ms: f64,
     /// Share of it spent waiting for the engine.
     pub queue_ms: f64,
+    /// The part of the queue that is expected because the endpoint has stalled: nothing is learnt from it.
+    pub stalled_ms: f64,
     /// The queue if other gateways do as this one does: they share the endpoint as they share what is in flight there.
     pub crowd_ms: f64,
     /// Mean wait for prompts of other gateways that are being computed there: most find none, so it is in no median.
@@ -76,6 +78,7 @@ pub fn predict(row: &Row, overlay: &Overlay, facts: &Facts) -> Prediction {
         client_ms: facts.client_ms,
         site_ms: row.rtt_ms,
         queue_ms,
+        stalled_ms: row.stalled_ms,
         crowd_ms,
         unseen_ms: row.unseen_ms,
         prefill_ms,

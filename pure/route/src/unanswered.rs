@@ -11,9 +11,15 @@ pub struct Unanswered {
     /// By when each was to begin, with its number.
     due: BTreeSet<Due>,
     sent: u64,
+    /// When a request was last sent.
+    sent_ms: u64,
     /// When an answer last began.
     began_ms: u64,
 }
+
+/// What has stalled is tried again once nothing has been sent there for so long, ms, and for half as long as it has stalled:
+/// one request that is lost must not keep all others away, and a long prompt meets few.
+const LEFT_ALONE_MS: u64 = 1_000;
 
 /// One request among those sent to an endpoint: when it was to begin, by the caller's clock, and its number there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,27 +32,31 @@ impl Unanswered {
     /// A request leaves at `now_ms` and is to begin after so long.
     pub fn sent(&mut self, now_ms: u64, predicted_ms: f64) -> Due {
         self.sent += 1;
+        self.sent_ms = now_ms;
         let due = Due { at_ms: now_ms.saturating_add(predicted_ms as u64), number: self.sent };
         self.due.insert(due);
         due
     }
 
-    /// Its answer begins.
-    pub fn began(&mut self, due: Due, now_ms: u64) {
-        self.over(due);
+    /// An answer begins, of a request that was waited for or of one whose beginning does not show.
+    pub fn began(&mut self, now_ms: u64) {
         self.began_ms = now_ms;
     }
 
-    /// It is not waited for any more.
+    /// A request is not waited for any more.
     pub fn over(&mut self, due: Due) {
         self.due.remove(&due);
     }
 
     /// For how long a request has been late there while no other began: the one that is late the longest, or since an
-    /// answer last began. One that is lost among others that are answered says nothing.
+    /// answer last began. One that is lost among others that are answered says nothing, and none says anything of an
+    /// endpoint that has been left alone.
     #[must_use]
     pub fn stalled_ms(&self, now_ms: u64) -> f64 {
-        self.due.first().map_or(0.0, |first| now_ms.saturating_sub(first.at_ms.max(self.began_ms)) as f64)
+        let Some(first) = self.due.first() else { return 0.0 };
+        let late_ms = now_ms.saturating_sub(first.at_ms.max(self.began_ms));
+        let is_left_alone = now_ms.saturating_sub(self.sent_ms) >= LEFT_ALONE_MS.max(late_ms / 2);
+        if is_left_alone { 0.0 } else { late_ms as f64 }
     }
 }
 
@@ -60,11 +70,32 @@ mod tests {
         assert_eq!(endpoint.stalled_ms(1_000), 0.0);
         let (a, b) = (endpoint.sent(1_000, 200.0), endpoint.sent(1_100, 300.0));
         assert_eq!((endpoint.stalled_ms(1_150), endpoint.stalled_ms(1_250)), (0.0, 50.0));
-        endpoint.began(b, 1_500);
+        endpoint.over(b);
+        endpoint.began(1_500);
         assert_eq!((endpoint.stalled_ms(1_500), endpoint.stalled_ms(1_600)), (0.0, 100.0));
         endpoint.over(a);
         endpoint.over(a);
         assert_eq!(endpoint.stalled_ms(9_000), 0.0);
+    }
+
+    #[test]
+    fn one_that_is_lost_keeps_others_away_for_a_while_only() {
+        let mut endpoint = Unanswered::default();
+        endpoint.sent(1_000, 100.0);
+        assert_eq!((endpoint.stalled_ms(1_900), endpoint.stalled_ms(2_000)), (800.0, 0.0), "left alone for a second");
+        let tried = endpoint.sent(2_050, 100.0);
+        assert_eq!(
+            (endpoint.stalled_ms(2_100), endpoint.stalled_ms(3_100)),
+            (1_000.0, 0.0),
+            "as late, and tried again"
+        );
+        endpoint.over(tried);
+        endpoint.began(2_150);
+        assert_eq!((endpoint.stalled_ms(2_150), endpoint.stalled_ms(60_000)), (0.0, 0.0));
+        let mut busy = Unanswered::default();
+        busy.sent(0, 0.0);
+        busy.sent(20_000, 0.0);
+        assert_eq!((busy.stalled_ms(29_000), busy.stalled_ms(40_000)), (29_000.0, 0.0), "seldom where it is long");
     }
 
     #[test]

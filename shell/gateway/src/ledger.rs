@@ -120,8 +120,9 @@ impl Flight {
         }
         let mut learnt = lock(&self.shared.live[self.target.endpoint as usize].learnt);
         if let Some(due) = self.due.take() {
-            learnt.unanswered.began(due, self.shared.now_ms());
+            learnt.unanswered.over(due);
         }
+        learnt.unanswered.began(self.shared.now_ms());
         if !self.plain {
             self.learn_ttft(&mut learnt, observed_ms);
         }
@@ -196,6 +197,9 @@ impl Ledger {
         let tokens = Tokens { uncached: usage.prompt_tokens as f64 - cached, cached, output };
         let usd = served.map_or(0.0, |f| f.tariff.usd(&tokens, f.target.predicted.running, self.bytes_per_token));
         let usd = usd + self.lost_usd;
+        if let (Outcome::Complete, Some(f)) = (self.outcome, served) {
+            lock(&self.shared.habits[f.target.model as usize]).answered(f.sent.elapsed().as_secs_f64() * 1e3);
+        }
         if self.outcome == Outcome::Complete && !estimated {
             self.learn(&usage);
         }
@@ -222,7 +226,6 @@ impl Ledger {
     fn learn(&self, usage: &Usage) {
         let Some(flight) = &self.flight else { return };
         let model = flight.target.model;
-        lock(&self.shared.habits[model as usize]).answered(flight.sent.elapsed().as_secs_f64() * 1e3);
         lock(self.shared.output_of(self.tenant, model)).add(usage.completion_tokens as f64);
         if usage.prompt_tokens > 0 {
             let density = self.prompt_bytes as f64 / usage.prompt_tokens as f64;

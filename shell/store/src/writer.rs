@@ -16,7 +16,7 @@ use crate::recent::Recent;
 pub(crate) const FILE: &str = "rhumb.db";
 
 /// First byte of a stored record: which layout follows.
-const LAYOUT: u8 = 2;
+const LAYOUT: u8 = 3;
 
 /// Rows are committed together, at least this often.
 const COMMIT_EVERY: Duration = Duration::from_millis(500);

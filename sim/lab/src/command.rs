@@ -14,6 +14,9 @@ pub(crate) fn of(loaded: &Loaded, options: &Options) -> String {
     if let Some(requests) = loaded.scenario.traffic.requests {
         let _ = write!(out, " --requests {requests}");
     }
+    if loaded.is_alone {
+        out.push_str(" --no-loads");
+    }
     let _ = write!(out, " --seed {}", options.seed);
     if options.seeds > 1 {
         let _ = write!(out, " --seeds {}", options.seeds);

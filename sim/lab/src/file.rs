@@ -19,6 +19,8 @@ pub struct Loaded {
     /// The name or the path that it was asked for by.
     pub(crate) given: String,
     pub(crate) folder: PathBuf,
+    /// Nothing is run beside it.
+    pub(crate) is_alone: bool,
     text: String,
     places: Places,
 }
@@ -72,7 +74,11 @@ pub fn load(given: &str) -> Result<Loaded, LabError> {
     if let Some((name, text)) = BUILT_IN.iter().find(|(name, _)| *name == given) {
         let mut loaded = parse(name, given, text, PathBuf::from("."))?;
         // What differs from a benchmark in its places or its trace alone has that one's knobs.
-        let tuned_as = name.split_once('-').map_or(*name, |(benchmark, _)| benchmark);
+        let tuned_as = match *name {
+            "b1-six" | "b1-large" => "b1",
+            "b2-gorgo" => "b2",
+            name => name,
+        };
         tuned(tuned_as).into_iter().for_each(|(router, values)| {
             values.into_iter().for_each(|(knob, value)| {
                 loaded.scenario.knobs.push(KnobPlan { router, knob, value });
@@ -106,7 +112,7 @@ fn parse(name: &str, file: &str, text: &str, folder: PathBuf) -> Result<Loaded, 
         problems,
     })?;
     let (name, given) = (name.to_owned(), file.to_owned());
-    let loaded = Loaded { name, scenario, given, folder, text: text.to_owned(), places };
+    let loaded = Loaded { name, scenario, given, folder, is_alone: false, text: text.to_owned(), places };
     loaded.check()?;
     Ok(loaded)
 }
@@ -161,6 +167,10 @@ impl Loaded {
                 let what = format!("from {from} to {to} engines");
                 return Err(self.wrong("least_gpus.engines_per_site", what, "the fewest first".to_owned()));
             }
+            if plan.metric == LEAST_GPUS {
+                let what = "the fewest GPUs are what is searched for".to_owned();
+                return Err(self.wrong("least_gpus.metric", what, "what says that they are enough".to_owned()));
+            }
             self.check_figure("least_gpus", &plan.metric, plan.at_least, plan.at_most)?;
         }
         for (i, pass) in s.pass.iter().enumerate() {
@@ -185,6 +195,7 @@ impl Loaded {
     /// Leaves out what is run beside the scenario itself: further loads, and the search for the fewest GPUs with what is
     /// wanted of it.
     pub fn alone(&mut self) {
+        self.is_alone = true;
         self.scenario.traffic.loads.clear();
         self.scenario.least_gpus = None;
         self.scenario.pass.retain(|plan| plan.metric != LEAST_GPUS);
@@ -201,6 +212,10 @@ impl Loaded {
         if at_most.is_none() && at_least.is_none() {
             let what = "the line wants nothing".to_owned();
             return Err(self.wrong(path, what, "add `at_most:` or `at_least:`".to_owned()));
+        }
+        if metric == LEAST_GPUS && self.scenario.least_gpus.is_none() {
+            let what = "the scenario has no fewest GPUs searched for".to_owned();
+            return Err(self.wrong(&format!("{path}.metric"), what, "add `least_gpus:`".to_owned()));
         }
         if !is_figure(&crate::measure::empty(&self.scenario), metric) {
             let what = format!("there is no figure `{metric}`");

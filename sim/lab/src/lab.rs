@@ -171,13 +171,15 @@ impl<'a> Lab<'a> {
             return Ok(Box::new(demo::traffic(&scene, plan.seconds.unwrap_or(demo::PERIOD_S))));
         }
         let (cities, gateways) = (self.cities(), self.gateways());
+        // Only a trace is played several times.
+        let copies = if matches!(self.origin, Origin::Trace(_)) { plan.copies_hours.len() } else { 1 };
         let crowd = |share: f64, seed: u64| {
             Crowd::new(&Wanted {
                 plan,
                 origin: &self.origin,
                 rps: share * load.map_or(self.rps, |load| load * self.capacity_rps),
                 data: self.options.data.clone(),
-                users: Users::new(&cities, &gateways, plan.copies_hours.len(), seed),
+                users: Users::new(&cities, &gateways, copies, seed),
                 seed,
                 came: Arc::clone(came),
             })
@@ -190,13 +192,13 @@ impl<'a> Lab<'a> {
         Ok(Box::new(Blend::new(each.collect::<Result<_, _>>()?, plan.requests)))
     }
 
-    /// What all GPUs cost in a second, USD.
-    fn usd_per_s(&self) -> f64 {
+    /// What all GPUs cost in a second with so many engines at each site, USD.
+    pub(crate) fn usd_per_s(&self, engines_per_site: u32) -> f64 {
         let usd_per_hour = match &self.kind {
             World::Demo(scene) => scene.gpus_usd_per_hour(),
             World::Ground(_) => {
                 let plan = &self.scenario().grid;
-                f64::from(self.gpus_with(plan.engines_per_site)) * plan.gpu_hour_usd
+                f64::from(self.gpus_with(engines_per_site)) * plan.gpu_hour_usd
             }
             World::Own(own) => own.usd_per_hour(),
         };
@@ -212,7 +214,7 @@ impl<'a> Lab<'a> {
         self.run_setup(&setup, Job { router, seed, load: None }, &Arc::default(), watch)
     }
 
-    pub(crate) fn run_setup<W: Watch>(
+    fn run_setup<W: Watch>(
         &self,
         setup: &Setup,
         Job { router, seed, load }: Job,
@@ -226,19 +228,24 @@ impl<'a> Lab<'a> {
         })
     }
 
+    /// Runs, with every invariant checked where that is asked for.
+    pub(crate) fn run_checked(&self, setup: &Setup, job: Job, came: &Arc<AtomicU64>) -> Result<Ran, LabError> {
+        if self.options.check {
+            self.run_setup(setup, job, came, &mut Checks::default())
+        } else {
+            self.run_setup(setup, job, came, &mut ())
+        }
+    }
+
     fn one(&self, job: Job, came: &Arc<AtomicU64>) -> Result<Run, LabError> {
         let setup = self.setup(job.router, job.seed)?;
-        let ran = if self.options.check {
-            self.run_setup(&setup, job, came, &mut Checks::default())?
-        } else {
-            self.run_setup(&setup, job, came, &mut ())?
-        };
+        let ran = self.run_checked(&setup, job, came)?;
         let draw = job.load.is_none() && job.seed == self.options.seed;
         if ran.outcomes.is_empty() {
             return Err(LabError::NoTraffic { scenario: self.loaded.name.clone() });
         }
         let slo = &self.scenario().slo;
-        let mut report = report(&setup, &ran, self.scenario(), self.usd_per_s());
+        let mut report = report(&setup, &ran, self.scenario(), self.usd_per_s(self.scenario().grid.engines_per_site));
         if let (None, Some(plan)) = (job.load, &self.scenario().least_gpus) {
             report.least_gpus = Some(self.least(plan, job, came)?);
         }

@@ -45,8 +45,8 @@ impl Lab<'_> {
         let mut scenario = self.scenario().clone();
         scenario.grid.engines_per_site = engines;
         let setup = self.setup_of(&scenario, job.router, job.seed)?;
-        let ran = self.run_setup(&setup, job, came, &mut ())?;
-        let figures = serde_json::to_value(report(&setup, &ran, &scenario, 0.0))
+        let ran = self.run_checked(&setup, job, came)?;
+        let figures = serde_json::to_value(report(&setup, &ran, &scenario, self.usd_per_s(engines)))
             .expect("a report has string keys and finite numbers");
         Ok(figure(&figures, &plan.metric).is_some_and(|v| plan.holds(v)))
     }

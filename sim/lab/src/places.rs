@@ -32,7 +32,7 @@ impl Users {
             let here = &from_east[from..((copy + 1) * gateways.len() / copies).max(from + 1)];
             let cities_here = everywhere.iter().copied().filter(|c| here.contains(&entered[*c as usize]));
             let cities_here: Vec<u32> = cities_here.collect();
-            // Nobody may live around a gateway that no city is nearest to.
+            // It may be that no city is nearest to a gateway.
             peopled(cities, if cities_here.is_empty() { &everywhere } else { &cities_here })
         };
         Self { homes: (0..copies).map(home).collect(), seed }

@@ -366,7 +366,8 @@ impl Gateway {
         self.answered(attempt);
         let Target { endpoint, model, .. } = attempt.target;
         let known = &mut self.known[endpoint as usize];
-        known.unanswered.began(attempt.due, now_us / 1_000);
+        known.unanswered.over(attempt.due);
+        known.unanswered.began(now_us / 1_000);
         let observed_ms = (now_us - attempt.sent_us) as f64 / 1e3;
         let Prediction { site_ms, prefill_ms, .. } = attempt.target.predicted;
         let waited_ms = (observed_ms - site_ms - prefill_ms).max(0.0);

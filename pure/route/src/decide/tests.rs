@@ -420,6 +420,8 @@ fn any_row(endpoint: u32) -> impl Strategy<Value = Row> {
             load_age_ms: c.2,
             others_tokens: c.2,
             stalled_ms: c.1,
+            unseen_ms: c.0,
+            others_per_ms: c.1 * 1e-4,
             quality: c.3,
             ill: c.4 && d.4,
             model: d.0,

@@ -404,8 +404,8 @@ const START_OVERLOAD: f64 = 0.1;
 /// The same where others come first: of their objective, where they are more urgent, and of its own where they are within
 /// their share; or else of the time that its own prompt takes. Whoever comes first finds next to nothing before
 /// it.
-const START_BESIDE: f64 = 0.02;
-const START_BESIDE_PREFILL: f64 = 0.15;
+const START_BESIDE: f64 = 0.015;
+const START_BESIDE_PREFILL: f64 = 0.1;
 
 /// No engine does more for having more before it than this, ms.
 const START_MS_MAX: f64 = 1_000.0;

@@ -299,13 +299,13 @@ fn who_asks_for_less_than_its_share_comes_first_and_is_in_overload_later() {
     a.wait(2, quiet, [0].into_iter());
     a.wait(3, quiet, [0].into_iter());
     assert_eq!([(); 3].map(|()| a.next(now_ms, 0, 0.0)), [Some(2), Some(3), Some(1)]);
-    // Whoever comes after finds hardly more before it than three twentieths of the time of its prompt.
+    // Whoever comes after finds hardly more before it than a tenth of the time of its prompt.
     let turn = |a: &mut Admission, ask, queue_ms| {
         let there = Candidate { queue_ms, prefill_ms: 200.0, ..at(0, 0.0) };
         a.turn(now_ms, ask, 10.0, None, [there].into_iter())
     };
-    assert_eq!(turn(&mut a, &loud, 31.0), Turn::Back { pass_on: true });
-    assert_eq!(turn(&mut a, &loud, 30.0), Turn::Go(0));
+    assert_eq!(turn(&mut a, &loud, 21.0), Turn::Back { pass_on: true });
+    assert_eq!(turn(&mut a, &loud, 20.0), Turn::Go(0));
     assert_eq!(turn(&mut a, &quiet, 400.0), Turn::Go(0));
 }
 

@@ -13,7 +13,7 @@ config="$BENCH_SCRATCH/rhumb.yaml"
   n=0
   for url in ${BENCH_UPSTREAMS//,/ }; do
     n=$((n + 1))
-    echo "  - {name: engine-$n, site: here, url: '$url', engine: vllm, gpu: h100, max_concurrency: 512, models: [{model: mock, context_tokens: 1000000, price: {input_usd_per_mtok: 0.1, output_usd_per_mtok: 0.2}}]}"
+    echo "  - {name: engine-$n, site: here, url: '$url', engine: vllm, gpu: h100, max_concurrency: 2048, models: [{model: mock, context_tokens: 1000000, price: {input_usd_per_mtok: 0.1, output_usd_per_mtok: 0.2}}]}"
   done
 } > "$config"
 exec "$RHUMB_BIN" up -c "$config" 2>"$BENCH_SCRATCH/rhumb.log"

@@ -149,7 +149,7 @@ fn a_tenant_that_sends_much_does_not_keep_another_waiting() {
     mock.release();
     is_whole(&mut first);
     all.iter_mut().for_each(is_whole);
-    // In turn, or the quiet one first, once it is seen to ask for less than its share.
+    // In turn, or the quiet one first, once it is seen to be within its share.
     let order = order(&mock);
     let at = |name: &str| order.iter().position(|n| n == name).unwrap();
     assert!(at("quiet1") <= 2 && at("quiet2") <= 4, "{order:?}");

@@ -52,6 +52,18 @@ impl Bill {
     }
 }
 
+/// How far ahead of a reader an answer of so many tokens is when it ends, ms: none where it comes no faster than it is read.
+pub(crate) fn lead_ms(output_tokens: f64, pace_ms: f64, rates: &Rates) -> f64 {
+    output_tokens * (rates.reading_pace_ms - pace_ms).max(0.0)
+}
+
+/// The share of a pause that readers lose whose answers are so far ahead of them when they end. Halfway through, where one
+/// is on average, that is half of it, s. Were it distributed exponentially, a pause of d would cost `d - s (1 - exp(-d / s))`;
+/// `d² / (d + 2 s)` is never more and at most an eighth less.
+pub(crate) fn lost_share(pause_ms: f64, lead_ms: f64) -> f64 {
+    if pause_ms > 0.0 { pause_ms / (pause_ms + lead_ms) } else { 0.0 }
+}
+
 /// The bill of one candidate.
 pub fn bill(row: &Row, p: &Prediction, facts: &Facts, rates: &Rates) -> Bill {
     with_miss(before_miss(row, p, facts, rates), p, rates)
@@ -71,15 +83,15 @@ pub(crate) fn before_miss(row: &Row, p: &Prediction, facts: &Facts, rates: &Rate
     let waiting_s = (p.expected_ms() + network_extra_ms) / 1_000.0;
     let slow_ms = (p.pace_ms - rates.reading_pace_ms).max(0.0);
     let left = facts.pin.is_some_and(|pin| pin != (row.endpoint, row.model));
-    // Whoever waits loses all of a delay; a reader who is served faster than they read loses only as much as the pace
-    // there has used up of theirs.
-    let slack_used = (p.pace_ms / rates.reading_pace_ms).min(1.0);
-    let delayed = p.waiting + p.running * slack_used;
     let prompt_ms = p.uncached_tokens * row.prefill_ms;
+    // Whoever waits loses all of a delay.
+    let delayed = p.waiting + p.running * lost_share(prompt_ms, lead_ms(facts.output_tokens, p.pace_ms, rates));
     // Those of other gateways who come while it is computed know nothing of it, and wait for half of it on average. Those
     // of this gateway know, and go elsewhere.
     let unaware = row.others_per_ms * prompt_ms / 2.0;
     let prefill_delay_ms = prompt_ms * (delayed + unaware);
+    // Slower steps last as long as the answer: they cost a reader the more, the less time they had to spare.
+    let slack_used = (p.pace_ms / rates.reading_pace_ms).min(1.0);
     let step_delay_ms = facts.output_tokens * row.step_ms_per_seq * p.running * slack_used;
     Bill {
         tokens_usd: p.uncached_tokens * row.input_usd
@@ -93,5 +105,23 @@ pub(crate) fn before_miss(row: &Row, p: &Prediction, facts: &Facts, rates: &Rate
         fit_usd: rates.quality_usd * (rates.quality - row.quality).max(0.0) + if left { rates.switch_usd } else { 0.0 },
         headroom_usd: row.others_second_usd * (prefill_delay_ms + step_delay_ms) / 1_000.0,
         power_usd: joules * row.power_usd,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn readers_lose_little_of_a_short_pause_and_most_of_a_long_one() {
+        let rates = Rates { reading_pace_ms: 50.0, ..Rates::preset(rhumb_grid::config::Preset::Balanced) };
+        assert_eq!((lead_ms(100.0, 30.0, &rates), lead_ms(100.0, 60.0, &rates)), (2_000.0, 0.0));
+        assert_eq!((lost_share(0.0, 2_000.0), lost_share(500.0, 0.0), lost_share(0.0, 0.0)), (0.0, 1.0, 0.0));
+        assert_eq!((lost_share(500.0, 2_000.0), lost_share(18_000.0, 2_000.0)), (0.2, 0.9));
+        for tenths in 1..1_000 {
+            let d = f64::from(tenths) / 10.0;
+            let (lost, drawn) = (d * lost_share(d, 2.0), d - (1.0 - libm::exp(-d)));
+            assert!((0.875 * drawn..=drawn).contains(&lost), "{d}: {lost} of {drawn}");
+        }
     }
 }

@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 
 use rhumb_grid::rates::Rates;
 
+use crate::bill::{lead_ms, lost_share};
 use crate::facts::Facts;
 use crate::predict::tail_fresh;
 use crate::row::Row;
@@ -32,6 +33,8 @@ pub struct Floor {
     rtt_ms: f64,
     /// Time of one prompt token, as corrected.
     prefill_ms: f64,
+    /// The same as the model has it: how long others wait for it.
+    prompt_ms: f64,
     /// Time of the first step, as corrected.
     step_ms: f64,
     /// Time per output token, as corrected.
@@ -44,10 +47,9 @@ pub struct Floor {
     cached_usd: f64,
     /// Price of a generated token, USD.
     output_usd: f64,
-    /// Delay of others by one prompt token, at their value of time, USD × 1000: of those who wait, of those who read, and
-    /// of those who read times their pace.
-    prefill_delay: [f64; 3],
-    /// The same by one output token, of those who read.
+    /// Delay of others by one prompt token, at their value of time, USD × 1000: of those who wait, and of those who read.
+    prefill_delay: [f64; 2],
+    /// The same by one output token, of those who read, and of those times their pace.
     step_delay: [f64; 2],
     /// Quality: here the most counts.
     quality: f64,
@@ -60,13 +62,14 @@ impl Floor {
     const NOTHING: Self = Self {
         rtt_ms: f64::INFINITY,
         prefill_ms: f64::INFINITY,
+        prompt_ms: f64::INFINITY,
         step_ms: f64::INFINITY,
         pace_ms: f64::INFINITY,
         queue_ms: f64::INFINITY,
         input_usd: f64::INFINITY,
         cached_usd: f64::INFINITY,
         output_usd: f64::INFINITY,
-        prefill_delay: [f64::INFINITY; 3],
+        prefill_delay: [f64::INFINITY; 2],
         step_delay: [f64::INFINITY; 2],
         quality: 0.0,
     };
@@ -82,31 +85,33 @@ impl Floor {
         Self {
             rtt_ms: row.rtt_ms,
             prefill_ms: row.prefill_ms * row.ttft_correction,
+            prompt_ms: row.prefill_ms,
             step_ms: (row.step_ms + row.step_ms_per_seq * running) * row.ttft_correction,
             pace_ms,
             queue_ms: waiting * pace_ms / row.concurrency,
             input_usd: row.input_usd,
             cached_usd: row.cached_usd,
             output_usd: row.output_usd,
-            prefill_delay: [prefill * waiting, prefill * running, prefill * running * pace_ms],
+            prefill_delay: [prefill * waiting, prefill * running],
             step_delay: [step, step * pace_ms],
             quality: row.quality,
         }
     }
 
     fn min(self, other: Self) -> Self {
-        let [a, b, c] = self.prefill_delay;
-        let [x, y, z] = other.prefill_delay;
+        let [a, b] = self.prefill_delay;
+        let [x, y] = other.prefill_delay;
         Self {
             rtt_ms: self.rtt_ms.min(other.rtt_ms),
             prefill_ms: self.prefill_ms.min(other.prefill_ms),
+            prompt_ms: self.prompt_ms.min(other.prompt_ms),
             step_ms: self.step_ms.min(other.step_ms),
             pace_ms: self.pace_ms.min(other.pace_ms),
             queue_ms: self.queue_ms.min(other.queue_ms),
             input_usd: self.input_usd.min(other.input_usd),
             cached_usd: self.cached_usd.min(other.cached_usd),
             output_usd: self.output_usd.min(other.output_usd),
-            prefill_delay: [a.min(x), b.min(y), c.min(z)],
+            prefill_delay: [a.min(x), b.min(y)],
             step_delay: [self.step_delay[0].min(other.step_delay[0]), self.step_delay[1].min(other.step_delay[1])],
             quality: self.quality.max(other.quality),
         }
@@ -131,17 +136,19 @@ impl Floor {
             + rates.second_usd * waiting_s
             + rates.miss_usd * miss
             + pace_usd
-            + self.headroom_usd(uncached, facts.output_tokens, rates.reading_pace_ms)
+            + self.headroom_usd(uncached, facts.output_tokens, rates)
             + fit_usd)
             * ROUNDING
     }
 
-    /// Who reads loses of a delay the share of their slack that the pace has used up, at most all of it: of each
-    /// candidate the smaller of the two, so the smaller of the least of each.
-    fn headroom_usd(&self, uncached: f64, output: f64, reading_pace_ms: f64) -> f64 {
-        let [waiting, running, running_pace] = self.prefill_delay;
-        let prefill = waiting + running.min(running_pace / reading_pace_ms);
-        let step = self.step_delay[0].min(self.step_delay[1] / reading_pace_ms);
+    /// Of a prompt, a reader loses least where it is the shortest pause and the lead is longest. Of slower steps they lose
+    /// the share that the pace has used up of theirs, at most all: of each candidate the smaller of the two, so the smaller
+    /// of the least of each.
+    fn headroom_usd(&self, uncached: f64, output: f64, rates: &Rates) -> f64 {
+        let [waiting, running] = self.prefill_delay;
+        let lost = lost_share(uncached * self.prompt_ms, lead_ms(output, self.pace_ms, rates));
+        let prefill = waiting + running * lost;
+        let step = self.step_delay[0].min(self.step_delay[1] / rates.reading_pace_ms);
         (uncached * prefill + output * step) / 1_000.0
     }
 }

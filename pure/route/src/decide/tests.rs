@@ -147,10 +147,10 @@ fn a_bill_worked_out_by_hand() {
     close(b.pace_usd, 0.01 * 100.0 * (p.pace_ms - 15.0) / 1e3);
     close(b.fit_usd, 0.01 * 0.1 + 0.000_05);
     close(b.headroom_usd, 0.01 * (600.0 * 0.1 * 10.0 + 100.0 * 0.5 * 8.0) / 1e3);
-    // At a reading pace that the engine keeps ahead of, the readers lose in proportion to the pace.
+    // Of readers that the engine is ahead of, a prompt costs little, and slower steps in proportion to the pace.
     let patient = Rates { reading_pace_ms: 147.0, ..choice().rates };
-    let used = 36.75 / 147.0;
-    let delay_ms = 600.0 * 0.1 * (2.0 + 8.0 * used) + 100.0 * 0.5 * 8.0 * used;
+    let (lost, used) = (60.0 / (60.0 + 100.0 * (147.0 - 36.75)), 36.75 / 147.0);
+    let delay_ms = 600.0 * 0.1 * (2.0 + 8.0 * lost) + 100.0 * 0.5 * 8.0 * used;
     close(bill(&r, &p, &f, &patient).headroom_usd, 0.01 * delay_ms / 1e3);
     let lines = b.lines();
     assert!(lines.iter().all(|l| *l > 0.0), "{lines:?}");

@@ -32,14 +32,25 @@ fn asked(mocks: &[Mock]) -> usize {
 
 #[test]
 fn f19_three_gateways_in_a_row_try_no_more_than_the_first_one_may() {
+    three_in_a_row("standard", |max_attempts| max_attempts);
+}
+
+/// One of three is kept back at the first gateway, for when it gives way; with fewer it never does.
+#[test]
+fn f19_nor_does_batch_work_which_keeps_a_try_for_when_it_gives_way() {
+    three_in_a_row("batch", |max_attempts| max_attempts.min(2));
+}
+
+fn three_in_a_row(priority: &str, tries: fn(usize) -> usize) {
     for script in [status(500, "", "{}"), status(429, "", "{}"), die_before_content()] {
         for max_attempts in 1..=3 {
             let mocks = mocks(&script);
-            let c = over(&mocks, 3).start();
-            let b = Config::default().through("c", c.address).policy("max_attempts: 3").start();
-            let a = Config::default().through("b", b.address).policy(&format!("max_attempts: {max_attempts}")).start();
+            let of = |config: Config| config.policy(&format!("priority: {priority}")).start();
+            let c = of(over(&mocks, 3));
+            let b = of(Config::default().through("c", c.address).policy("max_attempts: 3"));
+            let a = of(Config::default().through("b", b.address).policy(&format!("max_attempts: {max_attempts}")));
             assert!(with(&a, "", true).status >= 400);
-            assert_eq!(asked(&mocks), max_attempts as usize, "there is one way in, so the last has all the tries");
+            assert_eq!(asked(&mocks), tries(max_attempts), "there is one way in, so the last has all the tries");
             assert!(mocks.iter().flat_map(Mock::seen).all(|s| s.header("x-rhumb-hops") == "3"));
             for gateway in [a, b, c] {
                 assert_eq!(gateway.stop().rows.len(), 1);

@@ -74,6 +74,8 @@ fn row(c: &Candidate, chosen: bool) -> Vec<String> {
         format!("{:.0}", p.ttft_ms.p95),
         format!("{:.0}+{:.0}", p.network_ms.client, p.network_ms.site),
         format!("{:.0}", p.queue_ms),
+        format!("{:.0}", p.stalled_ms),
+        format!("{:.0}", p.unseen_ms),
         format!("{:.0}", p.prefill_ms),
         age(c, "engine"),
         age(c, "rtt"),
@@ -89,7 +91,7 @@ fn age(c: &Candidate, signal: &str) -> String {
     }
 }
 
-const HEADER: [&str; 21] = [
+const HEADER: [&str; 23] = [
     "site",
     "endpoint",
     "model",
@@ -108,6 +110,8 @@ const HEADER: [&str; 21] = [
     ">p95",
     ">network",
     ">queue",
+    ">stalled",
+    ">unseen",
     ">prefill",
     ">load age",
     ">rtt age",

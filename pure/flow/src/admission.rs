@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 use rhumb_grid::config::Priority;
 
 pub use self::lanes::{Lanes, stated};
+pub use self::preempt::{Preempted, Unbegun};
 use self::waiting::Waiting;
 
 use crate::fair::{FairQueue, From, Ticket};
@@ -67,6 +68,8 @@ pub enum Verdict {
         bound_ms: f64,
         /// This endpoint has room: once the request waits, it may call whoever is next.
         room_at: Option<u32>,
+        /// Once the request waits, this one is to be taken back: then there is room for it.
+        preempted: Option<Preempted>,
     },
     /// It would wait too long: it is told to come back after this, ms.
     Refuse(u64),
@@ -89,6 +92,8 @@ pub enum Turn {
 pub struct Admission {
     windows: Vec<Window>,
     ramps: Vec<Ramp>,
+    /// By endpoint: batch requests there that may be taken back.
+    unbegun: Vec<Vec<Unbegun>>,
     /// By endpoint: the lanes it serves.
     serves: Vec<Vec<Lane>>,
     lanes: Vec<Waiting>,
@@ -116,6 +121,7 @@ impl Admission {
     pub fn new(windows: Vec<Window>, serves: Vec<Vec<Lane>>, lanes: usize, queue_max: usize) -> Self {
         Self {
             ramps: windows.iter().map(|_| Ramp::default()).collect(),
+            unbegun: windows.iter().map(|_| Vec::new()).collect(),
             windows,
             serves,
             lanes: (0..lanes).map(|_| Waiting::default()).collect(),
@@ -128,6 +134,7 @@ impl Admission {
     /// what has been charged, stays: endpoints and lanes may be added and windows be others.
     pub fn reconfigure(&mut self, windows: Vec<Window>, serves: Vec<Vec<Lane>>, lanes: usize, queue_max: usize) {
         self.ramps.resize(windows.len(), Ramp::default());
+        self.unbegun.resize(windows.len(), Vec::new());
         (self.windows, self.serves, self.queue_max) = (windows, serves, queue_max);
         self.lanes.resize_with(self.lanes.len().max(lanes), Waiting::default);
     }
@@ -187,12 +194,12 @@ impl Admission {
         now_ms: u64,
         ask: &Ask,
         ttft_ms: f64,
-        candidates: impl Iterator<Item = Candidate>,
+        candidates: impl Iterator<Item = Candidate> + Clone,
     ) -> Verdict {
         self.lanes[ask.lane as usize].came(now_ms, ask);
         let lane = &self.lanes[ask.lane as usize];
         let is_first = lane.is_empty_before(ask.priority);
-        let (room_at, closed_ms) = match self.with_room(now_ms, ask, candidates) {
+        let (room_at, closed_ms) = match self.with_room(now_ms, ask, candidates.clone()) {
             Ok((i, _)) if is_first => {
                 self.lanes[ask.lane as usize].dispatch(now_ms, ask, 0.0);
                 return Verdict::Go(i);
@@ -201,12 +208,24 @@ impl Admission {
             Err(closed_ms) => (None, closed_ms),
         };
         let bound_ms = lane.bound_ms(ask, ttft_ms);
+        // Whoever is first has the place that is made for it.
+        let preempted = if is_first { self.preempted(now_ms, ask, candidates) } else { None };
+        if preempted.is_some() && self.waiting(ask.priority) < self.queue_max {
+            return Verdict::Wait { bound_ms, room_at, preempted };
+        }
         let expected_ms = lane.expected_ms(now_ms, ask).max(closed_ms as f64);
         if expected_ms > bound_ms || self.waiting(ask.priority) >= self.queue_max {
             // Never sooner than the first of them says.
             return Verdict::Refuse(self.retry_after_ms(now_ms, ask, bound_ms).max(closed_ms));
         }
-        Verdict::Wait { bound_ms, room_at }
+        Verdict::Wait { bound_ms, room_at, preempted: None }
+    }
+
+    /// A request that has given way waits, for as long as it may: whoever has its place is called before it could be asked
+    /// whether that is free.
+    #[must_use]
+    pub fn gave_way(ask: &Ask) -> Verdict {
+        Verdict::Wait { bound_ms: ask.wait_max_ms, room_at: None, preempted: None }
     }
 
     /// When a request that would not wait longer than `bound_ms` may come back, ms: when those before it have gone, as
@@ -411,6 +430,7 @@ const START_BESIDE_PREFILL: f64 = 0.1;
 const START_MS_MAX: f64 = 1_000.0;
 
 mod lanes;
+mod preempt;
 #[cfg(test)]
 mod tests;
 mod waiting;

@@ -8,13 +8,15 @@ pub const TARGETS_MAX: usize = 32;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Failover {
     left: u32,
+    /// Kept back of those.
+    kept: u32,
     tried: u32,
 }
 
 impl Failover {
     /// A request that may be tried at so many targets.
     pub fn new(max_attempts: u32) -> Self {
-        Self { left: max_attempts, tried: 0 }
+        Self { left: max_attempts, kept: 0, tried: 0 }
     }
 
     /// Admission chose this target; false when no attempt is left.
@@ -57,6 +59,26 @@ impl Failover {
     pub fn hand_down(&mut self, targets: usize) -> u32 {
         let is_last = self.attempts() as usize >= targets.min(TARGETS_MAX);
         1 + if is_last { core::mem::take(&mut self.left) } else { 0 }
+    }
+
+    /// Keeps a try back for when this one is taken back: it is neither made nor handed down. False when no more than one is
+    /// left, which is for what fails.
+    pub fn keep_back(&mut self) -> bool {
+        let keeps = self.left > 1;
+        if keeps {
+            (self.left, self.kept) = (self.left - 1, self.kept + 1);
+        }
+        keeps
+    }
+
+    /// What was kept back may be used.
+    pub fn give_back(&mut self) {
+        self.left += core::mem::take(&mut self.kept);
+    }
+
+    /// Tries that are left, those kept back among them.
+    pub fn left(&self) -> u32 {
+        self.left + self.kept
     }
 
     /// Another target may be tried, if there is one.
@@ -145,5 +167,21 @@ mod tests {
             seen |= 1 << next;
         }
         assert_eq!(failover.attempts() as usize, TARGETS_MAX);
+    }
+
+    #[test]
+    fn a_try_that_is_kept_back_is_neither_made_nor_handed_down_until_it_is_given_back() {
+        let mut failover = Failover::new(3);
+        assert!(failover.start(0) && failover.keep_back());
+        assert_eq!((failover.hand_down(1), failover.left(), failover.is_open()), (2, 1, false));
+        let mut failover = Failover::new(3);
+        assert!(failover.start(0) && failover.keep_back() && !failover.keep_back());
+        let next = |failover: &mut Failover| failover.next(3, |i| i as u32);
+        assert_eq!((next(&mut failover), next(&mut failover), failover.left()), (Some(1), None, 1));
+        failover.give_back();
+        failover.give_back();
+        assert_eq!((next(&mut failover), failover.left()), (Some(2), 0));
+        let mut failover = Failover::new(2);
+        assert!(failover.start(0) && !failover.keep_back(), "a try is left for what fails");
     }
 }

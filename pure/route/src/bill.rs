@@ -52,6 +52,11 @@ impl Bill {
     }
 }
 
+/// The share of their time that an answer takes from readers at this pace, at most all of it: the rest is theirs to spare.
+pub(crate) fn slack_used(pace_ms: f64, rates: &Rates) -> f64 {
+    (pace_ms / rates.reading_pace_ms).min(1.0)
+}
+
 /// How far ahead of a reader an answer of so many tokens is when it ends, ms: none where it comes no faster than it is read.
 pub(crate) fn lead_ms(output_tokens: f64, pace_ms: f64, rates: &Rates) -> f64 {
     output_tokens * (rates.reading_pace_ms - pace_ms).max(0.0)
@@ -84,14 +89,16 @@ pub(crate) fn before_miss(row: &Row, p: &Prediction, facts: &Facts, rates: &Rate
     let slow_ms = (p.pace_ms - rates.reading_pace_ms).max(0.0);
     let left = facts.pin.is_some_and(|pin| pin != (row.endpoint, row.model));
     let prompt_ms = p.uncached_tokens * row.prefill_ms;
+    let slack_used = slack_used(p.pace_ms, rates);
+    let lost = lost_share(prompt_ms, lead_ms(facts.output_tokens, p.pace_ms, rates));
+    // A pause keeps places taken for as long: the more of them are, the likelier somebody waits for one.
+    let taken = p.running / row.concurrency;
     // Whoever waits loses all of a delay.
-    let delayed = p.waiting + p.running * lost_share(prompt_ms, lead_ms(facts.output_tokens, p.pace_ms, rates));
+    let delayed = p.waiting + p.running * (taken * slack_used + (1.0 - taken) * lost);
     // Those of other gateways who come while it is computed know nothing of it, and wait for half of it on average. Those
     // of this gateway know, and go elsewhere.
     let unaware = row.others_per_ms * prompt_ms / 2.0;
     let prefill_delay_ms = prompt_ms * (delayed + unaware);
-    // Slower steps last as long as the answer: they cost a reader the more, the less time they had to spare.
-    let slack_used = (p.pace_ms / rates.reading_pace_ms).min(1.0);
     let step_delay_ms = facts.output_tokens * row.step_ms_per_seq * p.running * slack_used;
     Bill {
         tokens_usd: p.uncached_tokens * row.input_usd

@@ -95,6 +95,12 @@ pub struct Predicted {
     pub network_ms: Legs,
     /// Its share in the queue.
     pub queue_ms: f64,
+    /// The part of the queue that is expected because the endpoint has stalled.
+    #[serde(default)]
+    pub stalled_ms: f64,
+    /// Mean wait for prompts of other gateways, which is billed and in no quantile: most requests find none.
+    #[serde(default)]
+    pub unseen_ms: f64,
     /// Its share in the prompt.
     pub prefill_ms: f64,
     /// Time per output token.
@@ -194,6 +200,8 @@ fn predicted(p: &Prediction) -> Predicted {
         ttft_ms: Quantiles { p50: p.ttft_p50_ms, p95: p.ttft_p95_ms },
         network_ms: Legs { client: p.client_ms, site: p.site_ms },
         queue_ms: p.queue_ms,
+        stalled_ms: p.stalled_ms,
+        unseen_ms: p.unseen_ms,
         prefill_ms: p.prefill_ms,
         pace_ms: p.pace_ms,
         cached_tokens: p.cached_tokens,

@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 
 use rhumb_grid::rates::Rates;
 
-use crate::bill::{lead_ms, lost_share};
+use crate::bill::{lead_ms, lost_share, slack_used};
 use crate::facts::Facts;
 use crate::predict::tail_fresh;
 use crate::row::Row;
@@ -141,13 +141,13 @@ impl Floor {
             * ROUNDING
     }
 
-    /// Of a prompt, a reader loses least where it is the shortest pause and the lead is longest. Of slower steps they lose
-    /// the share that the pace has used up of theirs, at most all: of each candidate the smaller of the two, so the smaller
-    /// of the least of each.
+    /// Of a prompt, a reader loses least where it is the shortest pause and the lead is longest, or where the pace is the
+    /// quickest: whatever share of the places is taken, one of the two at least. Of slower steps they lose the share that the
+    /// pace has used up of theirs, at most all: of each candidate the smaller of the two, so the smaller of the least of each.
     fn headroom_usd(&self, uncached: f64, output: f64, rates: &Rates) -> f64 {
         let [waiting, running] = self.prefill_delay;
         let lost = lost_share(uncached * self.prompt_ms, lead_ms(output, self.pace_ms, rates));
-        let prefill = waiting + running * lost;
+        let prefill = waiting + running * lost.min(slack_used(self.pace_ms, rates));
         let step = self.step_delay[0].min(self.step_delay[1] / rates.reading_pace_ms);
         (uncached * prefill + output * step) / 1_000.0
     }

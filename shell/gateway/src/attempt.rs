@@ -10,6 +10,7 @@ use bytes::Bytes;
 use rhumb_flow::budget::RetryBudget;
 use rhumb_flow::condition::By;
 use rhumb_flow::failover::Failover;
+use rhumb_grid::config::Priority;
 use rhumb_grid::index::NamedRates;
 use rhumb_openai::error::ApiError;
 use rhumb_openai::request::{Api, Scan};
@@ -24,6 +25,7 @@ use crate::ledger::{Flight, Ledger};
 use crate::live::lock;
 use crate::metrics::Hedged;
 use crate::place::Asking;
+use crate::preempt::Preemptible;
 use crate::quarantine;
 use crate::relay::Relay;
 use crate::shared::Shared;
@@ -37,6 +39,14 @@ pub(crate) enum Served {
     Stream(Target, Box<Relay>),
 }
 
+/// Why a client gets nothing of a run.
+pub(crate) enum Unserved {
+    /// It gets an error.
+    Failed(ApiError),
+    /// A more urgent request has its place: it is to ask for admission anew, and may be tried so often.
+    Preempted(Box<Ledger>, u32),
+}
+
 /// A request on its way.
 pub(crate) struct Journey<'a> {
     pub(crate) shared: &'a Arc<Shared>,
@@ -46,6 +56,7 @@ pub(crate) struct Journey<'a> {
     pub(crate) body: &'a Bytes,
     pub(crate) placed: &'a Asking<'a>,
     pub(crate) chain: Chain,
+    pub(crate) priority: Priority,
     /// When the client's patience for the first content ends.
     pub(crate) deadline: Option<Instant>,
 }
@@ -70,20 +81,56 @@ struct Failures {
 /// An end without an answer.
 type Ended = (Outcome, ApiError);
 
+/// Why no target has sent content.
+enum Nothing {
+    Ended(Ended),
+    /// It gives way. So many tries are left.
+    Preempted(u32),
+}
+
+impl From<Ended> for Nothing {
+    fn from(ended: Ended) -> Self {
+        Self::Ended(ended)
+    }
+}
+
+/// What happens first to the tries under way.
+#[expect(clippy::large_enum_variant, reason = "one is made at a time, and taken apart at once")]
+enum Next<'a> {
+    Over(Try<'a>, Result<Opened, Fail>),
+    /// The first of them is late.
+    Late,
+    /// It is to give way.
+    GiveWay,
+}
+
 impl Journey<'_> {
-    /// Tries the ranked targets until one serves, from the one that admission has given a place at.
-    pub(crate) async fn run(&self, mut ledger: Ledger, first: usize, permit: Permit) -> Result<Served, ApiError> {
+    /// Tries so many of the ranked targets until one serves, from the one that admission has given a place at.
+    pub(crate) async fn run(
+        &self,
+        mut ledger: Ledger,
+        most: u32,
+        first: usize,
+        permit: Permit,
+    ) -> Result<Served, Unserved> {
         let mut tries = [None, None];
-        let served = self.first_content(&mut ledger, &mut tries, first, permit).await;
+        let failover = Failover::new(most);
+        let served = self.first_content(&mut ledger, &mut tries, failover, first, permit).await;
         let other = tries.into_iter().flatten().next();
         match served {
             Ok((won, opened)) => Ok(self.serve(won, opened, other, ledger)),
-            Err((outcome, error)) => {
+            Err(Nothing::Ended((outcome, error))) => {
                 if other.is_some_and(|t| t.is_hedge) {
                     self.shared.metrics.hedged(Hedged::Failed);
                 }
                 (ledger.outcome, ledger.status) = (outcome, error.status);
-                Err(error)
+                Err(Unserved::Failed(error))
+            }
+            Err(Nothing::Preempted(left)) => {
+                // What it had computed is paid for; the place is free once the try is gone.
+                ledger.lost_usd += other.map_or(0.0, |t| t.flight.lost(false));
+                self.shared.metrics.preempted();
+                Err(Unserved::Preempted(Box::new(ledger), left))
             }
         }
     }
@@ -93,39 +140,50 @@ impl Journey<'_> {
         &'t self,
         ledger: &mut Ledger,
         tries: &mut [Option<Try<'t>>; 2],
+        mut failover: Failover,
         first: usize,
         permit: Permit,
-    ) -> Result<(Try<'t>, Opened), Ended> {
+    ) -> Result<(Try<'t>, Opened), Nothing> {
         let targets = self.targets();
         let tenant = ledger.tenant;
         let mut failures = Failures::default();
-        let mut failover = Failover::new(self.chain.tries(self.policy.rates.max_attempts));
         let mut next = failover.start(first).then_some((first, permit));
-        self.shared.budget(tenant, &targets[first], RetryBudget::first);
+        if ledger.attempts == 0 {
+            self.shared.budget(tenant, &targets[first], RetryBudget::first);
+        }
         let mut late: Option<Pin<Box<Sleep>>> = None;
+        let mut preemptible = None;
+        let gives_way = self.priority == Priority::Batch && failover.keep_back();
         loop {
             if let Some((place, permit)) = next.take() {
                 if self.deadline.is_some_and(|d| d <= Instant::now()) {
-                    return Err((Outcome::Failed, ApiError::deadline_exceeded()));
+                    return Err((Outcome::Failed, ApiError::deadline_exceeded()).into());
                 }
                 let sent = self.depart(ledger, &mut failover, place, permit, false);
                 if ledger.attempts == 1 {
                     late = self.hedge_after(&failover, &sent.flight).map(|ms| Box::pin(tokio::time::sleep(ms)));
                 }
+                if gives_way && failover.attempts() == 1 {
+                    preemptible = Some(Preemptible::sent(self.shared, &sent.flight.target, ledger.plain));
+                }
                 tries[0] = Some(sent);
             }
             if tries.iter().all(Option::is_none) {
-                return Err((Outcome::Failed, failures.error(ledger.attempts)));
+                return Err((Outcome::Failed, failures.error(failover.attempts())).into());
             }
-            let (over, fail) = match poll_fn(|cx| poll_over(tries, &mut late, cx)).await {
-                Some((won, Ok(opened))) => return Ok((won, opened)),
-                Some((over, Err(fail))) => (over, fail),
-                None => {
+            let (over, fail) = match poll_fn(|cx| poll_next(tries, &mut late, &mut preemptible, cx)).await {
+                Next::Over(won, Ok(opened)) => return Ok((won, opened)),
+                Next::Over(over, Err(fail)) => (over, fail),
+                Next::GiveWay => return Err(Nothing::Preempted(failover.left())),
+                Next::Late => {
+                    preemptible = None;
+                    failover.give_back();
                     tries[1] = self.hedge(ledger, &mut failover, targets[first].model);
                     continue;
                 }
             };
-            late = None;
+            (late, preemptible) = (None, None);
+            failover.give_back();
             let (target, was_busy) = (over.flight.target, matches!(fail, Fail::Busy(_)));
             if over.is_hedge {
                 self.shared.metrics.hedged(Hedged::Failed);
@@ -261,22 +319,27 @@ impl Failures {
     }
 }
 
-/// The try that is over first; `None` when the first of them is late.
-fn poll_over<'a>(
+/// The try that is over first, or what else comes before.
+fn poll_next<'a>(
     tries: &mut [Option<Try<'a>>; 2],
     late: &mut Option<Pin<Box<Sleep>>>,
+    preemptible: &mut Option<Preemptible>,
     cx: &mut Context<'_>,
-) -> Poll<Option<(Try<'a>, Result<Opened, Fail>)>> {
+) -> Poll<Next<'a>> {
     for slot in tries {
         if let Some(running) = slot
             && let Poll::Ready(result) = running.coming.as_mut().poll(cx)
+            && let Some(over) = slot.take()
         {
-            return Poll::Ready(slot.take().map(|over| (over, result)));
+            return Poll::Ready(Next::Over(over, result));
         }
+    }
+    if preemptible.as_mut().is_some_and(|p| p.poll(cx).is_ready()) {
+        return Poll::Ready(Next::GiveWay);
     }
     if late.as_mut().is_some_and(|timer| timer.as_mut().poll(cx).is_ready()) {
         *late = None;
-        return Poll::Ready(None);
+        return Poll::Ready(Next::Late);
     }
     Poll::Pending
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use rhumb_flow::admission::{Admission, Ask, Candidate, Lane, Turn, Verdict, stated};
+use rhumb_flow::admission::{Admission, Ask, Candidate, Lane, Preempted, Turn, Unbegun, Verdict, stated};
 use rhumb_flow::fair::Ticket;
 use rhumb_flow::window::Window;
 use rhumb_grid::config::Priority;
@@ -27,6 +27,9 @@ pub(crate) struct Hold {
     /// Whoever is called learns which endpoint has room, if it is one in particular.
     calls: BTreeMap<Ticket, oneshot::Sender<Option<Number>>>,
     tickets: Ticket,
+    /// By number, those that may be taken back.
+    preemptible: BTreeMap<u64, oneshot::Sender<()>>,
+    numbers: u64,
 }
 
 /// A place at an endpoint. Dropping it frees the place and calls whoever is next.
@@ -50,6 +53,8 @@ impl Hold {
             stated: Vec::new(),
             calls: BTreeMap::new(),
             tickets: 0,
+            preemptible: BTreeMap::new(),
+            numbers: 0,
         }
     }
 
@@ -101,6 +106,34 @@ impl Hold {
     /// Requests of a priority that wait.
     pub(crate) fn waiting(&self, priority: Priority) -> usize {
         self.admission.waiting(priority)
+    }
+
+    /// A request that is sent to an endpoint may be taken back from there: its number, and what tells it so.
+    pub(crate) fn may_preempt(
+        &mut self,
+        endpoint: Number,
+        unbegun: impl FnOnce(u64) -> Unbegun,
+    ) -> (u64, oneshot::Receiver<()>) {
+        self.numbers += 1;
+        let (sender, call) = oneshot::channel();
+        self.preemptible.insert(self.numbers, sender);
+        self.admission.may_preempt(endpoint.0, unbegun(self.numbers));
+        (self.numbers, call)
+    }
+
+    /// It may not be any more.
+    pub(crate) fn begun(&mut self, endpoint: Number, number: u64) {
+        self.preemptible.remove(&number);
+        self.admission.begun(endpoint.0, number);
+    }
+
+    /// A request is to give way. It does so once; until it has, nobody else counts on its place.
+    fn preempt(&mut self, Preempted { endpoint, number }: Preempted) {
+        self.admission.begun(endpoint, number);
+        if let Some(call) = self.preemptible.remove(&number) {
+            // One that has just ended does not hear it, and has given its place up.
+            let _ = call.send(());
+        }
     }
 
     /// What was charged for a request that waited is set right.
@@ -242,8 +275,8 @@ pub(crate) trait Deciding {
     fn record(&self);
 }
 
-/// Waits until a target of the request has room. Its place in the ranking, the permit, and whether it had to wait; `None`
-/// when nothing may serve it (any more).
+/// Waits until a target of the request has room, behind others at least where it has just `gave_way` to one. Its place in
+/// the ranking, the permit, and whether it had to wait; `None` when nothing may serve it (any more).
 ///
 /// # Errors
 /// It would wait, or has waited, longer than it may.
@@ -251,6 +284,7 @@ pub(crate) async fn admit(
     shared: &Arc<Shared>,
     ask: &Ask,
     asking: &mut impl Deciding,
+    gave_way: bool,
 ) -> Result<Option<(usize, Permit, bool)>, Refused> {
     let number = |t: &Target| shared.numbers.endpoint(t.endpoint);
     asking.decide();
@@ -261,11 +295,19 @@ pub(crate) async fn admit(
     let ttft_ms = first.predicted.ttft_p50_ms - first.predicted.queue_ms;
     let (mut waiting, bound_ms) = {
         let mut hold = lock(&shared.lasting.hold);
-        match hold.admission.arrive(shared.now_ms(), ask, ttft_ms, candidates(shared, targets)) {
+        let verdict = if gave_way {
+            Admission::gave_way(ask)
+        } else {
+            hold.admission.arrive(shared.now_ms(), ask, ttft_ms, candidates(shared, targets))
+        };
+        match verdict {
             Verdict::Go(i) => return Ok(Some((i, Permit::take(shared, targets[i].endpoint), false))),
             Verdict::Refuse(ms) => return Err(Refused(ms)),
-            Verdict::Wait { bound_ms, room_at } => {
+            Verdict::Wait { bound_ms, room_at, preempted } => {
                 let waiting = hold.enter(shared, ask, targets);
+                if let Some(preempted) = preempted {
+                    hold.preempt(preempted);
+                }
                 if let Some(endpoint) = room_at {
                     hold.call(shared.now_ms(), Number(endpoint));
                 }

@@ -26,6 +26,7 @@ mod numbers;
 mod pace;
 mod place;
 mod pool;
+mod preempt;
 mod quarantine;
 mod relay;
 mod reload;

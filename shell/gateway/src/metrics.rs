@@ -103,6 +103,7 @@ pub(crate) struct Metrics {
     failed: Vec<Counter>,
     /// In the order of [`Hedged`].
     hedges: [Counter; 3],
+    preemptions: Counter,
     prompt_tokens: Counter,
     cached_tokens: Counter,
     completion_tokens: Counter,
@@ -184,6 +185,9 @@ impl Metrics {
         let (refused, usd, ttft) = (Counter::default(), CounterF::default(), Histogram::new(TTFT_BUCKETS));
         registry.register("requests", "Requests accepted, by how they ended", requests.clone());
         registry.register("hedges", "Second tries beside a late first one, by how they ended", hedges.clone());
+        let preemptions = Counter::default();
+        let text = "Batch requests taken back before their first byte, for more urgent ones";
+        registry.register("preemptions", text, preemptions.clone());
         registry.register("requests_refused", "Requests refused before a decision", refused.clone());
         registry.register("attempts", "Requests sent to endpoints, by result", attempts.clone());
         registry.register("tokens", "Tokens of answered requests", tokens.clone());
@@ -210,6 +214,7 @@ impl Metrics {
             sent: Vec::new(),
             failed: Vec::new(),
             attempts,
+            preemptions,
             hedges: ["won", "lost", "failed"].map(|result| hedges.get_or_create_owned(&HedgeLabel { result })),
             prompt_tokens: tokens.get_or_create_owned(&TokenLabel { kind: "prompt" }),
             cached_tokens: tokens.get_or_create_owned(&TokenLabel { kind: "cached" }),
@@ -254,6 +259,10 @@ impl Metrics {
 
     pub(crate) fn hedged(&self, result: Hedged) {
         self.hedges[result as usize].inc();
+    }
+
+    pub(crate) fn preempted(&self) {
+        self.preemptions.inc();
     }
 
     pub(crate) fn ended(&self, e: &Ended) {

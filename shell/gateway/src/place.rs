@@ -278,6 +278,11 @@ impl Asking<'_> {
         }
     }
 
+    /// The error when nothing may serve it, as decided last.
+    pub(crate) fn nothing_eligible(&self) -> ApiError {
+        nothing_eligible(&self.decision, self.model)
+    }
+
     /// Bytes one token of the answer takes on the wire.
     pub(crate) fn bytes_per_token(&self) -> f64 {
         self.facts.bytes_per_token
@@ -290,7 +295,7 @@ impl Asking<'_> {
 }
 
 /// The error when nothing may serve a request: counts by reason, never the topology.
-pub(crate) fn nothing_eligible(d: &Decision, model: &str) -> ApiError {
+fn nothing_eligible(d: &Decision, model: &str) -> ApiError {
     let count = |r: Drop| d.drops[r as usize];
     if count(Drop::Unhealthy) + count(Drop::Power) + count(Drop::Draining) > 0 {
         let reasons: Vec<String> =

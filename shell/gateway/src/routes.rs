@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
+use rhumb_flow::admission::Ask;
 use rhumb_flow::overload::Level;
 use rhumb_grid::service::Service;
 use rhumb_openai::error::{ApiError, quote};
@@ -14,13 +15,14 @@ use rhumb_openai::request::{Api, Scan, scan};
 use rhumb_route::decide::Target;
 use rhumb_store::{Outcome, format_id};
 
-use crate::attempt::{Journey, Served};
+use crate::attempt::{Journey, Served, Unserved};
 use crate::auth::Caller;
 use crate::body::{Answer, read};
-use crate::hold::{Deciding, Refused, admit};
+use crate::hold::{Deciding, Permit, Refused, admit};
 use crate::ledger::Ledger;
+use crate::live::lock;
 use crate::metrics::PAGE_TYPE;
-use crate::place;
+use crate::place::{self, Asking};
 use crate::quarantine;
 use crate::request::asked;
 use crate::shared::Shared;
@@ -137,32 +139,58 @@ async fn complete(shared: &Arc<Shared>, api: Api, request: Request<Incoming>) ->
     }
     // One beyond the clock's end is none.
     let deadline = asked.deadline_ms.and_then(|ms| start.checked_add(Duration::from_millis(ms)));
-    let left_ms = deadline.map(|d| d.saturating_duration_since(Instant::now()).as_millis() as u64);
-    let ask = asking.ask(priority, left_ms);
-    let began = start.elapsed();
-    let admitted = admit(shared, &ask, &mut asking).await;
-    let decided = start.elapsed();
-    let (first, permit) = match admitted {
-        Ok(Some((first, permit, waited))) => {
-            ledger.waited = waited.then_some(ask);
-            (first, permit)
+    let (mut held, mut most) = (Duration::ZERO, asked.chain.tries(policy.rates.max_attempts));
+    loop {
+        let left_ms = deadline.map(|d| d.saturating_duration_since(Instant::now()).as_millis() as u64);
+        let ask = asking.ask(priority, left_ms);
+        let asked_at = start.elapsed();
+        let (first, permit) = place(shared, &ask, &mut asking, &mut ledger).await.map_err(|e| (e, Some(id)))?;
+        let admitted = start.elapsed();
+        if ledger.waited.is_some() {
+            held += admitted - asked_at;
         }
-        Ok(None) => {
-            let error = place::nothing_eligible(&asking.decision, &scan.model);
-            (ledger.outcome, ledger.status) = (Outcome::NothingEligible, error.status);
-            return Err((error, Some(id)));
+        let chain = asked.chain;
+        let journey =
+            Journey { shared, policy, scan: &scan, body: &body, api, placed: &asking, chain, priority, deadline };
+        match journey.run(ledger, most, first, permit).await {
+            Ok(served) => {
+                let timing = [("decide", admitted - held), ("queue", held), ("first", start.elapsed())];
+                return Ok(answer(shared, id, served, timing));
+            }
+            Err(Unserved::Failed(error)) => return Err((error, Some(id))),
+            Err(Unserved::Preempted(preempted, left)) => {
+                (ledger, most) = (*preempted, left);
+                // It waits again, for all of it.
+                if let Some(ask) = ledger.waited.take() {
+                    lock(&shared.lasting.hold).settle(&ask, 0.0);
+                }
+                held += start.elapsed() - admitted;
+            }
         }
+    }
+}
+
+/// A place at a target of the request, among those ranked for it.
+async fn place(
+    shared: &Arc<Shared>,
+    ask: &Ask,
+    asking: &mut Asking<'_>,
+    ledger: &mut Ledger,
+) -> Result<(usize, Permit), ApiError> {
+    let gave_way = ledger.attempts > 0;
+    let (outcome, error) = match admit(shared, ask, asking, gave_way).await {
+        Ok(Some((target, permit, waited))) => {
+            ledger.waited = waited.then_some(*ask);
+            return Ok((target, permit));
+        }
+        Ok(None) => (Outcome::NothingEligible, asking.nothing_eligible()),
         Err(Refused(after_ms)) => {
-            let error = ApiError::overloaded("Every endpoint that may serve this request is busy.", after_ms);
-            (ledger.outcome, ledger.status) = (Outcome::Shed, error.status);
-            return Err((error, Some(id)));
+            let text = "Every endpoint that may serve this request is busy.";
+            (Outcome::Shed, ApiError::overloaded(text, after_ms))
         }
     };
-    let held = if ledger.waited.is_some() { decided - began } else { Duration::ZERO };
-    let chain = asked.chain;
-    let journey = Journey { shared, policy, scan: &scan, body: &body, api, placed: &asking, chain, deadline };
-    let served = journey.run(ledger, first, permit).await.map_err(|e| (e, Some(id)))?;
-    Ok(answer(shared, id, served, [("decide", decided - held), ("queue", held), ("first", start.elapsed())]))
+    (ledger.outcome, ledger.status) = (outcome, error.status);
+    Err(error)
 }
 
 /// What would multiply the work of one request is limited before anything is sent anywhere.

@@ -31,6 +31,10 @@ pub(crate) struct Flight {
     pub(crate) waits: Option<(u64, u64)>,
     /// For how long it was held there, µs.
     pub(crate) held_us: Option<u64>,
+    /// What attempts have cost that gave way to more urgent requests, USD.
+    pub(crate) lost_usd: f64,
+    /// For how long it was at its gateway until the last of them did, µs.
+    pub(crate) lost_us: u64,
     /// The attempt under way at an endpoint.
     pub(crate) attempt: Option<Attempt>,
     /// Which attempt that is, counted over all requests at this place.
@@ -64,9 +68,20 @@ pub(crate) enum Fail {
 }
 
 impl Flight {
-    /// Its client sends it once more: what is known of it at a gateway begins anew.
+    /// Its client sends it once more.
     pub(crate) fn again(&mut self, max_attempts: u32) {
         self.sends += 1;
+        self.anew(max_attempts);
+        self.lost_us = 0;
+    }
+
+    /// Its attempt has given way: it is decided on once more, with the tries that are left.
+    pub(crate) fn gave_way(&mut self) {
+        self.anew(self.failover.left());
+    }
+
+    /// What is known of it at a gateway begins anew.
+    fn anew(&mut self, max_attempts: u32) {
         self.tried_before += self.failover.attempts();
         self.failover = Failover::new(max_attempts);
         self.targets.clear();

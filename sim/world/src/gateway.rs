@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use rhumb_flow::admission::{Admission, Ask as Hold, Candidate, Lane, Lanes, Turn, Verdict};
+use rhumb_flow::admission::{Admission, Ask as Hold, Candidate, Lane, Lanes, Preempted, Turn, Unbegun, Verdict};
 use rhumb_flow::budget::RetryBudget;
 use rhumb_flow::condition::{By, Condition};
 use rhumb_flow::fair::cost;
@@ -58,6 +58,8 @@ pub(crate) struct Attempt {
     due: Due,
     pub(crate) sent_us: u64,
     first_us: Option<u64>,
+    /// Its number among those that may be taken back.
+    preemptible: Option<u64>,
     /// What a second is worth to whoever waits for it, USD.
     second_usd: f64,
 }
@@ -125,6 +127,9 @@ pub(crate) struct Gateway {
     /// By their place in the queue, who waits.
     waiting: BTreeMap<u64, Ticket>,
     places: u64,
+    /// By number, those that may be taken back.
+    preemptible: BTreeMap<u64, Ticket>,
+    numbers: u64,
 }
 
 /// Answer length before one has been seen, as in the live gateway.
@@ -196,6 +201,8 @@ impl Gateway {
             lanes,
             waiting: BTreeMap::new(),
             places: 0,
+            preemptible: BTreeMap::new(),
+            numbers: 0,
         }
     }
 
@@ -356,6 +363,7 @@ impl Gateway {
             due,
             sent_us: now_us,
             first_us: None,
+            preemptible: None,
             second_usd,
         }
     }
@@ -393,6 +401,32 @@ impl Gateway {
             let overlay = &mut self.overlays[attempt.target.endpoint as usize];
             overlay.backlog_tokens = (overlay.backlog_tokens - tokens).max(0.0);
         }
+        if let Some(number) = attempt.preemptible.take() {
+            self.preemptible.remove(&number);
+            self.admission.begun(attempt.target.endpoint, number);
+        }
+    }
+
+    /// An attempt that has just been sent may be taken back.
+    pub(crate) fn may_preempt(&mut self, attempt: &mut Attempt, ticket: Ticket) {
+        self.numbers += 1;
+        let Prediction { ttft_p50_ms, client_ms, prefill_ms, .. } = attempt.target.predicted;
+        let begins_ms = ttft_p50_ms - client_ms;
+        let unbegun = Unbegun::sent(self.numbers, attempt.sent_us / 1_000, begins_ms, prefill_ms, prefill_ms);
+        attempt.preemptible = Some(self.numbers);
+        self.preemptible.insert(self.numbers, ticket);
+        self.admission.may_preempt(attempt.target.endpoint, unbegun);
+    }
+
+    /// Whose attempt is to give way.
+    pub(crate) fn preempted(&self, preempted: Preempted) -> Option<Ticket> {
+        self.preemptible.get(&preempted.number).copied()
+    }
+
+    /// An attempt gives way; what of it has been computed is taken to be all of its prompt, USD.
+    pub(crate) fn gave_way(&mut self, mut attempt: Attempt, now_us: u64) -> f64 {
+        self.over(&mut attempt, now_us);
+        charge_part(&attempt, 0)
     }
 
     /// An attempt is over, one way or the other.

@@ -1,7 +1,7 @@
 //! A request at its gateway: decided on, sent on or held, decided on again at its turn.
 
 use rhumb_chance::{hash, label, unit};
-use rhumb_flow::admission::{Ask as Hold, Turn, Verdict};
+use rhumb_flow::admission::{Admission, Ask as Hold, Turn, Verdict};
 use rhumb_flow::fair::{From, cost};
 use rhumb_route::facts::Facts;
 
@@ -15,6 +15,11 @@ use crate::world::{World, is_on};
 impl World<'_> {
     /// A request has come: it goes, waits, or is told to come back.
     pub(crate) fn at_gateway(&mut self, ticket: Ticket, watch: &mut impl Watch) -> Result<(), Breach> {
+        self.ask(ticket, false, watch)
+    }
+
+    /// A request asks for admission, once more where it has just given way.
+    fn ask(&mut self, ticket: Ticket, gave_way: bool, watch: &mut impl Watch) -> Result<(), Breach> {
         let Some(facts) = self.decide(ticket, watch)? else { return Ok(()) };
         let now_us = self.queue.now_us;
         let hold = self.hold(&facts, ticket);
@@ -25,9 +30,11 @@ impl World<'_> {
         }
         flight.hold = Some(hold);
         let gateway = &mut self.gateways[flight.gateway as usize];
-        match gateway.arrive(&hold, &flight.targets, now_us) {
+        let verdict =
+            if gave_way { Admission::gave_way(&hold) } else { gateway.arrive(&hold, &flight.targets, now_us) };
+        match verdict {
             Verdict::Go(i) => self.begin(ticket, i),
-            Verdict::Wait { bound_ms, room_at } => {
+            Verdict::Wait { bound_ms, room_at, preempted } => {
                 let place = gateway.wait(ticket, hold, &flight.targets);
                 flight.waits = Some((place, now_us));
                 if let Some(endpoint) = room_at {
@@ -35,9 +42,34 @@ impl World<'_> {
                 }
                 let at_us = now_us + (bound_ms * 1e3) as u64;
                 self.queue.at(at_us, Event::Patience { flight: ticket, place });
+                if let Some(other) = preempted.and_then(|p| gateway.preempted(p)) {
+                    self.give_way(other, watch)?;
+                }
             }
             Verdict::Refuse(after_ms) => self.shed(ticket, after_ms),
         }
+        Ok(())
+    }
+
+    /// A request under way gives way to a more urgent one that waits now, and asks for admission anew.
+    fn give_way(&mut self, ticket: Ticket, watch: &mut impl Watch) -> Result<(), Breach> {
+        let now_us = self.queue.now_us;
+        let Some(flight) = self.flights.get(ticket) else { return Ok(()) };
+        let Some(attempt) = flight.attempt.take() else { return Ok(()) };
+        let (number, target) = (flight.gateway, attempt.target);
+        let gateway = &mut self.gateways[number as usize];
+        // What it waited for comes to nothing.
+        gateway.settle(flight, 0, 0);
+        flight.lost_us += flight.held_us.unwrap_or(0) + now_us - attempt.sent_us;
+        flight.lost_usd += gateway.gave_way(attempt, now_us);
+        flight.gave_way();
+        self.gave_way += 1;
+        let at_us = now_us + self.network.there_us(number, target.site);
+        self.queue.at(at_us, Event::Cancel { endpoint: target.endpoint, id: ticket.id() });
+        if let Some(ticket) = self.flights.renew(ticket) {
+            self.ask(ticket, true, watch)?;
+        }
+        self.freed(number, target.endpoint);
         Ok(())
     }
 

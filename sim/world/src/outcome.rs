@@ -77,6 +77,8 @@ pub struct Ran {
     pub sent: u64,
     /// Attempts that gateways made at endpoints.
     pub attempts: u64,
+    /// Batch requests taken back from an engine before their first byte, for more urgent ones.
+    pub gave_way: u64,
     /// What is left of requests that have ended: nothing, or something leaks.
     pub left_over: LeftOver,
     /// Decisions made.

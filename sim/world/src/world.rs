@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use rhumb_chance::{hash, label, unit};
 use rhumb_engine::Request;
 use rhumb_flow::failover::Failover;
+use rhumb_grid::config::Priority;
 
 use crate::clients::Told;
 use crate::flight::{Fail, Flight, Flights};
@@ -57,6 +58,8 @@ pub(crate) struct World<'a> {
     attempts: u64,
     pub(crate) decisions: u64,
     steps: u64,
+    /// Batch requests taken back for more urgent ones.
+    pub(crate) gave_way: u64,
     outcomes: Vec<Outcome>,
     /// Request that the event under way ended, for those who look on.
     pub(crate) ended: Option<(Ticket, u32)>,
@@ -121,6 +124,7 @@ impl<'a> World<'a> {
             attempts: 0,
             decisions: 0,
             steps: 0,
+            gave_way: 0,
             outcomes: Vec::new(),
             ended: None,
             setup,
@@ -152,6 +156,8 @@ impl<'a> World<'a> {
             hold: None,
             waits: None,
             held_us: None,
+            lost_usd: 0.0,
+            lost_us: 0,
             prompt_bytes: f64::from(ask.input_tokens) * BYTES_PER_TOKEN * spread,
             targets: Vec::new(),
             failover: Failover::new(terms.0.max_attempts),
@@ -202,6 +208,7 @@ impl<'a> World<'a> {
     /// Sends a request to its next target, or gives it up.
     fn dispatch(&mut self, ticket: Ticket) {
         let Some(flight) = self.flights.get(ticket) else { return };
+        flight.failover.give_back();
         let targets = &flight.targets;
         match flight.failover.next(targets.len(), |i| targets[i].site) {
             Some(next) => self.send(ticket, next),
@@ -214,8 +221,13 @@ impl<'a> World<'a> {
         let now_us = self.queue.now_us;
         let Some(flight) = self.flights.get(ticket) else { return };
         let (gateway, target) = (flight.gateway, flight.targets[target]);
-        let second_usd = self.setup.terms(flight.ask.tenant).0.second_usd;
-        flight.attempt = Some(self.gateways[gateway as usize].depart(&target, flight.ask.tenant, second_usd, now_us));
+        let (rates, service, _) = self.setup.terms(flight.ask.tenant);
+        let sender = &mut self.gateways[gateway as usize];
+        let mut attempt = sender.depart(&target, flight.ask.tenant, rates.second_usd, now_us);
+        if service.priority == Priority::Batch && flight.failover.attempts() == 1 && flight.failover.keep_back() {
+            sender.may_preempt(&mut attempt, ticket);
+        }
+        flight.attempt = Some(attempt);
         flight.fail = Some(Fail::Broken);
         self.attempts += 1;
         (flight.started_us, flight.first_us, flight.first_at_gateway_us) = (None, None, None);
@@ -439,7 +451,7 @@ impl<'a> World<'a> {
         let network = served.filter(|_| first.is_some()).map(|(_, attempt_us)| {
             2 * flight.client_us + (flight.reached_us - attempt_us) + (first.unwrap_or(first_us) - first_us)
         });
-        let held_us = flight.held_us.unwrap_or(0);
+        let held_us = flight.held_us.unwrap_or(0) + flight.lost_us;
         self.outcomes.push(Outcome {
             at_us: flight.ask.at_us,
             end,
@@ -456,7 +468,7 @@ impl<'a> World<'a> {
             network_ms: network.map_or(f32::NAN, ms),
             queue_ms: if first.is_some() { ms(started - flight.reached_us + held_us) } else { f32::NAN },
             prefill_ms: if first.is_some() { ms(first_us - started) } else { f32::NAN },
-            usd,
+            usd: usd + flight.lost_usd,
         });
     }
 
@@ -499,6 +511,7 @@ impl<'a> World<'a> {
             outcomes: self.outcomes,
             sent: self.sent,
             attempts: self.attempts,
+            gave_way: self.gave_way,
             left_over,
             elapsed_s: now_us.saturating_sub(WARM_UP_US) as f64 / 1e6,
             events: self.queue.happened,

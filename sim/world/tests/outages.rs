@@ -39,9 +39,9 @@ const BACK_S: f64 = 100.0;
 const END_S: f64 = 180.0;
 
 /// The first of four sites dies for a minute, with all it has cached.
-fn outage() -> Ran {
+fn outage(seed: u64) -> Ran {
     let setup = grid(vec![fault(0, FaultKind::Loss, LOST_S, BACK_S)]);
-    ran(&setup, asks((BUSY_RPS * END_S) as usize, BUSY_RPS, 4, 11))
+    ran(&setup, asks((BUSY_RPS * END_S) as usize, BUSY_RPS, 4, seed))
 }
 
 /// Goodput every five seconds, from one time to another.
@@ -50,24 +50,27 @@ fn every_5_s(ran: &Ran, from_s: f64, until_s: f64) -> Vec<f64> {
     starts.map(|s| goodput(ran, SLO_MS, s, s + 5.0)).collect()
 }
 
+/// Three of four sites for four fifths of their load: fifteen sixteenths at best. Five seconds are bad, when queues have
+/// filled and it is not overload yet; then it settles, and stays.
 #[test]
 fn f20_a_lost_site_costs_its_share_and_no_more() {
-    let ran = outage();
-    let before = goodput(&ran, SLO_MS, 10.0, LOST_S);
-    let during = every_5_s(&ran, LOST_S, BACK_S);
-    println!("good {before:.1}/s before; during {during:.1?}; after {:.1?}", every_5_s(&ran, BACK_S, END_S));
-    // Three of four sites for four fifths of their load: fifteen sixteenths at best. It settles, and stays.
-    let settled = &during[3..];
-    let mean = settled.iter().sum::<f64>() / settled.len() as f64;
-    assert!(mean > 0.7 * before, "{mean:.1} a second without the site, {before:.1} with it");
-    assert!(settled.iter().all(|g| *g > 0.7 * mean), "it swings: {settled:.1?}");
-    let after = goodput(&ran, SLO_MS, BACK_S + 30.0, END_S);
-    assert!(after >= 0.95 * before, "{after:.1} a second half a minute after its return, {before:.1} before");
+    for seed in 11..=19 {
+        let ran = outage(seed);
+        let before = goodput(&ran, SLO_MS, 10.0, LOST_S);
+        let mut during = every_5_s(&ran, LOST_S, BACK_S);
+        println!("good {before:.1}/s before; during {during:.1?}; after {:.1?}", every_5_s(&ran, BACK_S, END_S));
+        let mean = during.iter().sum::<f64>() / during.len() as f64;
+        assert!(mean > 0.85 * before, "{mean:.1} a second without the site, {before:.1} with it");
+        during.sort_by(f64::total_cmp);
+        assert!(during[0] > 0.6 * mean && during[1] > 0.7 * mean, "it swings: {during:.1?}");
+        let after = goodput(&ran, SLO_MS, BACK_S + 30.0, END_S);
+        assert!(after >= 0.95 * before, "{after:.1} a second half a minute after its return, {before:.1} before");
+    }
 }
 
 #[test]
 fn f21_a_site_that_returns_fills_up_without_a_second_collapse() {
-    let ran = outage();
+    let ran = outage(11);
     let before = goodput(&ran, SLO_MS, 10.0, LOST_S);
     let share = |from_s: f64| {
         let asked = (from_s * 1e6) as u64..((from_s + 5.0) * 1e6) as u64;

@@ -24,7 +24,7 @@ fn ask(tenant: u32, priority: Priority) -> Ask {
 
 /// It waits, and nothing has room.
 const fn wait(bound_ms: f64) -> Verdict {
-    Verdict::Wait { bound_ms, room_at: None }
+    Verdict::Wait { bound_ms, room_at: None, preempted: None }
 }
 
 /// Two endpoints; the second serves another lane besides.
@@ -82,7 +82,7 @@ fn who_comes_behind_others_has_the_endpoint_that_has_room_call_the_first_of_them
     let mut a = admission();
     a.wait(1, ask(0, Priority::Standard), [0].into_iter());
     let verdict = a.arrive(1, &ask(1, Priority::Standard), 50.0, [at(0, 4.0), at(1, 0.0)].into_iter());
-    assert_eq!(verdict, Verdict::Wait { bound_ms: 2_000.0, room_at: Some(1) });
+    assert_eq!(verdict, Verdict::Wait { bound_ms: 2_000.0, room_at: Some(1), preempted: None });
 }
 
 #[test]
@@ -332,4 +332,35 @@ fn who_waits_stays_where_it_is_when_endpoints_and_lanes_are_added() {
     assert!(matches!(a.arrive(10_000, &other, 50.0, [at(1, 1.0)].into_iter()), Verdict::Refuse(_)), "one may wait");
     assert_eq!(a.arrive(10_000, &other, 50.0, [at(1, 1.0), at(2, 8.0)].into_iter()), Verdict::Go(1));
     assert_eq!((a.next(10_000, 2, 0.0), a.next(10_000, 0, 0.0)), (None, Some(1)));
+}
+
+#[test]
+fn batch_work_that_has_not_begun_gives_way_to_who_would_then_go_at_once() {
+    let mut a = admission();
+    let arrive = |a: &mut Admission, now_ms, priority, candidates: [Candidate; 2]| match a.arrive(
+        now_ms,
+        &ask(0, priority),
+        50.0,
+        candidates.into_iter(),
+    ) {
+        Verdict::Wait { preempted, .. } => preempted.map(|p| (p.endpoint, p.number)),
+        other => panic!("{other:?}"),
+    };
+    // The first has its places taken, one of them by a long prompt; the second is kept busy by that of another.
+    a.may_preempt(0, Unbegun::sent(1, 0, 3_000.0, 2_000.0, 0.0));
+    a.may_preempt(0, Unbegun::sent(2, 0, 3_000.0, 2_000.0, 2_000.0));
+    a.may_preempt(1, Unbegun::sent(3, 0, 9_000.0, 8_000.0, 8_000.0));
+    let busy = |endpoint, in_flight, queue_ms| Candidate { queue_ms, ..at(endpoint, in_flight) };
+    let both = [busy(0, 4.0, 2_000.0), busy(1, 1.0, 8_300.0)];
+    assert_eq!(arrive(&mut a, 1_000, Priority::Interactive, both), Some((0, 2)), "what keeps others waiting longest");
+    assert_eq!(arrive(&mut a, 1_000, Priority::Standard, both), Some((0, 2)));
+    assert_eq!(arrive(&mut a, 1_000, Priority::Batch, both), None, "not to its like");
+    assert_eq!(arrive(&mut a, 2_000, Priority::Interactive, both), Some((1, 3)), "half of the other is done");
+    assert_eq!(arrive(&mut a, 5_000, Priority::Interactive, both), None);
+    let crowded = [busy(0, 5.0, 2_000.0), busy(1, 1.0, 8_500.0)];
+    assert_eq!(arrive(&mut a, 1_000, Priority::Interactive, crowded), None, "it would not help");
+    a.begun(0, 2);
+    assert_eq!(arrive(&mut a, 1_000, Priority::Interactive, both), Some((1, 3)));
+    a.wait(1, ask(0, Priority::Interactive), [0, 1].into_iter());
+    assert_eq!(arrive(&mut a, 1_000, Priority::Interactive, both), None, "the place would be another's");
 }

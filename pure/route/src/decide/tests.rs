@@ -147,11 +147,15 @@ fn a_bill_worked_out_by_hand() {
     close(b.pace_usd, 0.01 * 100.0 * (p.pace_ms - 15.0) / 1e3);
     close(b.fit_usd, 0.01 * 0.1 + 0.000_05);
     close(b.headroom_usd, 0.01 * (600.0 * 0.1 * 10.0 + 100.0 * 0.5 * 8.0) / 1e3);
-    // Of readers that the engine is ahead of, a prompt costs little, and slower steps in proportion to the pace.
+    // Of readers that the engine is ahead of, a prompt costs little where places are free, and in proportion to the pace where
+    // none is, as slower steps do anywhere.
     let patient = Rates { reading_pace_ms: 147.0, ..choice().rates };
     let (lost, used) = (60.0 / (60.0 + 100.0 * (147.0 - 36.75)), 36.75 / 147.0);
-    let delay_ms = 600.0 * 0.1 * (2.0 + 8.0 * lost) + 100.0 * 0.5 * 8.0 * used;
+    let delay_ms = 600.0 * 0.1 * (2.0 + 8.0 * used) + 100.0 * 0.5 * 8.0 * used;
     close(bill(&r, &p, &f, &patient).headroom_usd, 0.01 * delay_ms / 1e3);
+    let roomy = Prediction { running: 2.0, waiting: 0.0, ..p };
+    let delay_ms = 600.0 * 0.1 * 2.0 * (0.25 * used + 0.75 * lost) + 100.0 * 0.5 * 2.0 * used;
+    close(bill(&r, &roomy, &f, &patient).headroom_usd, 0.01 * delay_ms / 1e3);
     let lines = b.lines();
     assert!(lines.iter().all(|l| *l > 0.0), "{lines:?}");
     close(b.total_usd(), lines.iter().sum());

@@ -10,7 +10,7 @@ use rhumb_grid::index::Grid;
 use rhumb_grid::rates::Rates;
 use rhumb_grid::service::Service;
 use rhumb_world::{
-    Ask, Choosing, Clients, End, EngineSpec, GatewayAt, Jitter, Outcome, Place, Ran, Setup, Source, Telemetry,
+    Ask, Choosing, Clients, End, EngineSpec, GatewayAt, Jitter, Outcome, Place, Ran, Setup, Source, Telemetry, Tenant,
 };
 
 const SITES: [(&str, &str, f64, f64); 6] = [
@@ -89,6 +89,28 @@ pub(crate) fn asks(count: usize, rps: f64, places: usize, seed: u64) -> Vec<Ask>
             }
         })
         .collect()
+}
+
+/// People with an objective of a second, and programs that have time: tenants 0 and 1.
+pub(crate) fn beside_programs(setup: &Setup) -> Vec<Tenant> {
+    let tenant = |name: &str, preset| Tenant {
+        name: name.into(),
+        rates: Rates { ttft_slo_ms: 1_000.0, first_token_timeout_ms: 60_000, ..setup.rates },
+        service: Service::preset(preset),
+        weight: 1.0,
+    };
+    vec![tenant("people", Preset::Interactive), tenant("programs", Preset::Batch)]
+}
+
+/// Every other of the requests is a program's, with a prompt of up to so many tokens that an L4 needs ten seconds.
+pub(crate) fn people_and_programs(asks: Vec<Ask>, rng: &mut Rng) -> Vec<Ask> {
+    let turned = asks.into_iter().map(|ask| match ask.tag % 2 {
+        0 => ask,
+        _ => {
+            Ask { tenant: 1, input_tokens: 2_000 + rng.below(30_000) as u32, blocks: Vec::new(), session: None, ..ask }
+        }
+    });
+    turned.collect()
 }
 
 /// Users who ask, read the answer (or the error), think, and ask again: so many of them, for so long.

@@ -6,7 +6,7 @@ use rhumb_grid::config::{Preset, Router};
 use rhumb_grid::service::Service;
 use rhumb_world::{Clients, End, Fault, FaultKind};
 
-use crate::common::{asks, setup};
+use crate::common::{asks, beside_programs, people_and_programs, setup};
 use crate::hold::{BACK_S, Case, LOOK_S, Share};
 
 const SITES: u32 = 4;
@@ -110,6 +110,18 @@ pub(crate) fn leaving_at_the_end(rng: &mut Rng, seed: u64) -> Case {
     case.setup.clients.leaving = 1.0;
     case.asks.iter_mut().for_each(|ask| ask.output_tokens = tokens);
     case
+}
+
+/// People now and then beside programs with long prompts, errors at a site, and clients that leave.
+pub(crate) fn gives_way(rng: &mut Rng, seed: u64) -> Case {
+    let (rps, share) = (0.2 + 3.0 * rng.unit(), 0.5 * rng.unit());
+    let mut case = struck(rng, seed, rps, 20.0, FaultKind::Errors(share));
+    case.setup.tenants = beside_programs(&case.setup);
+    case.asks = people_and_programs(case.asks, rng);
+    case.setup.clients = Clients { retries: 2, leaving: 0.3 * rng.unit(), leave_after_us: 4e6 };
+    case.fault_s = None;
+    case.drawn += &format!(", {:?}", case.setup.clients);
+    never(case, &[End::Broken])
 }
 
 /// Everything fails, everywhere or at some sites, and clients come again.

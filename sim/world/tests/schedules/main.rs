@@ -36,6 +36,7 @@ faults! {
     f23_lying_readings: draw::lying,
     f24_fast_failing_sites: draw::fast_failing,
     f26_flapping_sites: draw::flapping,
+    batch_work_that_gives_way: draw::gives_way,
     slow_and_far_and_cut_off: draw::worse,
     several_at_once: draw::several,
 }

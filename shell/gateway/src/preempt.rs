@@ -1,0 +1,44 @@
+//! A request under way that gives way to a more urgent one, as long as it has not begun.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use rhumb_flow::admission::Unbegun;
+use rhumb_route::decide::Target;
+use tokio::sync::oneshot;
+
+use crate::live::lock;
+use crate::numbers::Number;
+use crate::shared::Shared;
+
+/// A batch request that may be taken back from an endpoint. Dropping it is the end of that.
+pub(crate) struct Preemptible {
+    shared: Arc<Shared>,
+    endpoint: Number,
+    number: u64,
+    call: oneshot::Receiver<()>,
+}
+
+impl Preemptible {
+    /// It is sent to a target now. A plain answer is no part of the queue that others see there.
+    pub(crate) fn sent(shared: &Arc<Shared>, target: &Target, plain: bool) -> Self {
+        let predicted = &target.predicted;
+        let begins_ms = predicted.ttft_p50_ms - predicted.client_ms;
+        let delays_ms = if plain { 0.0 } else { predicted.prefill_ms };
+        let (endpoint, now_ms) = (shared.numbers.endpoint(target.endpoint), shared.now_ms());
+        let unbegun = |number| Unbegun::sent(number, now_ms, begins_ms, predicted.prefill_ms, delays_ms);
+        let (number, call) = lock(&shared.lasting.hold).may_preempt(endpoint, unbegun);
+        Self { shared: Arc::clone(shared), endpoint, number, call }
+    }
+
+    /// Ready when it is to be taken back.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        std::pin::Pin::new(&mut self.call).poll(cx).map(|_| ())
+    }
+}
+
+impl Drop for Preemptible {
+    fn drop(&mut self) {
+        lock(&self.shared.lasting.hold).begun(self.endpoint, self.number);
+    }
+}

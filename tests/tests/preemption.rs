@@ -63,6 +63,8 @@ fn preemption_a_long_batch_prompt_gives_way_and_is_answered_afterwards() {
         mock.await_cancels(1);
         is_whole(&batch.answer());
         assert_eq!(order(&mock), ["batch", urgent, "batch"]);
+        let ids: Vec<String> = mock.seen().iter().map(|s| s.header("x-request-id").to_owned()).collect();
+        assert_eq!(ids[2], format!("{}-2", ids[0]), "an engine that has not let go of it yet takes it all the same");
         gateway.await_rest();
         assert_eq!(gateway.metric("rhumb_preemptions_total"), 1.0);
         assert_eq!(

@@ -208,8 +208,8 @@ impl Admission {
             Err(closed_ms) => (None, closed_ms),
         };
         let bound_ms = lane.bound_ms(ask, ttft_ms);
-        // Whoever is first has the place that is made for it.
-        let preempted = if is_first { self.preempted(now_ms, ask, candidates) } else { None };
+        // A place that is made for it is to be its own, and not that of one before it.
+        let preempted = if is_first { self.preempted(now_ms, ask, bound_ms, candidates) } else { None };
         if preempted.is_some() && self.waiting(ask.priority) < self.queue_max {
             return Verdict::Wait { bound_ms, room_at, preempted };
         }

@@ -121,8 +121,10 @@ impl Glancing {
         let lead_ms = self.output * (self.reading_pace_ms - pace_ms * (1.0 - ROUNDED)).max(0.0);
         // What readers lose of a pause is convex in it: never below its tangents, here those at the lead and far beyond.
         let lost_ms = (0.75 * prompt_ms - 0.25 * lead_ms).max(prompt_ms - lead_ms).max(0.0);
-        let delayed_ms =
-            prompt_ms * waiting + running * lost_ms + self.output * of(g.step_ms_per_seq) * running * slack_used;
+        let taken = running * of(g.per_seat);
+        let delayed_ms = prompt_ms * waiting
+            + running * (taken * slack_used * prompt_ms + (1.0 - taken) * lost_ms)
+            + self.output * of(g.step_ms_per_seq) * running * slack_used;
         let tokens_usd = self.uncached * of(g.input_usd)
             + self.cached * of(g.cached_usd).min(of(g.input_usd))
             + self.output * of(g.output_usd);

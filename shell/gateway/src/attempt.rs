@@ -127,7 +127,7 @@ impl Journey<'_> {
                 Err(Unserved::Failed(error))
             }
             Err(Nothing::Preempted(left)) => {
-                // What it had computed is paid for; the place is free once the try is gone.
+                // Its whole prompt is paid for, whatever of it was computed; the place is free once the try is gone.
                 ledger.lost_usd += other.map_or(0.0, |t| t.flight.lost(false));
                 self.shared.metrics.preempted();
                 Err(Unserved::Preempted(Box::new(ledger), left))
@@ -219,9 +219,10 @@ impl Journey<'_> {
         let target = &self.targets()[place];
         ledger.attempts += 1;
         self.shared.metrics.sent(target.endpoint);
-        let tries = failover.hand_down(self.targets().len());
+        let (tries, before) =
+            (failover.hand_down(self.targets().len()), ledger.attempts.saturating_sub(failover.attempts()));
         Try {
-            coming: Box::pin(self.attempt(target, tries)),
+            coming: Box::pin(self.attempt(target, tries, before)),
             flight: Flight::new(self.shared, permit, *target, ledger.plain),
             is_hedge,
         }
@@ -275,7 +276,7 @@ impl Journey<'_> {
             self.shared.metrics.hedged(if won.is_hedge { Hedged::Won } else { Hedged::Lost });
         }
         if let Some(lost) = other {
-            ledger.lost_usd = lost.flight.lost(!lost.is_hedge);
+            ledger.lost_usd += lost.flight.lost(!lost.is_hedge);
         }
         let mut flight = won.flight;
         flight.began(ledger.second_usd);

@@ -111,13 +111,14 @@ impl Hold {
     /// A request that is sent to an endpoint may be taken back from there: its number, and what tells it so.
     pub(crate) fn may_preempt(
         &mut self,
+        now_ms: u64,
         endpoint: Number,
         unbegun: impl FnOnce(u64) -> Unbegun,
     ) -> (u64, oneshot::Receiver<()>) {
         self.numbers += 1;
         let (sender, call) = oneshot::channel();
         self.preemptible.insert(self.numbers, sender);
-        self.admission.may_preempt(endpoint.0, unbegun(self.numbers));
+        self.admission.may_preempt(now_ms, endpoint.0, unbegun(self.numbers));
         (self.numbers, call)
     }
 

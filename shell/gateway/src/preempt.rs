@@ -24,10 +24,11 @@ impl Preemptible {
     pub(crate) fn sent(shared: &Arc<Shared>, target: &Target, plain: bool) -> Self {
         let predicted = &target.predicted;
         let begins_ms = predicted.ttft_p50_ms - predicted.client_ms;
-        let delays_ms = if plain { 0.0 } else { predicted.prefill_ms };
+        // Of its prefill, a step is not its own.
+        let delays_ms = if plain { 0.0 } else { (predicted.prefill_ms - predicted.pace_ms).max(0.0) };
         let (endpoint, now_ms) = (shared.numbers.endpoint(target.endpoint), shared.now_ms());
         let unbegun = |number| Unbegun::sent(number, now_ms, begins_ms, predicted.prefill_ms, delays_ms);
-        let (number, call) = lock(&shared.lasting.hold).may_preempt(endpoint, unbegun);
+        let (number, call) = lock(&shared.lasting.hold).may_preempt(now_ms, endpoint, unbegun);
         Self { shared: Arc::clone(shared), endpoint, number, call }
     }
 

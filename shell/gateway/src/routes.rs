@@ -139,22 +139,22 @@ async fn complete(shared: &Arc<Shared>, api: Api, request: Request<Incoming>) ->
     }
     // One beyond the clock's end is none.
     let deadline = asked.deadline_ms.and_then(|ms| start.checked_add(Duration::from_millis(ms)));
-    let (mut held, mut most) = (Duration::ZERO, asked.chain.tries(policy.rates.max_attempts));
+    let (mut waited, mut most) = (Duration::ZERO, asked.chain.tries(policy.rates.max_attempts));
     loop {
         let left_ms = deadline.map(|d| d.saturating_duration_since(Instant::now()).as_millis() as u64);
         let ask = asking.ask(priority, left_ms);
         let asked_at = start.elapsed();
-        let (first, permit) = place(shared, &ask, &mut asking, &mut ledger).await.map_err(|e| (e, Some(id)))?;
+        let (first, permit) =
+            place_at_target(shared, &ask, &mut asking, &mut ledger).await.map_err(|e| (e, Some(id)))?;
         let admitted = start.elapsed();
         if ledger.waited.is_some() {
-            held += admitted - asked_at;
+            waited += admitted - asked_at;
         }
-        let chain = asked.chain;
-        let journey =
-            Journey { shared, policy, scan: &scan, body: &body, api, placed: &asking, chain, priority, deadline };
+        let (body, chain) = (&body, asked.chain);
+        let journey = Journey { shared, policy, scan: &scan, body, api, placed: &asking, chain, priority, deadline };
         match journey.run(ledger, most, first, permit).await {
             Ok(served) => {
-                let timing = [("decide", admitted - held), ("queue", held), ("first", start.elapsed())];
+                let timing = [("decide", admitted - waited), ("queue", waited), ("first", start.elapsed())];
                 return Ok(answer(shared, id, served, timing));
             }
             Err(Unserved::Failed(error)) => return Err((error, Some(id))),
@@ -164,14 +164,14 @@ async fn complete(shared: &Arc<Shared>, api: Api, request: Request<Incoming>) ->
                 if let Some(ask) = ledger.waited.take() {
                     lock(&shared.lasting.hold).settle(&ask, 0.0);
                 }
-                held += start.elapsed() - admitted;
+                waited += start.elapsed() - admitted;
             }
         }
     }
 }
 
 /// A place at a target of the request, among those ranked for it.
-async fn place(
+async fn place_at_target(
     shared: &Arc<Shared>,
     ask: &Ask,
     asking: &mut Asking<'_>,

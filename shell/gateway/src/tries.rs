@@ -75,11 +75,12 @@ pub(crate) struct Opening {
 }
 
 impl Journey<'_> {
-    /// One try. A target that is a gateway itself may make so many `tries`. Dropping the future cancels it.
-    pub(crate) async fn attempt(&self, target: &Target, tries: u32) -> Result<Opened, Fail> {
+    /// One try. A target that is a gateway itself may make so many `tries`; `before` were made until the request gave way.
+    /// Dropping the future cancels it.
+    pub(crate) async fn attempt(&self, target: &Target, tries: u32, before: u32) -> Result<Opened, Fail> {
         let until = Instant::now() + self.patience(target);
         let deadline = self.deadline.filter(|d| *d < until);
-        let opened = tokio::time::timeout_at(deadline.unwrap_or(until).into(), self.open(target, tries)).await;
+        let opened = tokio::time::timeout_at(deadline.unwrap_or(until).into(), self.open(target, tries, before)).await;
         opened.unwrap_or(Err(if deadline.is_some() { Fail::Deadline } else { Fail::Timeout }))
     }
 
@@ -95,19 +96,22 @@ impl Journey<'_> {
         wait + Duration::from_millis(generating as u64)
     }
 
-    async fn open(&self, target: &Target, tries: u32) -> Result<Opened, Fail> {
-        if self.scan.stream { self.open_stream(target, tries).await } else { self.plain(target, tries).await }
+    async fn open(&self, target: &Target, tries: u32, before: u32) -> Result<Opened, Fail> {
+        let response = self.send(target, tries, before).await?;
+        if self.scan.stream { self.open_stream(target, response).await } else { self.plain(target, response).await }
     }
 
     /// The connection used last, or a new one. A connection that had stood may have been closed just now: that is no
     /// failure of the target, and the request was not seen.
-    async fn send(&self, target: &Target, tries: u32) -> Result<Response, Fail> {
+    async fn send(&self, target: &Target, tries: u32, before: u32) -> Result<Response, Fail> {
         let upstream = &self.shared.upstreams[target.endpoint as usize];
         let model = upstream.served_as[target.model as usize].as_deref().unwrap_or(&self.scan.model);
         let body = forward(self.body, self.scan, model, upstream.states_usage, self.most_tokens());
         let chain = self.chain.lines(tries, self.deadline);
-        let headers =
-            [upstream.headers.as_str(), "x-request-id: ", &format_id(self.placed.id), "\r\n", &chain].concat();
+        // An engine that has yet to let go of it would refuse the same name.
+        let again = if before > 0 { format!("-{}", before + 1) } else { String::new() };
+        let id = format_id(self.placed.id);
+        let headers = [upstream.headers.as_str(), "x-request-id: ", &id, &again, "\r\n", &chain].concat();
         let request = Request { method: "POST", path: self.api.path(), headers: &headers, body: &body };
         let mut conn = match pool::take(self.shared.live[target.endpoint as usize].pool_key) {
             Some(conn) => conn,
@@ -169,8 +173,7 @@ impl Journey<'_> {
         }
     }
 
-    async fn plain(&self, target: &Target, tries: u32) -> Result<Opened, Fail> {
-        let mut response = self.send(target, tries).await?;
+    async fn plain(&self, target: &Target, mut response: Response) -> Result<Opened, Fail> {
         let body = response.collect(ANSWER_BYTES_MAX).await?;
         if !is_answer(&body) {
             return Err(Fail::Broken);
@@ -182,8 +185,7 @@ impl Journey<'_> {
     }
 
     /// Reads a stream until its first content; what comes before could as well be another target's.
-    async fn open_stream(&self, target: &Target, tries: u32) -> Result<Opened, Fail> {
-        let mut response = self.send(target, tries).await?;
+    async fn open_stream(&self, target: &Target, mut response: Response) -> Result<Opened, Fail> {
         if response.head.content_type != "text/event-stream" {
             return Err(Fail::Broken);
         }

@@ -88,7 +88,7 @@ impl Flight {
         (self.hold, self.waits, self.held_us) = (None, None, None);
         (self.fail, self.busy, self.retry_after_ms) = (None, 0, None);
         (self.reached_us, self.started_us, self.first_us, self.first_at_gateway_us) = (0, None, None, None);
-        self.cached_tokens = 0;
+        (self.done, self.cached_tokens) = (false, 0);
     }
 }
 

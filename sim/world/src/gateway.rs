@@ -410,12 +410,13 @@ impl Gateway {
     /// An attempt that has just been sent may be taken back.
     pub(crate) fn may_preempt(&mut self, attempt: &mut Attempt, ticket: Ticket) {
         self.numbers += 1;
-        let Prediction { ttft_p50_ms, client_ms, prefill_ms, .. } = attempt.target.predicted;
-        let begins_ms = ttft_p50_ms - client_ms;
-        let unbegun = Unbegun::sent(self.numbers, attempt.sent_us / 1_000, begins_ms, prefill_ms, prefill_ms);
+        let Prediction { ttft_p50_ms, client_ms, prefill_ms, pace_ms, .. } = attempt.target.predicted;
+        let (now_ms, begins_ms, delays_ms) =
+            (attempt.sent_us / 1_000, ttft_p50_ms - client_ms, (prefill_ms - pace_ms).max(0.0));
+        let unbegun = Unbegun::sent(self.numbers, now_ms, begins_ms, prefill_ms, delays_ms);
         attempt.preemptible = Some(self.numbers);
         self.preemptible.insert(self.numbers, ticket);
-        self.admission.may_preempt(attempt.target.endpoint, unbegun);
+        self.admission.may_preempt(now_ms, attempt.target.endpoint, unbegun);
     }
 
     /// Whose attempt is to give way.
@@ -423,7 +424,7 @@ impl Gateway {
         self.preemptible.get(&preempted.number).copied()
     }
 
-    /// An attempt gives way; what of it has been computed is taken to be all of its prompt, USD.
+    /// An attempt gives way; its whole prompt is paid for, whatever of it has been computed, USD.
     pub(crate) fn gave_way(&mut self, mut attempt: Attempt, now_us: u64) -> f64 {
         self.over(&mut attempt, now_us);
         charge_part(&attempt, 0)

@@ -89,7 +89,10 @@ impl World<'_> {
     fn begin(&mut self, ticket: Ticket, target: usize) {
         let Some(flight) = self.flights.get(ticket) else { return };
         flight.failover.start(target);
-        self.gateways[flight.gateway as usize].budget(flight.ask.tenant, &flight.targets[target]).first();
+        // One that gave way has been tried for the first time before.
+        if flight.lost_us == 0 {
+            self.gateways[flight.gateway as usize].budget(flight.ask.tenant, &flight.targets[target]).first();
+        }
         self.send(ticket, target);
     }
 

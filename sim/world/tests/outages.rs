@@ -60,6 +60,8 @@ fn f20_a_lost_site_costs_its_share_and_no_more() {
         let mut during = every_5_s(&ran, LOST_S, BACK_S);
         println!("good {before:.1}/s before; during {during:.1?}; after {:.1?}", every_5_s(&ran, BACK_S, END_S));
         let mean = during.iter().sum::<f64>() / during.len() as f64;
+        let settled = &during[6..];
+        assert!(settled.iter().all(|g| *g > 0.7 * mean), "it does not settle: {settled:.1?}");
         assert!(mean > 0.85 * before, "{mean:.1} a second without the site, {before:.1} with it");
         during.sort_by(f64::total_cmp);
         assert!(during[0] > 0.6 * mean && during[1] > 0.7 * mean, "it swings: {during:.1?}");

@@ -2,8 +2,8 @@
 //!
 //! A prompt of a hundred thousand tokens that was let in while nobody else was there keeps an engine busy for half a
 //! minute. Cancelled before its first byte nobody has seen anything of it, and it can be sent again: what is lost is what
-//! was computed of it. So it is not taken back when half of that is done, and by its sender at most as often as it may be
-//! tried. Requests of the standard class are not taken back: theirs is a person's wait too.
+//! was computed of it. So it is not taken back when half of that is to be done by now. Requests of the standard class are
+//! not taken back: theirs is a person's wait too.
 
 use rhumb_grid::config::Priority;
 
@@ -37,10 +37,15 @@ pub struct Preempted {
     pub number: u64,
 }
 
+/// Whoever would not wait so long would be gone before the place is free, ms.
+const LEAST_BOUND_MS: f64 = 50.0;
+
 impl Admission {
     /// A batch request is sent to an endpoint and may be taken back from there.
-    pub fn may_preempt(&mut self, endpoint: u32, unbegun: Unbegun) {
-        self.unbegun[endpoint as usize].push(unbegun);
+    pub fn may_preempt(&mut self, now_ms: u64, endpoint: u32, unbegun: Unbegun) {
+        let here = &mut self.unbegun[endpoint as usize];
+        here.retain(|u| now_ms < u.until_ms);
+        here.push(unbegun);
     }
 
     /// It has begun, or is over.
@@ -48,36 +53,36 @@ impl Admission {
         self.unbegun[endpoint as usize].retain(|u| u.number != number);
     }
 
-    /// The request without which the best candidate that batch work keeps busy would take this one at once. Of several
-    /// the one that delays others longest.
+    /// The request without which this one, which may wait so long, would go at once to where that is: of the best candidate
+    /// for which there is one, that which delays others longest.
     pub(super) fn preempted(
         &self,
         now_ms: u64,
         ask: &Ask,
-        mut candidates: impl Iterator<Item = Candidate>,
+        bound_ms: f64,
+        candidates: impl Iterator<Item = Candidate> + Clone,
     ) -> Option<Preempted> {
-        if ask.priority == Priority::Batch {
+        if ask.priority == Priority::Batch || bound_ms < LEAST_BOUND_MS {
             return None;
         }
-        candidates.find_map(|c| {
-            let would_do = |u: &&Unbegun| now_ms < u.until_ms && self.would_do(now_ms, ask, &without(c, u));
-            let unbegun = self.unbegun[c.endpoint as usize].iter().filter(would_do);
+        candidates.clone().enumerate().find_map(|(i, c)| {
+            let unbegun = self.unbegun[c.endpoint as usize].iter().filter(|u| now_ms < u.until_ms);
             let longest = unbegun.max_by(|a, b| a.delays_ms.total_cmp(&b.delays_ms))?;
-            Some(Preempted { endpoint: c.endpoint, number: longest.number })
+            let freed = candidates.clone().enumerate().map(|(k, c)| if k == i { without(c, longest) } else { c });
+            let goes_there = self.with_room(now_ms, ask, freed).is_ok_and(|(k, _)| k == i);
+            goes_there.then_some(Preempted { endpoint: c.endpoint, number: longest.number })
         })
-    }
-
-    fn would_do(&self, now_ms: u64, ask: &Ask, c: &Candidate) -> bool {
-        self.has_room(now_ms, ask.priority, c.endpoint, c.in_flight) && !self.is_late_start(now_ms, ask, c)
     }
 }
 
 /// A candidate as it would be had one request not been sent there.
 fn without(c: Candidate, unbegun: &Unbegun) -> Candidate {
+    // Of what others may have sent, which goes by what this gateway has there, as much more goes with it.
+    let crowd_share = if c.queue_ms > 0.0 { (c.crowd_ms / c.queue_ms).max(1.0) } else { 1.0 };
     Candidate {
         in_flight: c.in_flight - 1.0,
         queue_ms: (c.queue_ms - unbegun.delays_ms).max(0.0),
-        crowd_ms: (c.crowd_ms - unbegun.delays_ms).max(0.0),
+        crowd_ms: (c.crowd_ms - unbegun.delays_ms * crowd_share).max(0.0),
         ..c
     }
 }

@@ -347,9 +347,9 @@ fn batch_work_that_has_not_begun_gives_way_to_who_would_then_go_at_once() {
         other => panic!("{other:?}"),
     };
     // The first has its places taken, one of them by a long prompt; the second is kept busy by that of another.
-    a.may_preempt(0, Unbegun::sent(1, 0, 3_000.0, 2_000.0, 0.0));
-    a.may_preempt(0, Unbegun::sent(2, 0, 3_000.0, 2_000.0, 2_000.0));
-    a.may_preempt(1, Unbegun::sent(3, 0, 9_000.0, 8_000.0, 8_000.0));
+    a.may_preempt(0, 0, Unbegun::sent(1, 0, 3_000.0, 2_000.0, 0.0));
+    a.may_preempt(0, 0, Unbegun::sent(2, 0, 3_000.0, 2_000.0, 2_000.0));
+    a.may_preempt(0, 1, Unbegun::sent(3, 0, 9_000.0, 8_000.0, 8_000.0));
     let busy = |endpoint, in_flight, queue_ms| Candidate { queue_ms, ..at(endpoint, in_flight) };
     let both = [busy(0, 4.0, 2_000.0), busy(1, 1.0, 8_300.0)];
     assert_eq!(arrive(&mut a, 1_000, Priority::Interactive, both), Some((0, 2)), "what keeps others waiting longest");
@@ -363,4 +363,41 @@ fn batch_work_that_has_not_begun_gives_way_to_who_would_then_go_at_once() {
     assert_eq!(arrive(&mut a, 1_000, Priority::Interactive, both), Some((1, 3)));
     a.wait(1, ask(0, Priority::Interactive), [0, 1].into_iter());
     assert_eq!(arrive(&mut a, 1_000, Priority::Interactive, both), None, "the place would be another's");
+}
+
+#[test]
+fn batch_work_does_not_give_way_where_the_other_would_not_go_anyway() {
+    let mut a = admission();
+    a.may_preempt(0, 1, Unbegun::sent(1, 0, 9_000.0, 100.0, 100.0));
+    let arrive = |a: &mut Admission, ask: Ask, far_ms| {
+        let near = Candidate { queue_ms: 600.0, ..at(0, 0.0) };
+        let far = Candidate { in_flight: 1.0, queue_ms: 100.0, crowd_ms: 200.0, ttft_ms: far_ms, ..at(1, 0.0) };
+        a.arrive(0, &ask, 50.0, [near, far].into_iter())
+    };
+    let person = ask(0, Priority::Interactive);
+    assert_eq!(arrive(&mut a, person, 700.0), wait(2_000.0), "the near one is sooner even so");
+    assert_eq!(arrive(&mut a, person, 500.0), Verdict::Go(1), "here it goes without");
+    // In overload those where it would be late are none.
+    a.lanes[0].waited_ms.insert((Priority::Interactive, 0), 600.0);
+    assert!(!matches!(arrive(&mut a, person, 1_100.0), Verdict::Wait { preempted: Some(_), .. }));
+    // Where a place at the only other is made for it, it goes there, if it stays for that.
+    let full = [Candidate { in_flight: 4.0, ..at(1, 0.0) }];
+    let mut b = admission();
+    b.may_preempt(0, 1, Unbegun::sent(1, 0, 9_000.0, 100.0, 100.0));
+    let hasty = Ask { wait_max_ms: 20.0, ..person };
+    assert!(!matches!(b.arrive(0, &hasty, 50.0, full.into_iter()), Verdict::Wait { preempted: Some(_), .. }));
+    let preempted = Some(Preempted { endpoint: 1, number: 1 });
+    assert_eq!(
+        b.arrive(0, &person, 50.0, full.into_iter()),
+        Verdict::Wait { bound_ms: 2_000.0, room_at: None, preempted }
+    );
+}
+
+#[test]
+fn what_others_may_have_sent_goes_with_the_prompt_that_it_was_taken_from() {
+    let mut a = admission();
+    a.may_preempt(0, 0, Unbegun::sent(1, 0, 9_000.0, 8_000.0, 8_000.0));
+    let shared = [Candidate { queue_ms: 8_000.0, crowd_ms: 16_000.0, ..at(0, 1.0) }];
+    let verdict = a.arrive(0, &ask(0, Priority::Interactive), 50.0, shared.into_iter());
+    assert!(matches!(verdict, Verdict::Wait { preempted: Some(_), .. }), "{verdict:?}");
 }

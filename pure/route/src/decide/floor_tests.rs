@@ -47,7 +47,7 @@ fn wide_world() -> impl Strategy<Value = Rows> {
             others_tokens: 2_000.0 * draw(e, 8),
             stalled_ms: 500.0 * (draw(e, 9) - 0.5).max(0.0),
             unseen_ms: 300.0 * (draw(e, 10) - 0.5).max(0.0),
-            others_per_ms: 0.002 * draw(e, 11),
+            others_per_ms: 0.004 * (draw(e, 11) - 0.5).max(0.0),
             ttft_correction: 1.0 + spread * draw(e, 5),
             load_age_ms: 2_000.0 * draw(e, 6),
             model: e % 3,

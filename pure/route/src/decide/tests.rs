@@ -450,12 +450,12 @@ pub(super) fn world() -> impl Strategy<Value = Rows> {
 pub(super) fn request() -> impl Strategy<Value = Facts> {
     let pin = prop::option::of((0u32..40, 0u32..3));
     let hits = prop::collection::vec((0u32..40, 0.0..9_000f64), 0..4);
-    (1.0..6_000f64, 1.0..900f64, prop::option::of(any::<u64>()), pin, hits).prop_map(
-        |(prompt, out, affinity, pin, hits)| {
-            let hits = hits.into_iter().map(|(endpoint, tokens)| Hit { endpoint, tokens }).collect();
-            Facts { models: vec![2, 0, 1], prompt_tokens: prompt, output_tokens: out, affinity, pin, hits, ..facts() }
-        },
-    )
+    let prompt = prop_oneof![3 => 1.0..6_000f64, 1 => 6_000.0..200_000f64];
+    let out = prop_oneof![3 => 1.0..900f64, 1 => Just(0.0), 1 => 1.0..20f64];
+    (prompt, out, prop::option::of(any::<u64>()), pin, hits).prop_map(|(prompt, out, affinity, pin, hits)| {
+        let hits = hits.into_iter().map(|(endpoint, tokens)| Hit { endpoint, tokens }).collect();
+        Facts { models: vec![2, 0, 1], prompt_tokens: prompt, output_tokens: out, affinity, pin, hits, ..facts() }
+    })
 }
 
 pub(super) fn router() -> impl Strategy<Value = Router> {

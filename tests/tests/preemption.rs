@@ -74,7 +74,7 @@ fn preemption_a_long_batch_prompt_gives_way_and_is_answered_afterwards() {
         );
         let rows = gateway.stop().rows;
         assert_eq!(ends(&rows), [("complete", 2), ("complete", 1)]);
-        // What it had computed when it gave way is paid for.
+        // Its whole prompt is paid for once more.
         let answered = rows[0].prompt_tokens + rows[0].completion_tokens;
         assert!(rows[0].usd > answered as f64 * 1e-7, "{} for {answered} tokens", rows[0].usd);
     }

@@ -9,7 +9,8 @@ use alloc::vec::Vec;
 use rhumb_grid::config::Priority;
 
 pub use self::lanes::{Lanes, stated};
-pub use self::preempt::{Preempted, Unbegun};
+use self::preempt::Unbegun;
+pub use self::preempt::{Expected, Preempted};
 use self::waiting::Waiting;
 
 use crate::fair::{FairQueue, From, Ticket};
@@ -94,6 +95,8 @@ pub struct Admission {
     ramps: Vec<Ramp>,
     /// By endpoint: batch requests there that may be taken back.
     unbegun: Vec<Vec<Unbegun>>,
+    /// How many have been.
+    numbers: u64,
     /// By endpoint: the lanes it serves.
     serves: Vec<Vec<Lane>>,
     lanes: Vec<Waiting>,
@@ -122,6 +125,7 @@ impl Admission {
         Self {
             ramps: windows.iter().map(|_| Ramp::default()).collect(),
             unbegun: windows.iter().map(|_| Vec::new()).collect(),
+            numbers: 0,
             windows,
             serves,
             lanes: (0..lanes).map(|_| Waiting::default()).collect(),
@@ -221,8 +225,8 @@ impl Admission {
         Verdict::Wait { bound_ms, room_at, preempted: None }
     }
 
-    /// A request that has given way waits, for as long as it may: whoever has its place is called before it could be asked
-    /// whether that is free.
+    /// A request that has given way waits, for as long as it may. Its place looks free until whoever it is for has heard of
+    /// it, so it is not asked for.
     #[must_use]
     pub fn gave_way(ask: &Ask) -> Verdict {
         Verdict::Wait { bound_ms: ask.wait_max_ms, room_at: None, preempted: None }

@@ -121,6 +121,18 @@ impl Prediction {
         }
     }
 
+    /// Median time from when a request leaves its gateway until the first token is there, ms.
+    #[must_use]
+    pub fn begins_ms(&self) -> f64 {
+        self.ttft_p50_ms - self.client_ms
+    }
+
+    /// The part of the prefill that keeps others waiting, ms: a step of all that run there is not its own.
+    #[must_use]
+    pub fn delays_ms(&self) -> f64 {
+        (self.prefill_ms - self.pace_ms).max(0.0)
+    }
+
     /// Expected time to first token; age adds half its spread.
     pub fn expected_ms(&self) -> f64 {
         self.ttft_p50_ms * (1.0 + 0.5 * self.spread_age) + self.unseen_ms

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use rhumb_flow::admission::{Admission, Ask, Candidate, Lane, Preempted, Turn, Unbegun, Verdict, stated};
+use rhumb_flow::admission::{Admission, Ask, Candidate, Expected, Lane, Preempted, Turn, Verdict, stated};
 use rhumb_flow::fair::Ticket;
 use rhumb_flow::window::Window;
 use rhumb_grid::config::Priority;
@@ -29,7 +29,6 @@ pub(crate) struct Hold {
     tickets: Ticket,
     /// By number, those that may be taken back.
     preemptible: BTreeMap<u64, oneshot::Sender<()>>,
-    numbers: u64,
 }
 
 /// A place at an endpoint. Dropping it frees the place and calls whoever is next.
@@ -54,7 +53,6 @@ impl Hold {
             calls: BTreeMap::new(),
             tickets: 0,
             preemptible: BTreeMap::new(),
-            numbers: 0,
         }
     }
 
@@ -109,17 +107,16 @@ impl Hold {
     }
 
     /// A request that is sent to an endpoint may be taken back from there: its number, and what tells it so.
-    pub(crate) fn may_preempt(
+    pub(crate) fn preemptible(
         &mut self,
         now_ms: u64,
         endpoint: Number,
-        unbegun: impl FnOnce(u64) -> Unbegun,
+        expected: &Expected,
     ) -> (u64, oneshot::Receiver<()>) {
-        self.numbers += 1;
+        let number = self.admission.preemptible(now_ms, endpoint.0, expected);
         let (sender, call) = oneshot::channel();
-        self.preemptible.insert(self.numbers, sender);
-        self.admission.may_preempt(now_ms, endpoint.0, unbegun(self.numbers));
-        (self.numbers, call)
+        self.preemptible.insert(number, sender);
+        (number, call)
     }
 
     /// It may not be any more.
@@ -128,7 +125,7 @@ impl Hold {
         self.admission.begun(endpoint.0, number);
     }
 
-    /// A request is to give way. It does so once; until it has, nobody else counts on its place.
+    /// A request is to give way, to one other: nobody else counts on its place.
     fn preempt(&mut self, Preempted { endpoint, number }: Preempted) {
         self.admission.begun(endpoint, number);
         if let Some(call) = self.preemptible.remove(&number) {

@@ -70,8 +70,7 @@ impl Flight {
         let live = &shared.live[target.endpoint as usize];
         live.asked(backlog);
         lock(&shared.habits[target.model as usize]).sent(target.predicted.uncached_tokens);
-        let due_after_ms = target.predicted.ttft_p50_ms - target.predicted.client_ms;
-        let due = (!plain).then(|| lock(&live.learnt).unanswered.sent(shared.now_ms(), due_after_ms));
+        let due = (!plain).then(|| lock(&live.learnt).unanswered.sent(shared.now_ms(), target.predicted.begins_ms()));
         if live.is_back.load(Ordering::Relaxed) {
             let number = shared.numbers.endpoint(target.endpoint);
             lock(&shared.lasting.hold).sent(number, shared.now_ms(), target.predicted.uncached_tokens);
@@ -104,7 +103,7 @@ impl Flight {
 
     /// From departure to the first content, as predicted, ms.
     pub(crate) fn predicted_ms(&self) -> f64 {
-        self.target.predicted.ttft_p50_ms - self.target.predicted.client_ms
+        self.target.predicted.begins_ms()
     }
 
     /// Content has begun: how long it took is learnt from. `second_usd` is the value of a second to the request.

@@ -278,9 +278,36 @@ impl Asking<'_> {
         }
     }
 
-    /// The error when nothing may serve it, as decided last.
+    /// The error when nothing may serve it, as decided last: counts by reason, never the topology.
     pub(crate) fn nothing_eligible(&self) -> ApiError {
-        nothing_eligible(&self.decision, self.model)
+        let count = |r: Drop| self.decision.drops[r as usize];
+        if count(Drop::Unhealthy) + count(Drop::Power) + count(Drop::Draining) > 0 {
+            let reasons: Vec<String> =
+                Drop::ALL.iter().filter(|r| count(**r) > 0).map(|r| format!("{} {}", count(*r), r.code())).collect();
+            return ApiError::nothing_eligible(format!(
+                "No candidate can serve this request now: {}.",
+                reasons.join(", ")
+            ));
+        }
+        if count(Drop::Context) > 0 {
+            let text = format!(
+                "The prompt and the answer do not fit any model here: the largest context is {} tokens.",
+                self.decision.largest_context
+            );
+            return ApiError::context_length(text);
+        }
+        if count(Drop::Residency) > 0 {
+            let text = "No site in the countries that this request may be served in can serve it.";
+            return ApiError::forbidden("data_residency_mismatch", text);
+        }
+        if count(Drop::Modality) > 0 {
+            let shown: String = self.model.chars().take(100).collect();
+            let text = format!(
+                "The model `{shown}` does not take what this request needs (images, audio, tools, or this API)."
+            );
+            return ApiError::invalid(text).with_param("model");
+        }
+        ApiError::nothing_eligible("No endpoint serves this model.")
     }
 
     /// Bytes one token of the answer takes on the wire.
@@ -292,34 +319,6 @@ impl Asking<'_> {
     pub(crate) fn output_tokens(&self) -> f64 {
         self.facts.output_tokens
     }
-}
-
-/// The error when nothing may serve a request: counts by reason, never the topology.
-fn nothing_eligible(d: &Decision, model: &str) -> ApiError {
-    let count = |r: Drop| d.drops[r as usize];
-    if count(Drop::Unhealthy) + count(Drop::Power) + count(Drop::Draining) > 0 {
-        let reasons: Vec<String> =
-            Drop::ALL.iter().filter(|r| count(**r) > 0).map(|r| format!("{} {}", count(*r), r.code())).collect();
-        return ApiError::nothing_eligible(format!("No candidate can serve this request now: {}.", reasons.join(", ")));
-    }
-    if count(Drop::Context) > 0 {
-        let text = format!(
-            "The prompt and the answer do not fit any model here: the largest context is {} tokens.",
-            d.largest_context
-        );
-        return ApiError::context_length(text);
-    }
-    if count(Drop::Residency) > 0 {
-        let text = "No site in the countries that this request may be served in can serve it.";
-        return ApiError::forbidden("data_residency_mismatch", text);
-    }
-    if count(Drop::Modality) > 0 {
-        let shown: String = model.chars().take(100).collect();
-        let text =
-            format!("The model `{shown}` does not take what this request needs (images, audio, tools, or this API).");
-        return ApiError::invalid(text).with_param("model");
-    }
-    ApiError::nothing_eligible("No endpoint serves this model.")
 }
 
 #[cfg(test)]

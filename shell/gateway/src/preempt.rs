@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use rhumb_flow::admission::Unbegun;
+use rhumb_flow::admission::Expected;
 use rhumb_route::decide::Target;
 use tokio::sync::oneshot;
 
@@ -22,13 +22,11 @@ pub(crate) struct Preemptible {
 impl Preemptible {
     /// It is sent to a target now. A plain answer is no part of the queue that others see there.
     pub(crate) fn sent(shared: &Arc<Shared>, target: &Target, plain: bool) -> Self {
-        let predicted = &target.predicted;
-        let begins_ms = predicted.ttft_p50_ms - predicted.client_ms;
-        // Of its prefill, a step is not its own.
-        let delays_ms = if plain { 0.0 } else { (predicted.prefill_ms - predicted.pace_ms).max(0.0) };
-        let (endpoint, now_ms) = (shared.numbers.endpoint(target.endpoint), shared.now_ms());
-        let unbegun = |number| Unbegun::sent(number, now_ms, begins_ms, predicted.prefill_ms, delays_ms);
-        let (number, call) = lock(&shared.lasting.hold).may_preempt(now_ms, endpoint, unbegun);
+        let p = &target.predicted;
+        let delays_ms = if plain { 0.0 } else { p.delays_ms() };
+        let expected = Expected { begins_ms: p.begins_ms(), prefill_ms: p.prefill_ms, delays_ms };
+        let endpoint = shared.numbers.endpoint(target.endpoint);
+        let (number, call) = lock(&shared.lasting.hold).preemptible(shared.now_ms(), endpoint, &expected);
         Self { shared: Arc::clone(shared), endpoint, number, call }
     }
 

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use rhumb_flow::admission::{Admission, Ask as Hold, Candidate, Lane, Lanes, Preempted, Turn, Unbegun, Verdict};
+use rhumb_flow::admission::{Admission, Ask as Hold, Candidate, Expected, Lane, Lanes, Preempted, Turn, Verdict};
 use rhumb_flow::budget::RetryBudget;
 use rhumb_flow::condition::{By, Condition};
 use rhumb_flow::fair::cost;
@@ -129,7 +129,6 @@ pub(crate) struct Gateway {
     places: u64,
     /// By number, those that may be taken back.
     preemptible: BTreeMap<u64, Ticket>,
-    numbers: u64,
 }
 
 /// Answer length before one has been seen, as in the live gateway.
@@ -202,7 +201,6 @@ impl Gateway {
             waiting: BTreeMap::new(),
             places: 0,
             preemptible: BTreeMap::new(),
-            numbers: 0,
         }
     }
 
@@ -351,7 +349,7 @@ impl Gateway {
         let backlog = target.predicted.uncached_tokens;
         let known = &mut self.known[target.endpoint as usize];
         self.habits[target.model as usize].sent(backlog);
-        let due = known.unanswered.sent(now_us / 1_000, target.predicted.ttft_p50_ms - target.predicted.client_ms);
+        let due = known.unanswered.sent(now_us / 1_000, target.predicted.begins_ms());
         let overlay = &mut self.overlays[target.endpoint as usize];
         overlay.in_flight += 1.0;
         overlay.backlog_tokens += backlog;
@@ -408,15 +406,12 @@ impl Gateway {
     }
 
     /// An attempt that has just been sent may be taken back.
-    pub(crate) fn may_preempt(&mut self, attempt: &mut Attempt, ticket: Ticket) {
-        self.numbers += 1;
-        let Prediction { ttft_p50_ms, client_ms, prefill_ms, pace_ms, .. } = attempt.target.predicted;
-        let (now_ms, begins_ms, delays_ms) =
-            (attempt.sent_us / 1_000, ttft_p50_ms - client_ms, (prefill_ms - pace_ms).max(0.0));
-        let unbegun = Unbegun::sent(self.numbers, now_ms, begins_ms, prefill_ms, delays_ms);
-        attempt.preemptible = Some(self.numbers);
-        self.preemptible.insert(self.numbers, ticket);
-        self.admission.may_preempt(now_ms, attempt.target.endpoint, unbegun);
+    pub(crate) fn preemptible(&mut self, attempt: &mut Attempt, ticket: Ticket) {
+        let Target { endpoint, predicted: p, .. } = &attempt.target;
+        let expected = Expected { begins_ms: p.begins_ms(), prefill_ms: p.prefill_ms, delays_ms: p.delays_ms() };
+        let number = self.admission.preemptible(attempt.sent_us / 1_000, *endpoint, &expected);
+        attempt.preemptible = Some(number);
+        self.preemptible.insert(number, ticket);
     }
 
     /// Whose attempt is to give way.

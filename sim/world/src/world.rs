@@ -225,7 +225,7 @@ impl<'a> World<'a> {
         let sender = &mut self.gateways[gateway as usize];
         let mut attempt = sender.depart(&target, flight.ask.tenant, rates.second_usd, now_us);
         if service.priority == Priority::Batch && flight.failover.attempts() == 1 && flight.failover.keep_back() {
-            sender.may_preempt(&mut attempt, ticket);
+            sender.preemptible(&mut attempt, ticket);
         }
         flight.attempt = Some(attempt);
         flight.fail = Some(Fail::Broken);

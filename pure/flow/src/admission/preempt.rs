@@ -9,23 +9,24 @@ use rhumb_grid::config::Priority;
 
 use super::{Admission, Ask, Candidate};
 
-/// A batch request at an endpoint that has not begun.
+/// What is expected of a batch request that is sent to an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Unbegun {
-    /// Its number, which nobody else has.
-    pub number: u64,
-    /// By how much others begin later for it, ms; 0 where its prompt is no part of their queue.
+pub struct Expected {
+    /// It begins after so long, ms.
+    pub begins_ms: f64,
+    /// Its prefill takes so much of that, ms.
+    pub prefill_ms: f64,
+    /// Others there begin so much later for it, ms; 0 where its prompt is no part of their queue.
     pub delays_ms: f64,
-    /// Until when it may be taken back, by the caller's clock.
-    pub until_ms: u64,
 }
 
-impl Unbegun {
-    /// A request that is sent now, is to begin after `begins_ms`, and whose prompt takes `prompt_ms` of that.
-    #[must_use]
-    pub fn sent(number: u64, now_ms: u64, begins_ms: f64, prompt_ms: f64, delays_ms: f64) -> Self {
-        Self { number, delays_ms, until_ms: now_ms.saturating_add((begins_ms - prompt_ms / 2.0) as u64) }
-    }
+/// A batch request at an endpoint that has not begun.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Unbegun {
+    number: u64,
+    delays_ms: f64,
+    /// Until when it may be taken back, by the caller's clock.
+    until_ms: u64,
 }
 
 /// A request that is to be taken back.
@@ -41,11 +42,15 @@ pub struct Preempted {
 const LEAST_BOUND_MS: f64 = 50.0;
 
 impl Admission {
-    /// A batch request is sent to an endpoint and may be taken back from there.
-    pub fn may_preempt(&mut self, now_ms: u64, endpoint: u32, unbegun: Unbegun) {
+    /// A batch request is sent to an endpoint and may be taken back from there: its number, which nobody else has.
+    pub fn preemptible(&mut self, now_ms: u64, endpoint: u32, expected: &Expected) -> u64 {
+        self.numbers += 1;
+        let Expected { begins_ms, prefill_ms, delays_ms } = *expected;
+        let until_ms = now_ms.saturating_add((begins_ms - prefill_ms / 2.0) as u64);
         let here = &mut self.unbegun[endpoint as usize];
         here.retain(|u| now_ms < u.until_ms);
-        here.push(unbegun);
+        here.push(Unbegun { number: self.numbers, delays_ms, until_ms });
+        self.numbers
     }
 
     /// It has begun, or is over.

@@ -334,6 +334,10 @@ fn who_waits_stays_where_it_is_when_endpoints_and_lanes_are_added() {
     assert_eq!((a.next(10_000, 2, 0.0), a.next(10_000, 0, 0.0)), (None, Some(1)));
 }
 
+const fn expected(begins_ms: f64, prefill_ms: f64, delays_ms: f64) -> Expected {
+    Expected { begins_ms, prefill_ms, delays_ms }
+}
+
 #[test]
 fn batch_work_that_has_not_begun_gives_way_to_who_would_then_go_at_once() {
     let mut a = admission();
@@ -347,9 +351,9 @@ fn batch_work_that_has_not_begun_gives_way_to_who_would_then_go_at_once() {
         other => panic!("{other:?}"),
     };
     // The first has its places taken, one of them by a long prompt; the second is kept busy by that of another.
-    a.may_preempt(0, 0, Unbegun::sent(1, 0, 3_000.0, 2_000.0, 0.0));
-    a.may_preempt(0, 0, Unbegun::sent(2, 0, 3_000.0, 2_000.0, 2_000.0));
-    a.may_preempt(0, 1, Unbegun::sent(3, 0, 9_000.0, 8_000.0, 8_000.0));
+    a.preemptible(0, 0, &expected(3_000.0, 2_000.0, 0.0));
+    a.preemptible(0, 0, &expected(3_000.0, 2_000.0, 2_000.0));
+    a.preemptible(0, 1, &expected(9_000.0, 8_000.0, 8_000.0));
     let busy = |endpoint, in_flight, queue_ms| Candidate { queue_ms, ..at(endpoint, in_flight) };
     let both = [busy(0, 4.0, 2_000.0), busy(1, 1.0, 8_300.0)];
     assert_eq!(arrive(&mut a, 1_000, Priority::Interactive, both), Some((0, 2)), "what keeps others waiting longest");
@@ -368,7 +372,7 @@ fn batch_work_that_has_not_begun_gives_way_to_who_would_then_go_at_once() {
 #[test]
 fn batch_work_does_not_give_way_where_the_other_would_not_go_anyway() {
     let mut a = admission();
-    a.may_preempt(0, 1, Unbegun::sent(1, 0, 9_000.0, 100.0, 100.0));
+    a.preemptible(0, 1, &expected(9_000.0, 100.0, 100.0));
     let arrive = |a: &mut Admission, ask: Ask, far_ms| {
         let near = Candidate { queue_ms: 600.0, ..at(0, 0.0) };
         let far = Candidate { in_flight: 1.0, queue_ms: 100.0, crowd_ms: 200.0, ttft_ms: far_ms, ..at(1, 0.0) };
@@ -383,7 +387,7 @@ fn batch_work_does_not_give_way_where_the_other_would_not_go_anyway() {
     // Where a place at the only other is made for it, it goes there, if it stays for that.
     let full = [Candidate { in_flight: 4.0, ..at(1, 0.0) }];
     let mut b = admission();
-    b.may_preempt(0, 1, Unbegun::sent(1, 0, 9_000.0, 100.0, 100.0));
+    b.preemptible(0, 1, &expected(9_000.0, 100.0, 100.0));
     let hasty = Ask { wait_max_ms: 20.0, ..person };
     assert!(!matches!(b.arrive(0, &hasty, 50.0, full.into_iter()), Verdict::Wait { preempted: Some(_), .. }));
     let preempted = Some(Preempted { endpoint: 1, number: 1 });
@@ -396,7 +400,7 @@ fn batch_work_does_not_give_way_where_the_other_would_not_go_anyway() {
 #[test]
 fn what_others_may_have_sent_goes_with_the_prompt_that_it_was_taken_from() {
     let mut a = admission();
-    a.may_preempt(0, 0, Unbegun::sent(1, 0, 9_000.0, 8_000.0, 8_000.0));
+    a.preemptible(0, 0, &expected(9_000.0, 8_000.0, 8_000.0));
     let shared = [Candidate { queue_ms: 8_000.0, crowd_ms: 16_000.0, ..at(0, 1.0) }];
     let verdict = a.arrive(0, &ask(0, Priority::Interactive), 50.0, shared.into_iter());
     assert!(matches!(verdict, Verdict::Wait { preempted: Some(_), .. }), "{verdict:?}");

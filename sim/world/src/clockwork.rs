@@ -2,7 +2,7 @@
 
 use rhumb_chance::{hash, label, unit};
 
-use crate::gateway::Attempt;
+use crate::attempt::Attempt;
 use crate::queue::Event;
 use crate::server::{Mode, Server};
 use crate::setup::{Fault, FaultKind};

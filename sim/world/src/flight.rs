@@ -4,7 +4,7 @@ use rhumb_flow::admission::Ask as Hold;
 use rhumb_flow::failover::Failover;
 use rhumb_route::decide::Target;
 
-use crate::gateway::Attempt;
+use crate::attempt::Attempt;
 use crate::queue::Ticket;
 use crate::source::Ask;
 

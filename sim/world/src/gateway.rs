@@ -14,7 +14,7 @@ use rhumb_grid::config::Router;
 use rhumb_grid::index::Grid;
 use rhumb_grid::rates::Rates;
 use rhumb_rivals::{Candidate as Shown, Policy, Request};
-use rhumb_route::account::{Tariff, Tokens};
+use rhumb_route::account::Tariff;
 use rhumb_route::decide::{Choice, Decision, Scratch, Target, World as Candidates, decide, decide_by};
 use rhumb_route::facts::{Facts, Hit};
 use rhumb_route::floor::Floors;
@@ -25,9 +25,10 @@ use rhumb_route::pins::Pins;
 use rhumb_route::predict::Prediction;
 use rhumb_route::prefix::PrefixIndex;
 use rhumb_route::row::{Able, Overlay, Row};
-use rhumb_route::unanswered::{Due, Unanswered};
+use rhumb_route::unanswered::Unanswered;
 use rhumb_route::view::{EndpointState, LoadReport, View, Viewer};
 
+use crate::attempt::{Attempt, Usage, charge, charge_part};
 use crate::flight::Flight;
 use crate::queue::Ticket;
 use crate::rival::shown;
@@ -46,30 +47,6 @@ pub(crate) struct Asked<'a> {
     pub(crate) client_ms: f64,
     pub(crate) session: Option<u64>,
     pub(crate) blocks: &'a [u64],
-}
-
-/// An attempt under way at an endpoint.
-#[derive(Debug, Clone)]
-pub(crate) struct Attempt {
-    pub(crate) target: Target,
-    pub(crate) tariff: Tariff,
-    /// Prompt tokens that count as not computed yet.
-    backlog: Option<f64>,
-    due: Due,
-    pub(crate) sent_us: u64,
-    first_us: Option<u64>,
-    /// Its number among those that may be taken back.
-    preemptible: Option<u64>,
-    /// What a second is worth to whoever waits for it, USD.
-    second_usd: f64,
-}
-
-/// What a request took, as the engine's usage says where it came.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Usage {
-    pub(crate) prompt_tokens: u32,
-    pub(crate) cached_tokens: u32,
-    pub(crate) output_tokens: u32,
 }
 
 #[derive(Debug, Clone)]
@@ -136,7 +113,7 @@ const OUTPUT_TOKENS: f64 = 200.0;
 /// Bytes of prompt per token before one has been seen, as in the live gateway.
 const BYTES_PER_TOKEN: f64 = 4.2;
 /// Bytes one streamed token takes on the wire, as in the live gateway.
-const STREAM_BYTES_PER_TOKEN: f64 = 190.0;
+pub(crate) const STREAM_BYTES_PER_TOKEN: f64 = 190.0;
 const PINS: usize = 1 << 18;
 /// A probe that gets no answer at all is given up after so long.
 const PROBE_TIMEOUT_US: u64 = 5_000_000;
@@ -610,21 +587,6 @@ fn candidates<'a>(overlays: &'a [Overlay], targets: &'a [Target]) -> impl Iterat
         prefill_ms: t.predicted.prefill_ms,
         ttft_ms: t.predicted.ttft_p95_ms - t.predicted.queue_ms,
     })
-}
-
-/// What an attempt that was served has cost, USD.
-fn charge(attempt: &Attempt, usage: Usage, running: f64) -> f64 {
-    let cached = f64::from(usage.cached_tokens);
-    let uncached = f64::from(usage.prompt_tokens) - cached;
-    let tokens = Tokens { uncached, cached, output: f64::from(usage.output_tokens) };
-    attempt.tariff.usd(&tokens, running, STREAM_BYTES_PER_TOKEN)
-}
-
-/// What an attempt has cost whose engine never said its usage, USD: the prompt counts as it was predicted.
-fn charge_part(attempt: &Attempt, output_tokens: u32) -> f64 {
-    let p = attempt.target.predicted;
-    let (prompt_tokens, cached_tokens) = ((p.uncached_tokens + p.cached_tokens) as u32, p.cached_tokens as u32);
-    charge(attempt, Usage { prompt_tokens, cached_tokens, output_tokens }, p.running)
 }
 
 /// The prefix caches a gateway mirrors.

@@ -6,6 +6,7 @@
 //! know, `telemetry` the only way in which an engine's state reaches it, `server` an engine and its power, `network` the
 //! links, `clients` what users' programs do about errors, `checks` the invariants.
 
+mod attempt;
 mod checks;
 mod clients;
 mod clockwork;

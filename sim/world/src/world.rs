@@ -7,9 +7,10 @@ use rhumb_engine::Request;
 use rhumb_flow::failover::Failover;
 use rhumb_grid::config::Priority;
 
+use crate::attempt::Usage;
 use crate::clients::Told;
 use crate::flight::{Fail, Flight, Flights};
-use crate::gateway::{Gateway, Usage};
+use crate::gateway::Gateway;
 use crate::network::Network;
 use crate::outcome::{End, LeftOver, Outcome, Ran};
 use crate::queue::{Event, Queue, Ticket};

@@ -1,17 +1,28 @@
 //! Whether an endpoint may be sent requests, by everything that is known of it.
 
+use alloc::collections::BTreeMap;
+
+use crate::evidence::{Evidence, Source};
 use crate::health::Health;
 use crate::peers::{Peer, Showing};
 
-/// The condition of one endpoint. Each way of looking judges alone and none heals another: an engine may answer probes
-/// and fail every request, or serve every request too slowly.
+/// The condition of one endpoint. Each way of looking judges alone: an engine may answer probes and fail every request, or
+/// serve every request too slowly. Only an answered request overrules probes, since it is what they ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Condition {
     requests: Health,
+    /// Of requests until their first content.
+    begun: Evidence,
+    /// Of answers that had begun.
+    ended: Evidence,
+    streams: Health,
     probes: Health,
+    credential: Health,
     peers: Health,
     showing: Showing,
     answers_wrong: bool,
+    /// When it last fell ill.
+    fell_ill_ms: u64,
     ill_since_ms: Option<u64>,
 }
 
@@ -22,6 +33,8 @@ pub enum Found {
     ByRequests,
     /// Probes fail there.
     ByProbes,
+    /// It refuses the gateway's credential.
+    ByCredential,
     /// It is far slower than its peers.
     ByPeers,
     /// It gives wrong answers.
@@ -35,11 +48,15 @@ impl Found {
         match self {
             Self::ByRequests => "requests",
             Self::ByProbes => "probes",
+            Self::ByCredential => "credential",
             Self::ByPeers => "peers",
             Self::ByCanary => "canary",
         }
     }
 }
+
+/// A failed probe does not count while requests have been answered within so long, ms: as long as a probe may take.
+const ANSWERS_OVERRULE_PROBES_MS: u64 = 5_000;
 
 impl Condition {
     /// Of an endpoint whose speed is modelled, or is not known before it is seen.
@@ -48,24 +65,91 @@ impl Condition {
         Self { showing: Showing::new(is_modelled), ..Self::default() }
     }
 
-    /// A request or a probe failed in a way that says the endpoint is broken, not that it is busy. True when this is
-    /// what confirms it ill.
-    pub fn failed(&mut self, by: By, now_ms: u64) -> bool {
-        let before = self.is_ill(now_ms);
-        self.of(by).failed(now_ms);
-        !before && self.is_ill(now_ms)
+    /// It could not be reached, or did not answer a canary: no request is at fault. True when this is what confirms it
+    /// ill.
+    pub fn unreachable(&mut self, now_ms: u64) -> bool {
+        self.confirms(now_ms, |c| c.requests.failed(now_ms))
     }
 
-    /// It answered as it should.
-    pub fn succeeded(&mut self, by: By, now_ms: u64) {
-        self.of(by).succeeded(now_ms);
+    /// A request that was not at fault failed there. True when this is what confirms it ill.
+    pub fn charged(&mut self, now_ms: u64, source: Source) -> bool {
+        self.confirms(now_ms, |c| {
+            if c.begun.failed(now_ms, source) {
+                c.requests.condemn(now_ms);
+                c.begun.confirmed();
+            }
+        })
     }
 
-    fn of(&mut self, by: By) -> &mut Health {
-        match by {
-            By::Request => &mut self.requests,
-            By::Probe => &mut self.probes,
+    /// An answer broke off after its first content. There is no second endpoint to compare with, so that whole answers are
+    /// what speaks for it. True when this is what confirms it ill.
+    pub fn broke_off(&mut self, now_ms: u64, source: Source) -> bool {
+        self.confirms(now_ms, |c| {
+            if c.ended.failed(now_ms, source) {
+                c.streams.condemn(now_ms);
+                c.ended.confirmed();
+            }
+        })
+    }
+
+    /// It refused the gateway's credential, or its credit is used up. True when this is what confirms it.
+    pub fn credential_refused(&mut self, now_ms: u64) -> bool {
+        self.confirms(now_ms, |c| c.credential.failed(now_ms))
+    }
+
+    /// A probe failed in a way that says the endpoint is broken, not that it is busy. True when this is what confirms it
+    /// ill.
+    pub fn probe_failed(&mut self, now_ms: u64) -> bool {
+        if self.begun.has_answered(now_ms, ANSWERS_OVERRULE_PROBES_MS) {
+            return false;
         }
+        self.confirms(now_ms, |c| c.probes.failed(now_ms))
+    }
+
+    fn confirms(&mut self, now_ms: u64, fail: impl FnOnce(&mut Self)) -> bool {
+        let before = self.is_ill(now_ms);
+        fail(self);
+        let now = self.is_ill(now_ms);
+        if now && !before {
+            self.fell_ill_ms = now_ms;
+        }
+        now && !before
+    }
+
+    /// A request that was sent at `sent_ms` has its first content.
+    pub fn answered(&mut self, now_ms: u64, sent_ms: u64, source: Source) {
+        self.begun.answered(now_ms, source);
+        self.probes.clear();
+        // An answer that was under way when it fell ill proves nothing of it now; one sent since then does.
+        if sent_ms >= self.fell_ill_ms {
+            self.requests.clear();
+            self.credential.clear();
+        } else {
+            self.requests.succeeded(now_ms);
+            self.credential.succeeded(now_ms);
+        }
+    }
+
+    /// An answer has been sent whole.
+    pub fn completed(&mut self, now_ms: u64, source: Source) {
+        self.ended.answered(now_ms, source);
+        self.streams.clear();
+    }
+
+    /// It answered a canary, rightly or not.
+    pub fn canary_answered(&mut self, now_ms: u64) {
+        self.requests.succeeded(now_ms);
+    }
+
+    /// It answered a probe.
+    pub fn probe_answered(&mut self, now_ms: u64) {
+        self.probes.succeeded(now_ms);
+    }
+
+    /// It serves others: it has answered lately, and has failed nobody since.
+    #[must_use]
+    pub fn is_proven(&self, now_ms: u64) -> bool {
+        self.begun.is_proven(now_ms)
     }
 
     /// It has become slower than it usually is.
@@ -90,13 +174,14 @@ impl Condition {
         self.answers_wrong = !is_right;
     }
 
-    /// By what it is ill, if it is.
+    /// By what it is ill, if it is. A wrong answer comes first: nothing is sent there, however few are left.
     #[must_use]
     pub fn found(&self, now_ms: u64) -> Option<Found> {
         let ways = [
-            (self.requests.is_ill(now_ms), Found::ByRequests),
-            (self.probes.is_ill(now_ms), Found::ByProbes),
             (self.answers_wrong, Found::ByCanary),
+            (self.credential.is_ill(now_ms), Found::ByCredential),
+            (self.requests.is_ill(now_ms) || self.streams.is_ill(now_ms), Found::ByRequests),
+            (self.probes.is_ill(now_ms), Found::ByProbes),
             (self.peers.is_ill(now_ms), Found::ByPeers),
         ];
         ways.into_iter().find(|(is_ill, _)| *is_ill).map(|(_, found)| found)
@@ -127,30 +212,103 @@ impl Condition {
     }
 }
 
-/// Who found out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum By {
-    /// A request.
-    Request,
-    /// A probe.
-    Probe,
+/// Models that an endpoint does not have although it should: it is left alone for each of them, and not for others.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Models(BTreeMap<u32, (Evidence, Health)>);
+
+impl Models {
+    /// The endpoint refused a request for this model that another endpoint served. True when that confirms that it does
+    /// not have it.
+    pub fn refused(&mut self, model: u32, now_ms: u64, source: Source) -> bool {
+        let (evidence, health) = self.0.entry(model).or_default();
+        if health.is_ill(now_ms) || !evidence.failed(now_ms, source) {
+            return false;
+        }
+        health.condemn(now_ms);
+        evidence.confirmed();
+        true
+    }
+
+    /// It answered a request for this model.
+    pub fn answered(&mut self, model: u32) {
+        if !self.0.is_empty() {
+            self.0.remove(&model);
+        }
+    }
+
+    /// It has failed no request for this model since it answered one.
+    #[must_use]
+    pub fn is_proven(&self, model: u32) -> bool {
+        !self.0.contains_key(&model)
+    }
+
+    /// The models that it is left alone for.
+    pub fn missing(&self, now_ms: u64) -> impl Iterator<Item = u32> + '_ {
+        self.0.iter().filter(move |(_, (_, health))| health.is_ill(now_ms)).map(|(model, _)| *model)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn by(tenant: u32) -> Source {
+        Source { tenant, request: 0 }
+    }
+
     #[test]
-    fn no_way_of_looking_heals_another() {
+    fn probes_heal_nothing_else_and_wrong_answers_stand_until_right_ones_come() {
         let mut c = Condition::default();
-        assert!(!c.failed(By::Request, 0) && !c.failed(By::Request, 0));
-        c.succeeded(By::Probe, 0);
-        assert!(c.failed(By::Request, 0));
+        assert!(!c.charged(0, by(1)) && !c.charged(0, by(1)));
+        c.probe_answered(0);
+        assert!(c.charged(0, by(1)));
         assert_eq!(c.found(0), Some(Found::ByRequests));
         c.canary(false);
-        assert_eq!((c.found(0), c.found(1_000_000)), (Some(Found::ByRequests), Some(Found::ByCanary)));
+        assert_eq!((c.found(0), c.found(1_000_000)), (Some(Found::ByCanary), Some(Found::ByCanary)));
         c.canary(true);
         assert_eq!(c.found(1_000_000), None);
+    }
+
+    #[test]
+    fn a5_probes_alone_do_not_take_out_what_answers_and_an_answer_heals_them() {
+        let mut c = Condition::default();
+        c.answered(0, 0, by(1));
+        assert!((1..5_000).all(|ms| !c.probe_failed(ms)));
+        assert!(!c.probe_failed(5_000) && !c.probe_failed(5_001) && c.probe_failed(5_002), "nobody is answered any more");
+        c.answered(5_003, 0, by(1));
+        assert_eq!(c.found(5_003), None);
+    }
+
+    #[test]
+    fn an_answer_to_what_was_sent_since_heals_and_one_from_before_does_not() {
+        let mut c = Condition::default();
+        (0..3).for_each(|_| {
+            c.charged(1_000, by(1));
+        });
+        c.answered(1_001, 999, by(2));
+        assert_eq!(c.found(1_001), Some(Found::ByRequests));
+        c.answered(1_100, 1_050, by(2));
+        assert_eq!(c.found(1_100), None);
+    }
+
+    #[test]
+    fn c2_a_credential_that_is_refused_again_and_again_is_left_alone_and_tried_again() {
+        let mut c = Condition::default();
+        assert!(!c.credential_refused(0) && !c.credential_refused(1) && c.credential_refused(2));
+        assert_eq!((c.found(500), c.found(1_002)), (Some(Found::ByCredential), None));
+        assert!(c.credential_refused(1_002), "once is enough then");
+    }
+
+    #[test]
+    fn a_stream_that_breaks_counts_against_whole_answers() {
+        let mut c = Condition::default();
+        for ms in 0..50 {
+            c.answered(ms, ms, by(1));
+            assert_eq!(c.broke_off(ms, by(1)), ms == 2, "{ms}");
+        }
+        let mut c = Condition::default();
+        c.completed(0, by(2));
+        assert!((0..1_000).all(|ms| !c.broke_off(ms, by(1))), "the others end whole");
     }
 
     #[test]
@@ -158,7 +316,7 @@ mod tests {
         let mut c = Condition::default();
         assert_eq!(c.look(0), None);
         (0..3).for_each(|_| {
-            c.failed(By::Probe, 100);
+            c.probe_failed(100);
         });
         assert_eq!((c.look(100), c.look(600), c.look(1_200), c.look(1_300)), (None, None, Some(1_100), None));
     }
@@ -175,5 +333,17 @@ mod tests {
         c.look(3_000);
         c.is_outlier(4_000);
         assert!(c.is_ill(4_999) && !c.is_ill(5_000));
+    }
+
+    #[test]
+    fn c1_a_model_that_is_missing_is_missing_alone_and_for_a_while() {
+        let mut m = Models::default();
+        assert!(m.is_proven(7));
+        assert!(!m.refused(7, 0, by(1)) && !m.refused(7, 1, by(1)) && m.refused(7, 2, by(1)));
+        assert!(!m.is_proven(7) && m.is_proven(8));
+        assert_eq!((m.missing(2).collect::<alloc::vec::Vec<_>>(), m.missing(1_002).count()), (alloc::vec![7], 0));
+        assert!(m.refused(7, 1_002, by(1)), "once is enough then");
+        m.answered(7);
+        assert_eq!((m.missing(1_003).count(), m.is_proven(7)), (0, true));
     }
 }

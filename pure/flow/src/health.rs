@@ -49,6 +49,11 @@ impl Health {
         }
     }
 
+    /// It is well beyond doubt: nothing that was held against it counts any more.
+    pub fn clear(&mut self) {
+        *self = Self::default();
+    }
+
     /// It rests.
     pub fn is_ill(&self, now_ms: u64) -> bool {
         now_ms < self.rest_until_ms

@@ -4,9 +4,11 @@
 extern crate alloc;
 
 pub mod admission;
+pub mod blame;
 pub mod budget;
 pub mod condition;
 mod demand;
+pub mod evidence;
 pub mod failover;
 pub mod fair;
 pub mod health;

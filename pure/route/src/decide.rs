@@ -13,7 +13,7 @@ use crate::facts::Facts;
 use crate::floor::{CHUNK, Floor, Floors};
 use crate::glance::{Glance, Glancing};
 use crate::predict::{Prediction, predict};
-use crate::row::{Overlay, Row};
+use crate::row::{CandidateHealth, Overlay, Row};
 
 /// What the router can see of the grid.
 pub trait World {
@@ -47,15 +47,32 @@ pub enum Drop {
     Power,
     /// It is being drained: it takes no requests, or those of its own sessions only.
     Draining,
+    /// It refuses the gateway's credential.
+    Credential,
+    /// It does not have the model.
+    ModelMissing,
 }
 
 impl Drop {
     /// Every reason.
-    pub const ALL: [Drop; Self::COUNT] =
-        [Drop::Modality, Drop::Context, Drop::Residency, Drop::Unhealthy, Drop::Power, Drop::Draining];
+    pub const ALL: [Drop; Self::COUNT] = [
+        Drop::Modality,
+        Drop::Context,
+        Drop::Residency,
+        Drop::Unhealthy,
+        Drop::Power,
+        Drop::Draining,
+        Drop::Credential,
+        Drop::ModelMissing,
+    ];
 
     /// How many there are.
-    pub const COUNT: usize = 6;
+    pub const COUNT: usize = 8;
+
+    /// A candidate dropped for this is tried all the same when there is no other: a bad one beats none.
+    pub fn spares_the_last(self) -> bool {
+        matches!(self, Self::Unhealthy | Self::Credential | Self::ModelMissing)
+    }
 
     /// The reason's code in logs, metrics and errors.
     pub fn code(self) -> &'static str {
@@ -66,6 +83,8 @@ impl Drop {
             Self::Unhealthy => "unhealthy",
             Self::Power => "power_cap",
             Self::Draining => "draining",
+            Self::Credential => "credential",
+            Self::ModelMissing => "model_missing",
         }
     }
 }
@@ -107,6 +126,8 @@ pub enum Reason {
     /// Nothing may serve it.
     #[default]
     Nothing,
+    /// Every candidate that could serve it is known to fail: the least bad is tried.
+    LastResort,
 }
 
 impl Reason {
@@ -120,6 +141,7 @@ impl Reason {
             Self::MovedForDrop => "moved_for_drop",
             Self::Baseline => "baseline",
             Self::Nothing => "nothing_eligible",
+            Self::LastResort => "last_resort",
         }
     }
 }
@@ -149,6 +171,11 @@ impl Decision {
             self.largest_context = self.largest_context.max(row.context_tokens);
         }
     }
+
+    /// Nothing may serve it, and some candidates were dropped only because they are known to fail.
+    fn spares_the_last(&self) -> bool {
+        self.eligible == 0 && Drop::ALL.iter().any(|d| d.spares_the_last() && self.drops[*d as usize] > 0)
+    }
 }
 
 /// Targets kept of one decision.
@@ -172,41 +199,68 @@ pub struct Choice {
 ///
 /// # Errors
 /// The gate it fails. Gates of authority fail closed.
-pub fn evaluate(row: &Row, overlay: &Overlay, facts: &Facts, rates: &Rates) -> Result<(Prediction, Bill), Drop> {
-    gates(row, facts)?;
+pub fn evaluate(
+    row: &Row,
+    overlay: &Overlay,
+    facts: &Facts,
+    rates: &Rates,
+    gates: Gates,
+) -> Result<(Prediction, Bill), Drop> {
+    gates.hold(row, facts)?;
     let p = predict(row, overlay, facts);
     let b = bill(row, &p, facts, rates);
     Ok((p, b))
 }
 
-/// The hard gates, in the order of their cost.
-fn gates(row: &Row, facts: &Facts) -> Result<(), Drop> {
-    let (needs, able) = (facts.needs, row.able);
-    if (needs.vision && !able.vision)
-        || (needs.audio && !able.audio)
-        || (needs.tools && !able.tools)
-        || needs.embedding != able.embedding
-    {
-        return Err(Drop::Modality);
+/// How strictly candidates are held against the gates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gates {
+    /// As they are.
+    Strict,
+    /// Without that of health: nothing else is left.
+    LastResort,
+}
+
+impl Gates {
+    /// The hard gates, in the order of their cost.
+    fn hold(self, row: &Row, facts: &Facts) -> Result<(), Drop> {
+        let (needs, able) = (facts.needs, row.able);
+        if (needs.vision && !able.vision)
+            || (needs.audio && !able.audio)
+            || (needs.tools && !able.tools)
+            || needs.embedding != able.embedding
+        {
+            return Err(Drop::Modality);
+        }
+        if !facts.countries.is_empty() && !facts.countries.contains(&row.country) {
+            return Err(Drop::Residency);
+        }
+        // What the client reserved counts; an expectation does not, because it may be wrong.
+        let reserved = facts.max_tokens.map_or(1.0, |m| (m as f64).max(1.0));
+        if facts.prompt_tokens + reserved > f64::from(row.context_tokens) {
+            return Err(Drop::Context);
+        }
+        self.health(row.health)?;
+        if row.site_watts + row.seq_watts > row.site_watts_max {
+            return Err(Drop::Power);
+        }
+        match row.accepts {
+            Accepts::NewAndExisting => Ok(()),
+            Accepts::ExistingOnly if facts.pin == Some((row.endpoint, row.model)) => Ok(()),
+            Accepts::ExistingOnly | Accepts::None => Err(Drop::Draining),
+        }
     }
-    if !facts.countries.is_empty() && !facts.countries.contains(&row.country) {
-        return Err(Drop::Residency);
-    }
-    // What the client reserved counts; an expectation does not, because it may be wrong.
-    let reserved = facts.max_tokens.map_or(1.0, |m| (m as f64).max(1.0));
-    if facts.prompt_tokens + reserved > f64::from(row.context_tokens) {
-        return Err(Drop::Context);
-    }
-    if row.ill {
-        return Err(Drop::Unhealthy);
-    }
-    if row.site_watts + row.seq_watts > row.site_watts_max {
-        return Err(Drop::Power);
-    }
-    match row.accepts {
-        Accepts::NewAndExisting => Ok(()),
-        Accepts::ExistingOnly if facts.pin == Some((row.endpoint, row.model)) => Ok(()),
-        Accepts::ExistingOnly | Accepts::None => Err(Drop::Draining),
+
+    fn health(self, health: CandidateHealth) -> Result<(), Drop> {
+        let drop = match health {
+            CandidateHealth::Healthy => return Ok(()),
+            // A wrong answer is worse than none.
+            CandidateHealth::WrongAnswers => return Err(Drop::Unhealthy),
+            CandidateHealth::Unhealthy => Drop::Unhealthy,
+            CandidateHealth::CredentialRefused => Drop::Credential,
+            CandidateHealth::ModelMissing => Drop::ModelMissing,
+        };
+        if self == Self::LastResort { Ok(()) } else { Err(drop) }
     }
 }
 
@@ -257,8 +311,23 @@ impl Scratch {
     }
 }
 
-/// Ranks the candidates of a request.
+/// Ranks the candidates of a request. Where each that could serve it is known to fail, they are ranked all the same.
 pub fn decide(world: &impl World, facts: &Facts, choice: &Choice, scratch: &mut Scratch) -> Decision {
+    let out = decide_with(world, facts, choice, scratch, Gates::Strict);
+    if !out.spares_the_last() {
+        return out;
+    }
+    let last = decide_with(world, facts, choice, scratch, Gates::LastResort);
+    if last.eligible == 0 { out } else { Decision { reason: Reason::LastResort, ..last } }
+}
+
+fn decide_with(
+    world: &impl World,
+    facts: &Facts,
+    choice: &Choice,
+    scratch: &mut Scratch,
+    gates: Gates,
+) -> Decision {
     let mut out = Decision {
         targets: Vec::new(),
         eligible: 0,
@@ -267,7 +336,7 @@ pub fn decide(world: &impl World, facts: &Facts, choice: &Choice, scratch: &mut 
         reason: Reason::Nothing,
         largest_context: 0,
     };
-    let mut look = Look { best: Best::new(), pin: None, glancing: Glancing::new(facts, &choice.rates) };
+    let mut look = Look { best: Best::new(), pin: None, glancing: Glancing::new(facts, &choice.rates), gates };
     scratch.seen.clear();
     scratch.spans.clear();
     for &model in &facts.models {
@@ -283,7 +352,7 @@ pub fn decide(world: &impl World, facts: &Facts, choice: &Choice, scratch: &mut 
     out.targets.reserve_exact(best.len);
     for &(key, at) in best.kept() {
         let (row, overlay) = (scratch.row(world, at), scratch.seen[at].overlay);
-        if let Ok((predicted, bill)) = evaluate(row, &overlay, facts, &choice.rates) {
+        if let Ok((predicted, bill)) = evaluate(row, &overlay, facts, &choice.rates, gates) {
             let Row { endpoint, site, model, .. } = *row;
             out.targets.push(Target { endpoint, site, model, bill, predicted, key, overlay });
         }
@@ -297,6 +366,7 @@ struct Look {
     /// The place of the pinned candidate, once it was met.
     pin: Option<usize>,
     glancing: Glancing,
+    gates: Gates,
 }
 
 impl Look {
@@ -368,7 +438,7 @@ impl Look {
         out: &mut Decision,
     ) {
         let at = seen.len();
-        let (key, load) = match gates(row, facts) {
+        let (key, load) = match self.gates.hold(row, facts) {
             Ok(()) => {
                 let p = predict(row, &overlay, facts);
                 let least = before_miss(row, &p, facts, &choice.rates);

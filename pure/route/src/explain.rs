@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::bill::Bill;
-use crate::decide::{Reason, World, evaluate};
+use crate::decide::{Gates, Reason, World, evaluate};
 use crate::facts::Facts;
 use crate::predict::Prediction;
 use crate::record::Record;
@@ -154,6 +154,7 @@ pub fn explain(
     names: &(impl Names + ?Sized),
 ) -> Explanation {
     let decision = record.replay();
+    let gates = if decision.reason == Reason::LastResort { Gates::LastResort } else { Gates::Strict };
     let first = decision.targets.first();
     let place = |r: &Row| {
         (names.site(r.site).to_string(), names.endpoint(r.endpoint).to_string(), names.model(r.model).to_string())
@@ -162,7 +163,7 @@ pub fn explain(
     for &model in &facts.models {
         for row in world.rows(model) {
             let (site, endpoint, model) = place(row);
-            match evaluate(row, &world.overlay(row.endpoint), facts, &record.choice.rates) {
+            match evaluate(row, &world.overlay(row.endpoint), facts, &record.choice.rates, gates) {
                 Err(drop) => dropped.push(Dropped { site, endpoint, model, reason: drop.code().into() }),
                 Ok((p, lines)) => {
                     let chosen = first.is_some_and(|t| (t.endpoint, t.model) == (row.endpoint, row.model));

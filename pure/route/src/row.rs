@@ -17,8 +17,8 @@ pub struct Row {
     pub country: [u8; 2],
     /// What the model and the endpoint can do.
     pub able: Able,
-    /// Confirmed ill: it must not be sent anything.
-    pub ill: bool,
+    /// Whether it is known to be of use.
+    pub health: CandidateHealth,
     /// Which requests it takes.
     pub accepts: Accepts,
     /// Longest prompt plus answer.
@@ -83,6 +83,22 @@ pub struct Row {
     pub quality: f64,
     /// What a second is worth to those already in flight there, USD.
     pub others_second_usd: f64,
+}
+
+/// What is known against a candidate. The order is that of stored records, where the first two were `false` and `true`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CandidateHealth {
+    /// Nothing.
+    #[default]
+    Healthy,
+    /// The endpoint is confirmed unhealthy.
+    Unhealthy,
+    /// The endpoint refuses the gateway's credential.
+    CredentialRefused,
+    /// The endpoint does not have this model, although the configuration says so.
+    ModelMissing,
+    /// The endpoint answers questions wrongly whose answers are known.
+    WrongAnswers,
 }
 
 /// Abilities, each of which a request may need.

@@ -17,7 +17,7 @@ use crate::floor::{Floors, floors};
 use crate::glance::{Glance, Glancing};
 use crate::habits::Habits;
 use crate::learn::{Correction, Ewma, PowerPrice, Rtt};
-use crate::row::{Able, Overlay, Row};
+use crate::row::{Able, CandidateHealth, Overlay, Row};
 
 /// A snapshot. Its rows are sorted by model, so that the candidates of a model stand side by side, those that are
 /// expected to be good first.
@@ -96,8 +96,11 @@ pub struct EndpointState {
     pub ttft: Correction,
     /// How its pace departs from the prior.
     pub pace: Correction,
-    /// Confirmed ill.
-    pub ill: bool,
+    /// What is known against it.
+    pub health: CandidateHealth,
+    /// Models that it does not have although it should, one bit for each by its place in the endpoint's list. Beyond the
+    /// 128th place none is known to be missing.
+    pub missing: u128,
     /// Which requests an operator lets it take, if fewer than its configuration does.
     pub accepts: Accepts,
     /// Requests of this gateway in flight there.
@@ -120,7 +123,8 @@ impl Default for EndpointState {
             rtt_at_ms: None,
             ttft: Correction::default(),
             pace: Correction::default(),
-            ill: false,
+            health: CandidateHealth::Healthy,
+            missing: 0,
             accepts: Accepts::default(),
             own_in_flight: 0.0,
             window: None,
@@ -168,6 +172,8 @@ pub struct Viewer {
     /// For each endpoint, the speed model of its first model's weights, where its GPU and shape are known.
     perf: Vec<Option<Perf>>,
     endpoint_site: Vec<u32>,
+    /// For each endpoint, the models it serves, in the order of its configuration.
+    served: Vec<Vec<u32>>,
     sites: Vec<SiteState>,
     /// The power envelope of each site; infinite when not stated, and its headroom then costs nothing.
     site_watts_max: Vec<f64>,
@@ -214,6 +220,7 @@ impl Viewer {
             by_model,
             perf,
             endpoint_site: grid.endpoint_site.clone(),
+            served: c.endpoints.iter().map(|e| served(grid, e)).collect(),
             sites: alloc::vec![SiteState::default(); c.sites.len()],
             site_watts_max: c.sites.iter().map(watts_max).collect(),
             pue: c.sites.iter().map(|s| s.pue).collect(),
@@ -273,7 +280,7 @@ impl Viewer {
         for row in &mut rows {
             let state = &endpoints[row.endpoint as usize];
             let site = &self.sites[row.site as usize];
-            row.ill = state.ill;
+            row.health = self.health(row, state);
             row.accepts = row.accepts.max(state.accepts);
             row.ttft_correction = state.ttft.factor();
             row.pace_correction = state.pace.factor();
@@ -312,6 +319,21 @@ impl Viewer {
         let floors = self.by_model.iter().map(|range| floors(&rows[range.clone()])).collect();
         let glances = rows.iter().map(Glance::of).collect();
         View { version: self.version, rows, by_model: self.by_model.clone(), floors, glances }
+    }
+
+    fn health(&self, row: &Row, state: &EndpointState) -> CandidateHealth {
+        if state.health == CandidateHealth::Healthy && state.missing != 0 {
+            let at = self.served[row.endpoint as usize].iter().position(|model| *model == row.model);
+            if at.is_some_and(|at| at < u128::BITS as usize && state.missing >> at & 1 == 1) {
+                return CandidateHealth::ModelMissing;
+            }
+        }
+        state.health
+    }
+
+    /// The models that an endpoint serves, in the order of its configuration.
+    pub fn served(&self, endpoint: usize) -> &[u32] {
+        &self.served[endpoint]
     }
 
     /// The round trip to each site: the least that any of its endpoints showed. They share the way there; what one shows
@@ -393,6 +415,12 @@ pub fn perf_of(grid: &Grid) -> impl Fn(&Endpoint, &Served) -> Option<Perf> + '_ 
     }
 }
 
+/// The models that an endpoint serves, by index; one that is not among the grid's has none.
+fn served(grid: &Grid, endpoint: &Endpoint) -> Vec<u32> {
+    let index = |s: &Served| grid.config.models.iter().position(|m| m.name == s.model).map_or(u32::MAX, |i| i as u32);
+    endpoint.models.iter().map(index).collect()
+}
+
 fn age(now_ms: u64, at_ms: u64) -> f64 {
     now_ms.saturating_sub(at_ms) as f64
 }
@@ -453,7 +481,7 @@ fn prior(perf: Option<Perf>) -> Row {
         model: 0,
         country: [0; 2],
         able: Able::default(),
-        ill: false,
+        health: CandidateHealth::Healthy,
         accepts: Accepts::default(),
         context_tokens: 0,
         input_usd: 0.0,

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use super::{Best, Decision, Reason, Target, World, gates};
+use super::{Best, Decision, Gates, Reason, Target, World};
 use crate::bill::bill;
 use crate::facts::Facts;
 use crate::predict::{Prediction, predict};
@@ -27,20 +27,12 @@ pub fn decide_by(
     rates: &Rates,
     rank: impl FnOnce(&[Candidate<'_>], &mut Vec<f64>),
 ) -> Decision {
-    let mut out = Decision::default();
-    let mut candidates = Vec::new();
-    for &model in &facts.models {
-        for row in world.rows(model) {
-            match gates(row, facts) {
-                Ok(()) => {
-                    let overlay = world.overlay(row.endpoint);
-                    candidates.push(Candidate { row, overlay, predicted: predict(row, &overlay, facts) });
-                }
-                Err(drop) => out.dropped(drop, row),
-            }
-        }
+    let (mut out, mut candidates) = candidates(world, facts, Gates::Strict);
+    let mut reason = Reason::Baseline;
+    if out.spares_the_last() {
+        (out, candidates) = self::candidates(world, facts, Gates::LastResort);
+        reason = Reason::LastResort;
     }
-    out.eligible = candidates.len() as u32;
     let (mut keys, mut best) = (Vec::with_capacity(candidates.len()), Best::new());
     rank(&candidates, &mut keys);
     keys.iter().enumerate().for_each(|(at, key)| best.offer(*key, at));
@@ -51,6 +43,24 @@ pub fn decide_by(
         let bill = bill(row, &predicted, facts, rates);
         out.targets.push(Target { endpoint, site, model, bill, predicted, key, overlay });
     }
-    out.reason = if out.targets.is_empty() { Reason::Nothing } else { Reason::Baseline };
+    out.reason = if out.targets.is_empty() { Reason::Nothing } else { reason };
     out
+}
+
+/// The candidates that pass the gates, and the count of those that do not.
+fn candidates<'a>(world: &'a impl World, facts: &Facts, gates: Gates) -> (Decision, Vec<Candidate<'a>>) {
+    let (mut out, mut candidates) = (Decision::default(), Vec::new());
+    for &model in &facts.models {
+        for row in world.rows(model) {
+            match gates.hold(row, facts) {
+                Ok(()) => {
+                    let overlay = world.overlay(row.endpoint);
+                    candidates.push(Candidate { row, overlay, predicted: predict(row, &overlay, facts) });
+                }
+                Err(drop) => out.dropped(drop, row),
+            }
+        }
+    }
+    out.eligible = candidates.len() as u32;
+    (out, candidates)
 }

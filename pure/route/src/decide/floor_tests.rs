@@ -77,7 +77,7 @@ fn near_candidates_that_are_busy_are_glanced_at() {
 #[test]
 fn far_candidates_are_not_looked_at() {
     let mut rows: Vec<Row> = (0..4_000).map(|e| Row { rtt_ms: f64::from(e) / 10.0, ..row(e) }).collect();
-    rows[3_999].ill = true;
+    rows[3_999].health = CandidateHealth::Unhealthy;
     let world = Rows::new(rows);
     let d = run(&Floored::new(&world), &facts(), &choice());
     assert!(d.skipped > 2_000, "{} of 4,000 skipped", d.skipped);
@@ -101,7 +101,7 @@ proptest! {
             let rows = w.rows(model as u32);
             for (at, row) in rows.iter().enumerate() {
                 let floor = &floors[at / CHUNK];
-                if let Ok((_, bill)) = evaluate(row, &w.overlay(row.endpoint), &f, &rates) {
+                if let Ok((_, bill)) = evaluate(row, &w.overlay(row.endpoint), &f, &rates, Gates::Strict) {
                     prop_assert!(bill.total_usd() >= floor.chunk.total_usd(&f, &rates));
                     let glance = Glancing::new(&f, &rates).least_usd(&Glance::of(row), &w.overlay(row.endpoint));
                     prop_assert!(bill.total_usd() >= glance && glance >= 0.0);

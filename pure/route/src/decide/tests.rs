@@ -39,7 +39,7 @@ pub(super) fn row(endpoint: u32) -> Row {
         model: 0,
         country: *b"DE",
         able: Able { vision: false, audio: false, tools: true, embedding: false },
-        ill: false,
+        health: CandidateHealth::Healthy,
         accepts: Accepts::default(),
         context_tokens: 8_192,
         input_usd: 1e-7,
@@ -123,7 +123,7 @@ fn a_bill_worked_out_by_hand() {
     f.hits = vec![Hit { endpoint: 3, tokens: 400.0 }];
     f.pin = Some((9, 0));
     let overlay = Overlay { in_flight: 3.0, backlog_tokens: 50.0 };
-    let (p, b) = evaluate(&r, &overlay, &f, &choice().rates).unwrap();
+    let (p, b) = evaluate(&r, &overlay, &f, &choice().rates, Gates::Strict).unwrap();
     // 11 reported, 4 of them ours then and 3 ours now: 10 there, 8 seats.
     assert_eq!((p.running, p.waiting, p.cached_tokens, p.uncached_tokens), (8.0, 2.0, 400.0, 600.0));
     close(p.pace_ms, (20.0 + 0.5 * 9.0) * 1.5);
@@ -212,13 +212,32 @@ fn gates_drop_with_their_reason() {
     assert_eq!(drop(&|_, f| f.countries = vec![*b"FR", *b"US"]), (Drop::Residency, 0));
     assert_eq!(drop(&|_, f| f.prompt_tokens = 8_192.0), (Drop::Context, 8_192));
     assert_eq!(drop(&|_, f| f.max_tokens = Some(7_193)), (Drop::Context, 8_192));
-    assert_eq!(drop(&|r, _| r.ill = true), (Drop::Unhealthy, 0));
+    assert_eq!(drop(&|r, _| r.health = CandidateHealth::WrongAnswers), (Drop::Unhealthy, 0));
     assert_eq!(drop(&|r, _| r.site_watts_max = 100.5), (Drop::Power, 0));
     assert_eq!(drop(&|r, _| r.accepts = Accepts::None), (Drop::Draining, 0));
     assert_eq!(drop(&|r, _| r.accepts = Accepts::ExistingOnly), (Drop::Draining, 0));
     assert_eq!(drop(&|r, f| (r.accepts, f.pin) = (Accepts::None, Some((0, 0)))), (Drop::Draining, 0));
     let codes: Vec<_> = Drop::ALL.iter().map(|d| d.code()).collect();
-    assert_eq!(codes, ["modality", "context_length", "residency", "unhealthy", "power_cap", "draining"]);
+    let all = "modality context_length residency unhealthy power_cap draining credential model_missing";
+    assert_eq!(codes.join(" "), all);
+}
+
+#[test]
+fn a6_a_bad_candidate_beats_none_and_wrong_answers_do_not() {
+    use CandidateHealth::{CredentialRefused, ModelMissing, Unhealthy, WrongAnswers};
+    for health in [Unhealthy, CredentialRefused, ModelMissing] {
+        let d = run(&Rows::new(vec![Row { health, ..row(0) }, Row { health, ..row(1) }]), &facts(), &choice());
+        assert_eq!((d.targets.len(), d.eligible, d.reason), (2, 2, Reason::LastResort), "{health:?}");
+        let d = run(&Rows::new(vec![Row { health, ..row(0) }, row(1)]), &facts(), &choice());
+        assert_eq!((d.targets.len(), d.targets[0].endpoint), (1, 1), "{health:?}");
+    }
+    let wrong = Row { health: WrongAnswers, ..row(0) };
+    let d = run(&Rows::new(vec![wrong]), &facts(), &choice());
+    assert_eq!((d.targets.len(), d.reason, d.drops[Drop::Unhealthy as usize]), (0, Reason::Nothing, 1));
+    // What else keeps a candidate out still does.
+    let far = Row { health: Unhealthy, country: *b"US", ..row(0) };
+    let d = run(&Rows::new(vec![far]), &Facts { countries: vec![*b"DE"], ..facts() }, &choice());
+    assert_eq!((d.targets.len(), d.reason), (0, Reason::Nothing));
 }
 
 #[test]
@@ -315,7 +334,7 @@ fn a_pin_holds_until_another_is_enough_better() {
     let world = Rows::new(vec![Row { output_usd: 5e-6, ..row(0) }, cheap, row(2)]);
     let d = run(&world, &f, &choice());
     assert_eq!((d.targets[0].endpoint, d.reason), (1, Reason::MovedForBill));
-    let world = Rows::new(vec![Row { ill: true, ..row(0) }, cheap, row(2)]);
+    let world = Rows::new(vec![Row { health: CandidateHealth::Unhealthy, ..row(0) }, cheap, row(2)]);
     let d = run(&world, &f, &choice());
     assert!(d.targets[0].endpoint != 0 && d.reason == Reason::MovedForDrop);
     // A pin that the ranking would have left out is still found and put first.
@@ -347,7 +366,7 @@ fn baselines_rank_by_their_own_key() {
     let mut rows: Vec<Row> = (0..4).map(row).collect();
     rows[2].rtt_ms = 3.0;
     rows[3].rtt_ms = 3.0;
-    rows[0].ill = true;
+    rows[0].health = CandidateHealth::Unhealthy;
     let mut world = Rows::new(rows);
     world.overlays = [0.0, 1.0, 50.0, 20.0].map(|in_flight| Overlay { in_flight, backlog_tokens: 0.0 }).to_vec();
     let of = |router, seed| {
@@ -427,7 +446,7 @@ fn any_row(endpoint: u32) -> impl Strategy<Value = Row> {
             unseen_ms: c.0,
             others_per_ms: c.1 * 1e-4,
             quality: c.3,
-            ill: c.4 && d.4,
+            health: if c.4 && d.4 { CandidateHealth::Unhealthy } else { CandidateHealth::Healthy },
             model: d.0,
             joule_usd: d.1,
             others_second_usd: d.2,
@@ -481,7 +500,8 @@ proptest! {
         prop_assert_eq!(d.targets.len(), (d.eligible as usize).min(KEPT));
         for t in &d.targets {
             let row = w.rows(t.model).iter().find(|r| r.endpoint == t.endpoint).unwrap();
-            prop_assert!(evaluate(row, &w.overlay(t.endpoint), &f, &c.rates).is_ok());
+            let gates = if d.reason == Reason::LastResort { Gates::LastResort } else { Gates::Strict };
+            prop_assert!(evaluate(row, &w.overlay(t.endpoint), &f, &c.rates, gates).is_ok());
         }
         let mut ids: Vec<_> = d.targets.iter().map(|t| (t.endpoint, t.model)).collect();
         ids.sort_unstable();
@@ -529,7 +549,8 @@ proptest! {
     fn worse_readings_never_lower_a_bill(r in any_row(0), f in request(), load in 0.0..40f64, by in 0.0..2f64) {
         let rates = choice().rates;
         let o = Overlay { in_flight: load, backlog_tokens: load };
-        let total = |r: &Row| evaluate(&Row { ill: false, site_watts: 0.0, ..*r }, &o, &f, &rates).map(|(_, b)| b);
+        let well = |r: &Row| Row { health: CandidateHealth::Healthy, site_watts: 0.0, ..*r };
+        let total = |r: &Row| evaluate(&well(r), &o, &f, &rates, Gates::Strict).map(|(_, b)| b);
         let Ok(base) = total(&r) else { return Ok(()) };
         let worse: [fn(&mut Row, f64); 11] = [
             |r, by| r.input_usd += by * 1e-5,

@@ -7,7 +7,7 @@ use rhumb_grid::rates::Rates;
 use super::*;
 use crate::decide::{Choice, Scratch, decide};
 use crate::record::Kept;
-use crate::row::Able;
+use crate::row::{Able, CandidateHealth};
 use crate::view::{EndpointState, LoadReport, View, Viewer};
 
 struct Numbered;
@@ -42,7 +42,7 @@ fn view() -> View {
     });
     let config: Config = serde_json::from_value(config).unwrap();
     let mut states = vec![EndpointState::default(); 4];
-    states[3].ill = true;
+    states[3].health = CandidateHealth::Unhealthy;
     let report = LoadReport { running: 1.0, waiting: 0.0, kv_use: None, watts: None, own_in_flight: 0.0, at_ms: 400 };
     states[1].report(report);
     states[1].rtt.add(7.0);

@@ -88,7 +88,7 @@ fn readings_carry_their_age() {
     viewer.set_habits(0, habits);
     states[0].rtt.add(12.0);
     states[0].rtt_at_ms = Some(500);
-    states[0].ill = true;
+    states[0].health = CandidateHealth::Unhealthy;
     states[0].ttft.observe(20.0, 10.0, 1.0);
     states[0].pace.observe(30.0, 10.0, 1.0);
     states[0].others_second_usd.add(0.1);
@@ -99,7 +99,7 @@ fn readings_carry_their_age() {
     // Half of its load is taken for true at once: nothing else has been reported.
     assert_eq!((row.others_per_ms, row.stalled_ms), (habits.per_ms(0.5), 70.0));
     assert_eq!(row.unseen_ms, habits.left_ms(row.others_per_ms, row.prefill_ms));
-    assert_eq!((row.rtt_ms, row.rtt_age_ms, row.ill), (12.0, 3_500.0, true));
+    assert_eq!((row.rtt_ms, row.rtt_age_ms, row.health), (12.0, 3_500.0, CandidateHealth::Unhealthy));
     assert_eq!((row.ttft_correction, row.pace_correction), (states[0].ttft.factor(), states[0].pace.factor()));
     assert_eq!(row.others_second_usd, states[0].others_second_usd.mean());
     assert_eq!(viewer.view(&states, 500).rows(0)[0].load_age_ms, 0.0);

@@ -4,6 +4,7 @@
 //! Nothing here does I/O. Everything here reads bytes from outside, so nothing here panics on them.
 
 pub mod error;
+pub mod fault;
 pub mod json;
 pub mod request;
 pub mod response;

@@ -1,7 +1,10 @@
 //! What a router reads of an answer: whether content has begun, and what was used.
 
+use memchr::memmem;
 use serde::Deserialize;
 use serde_json::Value;
+
+use crate::fault::EngineError;
 
 /// Tokens of one request, as the engine counted them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -16,27 +19,33 @@ pub struct Usage {
 
 #[derive(Deserialize)]
 struct WireUsage {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "count")]
     prompt_tokens: u64,
-    #[serde(default)]
-    completion_tokens: Option<u64>,
+    #[serde(default, deserialize_with = "count")]
+    completion_tokens: u64,
     #[serde(default)]
     prompt_tokens_details: Option<WireDetails>,
 }
 
 #[derive(Deserialize)]
 struct WireDetails {
-    #[serde(default)]
-    cached_tokens: Option<u64>,
+    #[serde(default, deserialize_with = "count")]
+    cached_tokens: u64,
+}
+
+/// A count, as engines write it: a whole number, one with a point, or `null`. What is neither counts as none.
+fn count<'de, D: serde::Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
+    let value = Value::deserialize(from)?;
+    Ok(value.as_u64().or_else(|| value.as_f64().map(|n| n as u64)).unwrap_or(0))
 }
 
 impl From<WireUsage> for Usage {
     fn from(u: WireUsage) -> Self {
-        let cached = u.prompt_tokens_details.and_then(|d| d.cached_tokens).unwrap_or(0);
+        let cached = u.prompt_tokens_details.map_or(0, |d| d.cached_tokens);
         Self {
             prompt_tokens: u.prompt_tokens,
             cached_tokens: cached.min(u.prompt_tokens),
-            completion_tokens: u.completion_tokens.unwrap_or(0),
+            completion_tokens: u.completion_tokens,
         }
     }
 }
@@ -53,12 +62,15 @@ struct WireAnswer {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Piece {
     /// Content, or the end of a choice: from here on the answer is the client's.
-    Content,
+    Content {
+        /// Choices that end with it, as far as it was parsed.
+        ends: u32,
+    },
     /// A frame that another target could send as well: a role, an empty delta, a heartbeat.
     Lifecycle,
     /// The end marker.
     Done,
-    /// An error in place of an answer.
+    /// An error in place of an answer, or something that is no piece of one.
     Error,
 }
 
@@ -67,28 +79,60 @@ pub fn piece(event: &crate::sse::Event<'_>) -> Piece {
     if event.is_done() {
         return Piece::Done;
     }
-    if event.is_error() {
+    if event.is_error {
         return Piece::Error;
     }
     let Some(data) = event.data.as_deref() else { return Piece::Lifecycle };
-    if is_plain_delta(data) {
-        return Piece::Content;
+    if is_plain_delta(data) && memmem::find(data, b"\"error\"").is_none() {
+        return Piece::Content { ends: 0 };
     }
-    let said = serde_json::from_slice::<Chunk>(data).is_ok_and(|c| c.choices.iter().any(has_content));
-    if said { Piece::Content } else { Piece::Lifecycle }
+    if data.trim_ascii().is_empty() {
+        return Piece::Lifecycle;
+    }
+    match serde_json::from_slice::<Value>(data) {
+        Ok(Value::Null) => Piece::Lifecycle,
+        Ok(value) if !value.is_object() || EngineError::of(&value).is_some() => Piece::Error,
+        Ok(value) => said(&value),
+        Err(_) => Piece::Error,
+    }
 }
 
-/// What a chunk says; its other members are stepped over.
-#[derive(Deserialize)]
-struct Chunk {
-    choices: Vec<Value>,
+fn said(chunk: &Value) -> Piece {
+    let choices = chunk.get("choices").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let ends = choices.iter().filter(|c| is_over(c)).count() as u32;
+    if ends > 0 || choices.iter().any(has_content) { Piece::Content { ends } } else { Piece::Lifecycle }
+}
+
+/// The error in an event that [`piece`] calls one, as far as it says anything.
+pub fn error_in(event: &crate::sse::Event<'_>) -> EngineError {
+    let line = || event.raw.split(|b| *b == b'\n').find_map(|l| l.strip_prefix(b"error:"));
+    let text = event.data.as_deref().or_else(line).unwrap_or_default();
+    EngineError::read(text).unwrap_or_else(|| {
+        // The object itself is the error where the event's name says so.
+        let value: Value = serde_json::from_slice(text).unwrap_or_default();
+        EngineError::of(&serde_json::json!({ "error": value })).unwrap_or_default()
+    })
+}
+
+/// The choices that end with an event, whatever else it holds.
+pub fn ends(event: &crate::sse::Event<'_>) -> u32 {
+    let data = event.data.as_deref().unwrap_or_default();
+    match serde_json::from_slice::<Value>(data).map(|value| said(&value)) {
+        Ok(Piece::Content { ends }) => ends,
+        _ => 0,
+    }
 }
 
 /// The delta begins with a text that is not empty. Inside a JSON string these quotes would be escaped, so no text can
 /// look like it.
 fn is_plain_delta(data: &[u8]) -> bool {
     const START: &[u8] = b"\"delta\":{\"content\":\"";
-    memchr::memmem::find(data, START).is_some_and(|at| data.get(at + START.len()).is_some_and(|b| *b != b'"'))
+    memmem::find(data, START).is_some_and(|at| data.get(at + START.len()).is_some_and(|b| *b != b'"'))
+}
+
+/// The choice says why it ends. Some servers write an empty reason in every chunk.
+fn is_over(choice: &Value) -> bool {
+    choice.get("finish_reason").is_some_and(|f| f.as_str().is_some_and(|text| !text.is_empty()))
 }
 
 fn has_content(choice: &Value) -> bool {
@@ -98,22 +142,33 @@ fn has_content(choice: &Value) -> bool {
         Value::Object(o) => !o.is_empty(),
         Value::Null | Value::Bool(_) | Value::Number(_) => false,
     };
-    choice.get("finish_reason").is_some_and(|f| !f.is_null())
-        || choice.get("text").is_some_and(said)
+    choice.get("text").is_some_and(said)
         || choice.get("delta").and_then(Value::as_object).is_some_and(|d| d.iter().any(|(k, v)| k != "role" && said(v)))
 }
 
-/// The usage of a stream's event, if it carries one, and whether it carries nothing else.
-pub fn usage_event(data: &[u8]) -> Option<(Usage, bool)> {
-    memchr::memmem::find(data, b"\"usage\"")?;
+/// What an event says of usage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UsageEvent {
+    /// The usage.
+    pub usage: Usage,
+    /// It carries nothing else.
+    pub alone: bool,
+    /// It has a list of choices, as clients expect of every chunk.
+    pub has_choices: bool,
+}
+
+/// The usage of a stream's event, if it carries one.
+pub fn usage_event(data: &[u8]) -> Option<UsageEvent> {
+    memmem::find(data, b"\"usage\"")?;
     let answer: WireAnswer = serde_json::from_slice(data).ok()?;
-    Some((answer.usage?.into(), answer.choices.is_some_and(|c| c.is_empty())))
+    let choices = answer.choices.as_ref().map_or(0, Vec::len);
+    Some(UsageEvent { usage: answer.usage?.into(), alone: choices == 0, has_choices: answer.choices.is_some() })
 }
 
 /// The usage of a plain answer; `None` when it is no JSON object or carries none.
 pub fn usage(body: &[u8]) -> Option<Usage> {
     // The text of an answer may be long and hold the word too: the field stands last in every engine's answers.
-    let at = memchr::memmem::rfind(body, b"\"usage\"")?;
+    let at = memmem::rfind(body, b"\"usage\"")?;
     let after = body[at + 7..].trim_ascii_start().strip_prefix(b":")?;
     let mut values = serde_json::Deserializer::from_slice(after).into_iter::<WireUsage>();
     values.next()?.ok().map(Into::into)
@@ -154,7 +209,7 @@ mod tests {
             r#"{"choices":[{"delta":{},"finish_reason":"stop"}]}"#,
             r#"{"choices":[{"text":"x","finish_reason":null}]}"#,
         ] {
-            assert_eq!(of(said), Piece::Content, "{said}");
+            assert!(matches!(of(said), Piece::Content { .. }), "{said}");
         }
         for quiet in [
             r#"{"choices":[{"delta":{"role":"assistant","content":""},"finish_reason":null}]}"#,
@@ -163,23 +218,51 @@ mod tests {
             r#"{"choices":[{"text":""}]}"#,
             r#"{"choices":[]}"#,
             r#"{"id":1}"#,
-            "not json",
+            "",
+            "null",
+            r#"{"choices":[{"delta":{"role":"assistant","content":""},"finish_reason":""}]}"#,
+            r#"{"choices":null}"#,
+            r#"{"error":null,"choices":[{"delta":{"role":"assistant"}}]}"#,
             r#"{"choices":[{"delta":{"refused":false,"n":0}}]}"#,
         ] {
             assert_eq!(of(quiet), Piece::Lifecycle, "{quiet}");
         }
         assert_eq!(of("[DONE]"), Piece::Done);
-        assert_eq!(of(r#"{"error":{"message":"x"}}"#), Piece::Error);
+        for error in [
+            r#"{"error":{"message":"x"}}"#,
+            r#"{"choices":[{"delta":{"content":"x"}}],"error":{"message":"x"}}"#,
+            r#"{"error":"x","choices":[]}"#,
+            r#"{"object":"error","message":"x"}"#,
+            "not json",
+            "1",
+        ] {
+            assert_eq!(of(error), Piece::Error, "{error}");
+        }
+        let of_event = |text: &str| piece(&events(text.as_bytes()).next().unwrap());
+        assert_eq!(of_event("event: error\ndata: {\"message\":\"x\"}\n\n"), Piece::Error);
+        assert_eq!(of_event("error: {\"error\":\"x\"}\n\n"), Piece::Error);
+        assert_eq!(of_event("event: errors\ndata: {\"choices\":[]}\n\n"), Piece::Lifecycle);
+        let error = |text: &str| error_in(&events(text.as_bytes()).next().unwrap()).message;
+        assert_eq!(error("event: error\ndata: {\"message\":\"x\"}\n\n"), "x");
+        assert_eq!(error("error: {\"error\":\"y\"}\n\n"), "y");
+        assert_eq!(of(r#"{"choices":[{"delta":{},"finish_reason":"stop"},{"finish_reason":"length"}]}"#), Piece::Content { ends: 2 });
+        let last = "data: {\"choices\":[{\"delta\":{\"content\":\"x\"},\"finish_reason\":\"stop\"}]}\n\n";
+        assert_eq!((of_event(last), ends(&events(last.as_bytes()).next().unwrap())), (Piece::Content { ends: 0 }, 1));
         assert_eq!(piece(&events(b": ping\n\n").next().unwrap()), Piece::Lifecycle);
     }
 
     #[test]
     fn usage_is_read_where_it_stands() {
         let u = Usage { prompt_tokens: 9, cached_tokens: 4, completion_tokens: 3 };
+        let event = |alone, has_choices| UsageEvent { usage: u, alone, has_choices };
         let text = r#""usage":{"prompt_tokens":9,"completion_tokens":3,"total_tokens":12,"prompt_tokens_details":{"cached_tokens":4}}"#;
-        assert_eq!(usage_event(format!("{{\"choices\":[],{text}}}").as_bytes()), Some((u, true)));
-        assert_eq!(usage_event(format!("{{\"choices\":[{{}}],{text}}}").as_bytes()), Some((u, false)));
-        assert_eq!(usage_event(format!("{{{text}}}").as_bytes()), Some((u, false)));
+        assert_eq!(usage_event(format!("{{\"choices\":[],{text}}}").as_bytes()), Some(event(true, true)));
+        assert_eq!(usage_event(format!("{{\"choices\":[{{}}],{text}}}").as_bytes()), Some(event(false, true)));
+        assert_eq!(usage_event(format!("{{{text}}}").as_bytes()), Some(event(true, false)));
+        assert_eq!(usage_event(format!("{{\"choices\":null,{text}}}").as_bytes()), Some(event(true, false)));
+        let floats = br#"{"usage":{"prompt_tokens":9.0,"completion_tokens":3.0,"prompt_tokens_details":null}}"#;
+        assert_eq!(usage_event(floats).unwrap().usage, Usage { cached_tokens: 0, ..u });
+        assert_eq!(usage(br#"{"usage":{"prompt_tokens":-1,"completion_tokens":1e99}}"#).unwrap().completion_tokens, u64::MAX);
         assert_eq!(usage_event(br#"{"choices":[],"usage":null}"#), None);
         assert_eq!(usage_event(br#"{"choices":[]}"#), None);
         assert_eq!(usage_event(b"\"usage\""), None);

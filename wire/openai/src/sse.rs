@@ -15,6 +15,8 @@ pub struct Event<'a> {
     pub raw: &'a [u8],
     /// The `data` lines joined by LF; `None` when there is none (a comment, a heartbeat).
     pub data: Option<Cow<'a, [u8]>>,
+    /// It calls itself an error: by its name (`event: error`), or in a field of that name, as TGI writes it.
+    pub is_error: bool,
 }
 
 impl Event<'_> {
@@ -22,17 +24,9 @@ impl Event<'_> {
     pub fn is_done(&self) -> bool {
         self.data.as_deref() == Some(b"[DONE]")
     }
-
-    /// The event carries an error object instead of a piece of an answer.
-    pub fn is_error(&self) -> bool {
-        self.data.as_deref().is_some_and(|d| {
-            let d = d.trim_ascii_start();
-            d.strip_prefix(b"{").is_some_and(|d| d.trim_ascii_start().starts_with(b"\"error\""))
-        })
-    }
 }
 
-/// An event grew beyond the limit before its empty line came.
+/// An event grew beyond [`EVENT_BYTES_MAX`] before its empty line came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("an event is longer than the limit")]
 pub struct TooLong;
@@ -41,12 +35,15 @@ pub struct TooLong;
 #[derive(Debug, Default)]
 pub struct Splitter {
     rest: BytesMut,
+    /// How far `rest` has been looked at.
+    lines: Lines,
     started: bool,
     after_cr: bool,
 }
 
-/// Longest event, in bytes. A piece of an answer is far smaller; a tool call's arguments in one piece may not be.
-pub const EVENT_BYTES_MAX: usize = 4 << 20;
+/// Longest event, in bytes: an image that a model made, or the log-probabilities of a whole answer, come as one. Whoever
+/// holds many streams bounds what they hold together.
+pub const EVENT_BYTES_MAX: usize = 64 << 20;
 
 impl Splitter {
     /// Takes the next bytes and returns those that end whole events, without copying where no event is cut by the
@@ -55,31 +52,40 @@ impl Splitter {
     /// # Errors
     /// An event is longer than [`EVENT_BYTES_MAX`].
     pub fn push(&mut self, chunk: Bytes) -> Result<Bytes, TooLong> {
-        let mut chunk = chunk;
-        if !self.rest.is_empty() {
+        if chunk.is_empty() {
+            return Ok(chunk);
+        }
+        let whole = if self.rest.is_empty() {
+            self.push_to_nothing(chunk)
+        } else {
             self.rest.extend_from_slice(&chunk);
-            chunk = self.rest.split().freeze();
-        }
-        if !self.start(&mut chunk) {
-            return Ok(Bytes::new());
-        }
+            if self.started {
+                // A long event comes in thousands of pieces: none is looked at twice.
+                let end = self.lines.last_event_end(&self.rest);
+                self.rest.split_to(end).freeze()
+            } else {
+                let all = self.rest.split().freeze();
+                self.push_to_nothing(all)
+            }
+        };
+        self.after_cr = self.rest.is_empty() && whole.last() == Some(&b'\r');
+        if self.rest.len() > EVENT_BYTES_MAX { Err(TooLong) } else { Ok(whole) }
+    }
+
+    /// The same while nothing is held.
+    fn push_to_nothing(&mut self, mut chunk: Bytes) -> Bytes {
         // The LF of a CRLF whose CR ended the last event belongs to that event.
         if self.after_cr && chunk.first() == Some(&b'\n') {
             let _ = chunk.split_to(1);
         }
-        if !chunk.is_empty() {
-            self.after_cr = false;
+        if !self.start(&mut chunk) {
+            return Bytes::new();
         }
-        let end = last_event_end(&chunk);
+        self.lines = Lines::default();
+        let end = self.lines.last_event_end(&chunk);
         let whole = chunk.split_to(end);
-        if whole.last() == Some(&b'\r') {
-            self.after_cr = true;
-        }
-        if chunk.len() > EVENT_BYTES_MAX {
-            return Err(TooLong);
-        }
         self.rest.extend_from_slice(&chunk);
-        Ok(whole)
+        whole
     }
 
     /// Steps over a byte order mark; false while it may still be incomplete.
@@ -99,28 +105,56 @@ impl Splitter {
         true
     }
 
+    /// Bytes held that end no event yet.
+    pub fn held(&self) -> usize {
+        self.rest.len()
+    }
+
     /// What came after the last whole event. The standard discards it; a gateway must not take it for an event either.
     pub fn rest(&self) -> &[u8] {
         &self.rest
     }
 }
 
-/// Where the last whole event ends; 0 when there is none.
-fn last_event_end(text: &[u8]) -> usize {
-    let (mut at, mut end, mut line_start) = (0, 0, 0);
-    let lf_only = memchr(b'\r', text).is_none();
-    loop {
-        let next = if lf_only { memchr(b'\n', &text[at..]) } else { memchr2(b'\n', b'\r', &text[at..]) };
-        let Some(n) = next else { return end };
-        let eol = at + n;
-        at = eol + 1;
-        if text[eol] == b'\r' && text.get(at) == Some(&b'\n') {
-            at += 1;
+/// How far a text that grows has been looked at for the ends of its lines.
+#[derive(Debug, Clone, Copy, Default)]
+struct Lines {
+    /// Where the line begins that has not ended yet.
+    start: usize,
+    /// Up to where no line ends after that.
+    seen: usize,
+}
+
+impl Lines {
+    /// Where the last whole event ends; 0 when none does. From then on offsets count from there.
+    fn last_event_end(&mut self, text: &[u8]) -> usize {
+        let mut end = 0;
+        let lf_only = memchr(b'\r', &text[self.seen..]).is_none();
+        loop {
+            let rest = &text[self.seen..];
+            let next = if lf_only { memchr(b'\n', rest) } else { memchr2(b'\n', b'\r', rest) };
+            let Some(n) = next else {
+                self.seen = text.len();
+                break;
+            };
+            let eol = self.seen + n;
+            let mut at = eol + 1;
+            if text[eol] == b'\r' {
+                if text.get(at) == Some(&b'\n') {
+                    at += 1;
+                } else if at == text.len() && eol != self.start {
+                    // Its LF may come with the next bytes.
+                    self.seen = eol;
+                    break;
+                }
+            }
+            if eol == self.start {
+                end = at;
+            }
+            (self.start, self.seen) = (at, at);
         }
-        if eol == line_start {
-            end = at;
-        }
-        line_start = at;
+        (self.start, self.seen) = (self.start - end, self.seen - end);
+        end
     }
 }
 
@@ -143,7 +177,7 @@ impl<'a> Iterator for Events<'a> {
             return None;
         }
         let (run, mut at) = (self.rest, 0);
-        let mut data: Option<Cow<'a, [u8]>> = None;
+        let (mut data, mut is_error): (Option<Cow<'a, [u8]>>, bool) = (None, false);
         loop {
             let Some(n) = memchr2(b'\n', b'\r', &run[at..]) else {
                 at = run.len();
@@ -167,11 +201,19 @@ impl<'a> Iterator for Events<'a> {
                         Cow::Owned(all)
                     }
                 });
+            } else if line[0] == b'e' {
+                is_error |= is_error_line(line);
             }
         }
         self.rest = &run[at..];
-        Some(Event { raw: &run[..at], data })
+        Some(Event { raw: &run[..at], data, is_error })
     }
+}
+
+/// `event: error`, or a line whose field is `error`.
+fn is_error_line(line: &[u8]) -> bool {
+    let named = line.strip_prefix(b"event:").is_some_and(|name| name.trim_ascii() == b"error");
+    named || line.strip_prefix(b"error").is_some_and(|rest| rest.first() == Some(&b':'))
 }
 
 fn data_line(line: &[u8]) -> Option<&[u8]> {

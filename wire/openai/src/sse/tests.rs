@@ -129,11 +129,24 @@ fn knows_the_end_and_errors() {
     assert!(one("data:[DONE]\r\n\r\n").is_done());
     assert!(!one("data: {\"x\":\"[DONE]\"}\n\n").is_done());
     assert!(!one(": [DONE]\n\n").is_done());
-    assert!(one("data: { \"error\":{}}\n\n").is_error());
-    assert!(one("data: {\"error\":{}}\n\n").is_error());
-    assert!(!one("data: {\"id\":1,\"error\":null}\n\n").is_error());
-    assert!(!one("data: \"error\"\n\n").is_error());
-    assert!(!one(": x\n\n").is_error());
+    assert!(one("event: error\ndata: {}\n\n").is_error && one("data: {}\r\nevent:error\r\n\r\n").is_error);
+    assert!(one("error: {\"error\":\"x\"}\n\n").is_error);
+    for fine in ["data: {\"error\":{}}\n\n", "event: errors\n\n", "errors: x\n\n", "event: x\n\n", ": error\n\n"] {
+        assert!(!one(fine).is_error, "{fine}");
+    }
+}
+
+#[test]
+fn a4_an_event_of_megabytes_is_read_once_however_it_is_cut() {
+    let mut s = Splitter::default();
+    let piece = Bytes::from(vec![b'x'; 1 << 10]);
+    assert_eq!(s.push(Bytes::from_static(b"data: ")), Ok(Bytes::new()));
+    for _ in 0..20_000 {
+        assert_eq!(s.push(piece.clone()), Ok(Bytes::new()));
+    }
+    assert_eq!(s.lines.seen, s.held(), "all of it has been looked at");
+    assert_eq!(s.push(Bytes::from_static(b"\n\ndata: y\n\nda")).map(|b| b.len()), Ok(6 + (20_000 << 10) + 2 + 9));
+    assert_eq!(s.rest(), b"da");
 }
 
 proptest! {

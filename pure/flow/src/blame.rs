@@ -212,7 +212,10 @@ impl Inquiry {
 
     /// The request is served at an endpoint: what counts now against those that failed it.
     pub fn served(&self) -> impl Iterator<Item = (Attempt, Whose)> + '_ {
-        self.failed.iter().filter(|a| a.failure.rule().counts == Counts::IfServedElsewhere).map(|a| (*a, a.failure.rule().whose))
+        self.failed
+            .iter()
+            .filter(|a| a.failure.rule().counts == Counts::IfServedElsewhere)
+            .map(|a| (*a, a.failure.rule().whose))
     }
 
     /// The failed attempts, in their order.

@@ -274,7 +274,10 @@ mod tests {
         let mut c = Condition::default();
         c.answered(0, 0, by(1));
         assert!((1..5_000).all(|ms| !c.probe_failed(ms)));
-        assert!(!c.probe_failed(5_000) && !c.probe_failed(5_001) && c.probe_failed(5_002), "nobody is answered any more");
+        assert!(
+            !c.probe_failed(5_000) && !c.probe_failed(5_001) && c.probe_failed(5_002),
+            "nobody is answered any more"
+        );
         c.answered(5_003, 0, by(1));
         assert_eq!(c.found(5_003), None);
     }

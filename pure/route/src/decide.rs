@@ -321,13 +321,7 @@ pub fn decide(world: &impl World, facts: &Facts, choice: &Choice, scratch: &mut 
     if last.eligible == 0 { out } else { Decision { reason: Reason::LastResort, ..last } }
 }
 
-fn decide_with(
-    world: &impl World,
-    facts: &Facts,
-    choice: &Choice,
-    scratch: &mut Scratch,
-    gates: Gates,
-) -> Decision {
+fn decide_with(world: &impl World, facts: &Facts, choice: &Choice, scratch: &mut Scratch, gates: Gates) -> Decision {
     let mut out = Decision {
         targets: Vec::new(),
         eligible: 0,

@@ -1,6 +1,9 @@
 //! Errors as clients see them: OpenAI's shape, and the headers its SDKs act on.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
+
+use crate::fault::{ContextLimit, EngineError, scrub};
 
 /// An answer that is not a completion.
 ///
@@ -13,7 +16,7 @@ pub struct ApiError {
     /// `type` of the error object.
     pub kind: &'static str,
     /// `code` of the error object.
-    pub code: &'static str,
+    pub code: Cow<'static, str>,
     /// What was wrong and what would be right, for the person at the keyboard.
     pub message: String,
     /// The request field at fault.
@@ -26,7 +29,7 @@ pub struct ApiError {
 
 impl ApiError {
     fn new(status: u16, kind: &'static str, code: &'static str, retry: bool, message: impl Into<String>) -> Self {
-        Self { status, kind, code, message: message.into(), param: None, retry, retry_after_ms: None }
+        Self { status, kind, code: code.into(), message: message.into(), param: None, retry, retry_after_ms: None }
     }
 
     /// Names the field at fault.
@@ -51,6 +54,53 @@ impl ApiError {
     /// 400: the prompt fits no candidate.
     pub fn context_length(message: impl Into<String>) -> Self {
         Self::new(400, "invalid_request_error", "context_length_exceeded", false, message).with_param("messages")
+    }
+
+    /// 400: the engine says that the prompt and the answer do not fit. The wording is OpenAI's, which SDKs and agents
+    /// recognise and shorten their history on.
+    pub fn engine_context_length(limit: ContextLimit, in_tokens: &str) -> Self {
+        let text = match limit {
+            ContextLimit { limit: Some(limit), requested: Some(requested) } => format!(
+                "This model's maximum context length is {limit} tokens. However, you requested {requested} tokens. \
+                 Please reduce the length of the {in_tokens}."
+            ),
+            ContextLimit { limit: Some(limit), requested: None } => format!(
+                "This model's maximum context length is {limit} tokens, which the request exceeds. Please reduce the \
+                 length of the {in_tokens}."
+            ),
+            _ => format!(
+                "The request exceeds this model's maximum context length. Please reduce the length of the {in_tokens}."
+            ),
+        };
+        Self::new(400, "invalid_request_error", "context_length_exceeded", false, text).with_param(in_tokens)
+    }
+
+    /// 400, 413 or 422: the engine refused the request as invalid. Its words are passed on without what names the grid's
+    /// insides where `with_words`, else a general text stands for them.
+    pub fn engine_refused(status: u16, said: &EngineError, with_words: bool) -> Self {
+        let status = if matches!(status, 400 | 413 | 415 | 422) { status } else { 400 };
+        let words = if with_words { scrub(&said.message) } else { String::new() };
+        let text = match status {
+            _ if !words.is_empty() => words,
+            413 => "The engine refused the request as too large.".into(),
+            _ => "The engine refused the request as invalid: check its parameters against the model's.".into(),
+        };
+        let mut error = Self::new(status, "invalid_request_error", "invalid_request", false, text);
+        let is_word =
+            |w: &&String| w.len() <= 64 && w.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b));
+        if let Some(code) = said.code.as_ref().filter(is_word) {
+            error.code = code.clone().into();
+        }
+        let is_field =
+            |p: &&String| p.len() <= 128 && p.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.[]".contains(&b));
+        error.param = said.param.as_ref().filter(is_field).cloned();
+        error
+    }
+
+    /// 404: every endpoint that should serve the model says that it is not there.
+    pub fn engine_model_missing(model: &str) -> Self {
+        let text = format!("No endpoint has the model `{model}` for this API now, although the configuration says so.");
+        Self::new(404, "invalid_request_error", "model_not_found", false, text).with_param("model")
     }
 
     /// 401: no key, or not a valid one. One text for both, so that neither is told apart.
@@ -122,6 +172,20 @@ impl ApiError {
         Self::new(502, "server_error", "upstream_failed", true, text)
     }
 
+    /// 502: endpoints that serve others fail this request alike, so that a retry would do no better.
+    pub fn request_failed() -> Self {
+        let text = "Endpoints that serve other requests failed on this one in the same way, so it is not sent to more of \
+                    them. It is likely that the request itself is the cause: check its parameters against the model's.";
+        Self::new(502, "server_error", "request_failed", false, text)
+    }
+
+    /// 502: the answer is larger than the gateway holds for one request.
+    pub fn answer_too_large() -> Self {
+        let text = "The answer is larger than this gateway holds for one request. Ask for less in one answer, or for a \
+                    stream.";
+        Self::new(502, "server_error", "answer_too_large", false, text)
+    }
+
     /// 503: no target may serve it now.
     pub fn nothing_eligible(message: impl Into<String>) -> Self {
         Self::new(503, "server_error", "server_is_overloaded", true, message).after_ms(1_000)
@@ -155,7 +219,7 @@ impl ApiError {
             Some(p) => quote(p),
             None => "null".into(),
         };
-        let (message, kind, code) = (quote(&self.message), quote(self.kind), quote(self.code));
+        let (message, kind, code) = (quote(&self.message), quote(self.kind), quote(&self.code));
         let _ =
             write!(out, "{{\"error\":{{\"message\":{message},\"type\":{kind},\"param\":{param},\"code\":{code}}}}}");
         out
@@ -178,7 +242,7 @@ mod tests {
     use super::*;
 
     fn shape(e: &ApiError) -> (u16, &str, &str, bool, Option<u64>) {
-        (e.status, e.kind, e.code, e.retry, e.retry_after_ms)
+        (e.status, e.kind, &e.code, e.retry, e.retry_after_ms)
     }
 
     #[test]
@@ -202,7 +266,38 @@ mod tests {
         assert_eq!(shape(&E::quarantined()), (422, inv, "request_quarantined", false, None));
         assert_eq!(shape(&E::deadline_exceeded()), (504, "server_error", "deadline_exceeded", false, None));
         assert_eq!(shape(&E::loop_detected(8)), (508, "server_error", "loop_detected", false, None));
+        assert_eq!(shape(&E::request_failed()), (502, "server_error", "request_failed", false, None));
+        assert_eq!(shape(&E::answer_too_large()), (502, "server_error", "answer_too_large", false, None));
+        assert_eq!(shape(&E::engine_model_missing("m")), (404, inv, "model_not_found", false, None));
         assert_eq!(shape(&E::upstream_timeout()), (504, "server_error", "upstream_timeout", true, Some(1000)));
+    }
+
+    #[test]
+    fn c5_an_engines_refusal_keeps_its_status_its_code_its_field_and_its_words() {
+        let said = EngineError {
+            code: Some("bad_schema".into()),
+            param: Some("response_format".into()),
+            message: "no such type; see /opt/engine/schema.py".into(),
+            ..EngineError::default()
+        };
+        let e = ApiError::engine_refused(422, &said, true);
+        assert_eq!(shape(&e), (422, "invalid_request_error", "bad_schema", false, None));
+        assert_eq!((e.message.as_str(), e.param.as_deref()), ("no such type; see [path]", Some("response_format")));
+        let e = ApiError::engine_refused(418, &EngineError { code: Some("a b\n".into()), ..said }, false);
+        assert_eq!((e.status, &*e.code), (400, "invalid_request"));
+        assert!(e.message.starts_with("The engine refused"));
+    }
+
+    #[test]
+    fn b5_a_context_overflow_is_worded_as_clients_recognise_it() {
+        let text =
+            |limit, requested| ApiError::engine_context_length(ContextLimit { limit, requested }, "messages").message;
+        assert!(
+            text(Some(4096), Some(5000))
+                .starts_with("This model's maximum context length is 4096 tokens. However, you requested 5000 tokens.")
+        );
+        assert!(text(Some(4096), None).starts_with("This model's maximum context length is 4096 tokens"));
+        assert!(text(None, None).contains("maximum context length"));
     }
 
     #[test]

@@ -42,7 +42,8 @@ impl EngineError {
         let is_bare = !has_choices
             && (object.get("detail").is_some_and(is_said)
                 || object.get("errors").is_some_and(is_said)
-                || object.get("message").is_some_and(is_said) && (object.contains_key("code") || object.contains_key("status")));
+                || object.get("message").is_some_and(is_said)
+                    && (object.contains_key("code") || object.contains_key("status")));
         if error.is_none() && !is_kind("object") && !is_kind("type") && !is_bare {
             return None;
         }
@@ -57,7 +58,8 @@ impl EngineError {
         };
         let kind = of("type").or_else(|| of("error_type")).and_then(Value::as_str).unwrap_or_default();
         let code = of("code").and_then(Value::as_str).filter(|c| c.parse::<u16>().is_err());
-        let status = [of("code"), of("status"), of("status_code"), of("http_status")].into_iter().flatten().find_map(number);
+        let status =
+            [of("code"), of("status"), of("status_code"), of("http_status")].into_iter().flatten().find_map(number);
         let is_context = code == Some("context_length_exceeded") || kind == "exceed_context_size_error";
         let context = context_limit(&message).or(is_context.then(ContextLimit::default));
         let field = |key: &str| of(key).and_then(Value::as_u64);
@@ -105,7 +107,8 @@ fn number(value: &Value) -> Option<u16> {
 fn status_of(kind: &str) -> Option<u16> {
     let kind = kind.to_ascii_lowercase();
     let has = |word: &str| kind.contains(word);
-    if has("badrequest") || has("invalid_request") || has("validation") || has("exceed_context") || has("unprocessable") {
+    if has("badrequest") || has("invalid_request") || has("validation") || has("exceed_context") || has("unprocessable")
+    {
         Some(400)
     } else if has("notfound") || has("not_found") {
         Some(404)
@@ -145,7 +148,10 @@ fn context_limit(message: &str) -> Option<ContextLimit> {
     let text = message.to_ascii_lowercase();
     let (at, word) = CONTEXT_WORDS.iter().find_map(|word| text.find(word).map(|at| (at, word)))?;
     let numbers = |text: &str| -> Vec<u64> {
-        text.split(|c: char| !c.is_ascii_digit()).filter(|d| d.len() > 1 && d.len() < 12).filter_map(|d| d.parse().ok()).collect()
+        text.split(|c: char| !c.is_ascii_digit())
+            .filter(|d| d.len() > 1 && d.len() < 12)
+            .filter_map(|d| d.parse().ok())
+            .collect()
     };
     let limit = numbers(&text[at + word.len()..]).first().copied();
     let requested = numbers(&text).into_iter().filter(|n| limit.is_some_and(|l| *n > l)).max();
@@ -205,8 +211,13 @@ fn is_address(word: &str) -> bool {
     let labels: Vec<&str> = host.split('.').collect();
     let is_name = |l: &&str| !l.is_empty() && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
     let all_names = labels.iter().all(is_name);
-    let internal = ["local", "internal", "lan", "corp", "svc", "cluster", "intra", "home", "com", "net", "org", "io", "ai", "dev"];
-    all_names && (has_port && host.parse::<f64>().is_err() && labels.iter().all(|l| l.bytes().any(|b| b.is_ascii_alphabetic())) || labels.len() > 1 && labels.last().is_some_and(|l| internal.contains(l)))
+    let internal =
+        ["local", "internal", "lan", "corp", "svc", "cluster", "intra", "home", "com", "net", "org", "io", "ai", "dev"];
+    all_names
+        && (has_port
+            && host.parse::<f64>().is_err()
+            && labels.iter().all(|l| l.bytes().any(|b| b.is_ascii_alphabetic()))
+            || labels.len() > 1 && labels.last().is_some_and(|l| internal.contains(l)))
 }
 
 /// A file of the engine's machine.
@@ -252,7 +263,17 @@ mod tests {
             let error = read(text);
             assert_eq!((error.status, error.message.as_str()), (status, message), "{text}");
         }
-        for fine in [r#"{"choices":[],"error":null}"#, r#"{"error":{}}"#, r#"{"error":""}"#, r#"{"error":false}"#, "[]", "1", "{}", "x", r#"{"choices":[],"message":"m","code":1}"#] {
+        for fine in [
+            r#"{"choices":[],"error":null}"#,
+            r#"{"error":{}}"#,
+            r#"{"error":""}"#,
+            r#"{"error":false}"#,
+            "[]",
+            "1",
+            "{}",
+            "x",
+            r#"{"choices":[],"message":"m","code":1}"#,
+        ] {
             assert_eq!(EngineError::read(fine.as_bytes()), None, "{fine}");
         }
     }
@@ -262,10 +283,19 @@ mod tests {
         let of = |message: &str| read(&serde_json::json!({"error": {"message": message}}).to_string()).context;
         let both = |limit, requested| Some(ContextLimit { limit: Some(limit), requested: Some(requested) });
         for (message, want) in [
-            ("This model's maximum context length is 4096 tokens. However, you requested 5000 tokens (4900 in the messages, 100 in the completion).", both(4096, 5000)),
+            (
+                "This model's maximum context length is 4096 tokens. However, you requested 5000 tokens (4900 in the messages, 100 in the completion).",
+                both(4096, 5000),
+            ),
             ("The input (9001 tokens) is longer than the model's context length (8192 tokens).", both(8192, 9001)),
-            ("Requested token count exceeds the model's maximum context length of 8192 tokens. You requested a total of 9000 tokens: 8800 tokens from the input messages and 200 tokens for the completion.", both(8192, 9000)),
-            ("`inputs` tokens + `max_new_tokens` must be <= 4096. Given: 5000 `inputs` tokens and 10 `max_new_tokens`", both(4096, 5000)),
+            (
+                "Requested token count exceeds the model's maximum context length of 8192 tokens. You requested a total of 9000 tokens: 8800 tokens from the input messages and 200 tokens for the completion.",
+                both(8192, 9000),
+            ),
+            (
+                "`inputs` tokens + `max_new_tokens` must be <= 4096. Given: 5000 `inputs` tokens and 10 `max_new_tokens`",
+                both(4096, 5000),
+            ),
             ("the request exceeds the available context size, try increasing it", Some(ContextLimit::default())),
             ("The temperature must be below 2", None),
         ] {
@@ -273,7 +303,10 @@ mod tests {
         }
         let llama = r#"{"error":{"code":400,"message":"request (9000 tokens) exceeds the available context size (8192 tokens)","type":"exceed_context_size_error","n_prompt_tokens":9000,"n_ctx":8192}}"#;
         assert_eq!(read(llama).context, both(8192, 9000));
-        assert_eq!(read(r#"{"error":{"message":"x","code":"context_length_exceeded"}}"#).context, Some(ContextLimit::default()));
+        assert_eq!(
+            read(r#"{"error":{"message":"x","code":"context_length_exceeded"}}"#).context,
+            Some(ContextLimit::default())
+        );
     }
 
     #[test]

@@ -245,7 +245,10 @@ mod tests {
         let error = |text: &str| error_in(&events(text.as_bytes()).next().unwrap()).message;
         assert_eq!(error("event: error\ndata: {\"message\":\"x\"}\n\n"), "x");
         assert_eq!(error("error: {\"error\":\"y\"}\n\n"), "y");
-        assert_eq!(of(r#"{"choices":[{"delta":{},"finish_reason":"stop"},{"finish_reason":"length"}]}"#), Piece::Content { ends: 2 });
+        assert_eq!(
+            of(r#"{"choices":[{"delta":{},"finish_reason":"stop"},{"finish_reason":"length"}]}"#),
+            Piece::Content { ends: 2 }
+        );
         let last = "data: {\"choices\":[{\"delta\":{\"content\":\"x\"},\"finish_reason\":\"stop\"}]}\n\n";
         assert_eq!((of_event(last), ends(&events(last.as_bytes()).next().unwrap())), (Piece::Content { ends: 0 }, 1));
         assert_eq!(piece(&events(b": ping\n\n").next().unwrap()), Piece::Lifecycle);
@@ -262,7 +265,10 @@ mod tests {
         assert_eq!(usage_event(format!("{{\"choices\":null,{text}}}").as_bytes()), Some(event(true, false)));
         let floats = br#"{"usage":{"prompt_tokens":9.0,"completion_tokens":3.0,"prompt_tokens_details":null}}"#;
         assert_eq!(usage_event(floats).unwrap().usage, Usage { cached_tokens: 0, ..u });
-        assert_eq!(usage(br#"{"usage":{"prompt_tokens":-1,"completion_tokens":1e99}}"#).unwrap().completion_tokens, u64::MAX);
+        assert_eq!(
+            usage(br#"{"usage":{"prompt_tokens":-1,"completion_tokens":1e99}}"#).unwrap().completion_tokens,
+            u64::MAX
+        );
         assert_eq!(usage_event(br#"{"choices":[],"usage":null}"#), None);
         assert_eq!(usage_event(br#"{"choices":[]}"#), None);
         assert_eq!(usage_event(b"\"usage\""), None);

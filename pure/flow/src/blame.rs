@@ -131,6 +131,24 @@ impl Failure {
         Rule { whose, counts, tries }
     }
 
+    /// What a status says that is no success. `states_time`: the answer says when to come back.
+    #[must_use]
+    pub fn of_status(status: u16, states_time: bool) -> Self {
+        match status {
+            429 => Self::Busy,
+            503 | 529 if states_time => Self::Busy,
+            503 | 529 => Self::Unavailable,
+            508 => Self::Looped,
+            501 => Self::Other,
+            500..=599 => Self::Server,
+            401 | 402 => Self::Credential,
+            403 => Self::Forbidden,
+            404 | 410 => Self::Missing,
+            400 | 413 | 414 | 415 | 416 | 422 | 431 => Self::Invalid,
+            _ => Self::Other,
+        }
+    }
+
     /// Its code in logs, metrics and output.
     #[must_use]
     pub fn code(self) -> &'static str {
@@ -256,6 +274,41 @@ mod tests {
             assert_eq!(inquiry.failed(attempt(1, failure, true)), Next::GiveUp);
             assert_eq!(inquiry.verdict(), Whose::Request, "{failure:?}");
         }
+    }
+
+    #[test]
+    fn every_status_that_is_no_success_is_some_failure() {
+        use Failure::{Busy, Credential, Forbidden, Invalid, Looped, Missing, Other, Server, Unavailable};
+        let of = |status| Failure::of_status(status, false);
+        for (status, failure) in [
+            (400, Invalid),
+            (401, Credential),
+            (402, Credential),
+            (403, Forbidden),
+            (404, Missing),
+            (405, Other),
+            (408, Other),
+            (409, Other),
+            (413, Invalid),
+            (421, Other),
+            (422, Invalid),
+            (425, Other),
+            (429, Busy),
+            (451, Other),
+            (499, Other),
+            (500, Server),
+            (501, Other),
+            (503, Unavailable),
+            (508, Looped),
+            (520, Server),
+            (529, Unavailable),
+            (302, Other),
+            (0, Other),
+            (999, Other),
+        ] {
+            assert_eq!(of(status), failure, "{status}");
+        }
+        assert_eq!((Failure::of_status(503, true), Failure::of_status(500, true)), (Busy, Server));
     }
 
     #[test]

@@ -13,6 +13,8 @@ pub struct Condition {
     requests: Health,
     /// Of requests until their first content.
     begun: Evidence,
+    /// Of those that it called itself unavailable for, without a time to come back.
+    unavailable: Evidence,
     /// Of answers that had begun.
     ended: Evidence,
     streams: Health,
@@ -92,6 +94,12 @@ impl Condition {
         })
     }
 
+    /// It called itself unavailable and said no time to come back. True when it is to be taken for busy: it answers
+    /// nobody, or calls itself so again and again.
+    pub fn unavailable(&mut self, now_ms: u64, source: Source) -> bool {
+        self.unavailable.failed(now_ms, source)
+    }
+
     /// It refused the gateway's credential, or its credit is used up. True when this is what confirms it.
     pub fn credential_refused(&mut self, now_ms: u64) -> bool {
         self.confirms(now_ms, |c| c.credential.failed(now_ms))
@@ -119,6 +127,7 @@ impl Condition {
     /// A request that was sent at `sent_ms` has its first content.
     pub fn answered(&mut self, now_ms: u64, sent_ms: u64, source: Source) {
         self.begun.answered(now_ms, source);
+        self.unavailable.answered(now_ms, source);
         self.probes.clear();
         // An answer that was under way when it fell ill proves nothing of it now; one sent since then does.
         if sent_ms >= self.fell_ill_ms {
@@ -191,6 +200,12 @@ impl Condition {
     #[must_use]
     pub fn is_ill(&self, now_ms: u64) -> bool {
         self.found(now_ms).is_some()
+    }
+
+    /// For how long it has been ill, ms, as far as has been looked.
+    #[must_use]
+    pub fn ill_for_ms(&self, now_ms: u64) -> Option<u64> {
+        self.ill_since_ms.filter(|_| self.is_ill(now_ms)).map(|since| now_ms.saturating_sub(since))
     }
 
     /// Looks at it now, as is done before every view. When it is back since the last look: how long it was away, ms.

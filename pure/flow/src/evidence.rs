@@ -4,7 +4,7 @@
 //! endpoint answers others, a few failures of one tenant or of one request are that tenant's or that request's trouble.
 
 /// A request, as evidence knows it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Source {
     /// Number of its tenant.
     pub tenant: u32,

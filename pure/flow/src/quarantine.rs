@@ -2,6 +2,8 @@
 
 use alloc::collections::BTreeMap;
 
+use crate::evidence::Source;
+
 /// Endpoints that a request may take down. One death is chance, and two may be one site's trouble, as a retry goes to
 /// another site; three that had nothing in common but this request are its doing.
 pub const DEATHS: usize = 3;
@@ -20,6 +22,8 @@ const SUSPECTS_MAX: usize = 4_096;
 #[derive(Debug, Clone, Default)]
 pub struct Quarantine {
     suspects: BTreeMap<u64, Suspect>,
+    /// Requests that endpoints which serve others have failed alike, and when.
+    blamed: BTreeMap<Source, u64>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -79,6 +83,22 @@ impl Quarantine {
         self.suspects.remove(&fingerprint);
     }
 
+    /// Endpoints that serve others have failed the request alike.
+    pub fn blame(&mut self, now_ms: u64, source: Source) {
+        if self.blamed.len() >= SUSPECTS_MAX {
+            self.blamed.retain(|_, at| now_ms.saturating_sub(*at) < WINDOW_MS);
+        }
+        if self.blamed.len() < SUSPECTS_MAX {
+            self.blamed.insert(source, now_ms);
+        }
+    }
+
+    /// They have done so lately.
+    #[must_use]
+    pub fn is_blamed(&self, now_ms: u64, source: Source) -> bool {
+        self.blamed.get(&source).is_some_and(|at| now_ms.saturating_sub(*at) < WINDOW_MS)
+    }
+
     fn make_room(&mut self, now_ms: u64, fingerprint: u64) {
         if self.suspects.len() < SUSPECTS_MAX || self.suspects.contains_key(&fingerprint) {
             return;
@@ -128,6 +148,19 @@ mod tests {
         assert!(!q.struck(0, 7, 1) && !q.struck(0, 7, 2));
         q.cleared(7);
         assert!(q.is_empty() && !q.struck(0, 7, 3));
+    }
+
+    #[test]
+    fn who_is_blamed_is_known_for_ten_minutes_and_few_are_remembered() {
+        let mut q = Quarantine::default();
+        let source = |request| Source { tenant: 1, request };
+        q.blame(0, source(7));
+        assert!(
+            q.is_blamed(WINDOW_MS - 1, source(7)) && !q.is_blamed(WINDOW_MS, source(7)) && !q.is_blamed(0, source(8))
+        );
+        assert!(q.is_empty(), "no engine died of it");
+        (0..10_000).for_each(|f| q.blame(1, source(f)));
+        assert_eq!(q.blamed.len(), SUSPECTS_MAX);
     }
 
     #[test]

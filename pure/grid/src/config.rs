@@ -534,7 +534,9 @@ pub struct Policy {
     #[serde(default)]
     #[schemars(range(min = 0.0, max = 1_000.0))]
     pub switch_usd: Option<f64>,
-    /// Longest wait for the first content before the next target is tried, in milliseconds.
+    /// Longest wait for the first content before the next target is tried, in milliseconds. Where the prompt is predicted
+    /// to take a good part of that, the wait is six times the prediction; each sign that the endpoint is at work (its
+    /// response head, a comment, a role) extends it, four times at most.
     #[serde(default)]
     #[schemars(range(min = 10, max = 3_600_000))]
     pub first_token_timeout_ms: Option<u64>,
@@ -565,9 +567,29 @@ pub struct Policy {
     /// under the presets `interactive` and `fastest`, where a person waits, else false.
     #[serde(default)]
     pub hedge: Option<bool>,
+    /// A client that streams is sent a comment when it has waited so long for the first content, and again each time, so
+    /// that no proxy in between gives the connection up; 0: never. Default: 10,000.
+    #[serde(default)]
+    #[schemars(range(max = 3_600_000))]
+    pub keep_alive_ms: Option<u64>,
+    /// How much clients see of an engine's refusal of their request (4xx). Default: `pass`.
+    #[serde(default)]
+    pub engine_errors: Option<EngineErrors>,
     /// Countries the request may be served in; empty means anywhere.
     #[serde(default)]
     pub countries: Vec<String>,
+}
+
+/// How much clients see of an engine's refusal of their request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum EngineErrors {
+    /// Its status, code, field and words, without addresses, files and credentials.
+    Pass,
+    /// Its status, code and field.
+    Map,
+    /// That it was refused.
+    Hide,
 }
 
 /// A named starting point for a policy.

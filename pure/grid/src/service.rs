@@ -1,6 +1,6 @@
 //! A policy as what its requests may ask of the gateway: urgency, patience, size.
 
-use crate::config::{Policy, Preset, Priority};
+use crate::config::{EngineErrors, Policy, Preset, Priority};
 
 /// Limits and urgency of the requests of one policy, nothing left open.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -15,7 +15,14 @@ pub struct Service {
     pub max_answer_tokens: Option<u64>,
     /// A second target may be asked when the first is late.
     pub hedge: bool,
+    /// After so long without content a client that streams is sent a comment, and again each time; 0: never.
+    pub keep_alive_ms: u64,
+    /// How much clients see of an engine's refusal.
+    pub engine_errors: EngineErrors,
 }
+
+/// Proxies in between close connections that are silent for half a minute or a minute.
+const KEEP_ALIVE_MS: u64 = 10_000;
 
 impl Service {
     /// The values of a preset. Where a person waits, a wait of more than a few times the objective is worse than being
@@ -31,7 +38,15 @@ impl Service {
         };
         // The late few matter to a person who waits; where nobody does, the prompts computed twice are waste.
         let hedge = priority == Priority::Interactive;
-        Self { priority, max_wait_ms, max_choices: 128, max_answer_tokens: None, hedge }
+        Self {
+            priority,
+            max_wait_ms,
+            max_choices: 128,
+            max_answer_tokens: None,
+            hedge,
+            keep_alive_ms: KEEP_ALIVE_MS,
+            engine_errors: EngineErrors::Pass,
+        }
     }
 
     /// The values of a policy: its preset's, but for those it states.
@@ -44,6 +59,8 @@ impl Service {
             max_choices: policy.max_choices.unwrap_or(base.max_choices),
             max_answer_tokens: policy.max_answer_tokens.or(base.max_answer_tokens),
             hedge: policy.hedge.unwrap_or(base.hedge),
+            keep_alive_ms: policy.keep_alive_ms.unwrap_or(base.keep_alive_ms),
+            engine_errors: policy.engine_errors.unwrap_or(base.engine_errors),
         }
     }
 }

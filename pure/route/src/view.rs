@@ -113,6 +113,8 @@ pub struct EndpointState {
     pub others: Ewma,
     /// For how long this gateway's requests there have been late while none of them began, ms.
     pub stalled_ms: f64,
+    /// A model that the engine has said to take fewer tokens of than the configuration says, and how many.
+    pub context: Option<(u32, u32)>,
 }
 
 impl Default for EndpointState {
@@ -131,6 +133,7 @@ impl Default for EndpointState {
             others_second_usd: Ewma::new(0.002, 0.02),
             others: Ewma::new(0.0, 0.1),
             stalled_ms: 0.0,
+            context: None,
         }
     }
 }
@@ -281,6 +284,11 @@ impl Viewer {
             let state = &endpoints[row.endpoint as usize];
             let site = &self.sites[row.site as usize];
             row.health = self.health(row, state);
+            if let Some((model, tokens)) = state.context
+                && model == row.model
+            {
+                row.context_tokens = row.context_tokens.min(tokens);
+            }
             row.accepts = row.accepts.max(state.accepts);
             row.ttft_correction = state.ttft.factor();
             row.pace_correction = state.pace.factor();

@@ -7,15 +7,18 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use rhumb_flow::blame::{Failure, Inquiry, Next, Tries, Whose};
 use rhumb_flow::budget::RetryBudget;
-use rhumb_flow::condition::By;
+use rhumb_flow::evidence::Source;
 use rhumb_flow::failover::Failover;
-use rhumb_grid::config::Priority;
+use rhumb_grid::config::{EngineErrors, Priority};
 use rhumb_grid::index::NamedRates;
 use rhumb_openai::error::ApiError;
+use rhumb_openai::fault::{ContextLimit, EngineError};
 use rhumb_openai::request::{Api, Scan};
 use rhumb_openai::response::usage;
 use rhumb_route::decide::Target;
+use rhumb_route::explain::Names as _;
 use rhumb_store::Outcome;
 use tokio::time::Sleep;
 
@@ -27,7 +30,7 @@ use crate::metrics::Hedged;
 use crate::place::Asking;
 use crate::preempt::Preemptible;
 use crate::quarantine;
-use crate::relay::Relay;
+use crate::relay::{Idle, Relay};
 use crate::shared::Shared;
 use crate::tries::{Fail, Opened};
 
@@ -41,8 +44,8 @@ pub(crate) enum Served {
 
 /// Why a client gets nothing of a run.
 pub(crate) enum Unserved {
-    /// It gets an error.
-    Failed(ApiError),
+    /// It gets an error; where it was tried last.
+    Failed(ApiError, Option<Target>),
     /// A more urgent request has its place: it is to ask for admission anew, and may be tried so often.
     Preempted(Box<Ledger>, u32),
 }
@@ -72,10 +75,14 @@ pub(crate) struct Try<'a> {
 /// What the tries that have failed come to.
 #[derive(Default)]
 struct Failures {
+    inquiry: Inquiry,
     busy: u32,
-    timed_out: u32,
-    looped: bool,
     retry_after_ms: Option<u64>,
+    /// What the engine said that refused it last.
+    said: EngineError,
+    status: u16,
+    /// What an engine said does not fit its context.
+    context: Option<ContextLimit>,
 }
 
 /// An end without an answer.
@@ -96,7 +103,7 @@ impl From<Ended> for Nothing {
 
 /// What happens first to the tries under way.
 #[expect(clippy::large_enum_variant, reason = "one is made at a time, and taken apart at once")]
-enum Next<'a> {
+enum Event<'a> {
     Over(Try<'a>, Result<Opened, Fail>),
     /// The first of them is late.
     Late,
@@ -115,16 +122,20 @@ impl Journey<'_> {
     ) -> Result<Served, Unserved> {
         let mut tries = [None, None];
         let failover = Failover::new(most);
-        let served = self.first_content(&mut ledger, &mut tries, failover, first, permit).await;
+        let mut failures = Failures::default();
+        let served = self.first_content(&mut ledger, &mut tries, &mut failures, failover, first, permit).await;
         let other = tries.into_iter().flatten().next();
         match served {
-            Ok((won, opened)) => Ok(self.serve(won, opened, other, ledger)),
+            Ok((won, opened)) => {
+                self.shared.charge(ledger.source, &failures.inquiry);
+                Ok(self.serve(won, opened, other, ledger))
+            }
             Err(Nothing::Ended((outcome, error))) => {
                 if other.is_some_and(|t| t.is_hedge) {
                     self.shared.metrics.hedged(Hedged::Failed);
                 }
                 (ledger.outcome, ledger.status) = (outcome, error.status);
-                Err(Unserved::Failed(error))
+                Err(Unserved::Failed(error, ledger.last))
             }
             Err(Nothing::Preempted(left)) => {
                 // Its whole prompt is paid for, whatever of it was computed; the place is free once the try is gone.
@@ -140,14 +151,14 @@ impl Journey<'_> {
         &'t self,
         ledger: &mut Ledger,
         tries: &mut [Option<Try<'t>>; 2],
+        failures: &mut Failures,
         mut failover: Failover,
         first: usize,
         permit: Permit,
     ) -> Result<(Try<'t>, Opened), Nothing> {
         let targets = self.targets();
         let tenant = ledger.tenant;
-        let mut failures = Failures::default();
-        let mut next = failover.start(first).then_some((first, permit));
+        let mut next_try = failover.start(first).then_some((first, permit));
         if ledger.attempts == 0 {
             self.shared.budget(tenant, &targets[first], RetryBudget::first);
         }
@@ -155,7 +166,7 @@ impl Journey<'_> {
         let mut preemptible = None;
         let gives_way = self.priority == Priority::Batch && failover.keep_back();
         loop {
-            if let Some((place, permit)) = next.take() {
+            if let Some((place, permit)) = next_try.take() {
                 if self.deadline.is_some_and(|d| d <= Instant::now()) {
                     return Err((Outcome::Failed, ApiError::deadline_exceeded()).into());
                 }
@@ -169,13 +180,14 @@ impl Journey<'_> {
                 tries[0] = Some(sent);
             }
             if tries.iter().all(Option::is_none) {
-                return Err((Outcome::Failed, failures.error(failover.attempts())).into());
+                self.blamed(ledger.source, failures);
+                return Err(failures.end(self, failover.attempts()).into());
             }
             let (over, fail) = match poll_fn(|cx| poll_next(tries, &mut late, &mut preemptible, cx)).await {
-                Next::Over(won, Ok(opened)) => return Ok((won, opened)),
-                Next::Over(over, Err(fail)) => (over, fail),
-                Next::GiveWay => return Err(Nothing::Preempted(failover.left())),
-                Next::Late => {
+                Event::Over(won, Ok(opened)) => return Ok((won, opened)),
+                Event::Over(over, Err(fail)) => (over, fail),
+                Event::GiveWay => return Err(Nothing::Preempted(failover.left())),
+                Event::Late => {
                     preemptible = None;
                     failover.give_back();
                     tries[1] = self.hedge(ledger, &mut failover, targets[first].model);
@@ -184,21 +196,27 @@ impl Journey<'_> {
             };
             (late, preemptible) = (None, None);
             failover.give_back();
-            let (target, was_busy) = (over.flight.target, matches!(fail, Fail::Busy(_)));
+            let target = over.flight.target;
             if over.is_hedge {
                 self.shared.metrics.hedged(Hedged::Failed);
             }
             drop(over);
-            let ended = self.failed(tenant, target.endpoint, fail, &mut failures);
+            ledger.last = Some(target);
+            let next = self.failed(ledger.source, tenant, &target, fail, failures);
             // What one of two tries came to says nothing of the other, which may be about to answer.
-            if tries.iter().all(Option::is_none) {
-                ended?;
+            if tries.iter().any(Option::is_some) {
+                continue;
             }
-            if tries.iter().all(Option::is_none)
-                && (!was_busy || self.shared.budget(tenant, &target, |b| b.retry(self.shared.now_ms())))
-                && let Some(place) = failover.next(targets.len(), |i| targets[i].site)
-            {
-                next = Some((place, Permit::take(self.shared, targets[place].endpoint)));
+            let next_place = match next? {
+                After::GiveUp => None,
+                After::BusyOne if !self.shared.budget(tenant, &target, |b| b.retry(self.shared.now_ms())) => None,
+                After::Another | After::BusyOne => {
+                    let fits = |i: usize| failures.context.is_none() || self.has_more_context(&targets[i], failures);
+                    failover.next_of(targets.len(), |i| targets[i].site, fits)
+                }
+            };
+            if let Some(place) = next_place {
+                next_try = Some((place, Permit::take(self.shared, targets[place].endpoint)));
             }
         }
     }
@@ -228,45 +246,67 @@ impl Journey<'_> {
         }
     }
 
-    /// What a failure means for its endpoint.
+    /// What a failure means for its endpoint and for the request.
     ///
     /// # Errors
-    /// No other target is to be tried.
-    fn failed(&self, tenant: Option<usize>, endpoint: u32, fail: Fail, sum: &mut Failures) -> Result<(), Ended> {
-        self.shared.metrics.failed(endpoint);
-        match fail {
-            Fail::Rejected(error) => return Err((Outcome::Rejected, error)),
-            Fail::Shed(error) => return Err((Outcome::Shed, error)),
+    /// The request ends with it.
+    fn failed(
+        &self,
+        source: Source,
+        tenant: Option<usize>,
+        target: &Target,
+        fail: Fail,
+        sum: &mut Failures,
+    ) -> Result<After, Ended> {
+        let failed = match fail {
             Fail::Deadline => return Err((Outcome::Failed, ApiError::deadline_exceeded())),
-            Fail::Busy(after_ms) => {
-                sum.busy += 1;
-                let (number, now_ms) = (self.shared.numbers.endpoint(endpoint), self.shared.now_ms());
-                lock(&self.shared.lasting.hold).window_mut(number).busy(now_ms, after_ms);
-                sum.retry_after_ms = sum.retry_after_ms.max(after_ms);
-            }
-            Fail::Timeout => {
-                sum.timed_out += 1;
-                self.fault(endpoint);
-            }
-            Fail::Broken => self.fault(endpoint),
-            Fail::Died => {
-                self.fault(endpoint);
-                if quarantine::struck(self.shared, self.body, tenant, endpoint) {
-                    return Err((Outcome::Quarantined, ApiError::quarantined()));
-                }
-            }
-            Fail::Looped => sum.looped = true,
-            Fail::Unsuitable => {}
+            Fail::Shed(error) => return Err((Outcome::Shed, error)),
+            Fail::Failed(failed) => *failed,
+        };
+        let (failure, now_ms) = (failed.failure, self.shared.now_ms());
+        self.shared.metrics.failed(target.endpoint, self.shared.names.endpoint(target.endpoint), failure);
+        let proven = self.shared.note_failure(source, target, &failed, now_ms);
+        if failure == Failure::Busy {
+            sum.busy += 1;
+            sum.retry_after_ms = sum.retry_after_ms.max(failed.after_ms);
         }
-        Ok(())
+        if failure == Failure::Died && quarantine::struck(self.shared, self.body, tenant, target.endpoint) {
+            return Err((Outcome::Quarantined, ApiError::quarantined()));
+        }
+        if failed.said.context.is_some() {
+            sum.context = failed.said.context.or(sum.context);
+        }
+        let is_blamable = failure.rule().tries == Tries::UntilAlike;
+        if is_blamable && lock(&self.shared.lasting.quarantine).is_blamed(now_ms, source) {
+            sum.inquiry.known();
+        }
+        (sum.said, sum.status) = (failed.said, failed.status);
+        let (endpoint, model) = (target.endpoint, target.model);
+        Ok(match sum.inquiry.failed(rhumb_flow::blame::Attempt { endpoint, model, failure, proven }) {
+            Next::GiveUp => After::GiveUp,
+            Next::Another if matches!(failure, Failure::Busy | Failure::Unavailable) => After::BusyOne,
+            Next::Another => After::Another,
+        })
     }
 
-    fn fault(&self, endpoint: u32) {
-        let now = self.shared.now_ms();
-        let fell_ill = lock(&self.shared.live[endpoint as usize].learnt).condition.failed(By::Request, now);
-        if fell_ill {
-            // The view is what decisions read: an illness that waits for the next one costs the requests until then.
-            self.shared.publish();
+    /// The target's context is longer than what engines have said is too short.
+    fn has_more_context(&self, target: &Target, failures: &Failures) -> bool {
+        let view = self.shared.view.load();
+        let of =
+            |t: &Target| view.rows(t.model).iter().find(|r| r.endpoint == t.endpoint).map_or(0, |r| r.context_tokens);
+        let tried = failures.inquiry.attempts().iter().filter(|a| a.failure == Failure::ContextLength);
+        let longest =
+            tried.filter_map(|a| self.targets().iter().find(|t| (t.endpoint, t.model) == (a.endpoint, a.model)));
+        let longest = longest.map(of).max().unwrap_or(0);
+        // Where nothing tells them apart, the engine's own configuration may.
+        of(target) >= longest
+    }
+
+    /// A request that endpoints have failed alike which serve others is known for it from now on.
+    fn blamed(&self, source: Source, failures: &Failures) {
+        let alike = failures.inquiry.attempts().last().is_some_and(|a| a.failure.rule().tries == Tries::UntilAlike);
+        if alike && failures.inquiry.verdict() == Whose::Request {
+            lock(&self.shared.lasting.quarantine).blame(self.shared.now_ms(), source);
         }
     }
 
@@ -279,7 +319,7 @@ impl Journey<'_> {
             ledger.lost_usd += lost.flight.lost(!lost.is_hedge);
         }
         let mut flight = won.flight;
-        flight.began(ledger.second_usd);
+        flight.began(ledger.second_usd, ledger.source);
         let target = flight.target;
         ledger.flight = Some(flight);
         ledger.status = 200;
@@ -292,12 +332,13 @@ impl Journey<'_> {
         }
         match opened {
             Opened::Plain(body) => {
-                ledger.usage = usage(&body);
+                ledger.state_usage(usage(&body));
                 ledger.outcome = Outcome::Complete;
                 Served::Plain(target, body)
             }
             Opened::Stream(opening) => {
-                let idle = Duration::from_millis(self.policy.rates.idle_timeout_ms);
+                let limit = Duration::from_millis(self.policy.rates.idle_timeout_ms);
+                let idle = Idle { limit, extensions: if self.scan.tools { 3 } else { 0 } };
                 let key = self.shared.live[target.endpoint as usize].pool_key;
                 Served::Stream(target, Box::new(Relay::new(*opening, ledger, idle, key)))
             }
@@ -305,17 +346,50 @@ impl Journey<'_> {
     }
 }
 
+/// What is done after a failure.
+enum After {
+    Another,
+    /// The same, if there is a retry for it: the endpoint is busy.
+    BusyOne,
+    GiveUp,
+}
+
 impl Failures {
-    /// What the client is told after so many tries.
-    fn error(&self, attempts: u32) -> ApiError {
-        if self.looped {
-            ApiError::loop_detected(HOPS_MAX)
-        } else if self.busy > 0 && self.busy == attempts {
-            ApiError::overloaded("Every suitable site is busy.", self.retry_after_ms.unwrap_or(1_000))
-        } else if self.timed_out == attempts {
-            ApiError::upstream_timeout()
-        } else {
-            ApiError::upstream_failed()
+    /// What the client is told after so many tries, and how the request ends.
+    fn end(&self, journey: &Journey<'_>, attempts: u32) -> Ended {
+        let of = |failure: Failure| self.inquiry.attempts().iter().filter(|a| a.failure == failure).count() as u32;
+        let last = self.inquiry.attempts().last().map(|a| a.failure);
+        if let Some(limit) = self.context {
+            return (Outcome::Rejected, ApiError::engine_context_length(limit, journey.api.prompt_field()));
+        }
+        let error = match last {
+            _ if of(Failure::Looped) > 0 => ApiError::loop_detected(HOPS_MAX),
+            Some(Failure::Invalid) => return (Outcome::Rejected, self.refused(journey)),
+            Some(Failure::Missing) if of(Failure::Missing) == attempts => {
+                return (Outcome::Rejected, ApiError::engine_model_missing(&journey.scan.model));
+            }
+            Some(Failure::TooLarge) => ApiError::answer_too_large(),
+            _ if self.busy > 0 && self.busy + of(Failure::Unavailable) == attempts => {
+                ApiError::overloaded("Every suitable site is busy.", self.retry_after_ms.unwrap_or(1_000))
+            }
+            Some(last) if last.rule().tries == Tries::UntilAlike && self.inquiry.verdict() == Whose::Request => {
+                ApiError::request_failed()
+            }
+            Some(Failure::Unavailable) if of(Failure::Unavailable) == attempts => {
+                ApiError::overloaded("Every suitable site is busy.", 1_000)
+            }
+            Some(Failure::Silent) if of(Failure::Silent) == attempts => ApiError::upstream_timeout(),
+            _ => ApiError::upstream_failed(),
+        };
+        (Outcome::Failed, error)
+    }
+
+    /// The engine's refusal, as far as the policy lets the client see it.
+    fn refused(&self, journey: &Journey<'_>) -> ApiError {
+        match journey.policy.service.engine_errors {
+            EngineErrors::Pass => ApiError::engine_refused(self.status, &self.said, true),
+            EngineErrors::Map => ApiError::engine_refused(self.status, &self.said, false),
+            EngineErrors::Hide => ApiError::engine_refused(self.status, &EngineError::default(), false),
         }
     }
 }
@@ -326,21 +400,21 @@ fn poll_next<'a>(
     late: &mut Option<Pin<Box<Sleep>>>,
     preemptible: &mut Option<Preemptible>,
     cx: &mut Context<'_>,
-) -> Poll<Next<'a>> {
+) -> Poll<Event<'a>> {
     for slot in tries {
         if let Some(running) = slot
             && let Poll::Ready(result) = running.coming.as_mut().poll(cx)
             && let Some(over) = slot.take()
         {
-            return Poll::Ready(Next::Over(over, result));
+            return Poll::Ready(Event::Over(over, result));
         }
     }
     if preemptible.as_mut().is_some_and(|p| p.poll(cx).is_ready()) {
-        return Poll::Ready(Next::GiveWay);
+        return Poll::Ready(Event::GiveWay);
     }
     if late.as_mut().is_some_and(|timer| timer.as_mut().poll(cx).is_ready()) {
         *late = None;
-        return Poll::Ready(Next::Late);
+        return Poll::Ready(Event::Late);
     }
     Poll::Pending
 }

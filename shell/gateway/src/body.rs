@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -15,6 +15,7 @@ use crate::guard::Held;
 use crate::relay::Relay;
 use crate::socket::Standing;
 use crate::turn;
+use crate::waiting::{Coming, Waiting};
 
 /// An answer's body.
 pub(crate) enum Answer {
@@ -22,6 +23,13 @@ pub(crate) enum Answer {
     Whole(Bytes),
     /// As it comes from an endpoint.
     Stream(Box<Relay>),
+    /// A stream whose content is still waited for.
+    Waiting(Box<Waiting>),
+    /// One that has ended with an error event; the next look leaves time to send it.
+    Ending {
+        /// It has been looked at since.
+        looked: bool,
+    },
 }
 
 /// A stream that ends without being complete: the connection is closed, so that nothing takes it for a whole one.
@@ -40,10 +48,29 @@ impl Body for Answer {
     type Error = BrokenOff;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
-        match self.get_mut() {
+        let answer_of = self.get_mut();
+        match answer_of {
             Self::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
             Self::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
             Self::Stream(relay) => relay.poll_bytes(cx).map(|next| next.map(|r| r.map(Frame::data))),
+            Self::Waiting(waiting) => match ready!(waiting.poll(cx)) {
+                Coming::Comment(comment) => Poll::Ready(Some(Ok(Frame::data(comment)))),
+                Coming::Answer(answer) => {
+                    *answer_of = answer;
+                    Pin::new(answer_of).poll_frame(cx)
+                }
+                Coming::Error(event) => {
+                    *answer_of = Self::Ending { looked: false };
+                    Poll::Ready(Some(Ok(Frame::data(event))))
+                }
+            },
+            Self::Ending { looked: false } => {
+                // The server flushes what it was given only when a body has nothing more for the moment.
+                *answer_of = Self::Ending { looked: true };
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            Self::Ending { looked: true } => Poll::Ready(Some(Err(BrokenOff))),
         }
     }
 
@@ -54,7 +81,7 @@ impl Body for Answer {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Self::Stream(_) => SizeHint::default(),
+            Self::Stream(_) | Self::Waiting(_) | Self::Ending { .. } => SizeHint::default(),
         }
     }
 }

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rhumb_flow::condition::By;
 use rhumb_grid::config::Model;
 use rhumb_route::view::LoadReport;
 use rhumb_signals::{Answered, Manner, Question, Reading, Sink, Target, watch};
@@ -53,7 +52,7 @@ impl Sink for Readings {
         let mut learnt = lock(&self.live.learnt);
         learnt.state.rtt.add(ms);
         learnt.state.rtt_at_ms = Some(now);
-        learnt.condition.succeeded(By::Probe, now);
+        learnt.condition.probe_answered(now);
         let rtt_ms = learnt.state.rtt.ms().unwrap_or(ms);
         drop(learnt);
         lock(&self.lasting.hold).window_mut(self.number).round_trip(rtt_ms);
@@ -61,7 +60,7 @@ impl Sink for Readings {
 
     fn probe_failed(&self) {
         let now = self.lasting.now_ms();
-        if lock(&self.live.learnt).condition.failed(By::Probe, now) {
+        if lock(&self.live.learnt).condition.probe_failed(now) {
             tracing::warn!("endpoint `{}` is ill: probes fail", self.name);
         }
     }
@@ -70,12 +69,12 @@ impl Sink for Readings {
         let now = self.lasting.now_ms();
         let mut learnt = lock(&self.live.learnt);
         if answered == Answered::Not {
-            if learnt.condition.failed(By::Request, now) {
+            if learnt.condition.unreachable(now) {
                 tracing::warn!("endpoint `{}` is ill: it does not answer its canary", self.name);
             }
             return;
         }
-        learnt.condition.succeeded(By::Request, now);
+        learnt.condition.canary_answered(now);
         let is_right = answered == Answered::Rightly;
         let before = learnt.canaries.insert(model.to_owned(), is_right);
         if !is_right && before != Some(false) {

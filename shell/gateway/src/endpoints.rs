@@ -6,7 +6,9 @@ use rhumb_route::explain::Names as _;
 use serde::{Deserialize, Serialize};
 
 use crate::live::lock;
+use crate::numbers::Number;
 use crate::shared::Shared;
+use crate::troubles::LastError;
 
 /// One endpoint.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -17,8 +19,17 @@ pub struct EndpointNow {
     pub site: String,
     /// Which requests it takes.
     pub accepts: Accepts,
-    /// How it was found ill: `requests`, `probes`, `peers`, `canary`; nothing when it is well.
+    /// How it was found ill: `requests`, `probes`, `credential`, `peers`, `canary`; nothing when it is well.
     pub ill: Option<String>,
+    /// For how long it has been, in milliseconds.
+    #[serde(default)]
+    pub ill_since_ms: Option<u64>,
+    /// Models that it is left alone for, because it refuses them where others serve them.
+    #[serde(default)]
+    pub models_refused: Vec<String>,
+    /// What failed there last, since it last answered.
+    #[serde(default)]
+    pub last_error: Option<LastError>,
     /// This gateway's requests in flight there.
     pub in_flight: f64,
     /// How many of them it is of use with at once, as learnt; nothing when nothing limits them.
@@ -33,12 +44,20 @@ pub(crate) fn endpoints(shared: &Shared, which: impl Fn(&str, &str) -> bool) -> 
         let (endpoint, site) = (shared.names.endpoint(i as u32), shared.names.site(*site));
         which(endpoint, site).then(|| {
             let accepts = view.rows.iter().find(|r| r.endpoint == i as u32).map_or(Accepts::None, |r| r.accepts);
-            let found = lock(&shared.live[i].learnt).condition.found(now);
+            let learnt = lock(&shared.live[i].learnt);
+            let found = learnt.condition.found(now);
+            let (ill_since_ms, last_error) = (learnt.condition.ill_for_ms(now), learnt.troubles.last(now));
+            let name = |number| shared.numbers.model_at(Number(number)).map(|m| shared.names.model(m).to_owned());
+            let models_refused = learnt.models.missing(now).filter_map(name).collect();
+            drop(learnt);
             EndpointNow {
                 endpoint: endpoint.to_owned(),
                 site: site.to_owned(),
                 accepts,
                 ill: found.map(|f: Found| f.code().to_owned()),
+                ill_since_ms,
+                models_refused,
+                last_error,
                 in_flight: shared.live[i].overlay().in_flight,
                 window: lock(&shared.lasting.hold).window(shared.numbers.endpoints[i]).learnt(now),
             }

@@ -190,6 +190,19 @@ impl Guard {
         Held { guard: self, bytes: None }
     }
 
+    /// Has what a request holds of an answer count as so many bytes; false when there is no room for them.
+    pub(crate) fn hold(&self, account: &mut Option<OwnedSemaphorePermit>, bytes: usize) -> bool {
+        let counted = account.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        let Some(more) = bytes.checked_sub(counted).filter(|more| *more > 0) else { return true };
+        let place = |count| Arc::clone(&self.held.free).try_acquire_many_owned(count).ok();
+        let Some(place) = u32::try_from(more).ok().and_then(place) else { return false };
+        match account {
+            Some(held) => held.merge(place),
+            None => *account = Some(place),
+        }
+        true
+    }
+
     /// Looks at what is used, every [`LOOK_EVERY`], for ever.
     pub(crate) async fn watch(&self) {
         let mut overload = Overload::default();

@@ -41,7 +41,7 @@ pub(crate) struct Permit {
 
 /// A request is told to come back after this, ms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Refused(pub(crate) u64);
+pub(crate) struct Busy(pub(crate) u64);
 
 impl Hold {
     /// Without an endpoint yet.
@@ -283,7 +283,7 @@ pub(crate) async fn admit(
     ask: &Ask,
     asking: &mut impl Deciding,
     gave_way: bool,
-) -> Result<Option<(usize, Permit, bool)>, Refused> {
+) -> Result<Option<(usize, Permit, bool)>, Busy> {
     let number = |t: &Target| shared.numbers.endpoint(t.endpoint);
     asking.decide();
     asking.record();
@@ -300,7 +300,7 @@ pub(crate) async fn admit(
         };
         match verdict {
             Verdict::Go(i) => return Ok(Some((i, Permit::take(shared, targets[i].endpoint), false))),
-            Verdict::Refuse(ms) => return Err(Refused(ms)),
+            Verdict::Refuse(ms) => return Err(Busy(ms)),
             Verdict::Wait { bound_ms, room_at, preempted } => {
                 let waiting = hold.enter(shared, ask, targets);
                 if let Some(preempted) = preempted {
@@ -322,11 +322,11 @@ pub(crate) async fn admit(
                 let hold = lock(&shared.lasting.hold);
                 let after = hold.admission.retry_after_ms(shared.now_ms(), ask, bound_ms);
                 drop(hold);
-                return Err(Refused(after));
+                return Err(Busy(after));
             }
         };
         // The sender is kept until it calls.
-        let Some(caller) = called else { return Err(Refused(0)) };
+        let Some(caller) = called else { return Err(Busy(0)) };
         asking.decide();
         let targets = asking.targets();
         let mut hold = lock(&shared.lasting.hold);

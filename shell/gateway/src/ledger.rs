@@ -5,16 +5,22 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use rhumb_flow::admission::Ask;
-use rhumb_flow::condition::By;
+use rhumb_flow::evidence::Source;
 use rhumb_flow::fair::cost;
+use rhumb_grid::config::EngineErrors;
+use rhumb_grid::index::NamedRates;
+use rhumb_openai::request::Scan;
 use rhumb_openai::response::Usage;
 use rhumb_route::account::{Tariff, Tokens};
 use rhumb_route::decide::Target;
+use rhumb_route::explain::Names as _;
 use rhumb_route::unanswered::Due;
 use rhumb_store::{Ended, Outcome};
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use crate::hold::Permit;
 use crate::live::{Learnt, lock};
+use crate::place::{Asking, text_bytes};
 use crate::shared::Shared;
 
 /// Kept by whatever will end the request; dropping it is the end.
@@ -23,6 +29,12 @@ pub(crate) struct Ledger {
     pub(crate) id: u64,
     pub(crate) start: Instant,
     pub(crate) tenant: Option<usize>,
+    /// The request, as evidence for or against an endpoint knows it.
+    pub(crate) source: Source,
+    /// How much the client sees of an engine's refusal.
+    pub(crate) engine_errors: EngineErrors,
+    /// More tokens than these, of prompt and answer, cannot be the request's.
+    pub(crate) tokens_max: (u64, u64),
     /// Value of a second under the request's policy.
     pub(crate) second_usd: f64,
     /// Bytes of the prompt as text.
@@ -33,12 +45,14 @@ pub(crate) struct Ledger {
     pub(crate) status: u16,
     /// Until something better is known, the client left.
     pub(crate) outcome: Outcome,
-    pub(crate) usage: Option<Usage>,
+    usage: Option<Usage>,
     /// Pieces of content seen, the estimate of tokens where usage is not stated.
     pub(crate) pieces: u64,
     /// The answer is not streamed: when it began is not known, only when it was whole.
     pub(crate) plain: bool,
     pub(crate) flight: Option<Flight>,
+    /// Where it failed last.
+    pub(crate) last: Option<Target>,
     /// What a second try that another was quicker than has cost.
     pub(crate) lost_usd: f64,
     /// What it asked of admission, if it had to wait: what was charged then is set right at the end.
@@ -107,7 +121,7 @@ impl Flight {
     }
 
     /// Content has begun: how long it took is learnt from. `second_usd` is the value of a second to the request.
-    pub(crate) fn began(&mut self, second_usd: f64) {
+    pub(crate) fn began(&mut self, second_usd: f64, source: Source) {
         let now = Instant::now();
         self.first_content = Some(now);
         self.answered();
@@ -126,7 +140,12 @@ impl Flight {
             self.learn_ttft(&mut learnt, observed_ms);
         }
         learnt.state.others_second_usd.add(second_usd);
-        learnt.condition.succeeded(By::Request, self.shared.now_ms());
+        let now_ms = self.shared.now_ms();
+        learnt.condition.answered(now_ms, now_ms.saturating_sub(observed_ms as u64), source);
+        learnt.models.answered(self.shared.numbers.models[self.target.model as usize].0);
+        learnt.troubles.over();
+        drop(learnt);
+        self.shared.live[self.target.endpoint as usize].heard(now_ms);
     }
 
     /// Another target had content first. The endpoint is not at fault; where it is `late`, that is learnt as far as it
@@ -172,7 +191,84 @@ impl Drop for Flight {
     }
 }
 
+/// Tokens beyond what a body's bytes make, and of an answer that nobody limits: more than any context has.
+const TOKENS_MAX: u64 = 1 << 20;
+
+/// Of a long request only the beginning and the end tell it from others, as evidence.
+const TAG_BYTES: usize = 4 << 10;
+
+/// A number that tells a request from others.
+fn tag(body: &[u8]) -> u64 {
+    if body.len() <= 2 * TAG_BYTES {
+        return xxh3_64(body);
+    }
+    let (head, tail) = (&body[..TAG_BYTES], &body[body.len() - TAG_BYTES..]);
+    xxh3_64_with_seed(tail, xxh3_64_with_seed(head, body.len() as u64))
+}
+
 impl Ledger {
+    /// Of a request that has been accepted.
+    pub(crate) fn new(
+        shared: &Arc<Shared>,
+        asking: &Asking<'_>,
+        policy: &NamedRates,
+        start: Instant,
+        tenant: Option<usize>,
+        scan: &Scan,
+        body: &[u8],
+    ) -> Self {
+        let answer_max = scan.max_tokens.unwrap_or(0).max(TOKENS_MAX).saturating_mul(scan.n.max(1));
+        Self {
+            shared: Arc::clone(shared),
+            id: asking.id,
+            start,
+            tenant,
+            source: Source { tenant: shared.numbers.tenant(tenant), request: tag(body) },
+            engine_errors: policy.service.engine_errors,
+            tokens_max: (body.len() as u64 + TOKENS_MAX, answer_max),
+            second_usd: policy.rates.second_usd,
+            prompt_bytes: text_bytes(scan),
+            bytes_per_token: asking.bytes_per_token(),
+            attempts: 0,
+            status: 0,
+            outcome: Outcome::ClientGone,
+            usage: None,
+            pieces: 0,
+            plain: !scan.stream,
+            flight: None,
+            last: None,
+            lost_usd: 0.0,
+            waited: None,
+        }
+    }
+
+    /// The engine states what was used. What cannot be the request's is not believed: it would spoil books, bills and what
+    /// is learnt.
+    pub(crate) fn state_usage(&mut self, usage: Option<Usage>) {
+        let (prompt_max, completion_max) = self.tokens_max;
+        let is_possible = |u: &Usage| u.prompt_tokens <= prompt_max && u.completion_tokens <= completion_max;
+        self.usage = usage.filter(is_possible);
+        if usage.is_some() && self.usage.is_none() {
+            let endpoint = self.flight.as_ref().map_or("?", |f| self.shared.names.endpoint(f.target.endpoint));
+            tracing::warn!(
+                "endpoint `{endpoint}` states more tokens than request {} can have: they are estimated instead",
+                rhumb_store::format_id(self.id)
+            );
+        }
+    }
+
+    /// The answer broke off after its first content, by the endpoint's doing.
+    pub(crate) fn broke_off(&self) {
+        let Some(flight) = &self.flight else { return };
+        let (shared, endpoint) = (&self.shared, flight.target.endpoint);
+        let mut learnt = lock(&shared.live[endpoint as usize].learnt);
+        let is_ill = learnt.condition.broke_off(shared.now_ms(), self.source);
+        drop(learnt);
+        if is_ill {
+            tracing::warn!("endpoint `{}` is ill: its answers break off", shared.names.endpoint(endpoint));
+        }
+    }
+
     fn first_content(&self) -> Option<Instant> {
         self.flight.as_ref().and_then(|f| f.first_content)
     }
@@ -197,6 +293,9 @@ impl Ledger {
         let usd = served.map_or(0.0, |f| f.tariff.usd(&tokens, f.target.predicted.running, self.bytes_per_token));
         let usd = usd + self.lost_usd;
         if let (Outcome::Complete, Some(f)) = (self.outcome, served) {
+            let mut learnt = lock(&self.shared.live[f.target.endpoint as usize].learnt);
+            learnt.condition.completed(self.shared.now_ms(), self.source);
+            drop(learnt);
             lock(&self.shared.habits[f.target.model as usize]).answered(f.sent.elapsed().as_secs_f64() * 1e3);
         }
         if self.outcome == Outcome::Complete && !estimated {

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use rhumb_flow::condition::Condition;
+use rhumb_flow::condition::{Condition, Models};
 use rhumb_route::row::Overlay;
 use rhumb_route::unanswered::Unanswered;
 use rhumb_route::view::EndpointState;
 
 use crate::pool::PoolKey;
+use crate::troubles::Troubles;
 
 /// A lock whose holder died holds what it held: every update here leaves the value whole.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -22,6 +23,8 @@ pub(crate) struct Live {
     pub(crate) pool_key: PoolKey,
     in_flight: AtomicU32,
     backlog_tokens: AtomicU64,
+    /// When content last came from it, by the gateway's clock.
+    heard_ms: AtomicU64,
     /// It is being loaded slowly after an absence.
     pub(crate) is_back: AtomicBool,
     /// Apart from the counters: a decision over thousands of endpoints reads those of all and nothing else.
@@ -34,6 +37,10 @@ pub(crate) struct Learnt {
     pub(crate) state: EndpointState,
     pub(crate) unanswered: Unanswered,
     pub(crate) condition: Condition,
+    /// By number, the models that it refuses although it should have them.
+    pub(crate) models: Models,
+    /// What failed there lately, by cause.
+    pub(crate) troubles: Troubles,
     /// By model, whether its canary was answered rightly last time.
     pub(crate) canaries: BTreeMap<String, bool>,
     /// One that it answers wrongly is answered rightly by nobody.
@@ -48,6 +55,7 @@ impl Live {
             pool_key,
             in_flight: AtomicU32::new(0),
             backlog_tokens: AtomicU64::new(0),
+            heard_ms: AtomicU64::new(0),
             is_back: AtomicBool::new(false),
             learnt: Box::default(),
         }
@@ -58,6 +66,16 @@ impl Live {
             in_flight: f64::from(self.in_flight.load(Ordering::Relaxed)),
             backlog_tokens: self.backlog_tokens.load(Ordering::Relaxed) as f64,
         }
+    }
+
+    /// Content has come from it.
+    pub(crate) fn heard(&self, now_ms: u64) {
+        self.heard_ms.store(now_ms, Ordering::Relaxed);
+    }
+
+    /// When content last came from it.
+    pub(crate) fn heard_ms(&self) -> u64 {
+        self.heard_ms.load(Ordering::Relaxed)
     }
 
     /// A request is on its way there.

@@ -12,6 +12,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
+use rhumb_flow::blame::Failure;
 use rhumb_grid::config::Priority;
 use rhumb_grid::index::Grid;
 use rhumb_route::explain::Names as _;
@@ -38,6 +39,12 @@ struct EndpointLabel {
 struct AttemptLabel {
     endpoint: String,
     result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FailureLabel {
+    endpoint: String,
+    cause: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -97,6 +104,7 @@ struct ResultLabel {
 pub(crate) struct Metrics {
     registry: Arc<Registry>,
     attempts: Family<AttemptLabel, Counter>,
+    failures: Family<FailureLabel, Counter>,
     outcomes: Vec<(Outcome, Counter)>,
     refused: Counter,
     sent: Vec<Counter>,
@@ -190,6 +198,8 @@ impl Metrics {
         registry.register("preemptions", text, preemptions.clone());
         registry.register("requests_refused", "Requests refused before a decision", refused.clone());
         registry.register("attempts", "Requests sent to endpoints, by result", attempts.clone());
+        let failures = Family::<FailureLabel, Counter>::default();
+        registry.register("attempt_failures", "Failed attempts, by what they came to", failures.clone());
         registry.register("tokens", "Tokens of answered requests", tokens.clone());
         registry.register("cost_usd", "Metered money spent: tokens, egress, energy, carbon", usd.clone());
         let text = "Time to first content, at the gateway";
@@ -214,6 +224,7 @@ impl Metrics {
             sent: Vec::new(),
             failed: Vec::new(),
             attempts,
+            failures,
             preemptions,
             hedges: ["won", "lost", "failed"].map(|result| hedges.get_or_create_owned(&HedgeLabel { result })),
             prompt_tokens: tokens.get_or_create_owned(&TokenLabel { kind: "prompt" }),
@@ -253,8 +264,10 @@ impl Metrics {
         self.sent[endpoint as usize].inc();
     }
 
-    pub(crate) fn failed(&self, endpoint: u32) {
+    pub(crate) fn failed(&self, endpoint: u32, name: &str, failure: Failure) {
         self.failed[endpoint as usize].inc();
+        let label = FailureLabel { endpoint: name.to_owned(), cause: failure.code() };
+        self.failures.get_or_create(&label).inc();
     }
 
     pub(crate) fn hedged(&self, result: Hedged) {

@@ -6,20 +6,21 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use rhumb_flow::condition::By;
+use rhumb_grid::config::EngineErrors;
 use rhumb_openai::error::ApiError;
-use rhumb_openai::response::{Piece, Usage, piece, usage_event};
+use rhumb_openai::fault::EngineError;
+use rhumb_openai::response::{Piece, Usage, error_in, piece, usage_event};
 use rhumb_openai::sse::{Event, Splitter, events};
 use rhumb_store::Outcome;
 use rhumb_upstream::Response;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Sleep;
 
 use crate::body::BrokenOff;
 use crate::ledger::{Flight, Ledger};
-use crate::live::lock;
 use crate::pace::Pace;
 use crate::pool::{self, PoolKey};
-use crate::tries::Opening;
+use crate::tries::{HELD_UNCOUNTED, Opening};
 
 /// What is read of the events that pass.
 pub(crate) struct Scanner {
@@ -28,13 +29,22 @@ pub(crate) struct Scanner {
     usage: Option<Usage>,
     /// Events that carried content.
     pub(crate) pieces: u64,
+    /// Choices that were asked for, and those that have ended.
+    choices: u64,
+    ended: u64,
     pub(crate) done: bool,
-    pub(crate) error: bool,
+    /// What the engine said in place of an answer.
+    pub(crate) error: Option<EngineError>,
 }
 
 impl Scanner {
-    pub(crate) fn new(drop_usage: bool) -> Self {
-        Self { drop_usage, usage: None, pieces: 0, done: false, error: false }
+    pub(crate) fn new(drop_usage: bool, choices: u64) -> Self {
+        Self { drop_usage, usage: None, pieces: 0, choices, ended: 0, done: false, error: None }
+    }
+
+    /// Every choice has said why it ends: without an end marker the answer is whole all the same.
+    fn is_whole(&self) -> bool {
+        self.ended >= self.choices.max(1)
     }
 
     /// Reads a run of whole events and returns what the client gets of it: the same bytes, unless an event is the
@@ -53,7 +63,7 @@ impl Scanner {
                 cut = Some(BytesMut::from(&run[..at]));
             }
             at = end;
-            if self.done || self.error {
+            if self.done || self.error.is_some() {
                 break;
             }
         }
@@ -66,17 +76,24 @@ impl Scanner {
     /// Whether the client gets the event.
     fn read(&mut self, event: &Event<'_>) -> bool {
         match piece(event) {
-            Piece::Done => self.done = true,
-            Piece::Error => self.error = true,
-            Piece::Content => self.pieces += 1,
+            Piece::Done => {
+                self.done = true;
+                return true;
+            }
+            Piece::Error => {
+                self.error = Some(error_in(event));
+                return false;
+            }
+            Piece::Content { ends } => {
+                self.pieces += 1;
+                self.ended += u64::from(ends);
+            }
             Piece::Lifecycle => {}
         }
-        if self.done || self.error {
-            return self.done;
-        }
-        let Some((usage, alone)) = event.data.as_deref().and_then(usage_event) else { return true };
-        self.usage = Some(usage);
-        !(alone && self.drop_usage)
+        let Some(said) = event.data.as_deref().and_then(usage_event) else { return true };
+        self.usage = Some(said.usage);
+        // A chunk without a list of choices is none that clients understand.
+        !(said.alone && (self.drop_usage || !said.has_choices))
     }
 }
 
@@ -91,12 +108,16 @@ pub(crate) struct Relay {
     splitter: Splitter,
     scanner: Scanner,
     held: Bytes,
+    /// What a long event that has not ended takes counts so much.
+    account: Option<OwnedSemaphorePermit>,
     ledger: Ledger,
     pool_key: PoolKey,
-    idle: Duration,
+    idle: Idle,
     /// When the endpoint last sent content. Heartbeats and the like show that it lives, not that it works.
     progress: Instant,
     pace: Pace,
+    /// How often it has been waited on since, because others are served there.
+    extended: u32,
     /// When a pause was last reported.
     paused: Instant,
     /// Something else has come since.
@@ -105,6 +126,26 @@ pub(crate) struct Relay {
     /// It ends because the client takes nothing.
     pub(crate) stalled: bool,
     state: State,
+}
+
+/// How long an answer may stand still.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Idle {
+    /// So long.
+    pub(crate) limit: Duration,
+    /// Engines hold the arguments of a tool call back until they are whole: while others are served there, so many times
+    /// as long.
+    pub(crate) extensions: u32,
+}
+
+/// Why an answer that has begun does not go on.
+enum Broken {
+    /// The endpoint fell silent, closed, or sent what cannot be read.
+    Endpoint,
+    /// It said so.
+    Said(EngineError),
+    /// One event of it is larger than the gateway holds.
+    TooLarge,
 }
 
 #[derive(PartialEq)]
@@ -118,8 +159,8 @@ enum State {
 }
 
 impl Relay {
-    pub(crate) fn new(opening: Opening, ledger: Ledger, idle: Duration, pool_key: PoolKey) -> Self {
-        let Opening { response, splitter, scanner, held } = opening;
+    pub(crate) fn new(opening: Opening, ledger: Ledger, idle: Idle, pool_key: PoolKey) -> Self {
+        let Opening { response, splitter, scanner, held, account } = opening;
         let now = Instant::now();
         Self {
             pace: Pace::new(ledger.flight.as_ref().map_or(0.0, Flight::modelled_pace_ms)),
@@ -128,9 +169,11 @@ impl Relay {
             splitter,
             scanner,
             held,
+            account,
             ledger,
             pool_key,
             idle,
+            extended: 0,
             progress: now,
             quiet: false,
             timer: None,
@@ -164,57 +207,94 @@ impl Relay {
                 self.complete(cx);
                 return Poll::Ready(None);
             }
-            if self.scanner.error {
-                return self.break_off();
+            if let Some(said) = self.scanner.error.take() {
+                return self.break_off(Broken::Said(said));
             }
             match self.poll_upstream(cx) {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(Some(run)) => {
+                Poll::Ready(Ok(run)) => {
                     let before = self.scanner.pieces;
                     self.held = self.scanner.scan(run);
                     self.quiet = self.scanner.pieces == before;
                     if !self.quiet {
-                        self.progress = Instant::now();
+                        (self.progress, self.extended) = (Instant::now(), 0);
+                        self.heard();
                         let pace = self.pace.came(self.progress, self.scanner.pieces - before);
                         self.teach(pace);
                     }
                 }
-                Poll::Ready(None) => return self.break_off(),
+                Poll::Ready(Err(broken)) => return self.break_off(broken),
             }
         }
     }
 
-    /// The next run of whole events; `None` when there will be none.
-    fn poll_upstream(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        let Some(response) = &mut self.response else { return Poll::Ready(None) };
+    /// The next run of whole events.
+    fn poll_upstream(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, Broken>> {
         loop {
+            let Some(response) = &mut self.response else { return Poll::Ready(Err(Broken::Endpoint)) };
             match response.poll_piece(cx) {
                 Poll::Ready(Ok(Some(piece))) => match self.splitter.push(piece) {
-                    Ok(run) if run.is_empty() => self.quiet = true,
-                    Ok(run) => return Poll::Ready(Some(run)),
-                    Err(_) => return Poll::Ready(None),
+                    Ok(run) => {
+                        if !self.count_held() {
+                            return Poll::Ready(Err(Broken::TooLarge));
+                        }
+                        if !run.is_empty() {
+                            return Poll::Ready(Ok(run));
+                        }
+                        self.quiet = true;
+                    }
+                    Err(_) => return Poll::Ready(Err(Broken::TooLarge)),
                 },
                 Poll::Ready(Ok(None)) => {
-                    // The end marker may lack its empty line when it is the very last thing.
                     let rest = self.splitter.rest().trim_ascii_end();
-                    if rest == b"data: [DONE]" || rest == b"data:[DONE]" {
-                        return Poll::Ready(Some(Bytes::from_static(b"data: [DONE]\n\n")));
+                    // The end marker may lack its empty line when it is the very last thing, or be missing altogether
+                    // where everything has been said.
+                    let is_marker = rest == b"data: [DONE]" || rest == b"data:[DONE]";
+                    if is_marker || rest.is_empty() && self.scanner.is_whole() {
+                        return Poll::Ready(Ok(Bytes::from_static(b"data: [DONE]\n\n")));
                     }
-                    return Poll::Ready(None);
+                    return Poll::Ready(Err(Broken::Endpoint));
                 }
-                Poll::Ready(Err(_)) => return Poll::Ready(None),
-                Poll::Pending => return if self.idled(cx) { Poll::Ready(None) } else { Poll::Pending },
+                Poll::Ready(Err(_)) => return Poll::Ready(Err(Broken::Endpoint)),
+                Poll::Pending if self.idled(cx) => return Poll::Ready(Err(Broken::Endpoint)),
+                Poll::Pending => return Poll::Pending,
             }
         }
+    }
+
+    /// What a long event takes that has not ended counts as held; false when there is no room for it.
+    fn count_held(&mut self) -> bool {
+        let held = self.splitter.held();
+        if held > HELD_UNCOUNTED {
+            return self.ledger.shared.lasting.guard.hold(&mut self.account, held);
+        }
+        self.account = None;
+        true
+    }
+
+    /// Content has come from the endpoint: whoever waits for more there knows that it is at work.
+    fn heard(&self) {
+        if let Some(flight) = &self.ledger.flight {
+            let shared = &self.ledger.shared;
+            shared.live[flight.target.endpoint as usize].heard(shared.now_ms());
+        }
+    }
+
+    /// Others have had content from the endpoint in the last part of the wait.
+    fn serves_others(&self) -> bool {
+        let Some(flight) = &self.ledger.flight else { return false };
+        let shared = &self.ledger.shared;
+        let silent_ms = shared.now_ms().saturating_sub(shared.live[flight.target.endpoint as usize].heard_ms());
+        u128::from(silent_ms) < self.idle.limit.as_millis() / 2
     }
 
     /// The endpoint has said nothing that counts for too long. The timer is set once and looks again when it fires, so
     /// that a flowing stream costs no timer work.
     fn idled(&mut self, cx: &mut Context<'_>) -> bool {
         self.pace.waits();
-        let idle_at = self.progress + self.idle;
+        let mut idle_at = self.progress + self.idle.limit * (1 + self.extended);
         // A flood of heartbeats uses up the task's turn, and then no timer fires in it.
-        if self.quiet && Instant::now() >= idle_at {
+        if self.quiet && Instant::now() >= idle_at && self.extended >= self.idle.extensions {
             return true;
         }
         loop {
@@ -227,7 +307,11 @@ impl Relay {
             timer.as_mut().reset(next);
             let now = Instant::now();
             if now >= idle_at {
-                return true;
+                if self.extended >= self.idle.extensions || !self.serves_others() {
+                    return true;
+                }
+                self.extended += 1;
+                idle_at = self.progress + self.idle.limit * (1 + self.extended);
             }
             if now >= pause_at {
                 self.paused = now;
@@ -246,7 +330,7 @@ impl Relay {
 
     fn account(&mut self, outcome: Outcome) {
         self.ledger.outcome = outcome;
-        self.ledger.usage = self.scanner.usage;
+        self.ledger.state_usage(self.scanner.usage);
         self.ledger.pieces = self.scanner.pieces;
     }
 
@@ -263,16 +347,23 @@ impl Relay {
         }
     }
 
-    fn break_off(&mut self) -> Poll<Option<Result<Bytes, BrokenOff>>> {
+    fn break_off(&mut self, broken: Broken) -> Poll<Option<Result<Bytes, BrokenOff>>> {
         self.response = None;
         self.account(Outcome::Broken);
-        let endpoint = self.ledger.flight.as_ref().map(|f| f.target.endpoint);
-        if let Some(endpoint) = endpoint {
-            let shared = &self.ledger.shared;
-            lock(&shared.live[endpoint as usize].learnt).condition.failed(By::Request, shared.now_ms());
-        }
+        let errors = self.ledger.engine_errors;
+        let error = match broken {
+            Broken::TooLarge => ApiError::answer_too_large(),
+            // The engine calls the request itself wrong, later than others would.
+            Broken::Said(said) if said.status.is_some_and(|s| s < 500) && errors != EngineErrors::Hide => {
+                ApiError::engine_refused(said.status.unwrap_or(400), &said, errors == EngineErrors::Pass)
+            }
+            Broken::Endpoint | Broken::Said(_) => {
+                self.ledger.broke_off();
+                ApiError::stream_broken()
+            }
+        };
         self.state = State::Breaking;
-        Poll::Ready(Some(Ok(Bytes::from(ApiError::stream_broken().to_event()))))
+        Poll::Ready(Some(Ok(Bytes::from(error.to_event()))))
     }
 }
 
@@ -289,7 +380,7 @@ mod tests {
     use super::*;
 
     fn scan(drop_usage: bool, text: &'static str) -> (String, Scanner) {
-        let mut s = Scanner::new(drop_usage);
+        let mut s = Scanner::new(drop_usage, 1);
         let out = s.scan(Bytes::from_static(text.as_bytes()));
         (String::from_utf8(out.to_vec()).unwrap(), s)
     }
@@ -311,13 +402,13 @@ mod tests {
         let (out, s) = scan(false, "data: [DONE]\n\ndata: {\"x\":1}\n\n");
         assert_eq!((out.as_str(), s.done), ("data: [DONE]\n\n", true));
         let (out, s) = scan(false, ": hi\n\ndata: {\"error\":{\"message\":\"/secret/path\"}}\n\ndata: [DONE]\n\n");
-        assert_eq!((out.as_str(), s.error, s.done), (": hi\n\n", true, false));
+        assert_eq!((out.as_str(), s.error.is_some(), s.done), (": hi\n\n", true, false));
     }
 
     #[test]
     fn a_run_is_passed_on_without_a_copy() {
         let run = Bytes::from_static(TEXT.as_bytes());
         let at = run.as_ptr();
-        assert_eq!(Scanner::new(true).scan(run).as_ptr(), at);
+        assert_eq!(Scanner::new(true, 1).scan(run).as_ptr(), at);
     }
 }

@@ -1,5 +1,6 @@
 //! The data plane's paths: an exact list, everything else is refused.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,12 +14,14 @@ use rhumb_openai::error::{ApiError, quote};
 use rhumb_openai::json::Limits;
 use rhumb_openai::request::{Api, Scan, scan};
 use rhumb_route::decide::Target;
+use rhumb_route::row::CandidateHealth;
 use rhumb_store::{Outcome, format_id};
+use tokio::sync::oneshot;
 
 use crate::attempt::{Journey, Served, Unserved};
 use crate::auth::Caller;
 use crate::body::{Answer, read};
-use crate::hold::{Deciding, Permit, Refused, admit};
+use crate::hold::{Busy, Deciding, Permit, admit};
 use crate::ledger::Ledger;
 use crate::live::lock;
 use crate::metrics::PAGE_TYPE;
@@ -27,6 +30,7 @@ use crate::quarantine;
 use crate::request::asked;
 use crate::shared::Shared;
 use crate::shed::Shed;
+use crate::waiting::Waiting;
 
 /// Answers a request on a connection beyond those that there may be: it is not taken on, or its place would be taken
 /// from those who ask how the gateway is.
@@ -52,90 +56,144 @@ fn api_of(path: &str) -> Option<Api> {
 /// Answers one request.
 pub(crate) async fn handle(shared: Arc<Shared>, request: Request<Incoming>) -> Response<Answer> {
     let Some(api) = api_of(request.uri().path()) else { return small(&shared, request.uri().path(), &request) };
-    match Box::pin(complete(&shared, api, request)).await {
-        Ok(response) => response,
-        Err((error, id)) => {
-            if id.is_none() {
-                shared.metrics.refused();
-            }
-            let mut response = failed(&error, id.unwrap_or_else(|| shared.lasting.ids.next().0));
-            match id {
-                Some(id) => {
-                    response.headers_mut().insert("x-rhumb-decision", id_header(id));
-                }
-                // It was turned away, and its body may not have been read.
-                None if error.retry => {
-                    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-                }
-                None => {}
-            }
-            response
-        }
+    let (tell, mut accepted) = oneshot::channel();
+    let mut work: Work = Box::pin(complete(Arc::clone(&shared), api, request, tell));
+    let waits = tokio::select! {
+        biased;
+        done = &mut work => return done.unwrap_or_else(|refused| refused.response(&shared)),
+        waits = &mut accepted => waits.ok(),
+    };
+    let Some(Waits { id, keep_alive }) = waits else {
+        return work.await.unwrap_or_else(|refused| refused.response(&shared));
+    };
+    match tokio::time::timeout(keep_alive, &mut work).await {
+        Ok(done) => done.unwrap_or_else(|refused| refused.response(&shared)),
+        Err(_) => waiting(work, keep_alive, id),
     }
 }
 
-/// An error, and the id of the request if it was accepted.
-type Failed = (ApiError, Option<u64>);
+/// A request that is served. What comes of it is an answer, or why there is none.
+pub(crate) type Work = Pin<Box<dyn Future<Output = Result<Response<Answer>, Refused>> + Send>>;
 
-async fn complete(shared: &Arc<Shared>, api: Api, request: Request<Incoming>) -> Result<Response<Answer>, Failed> {
+/// A client that is to be told now and then that its request is still at work.
+struct Waits {
+    id: u64,
+    keep_alive: Duration,
+}
+
+/// The head of a stream whose content is still waited for: the client learns that it is at work, and whatever comes of it
+/// comes as events.
+fn waiting(work: Work, every: Duration, id: u64) -> Response<Answer> {
+    let mut response = Response::new(Answer::Waiting(Box::new(Waiting::new(work, every))));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(EVENT_STREAM));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    let id = id_header(id);
+    headers.insert("x-rhumb-decision", id.clone());
+    headers.insert("x-request-id", id);
+    response
+}
+
+const EVENT_STREAM: &str = "text/event-stream; charset=utf-8";
+
+/// Why a request has no answer.
+pub(crate) struct Refused {
+    pub(crate) error: ApiError,
+    /// Its id, if it was accepted.
+    id: Option<u64>,
+    /// Where it was tried last.
+    at: Option<[HeaderValue; 3]>,
+}
+
+impl Refused {
+    /// It was accepted, and has failed.
+    fn of(shared: &Shared, id: u64, last: Option<Target>, error: ApiError) -> Self {
+        Self { error, id: Some(id), at: last.map(|t| shared.names.headers(t.endpoint, t.site, t.model)) }
+    }
+
+    fn response(self, shared: &Shared) -> Response<Answer> {
+        let Self { error, id, at } = self;
+        if id.is_none() {
+            shared.metrics.refused();
+        }
+        let mut response = failed(&error, id.unwrap_or_else(|| shared.lasting.ids.next().0));
+        let headers = response.headers_mut();
+        match id {
+            Some(id) => {
+                headers.insert("x-rhumb-decision", id_header(id));
+            }
+            // It was turned away, and its body may not have been read.
+            None if error.retry => {
+                headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            None => {}
+        }
+        if let Some([endpoint, site, model]) = at {
+            headers.insert("x-rhumb-endpoint", endpoint);
+            headers.insert("x-rhumb-site", site);
+            headers.insert("x-rhumb-model", model);
+        }
+        response
+    }
+}
+
+impl From<ApiError> for Refused {
+    fn from(error: ApiError) -> Self {
+        Self { error, id: None, at: None }
+    }
+}
+
+async fn complete(
+    shared: Arc<Shared>,
+    api: Api,
+    request: Request<Incoming>,
+    tell: oneshot::Sender<Waits>,
+) -> Result<Response<Answer>, Refused> {
     let start = Instant::now();
-    let refuse = |e: ApiError| (e, None);
+    let shared = &shared;
     if request.method() != Method::POST {
-        return Err(refuse(ApiError::method_not_allowed("POST")));
+        return Err(ApiError::method_not_allowed("POST").into());
     }
     let (head, body) = request.into_parts();
-    let caller = caller(shared, &head.headers).map_err(refuse)?;
+    let caller = caller(shared, &head.headers)?;
     if head.headers.get(header::CONTENT_ENCODING).is_some_and(|e| e != "identity") {
-        return Err(refuse(ApiError::encoding()));
+        return Err(ApiError::encoding().into());
     }
     let gateway = &shared.grid.config.gateway;
-    let asked = asked(&head.headers, shared.numbers.tenant(caller.tenant), gateway.location).map_err(refuse)?;
+    let asked = asked(&head.headers, shared.numbers.tenant(caller.tenant), gateway.location)?;
     let tenant = caller.tenant.map(|t| &shared.grid.config.tenants[t]);
     let policy = shared.grid.policy_for(tenant, asked.policy.as_deref()).map_err(|allowed| {
         let text = format!("`x-rhumb-policy` must be one of: {}.", allowed.join(", "));
-        refuse(ApiError::invalid(text).with_param("x-rhumb-policy"))
+        ApiError::invalid(text).with_param("x-rhumb-policy")
     })?;
     drop(head);
     let level = shared.lasting.guard.level();
     if level == Level::All {
-        return Err(refuse(shared.lasting.guard.turn_away(Shed::All)));
+        return Err(shared.lasting.guard.turn_away(Shed::All).into());
     }
     let within = Duration::from_millis(gateway.request_timeout_ms);
     let mut held = shared.lasting.guard.holding();
-    let body = read(body, gateway.max_body_bytes, within, &mut held).await.map_err(refuse)?;
-    let scan = scan(api, &body, Limits::default()).map_err(|r| refuse(r.into()))?;
-    within_limits(&policy.service, &scan).map_err(refuse)?;
-    let models = place::models(shared, &caller, &scan.model).map_err(refuse)?;
-    let priority = asked.priority(&policy.service, tenant, scan.tier).map_err(refuse)?;
+    let body = read(body, gateway.max_body_bytes, within, &mut held).await?;
+    let scan = scan(api, &body, Limits::default()).map_err(ApiError::from)?;
+    within_limits(&policy.service, &scan)?;
+    let models = place::models(shared, &caller, &scan.model)?;
+    let priority = asked.priority(&policy.service, tenant, scan.tier)?;
     if !level.takes(priority) {
-        return Err(refuse(shared.lasting.guard.turn_away(Shed::Priority(priority))));
+        return Err(shared.lasting.guard.turn_away(Shed::Priority(priority)).into());
     }
     let mut asking = place::asking(shared, api, &caller, &asked, policy, models, &body, &scan);
     let id = asking.id;
-    let mut ledger = Ledger {
-        shared: Arc::clone(shared),
-        id,
-        start,
-        tenant: caller.tenant,
-        second_usd: policy.rates.second_usd,
-        prompt_bytes: place::text_bytes(&scan),
-        bytes_per_token: asking.bytes_per_token(),
-        attempts: 0,
-        status: 0,
-        outcome: Outcome::ClientGone,
-        usage: None,
-        pieces: 0,
-        plain: !scan.stream,
-        flight: None,
-        lost_usd: 0.0,
-        waited: None,
-    };
+    let mut ledger = Ledger::new(shared, &asking, policy, start, caller.tenant, &scan, &body);
     if quarantine::holds(shared, &body, caller.tenant) {
         asking.decide();
         asking.record();
         let error = ApiError::quarantined();
         (ledger.outcome, ledger.status) = (Outcome::Quarantined, error.status);
-        return Err((error, Some(id)));
+        return Err(Refused::of(shared, id, None, error));
+    }
+    if scan.stream && policy.service.keep_alive_ms > 0 {
+        // One who has left does not hear it.
+        let _ = tell.send(Waits { id, keep_alive: Duration::from_millis(policy.service.keep_alive_ms) });
     }
     // One beyond the clock's end is none.
     let deadline = asked.deadline_ms.and_then(|ms| start.checked_add(Duration::from_millis(ms)));
@@ -144,8 +202,9 @@ async fn complete(shared: &Arc<Shared>, api: Api, request: Request<Incoming>) ->
         let left_ms = deadline.map(|d| d.saturating_duration_since(Instant::now()).as_millis() as u64);
         let ask = asking.ask(priority, left_ms);
         let asked_at = start.elapsed();
-        let (first, permit) =
-            place_at_target(shared, &ask, &mut asking, &mut ledger).await.map_err(|e| (e, Some(id)))?;
+        let (first, permit) = place_at_target(shared, &ask, &mut asking, &mut ledger)
+            .await
+            .map_err(|e| Refused::of(shared, id, ledger.last, e))?;
         let admitted = start.elapsed();
         if ledger.waited.is_some() {
             waited += admitted - asked_at;
@@ -157,7 +216,7 @@ async fn complete(shared: &Arc<Shared>, api: Api, request: Request<Incoming>) ->
                 let timing = [("decide", admitted - waited), ("queue", waited), ("first", start.elapsed())];
                 return Ok(answer(shared, id, served, timing));
             }
-            Err(Unserved::Failed(error)) => return Err((error, Some(id))),
+            Err(Unserved::Failed(error, last)) => return Err(Refused::of(shared, id, last, error)),
             Err(Unserved::Preempted(preempted, left)) => {
                 (ledger, most) = (*preempted, left);
                 // It waits again, for all of it.
@@ -184,7 +243,7 @@ async fn place_at_target(
             return Ok((target, permit));
         }
         Ok(None) => (Outcome::NothingEligible, asking.nothing_eligible()),
-        Err(Refused(after_ms)) => {
+        Err(Busy(after_ms)) => {
             let text = "Every endpoint that may serve this request is busy.";
             (Outcome::Shed, ApiError::overloaded(text, after_ms))
         }
@@ -214,7 +273,7 @@ fn caller(shared: &Shared, headers: &http::HeaderMap) -> Result<Caller, ApiError
 fn answer(shared: &Shared, id: u64, served: Served, timing: [(&str, Duration); 3]) -> Response<Answer> {
     let (target, content_type, body) = match served {
         Served::Plain(target, body) => (target, "application/json", Answer::Whole(body)),
-        Served::Stream(target, relay) => (target, "text/event-stream; charset=utf-8", Answer::Stream(relay)),
+        Served::Stream(target, relay) => (target, EVENT_STREAM, Answer::Stream(relay)),
     };
     let mut response = Response::new(body);
     let headers = response.headers_mut();
@@ -301,7 +360,7 @@ pub(crate) fn health(shared: &Shared, path: &str) -> Response<Answer> {
 
 /// Ready while any endpoint is not known to be ill.
 fn ready(shared: &Shared) -> Response<Answer> {
-    if shared.view.load().rows.iter().any(|r| !r.ill) {
+    if shared.view.load().rows.iter().any(|r| r.health == CandidateHealth::Healthy) {
         return text("text/plain", "ready\n".into());
     }
     let mut response = text("text/plain", "every endpoint is ill\n".into());

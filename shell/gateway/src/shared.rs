@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use arc_swap::ArcSwap;
 use rhumb_flow::admission::{Lane, Lanes};
 use rhumb_flow::budget::RetryBudget;
+use rhumb_flow::condition::Found;
 use rhumb_flow::hedge::Hedging;
 use rhumb_flow::peers::{Peer, groups, outliers};
 use rhumb_grid::config::{Accepts, EngineKind};
@@ -16,12 +17,13 @@ use rhumb_route::explain::Names as _;
 use rhumb_route::facts::Hit;
 use rhumb_route::habits::Habits;
 use rhumb_route::learn::Ewma;
+use rhumb_route::row::CandidateHealth;
 use rhumb_route::view::{EndpointState, View, Viewer};
 use rhumb_upstream::{Names, Origin, OriginError};
 
 use crate::auth::Keys;
 use crate::lasting::Lasting;
-use crate::live::{Live, lock};
+use crate::live::{Learnt, Live, lock};
 use crate::metrics::Metrics;
 use crate::names::NameTable;
 use crate::numbers::{BYTES_PER_TOKEN, Number, Numbers};
@@ -178,6 +180,7 @@ impl Shared {
             let hold = lock(&self.lasting.hold);
             self.numbers.endpoints.iter().map(|number| hold.window(*number).learnt(now)).collect()
         };
+        let mut viewer = lock(&self.viewer);
         let drains = lock(&self.lasting.drains);
         let accepts = |(endpoint, site): (u32, &u32)| drains.of(self.names.endpoint(endpoint), self.names.site(*site));
         let states: Vec<EndpointState> = self
@@ -185,11 +188,13 @@ impl Shared {
             .iter()
             .zip(windows)
             .zip((0..).zip(&self.grid.endpoint_site).map(accepts))
-            .map(|((live, window), accepts)| {
+            .enumerate()
+            .map(|(endpoint, ((live, window), accepts))| {
                 let mut learnt = lock(&live.learnt);
                 learnt.state.window = window;
                 learnt.state.accepts = accepts;
-                learnt.state.ill = learnt.condition.is_ill(now);
+                learnt.state.health = health(learnt.condition.found(now));
+                learnt.state.missing = missing(viewer.served(endpoint), &learnt, &self.numbers, now);
                 learnt.state.own_in_flight = live.overlay().in_flight;
                 learnt.state.stalled_ms = learnt.unanswered.stalled_ms(now);
                 learnt.state
@@ -197,7 +202,6 @@ impl Shared {
             .collect();
         drop(drains);
         let habits: Vec<Habits> = self.habits.iter().map(|h| *lock(h)).collect();
-        let mut viewer = lock(&self.viewer);
         (0..).zip(habits).for_each(|(model, habits)| viewer.set_habits(model, habits));
         let mut view = viewer.view(&states, now);
         drop(viewer);
@@ -339,6 +343,23 @@ impl Shared {
         }
         out
     }
+}
+
+/// What a way of being found ill means for the candidates of an endpoint.
+fn health(found: Option<Found>) -> CandidateHealth {
+    match found {
+        None => CandidateHealth::Healthy,
+        Some(Found::ByCanary) => CandidateHealth::WrongAnswers,
+        Some(Found::ByCredential) => CandidateHealth::CredentialRefused,
+        Some(Found::ByRequests | Found::ByProbes | Found::ByPeers) => CandidateHealth::Unhealthy,
+    }
+}
+
+/// One bit for each of an endpoint's models that it is left alone for.
+fn missing(served: &[u32], learnt: &Learnt, numbers: &Numbers, now_ms: u64) -> u128 {
+    let missing = learnt.models.missing(now_ms).filter_map(|number| numbers.model_at(Number(number)));
+    let place = |model: u32| served.iter().take(u128::BITS as usize).position(|m| *m == model);
+    missing.filter_map(place).fold(0, |bits, at| bits | 1 << at)
 }
 
 fn cache_blocks(perf: &rhumb_engine::Perf) -> usize {

@@ -3,15 +3,19 @@
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
+use rhumb_flow::blame::Failure;
 use rhumb_openai::error::ApiError;
+use rhumb_openai::fault::EngineError;
 use rhumb_openai::request::{Api, forward};
 use rhumb_openai::response::is_answer;
-use rhumb_openai::sse::Splitter;
+use rhumb_openai::sse::{EVENT_BYTES_MAX, Splitter};
 use rhumb_route::decide::Target;
 use rhumb_store::format_id;
 use rhumb_upstream::{Conn, Error, Origin, Request, Response};
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::attempt::Journey;
+use crate::patience::{OF_PREDICTED, Patience};
 use crate::pool;
 use crate::relay::Scanner;
 use crate::shed::Shed;
@@ -22,40 +26,70 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// A deadline that is passed on in whole milliseconds may end so much earlier there than here.
 const ROUNDING: Duration = Duration::from_millis(5);
 
-/// Most bytes held back before content begins.
-const HELD_BYTES_MAX: usize = 256 << 10;
+/// Bytes that a stream may hold back before they count as held by the gateway.
+pub(crate) const HELD_UNCOUNTED: usize = 256 << 10;
 
 /// Longest plain answer.
 const ANSWER_BYTES_MAX: usize = 256 << 20;
 
+/// Most that is read of an engine's error, and the longest wait for it.
+const ERROR_BYTES_MAX: usize = 64 << 10;
+const ERROR_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Tokens that a plain answer is granted whose length nobody states: an essay.
+const UNSTATED_TOKENS: f64 = 2_048.0;
+
 /// Why a target did not serve.
 pub(crate) enum Fail {
-    /// It is broken: this counts against its health.
-    Broken,
-    /// It is broken, and the connection broke while it had the request: the request may be why.
-    Died,
-    /// It took too long to begin: this counts against its health too.
-    Timeout,
+    /// What it came to.
+    Failed(Box<Failed>),
     /// It did not begin within the client's deadline. How short that is says nothing of the target.
     Deadline,
-    /// It is busy and said when to come back.
-    Busy(Option<u64>),
-    /// It answers something that is no answer, for reasons of its own: others are tried, its health is left alone.
-    Unsuitable,
-    /// It leads back to a gateway that the request has come through.
-    Looped,
-    /// This gateway cannot reach any target now, for want of its own means.
+    /// This gateway cannot go on with any target now, for want of its own means.
     Shed(ApiError),
-    /// The request itself is at fault; no other target would take it either.
-    Rejected(ApiError),
+}
+
+/// A failed attempt, with what was said.
+#[derive(Debug)]
+pub(crate) struct Failed {
+    pub(crate) failure: Failure,
+    /// The status that says so; 0 where none came.
+    pub(crate) status: u16,
+    /// What the engine said.
+    pub(crate) said: EngineError,
+    /// When to come back, ms.
+    pub(crate) after_ms: Option<u64>,
+}
+
+impl From<Failure> for Fail {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(Box::new(Failed { failure, status: 0, said: EngineError::default(), after_ms: None }))
+    }
 }
 
 impl From<Error> for Fail {
     fn from(error: Error) -> Self {
         match error {
-            Error::NoAnswer | Error::Truncated => Self::Died,
-            Error::Connect | Error::Exhausted | Error::Malformed(_) => Self::Broken,
+            Error::NoAnswer | Error::Truncated => Failure::Died.into(),
+            Error::Connect | Error::Exhausted => Failure::Unreachable.into(),
+            Error::Malformed(_) => Failure::Unreadable.into(),
         }
+    }
+}
+
+impl Failed {
+    /// An answer that says that it is none, in its status or in words.
+    fn said(status: u16, after_ms: Option<u64>, said: EngineError) -> Self {
+        let failure = match said.context {
+            Some(_) => Failure::ContextLength,
+            None => Failure::of_status(status, after_ms.is_some()),
+        };
+        Self { failure, status, said, after_ms }
+    }
+
+    /// An error in place of an answer, inside one whose status was a success.
+    pub(crate) fn inside(said: EngineError) -> Self {
+        Self::said(said.status.unwrap_or(500), None, said)
     }
 }
 
@@ -72,33 +106,39 @@ pub(crate) struct Opening {
     pub(crate) scanner: Scanner,
     /// Everything up to and with the first content.
     pub(crate) held: Bytes,
+    /// What is held counts so much.
+    pub(crate) account: Option<OwnedSemaphorePermit>,
 }
 
 impl Journey<'_> {
     /// One try. A target that is a gateway itself may make so many `tries`; `before` were made until the request gave way.
     /// Dropping the future cancels it.
     pub(crate) async fn attempt(&self, target: &Target, tries: u32, before: u32) -> Result<Opened, Fail> {
-        let until = Instant::now() + self.patience(target);
-        let deadline = self.deadline.filter(|d| *d < until);
-        let opened = tokio::time::timeout_at(deadline.unwrap_or(until).into(), self.open(target, tries, before)).await;
-        opened.unwrap_or(Err(if deadline.is_some() { Fail::Deadline } else { Fail::Timeout }))
+        let mut patience = Patience::new(self.patience(target), self.deadline);
+        let response = patience.wait(self.send(target, tries, before)).await?;
+        let response = patience.wait(self.succeeded(target, response)).await?;
+        patience.sign();
+        if self.scan.stream {
+            self.open_stream(target, response, &mut patience).await
+        } else {
+            patience.wait(self.plain(target, response)).await
+        }
     }
 
-    /// Longest wait for the first content.
+    /// How long the target is given until its first content: what the policy grants, or a multiple of what is predicted.
     fn patience(&self, target: &Target) -> Duration {
-        let wait = Duration::from_millis(self.policy.rates.first_token_timeout_ms);
+        let p = &target.predicted;
+        let predicted_ms = (p.begins_ms() - p.stalled_ms).clamp(0.0, 3.6e6);
+        let granted = Duration::from_millis(self.policy.rates.first_token_timeout_ms);
+        let wait = granted.max(Duration::from_secs_f64(OF_PREDICTED * predicted_ms / 1e3));
         if self.scan.stream {
             return wait;
         }
         // A plain answer shows nothing until it is whole, so the time to generate it is granted too, generously.
-        let longest = self.scan.max_tokens.map_or(self.placed.output_tokens() * 8.0, |m| m as f64);
-        let generating = (longest * target.predicted.pace_ms * 4.0).min(3.6e6);
+        let unstated = || (self.placed.output_tokens() * 8.0).max(UNSTATED_TOKENS);
+        let longest = self.scan.max_tokens.map_or_else(unstated, |m| m as f64);
+        let generating = (longest * p.pace_ms * 4.0).min(3.6e6);
         wait + Duration::from_millis(generating as u64)
-    }
-
-    async fn open(&self, target: &Target, tries: u32, before: u32) -> Result<Opened, Fail> {
-        let response = self.send(target, tries, before).await?;
-        if self.scan.stream { self.open_stream(target, response).await } else { self.plain(target, response).await }
     }
 
     /// The connection used last, or a new one. A connection that had stood may have been closed just now: that is no
@@ -120,11 +160,11 @@ impl Journey<'_> {
         loop {
             let used = conn.is_used();
             match conn.send(&upstream.origin, request).await {
-                Ok(response) => return self.status(response),
+                Ok(response) => return Ok(response),
                 // Where it cannot be connected to again, it died, and the request may well have been seen.
                 Err(Error::NoAnswer) if used => {
                     conn = self.connect(&upstream.origin).await.map_err(|fail| match fail {
-                        Fail::Broken => Fail::Died,
+                        Fail::Failed(_) => Failure::Died.into(),
                         other => other,
                     })?;
                 }
@@ -144,7 +184,7 @@ impl Journey<'_> {
         match Conn::connect(origin, CONNECT_TIMEOUT).await {
             Ok(conn) => Ok(conn.at(place)),
             Err(Error::Exhausted) => Err(Fail::Shed(guard.turn_away(Shed::Descriptors))),
-            Err(_) => Err(Fail::Broken),
+            Err(_) => Err(Failure::Unreachable.into()),
         }
     }
 
@@ -153,30 +193,45 @@ impl Journey<'_> {
         self.policy.service.max_answer_tokens.filter(|_| self.api != Api::Embeddings)
     }
 
-    fn status(&self, response: Response) -> Result<Response, Fail> {
-        let head = &response.head;
-        match head.status {
-            200..=299 if !head.encoded => Ok(response),
-            429 | 503 => Err(Fail::Busy(head.retry_after_ms)),
-            // The gateway's own credential or path is wrong there: the client can do nothing about it.
-            401 | 403 => Err(Fail::Unsuitable),
-            // A gateway keeps to the deadline that was passed on to it, and no endpoint is ill for that.
-            504 if self.deadline.is_some_and(|d| d <= Instant::now() + ROUNDING) => Err(Fail::Deadline),
-            504 if self.deadline.is_some() => Err(Fail::Unsuitable),
-            508 => Err(Fail::Looped),
-            // Some engines answer so to what they do not implement; no retry would help.
-            501 => {
-                Err(Fail::Rejected(ApiError::invalid("The model does not support this request.").with_param("model")))
-            }
-            400..=499 => Err(Fail::Rejected(rejected(head.status))),
-            _ => Err(Fail::Broken),
+    /// A response that says that it is an answer.
+    async fn succeeded(&self, target: &Target, response: Response) -> Result<Response, Fail> {
+        let status = response.head.status;
+        if (200..=299).contains(&status) {
+            return if response.head.encoded { Err(Failure::Unreadable.into()) } else { Ok(response) };
         }
+        // A gateway keeps to the deadline that was passed on to it, and no endpoint is ill for that.
+        if status == 504 && self.deadline.is_some_and(|d| d <= Instant::now() + ROUNDING) {
+            return Err(Fail::Deadline);
+        }
+        let after_ms = response.head.retry_after_ms;
+        let said = self.error_of(target, response).await;
+        let failed = Failed::said(status, after_ms, said);
+        if status == 504 && self.deadline.is_some() {
+            return Err(Fail::Failed(Box::new(Failed { failure: Failure::Other, ..failed })));
+        }
+        Err(Fail::Failed(Box::new(failed)))
+    }
+
+    /// What an engine says beside a status, as far as it comes soon and is short. Its connection is kept then.
+    async fn error_of(&self, target: &Target, mut response: Response) -> EngineError {
+        let body = tokio::time::timeout(ERROR_TIMEOUT, response.collect(ERROR_BYTES_MAX)).await;
+        let Ok(Ok(body)) = body else { return EngineError::default() };
+        if let Some(conn) = response.into_conn() {
+            pool::give(self.shared.live[target.endpoint as usize].pool_key, conn);
+        }
+        EngineError::read(&body).unwrap_or_default()
     }
 
     async fn plain(&self, target: &Target, mut response: Response) -> Result<Opened, Fail> {
-        let body = response.collect(ANSWER_BYTES_MAX).await?;
+        let body = response.collect(ANSWER_BYTES_MAX).await.map_err(|e| match e {
+            Error::Malformed("body too long") => Failure::TooLarge.into(),
+            other => Fail::from(other),
+        })?;
         if !is_answer(&body) {
-            return Err(Fail::Broken);
+            return Err(match EngineError::read(&body) {
+                Some(said) => Fail::Failed(Box::new(Failed::inside(said))),
+                None => Failure::Unreadable.into(),
+            });
         }
         if let Some(conn) = response.into_conn() {
             pool::give(self.shared.live[target.endpoint as usize].pool_key, conn);
@@ -185,42 +240,60 @@ impl Journey<'_> {
     }
 
     /// Reads a stream until its first content; what comes before could as well be another target's.
-    async fn open_stream(&self, target: &Target, mut response: Response) -> Result<Opened, Fail> {
+    async fn open_stream(
+        &self,
+        target: &Target,
+        mut response: Response,
+        patience: &mut Patience,
+    ) -> Result<Opened, Fail> {
         if response.head.content_type != "text/event-stream" {
-            return Err(Fail::Broken);
+            return self.no_stream(target, response, patience).await;
         }
         let upstream = &self.shared.upstreams[target.endpoint as usize];
-        let mut scanner = Scanner::new(upstream.states_usage && !self.scan.include_usage);
-        let (mut splitter, mut held) = (Splitter::default(), BytesMut::new());
+        let mut scanner = Scanner::new(upstream.states_usage && !self.scan.include_usage, self.scan.n);
+        let (mut splitter, mut held, mut account) = (Splitter::default(), BytesMut::new(), None);
         loop {
-            let Some(new) = response.piece().await? else { return Err(Fail::Broken) };
-            let run = splitter.push(new).map_err(|_| Fail::Broken)?;
+            let next = patience.wait(async { response.piece().await.map_err(Fail::from) }).await?;
+            let Some(new) = next else { return Err(Failure::Unreadable.into()) };
+            let run = splitter.push(new).map_err(|_| Failure::TooLarge)?;
+            let came = !run.is_empty();
             let passed = scanner.scan(run);
-            if scanner.error && scanner.pieces == 0 {
-                return Err(Fail::Broken);
+            if scanner.error.is_some() && scanner.pieces == 0 {
+                return Err(Fail::Failed(Box::new(Failed::inside(scanner.error.unwrap_or_default()))));
             }
-            if scanner.pieces > 0 || scanner.done {
+            if scanner.pieces > 0 {
                 let held = if held.is_empty() {
                     passed
                 } else {
                     held.extend_from_slice(&passed);
                     held.freeze()
                 };
-                return Ok(Opened::Stream(Box::new(Opening { response, splitter, scanner, held })));
+                return Ok(Opened::Stream(Box::new(Opening { response, splitter, scanner, held, account })));
+            }
+            if scanner.done {
+                // An end marker without an answer before it.
+                return Err(Failure::Unreadable.into());
             }
             held.extend_from_slice(&passed);
-            if held.len() > HELD_BYTES_MAX {
-                return Err(Fail::Broken);
+            let bytes = held.len() + splitter.held();
+            if bytes > EVENT_BYTES_MAX {
+                return Err(Failure::TooLarge.into());
+            }
+            if bytes > HELD_UNCOUNTED && !self.shared.lasting.guard.hold(&mut account, bytes) {
+                return Err(Fail::Shed(self.shared.lasting.guard.turn_away(Shed::Held)));
+            }
+            if came {
+                patience.sign();
             }
         }
     }
-}
 
-/// The engine's own words are not passed on: they may name files, addresses or other people's text.
-fn rejected(status: u16) -> ApiError {
-    match status {
-        404 => ApiError::invalid("The model does not offer this API.").with_param("model"),
-        413 => ApiError::invalid("The engine refused the request as too large."),
-        _ => ApiError::invalid("The engine refused the request as invalid: check its parameters against the model's."),
+    /// What came in place of a stream: an error, or something that is no answer.
+    async fn no_stream(&self, target: &Target, response: Response, patience: &Patience) -> Result<Opened, Fail> {
+        let said = patience.wait(async { Ok(self.error_of(target, response).await) }).await?;
+        if said == EngineError::default() {
+            return Err(Failure::Unreadable.into());
+        }
+        Err(Fail::Failed(Box::new(Failed::inside(said))))
     }
 }

@@ -255,7 +255,7 @@ pub(crate) fn tenants(scenario: &Scenario, set: &Set<'_>) -> Vec<Tenant> {
 /// How the clients of a scenario behave.
 pub(crate) fn clients(scenario: &Scenario) -> Clients {
     let plan = &scenario.clients;
-    Clients { retries: plan.retries, leaving: plan.leaving, leave_after_us: plan.leave_after_s * 1e6 }
+    Clients { retries: plan.retries, leaving: plan.leaving, leave_after_us: plan.leave_after_s * 1e6, poison: None }
 }
 
 fn policy_of(plan: &PolicyPlan, slo: &Slo) -> Policy {

@@ -1,5 +1,7 @@
 //! Those who ask, beyond asking: they send again what failed, as the official SDKs do, and they leave.
 
+use rhumb_flow::blame::Whose;
+
 use rhumb_chance::{hash, label, unit};
 
 use crate::flight::{Fail, Flight};
@@ -49,6 +51,7 @@ impl Told {
     pub(crate) fn no_target(flight: &Flight) -> Self {
         match flight.fail {
             Some(Fail::TooLarge) => Self { retry: false, after_ms: None },
+            Some(_) if flight.inquiry.verdict() == Whose::Request => Self { retry: false, after_ms: None },
             Some(_) if flight.busy > 0 && flight.busy == flight.failover.attempts() => {
                 Self::busy(flight.retry_after_ms.unwrap_or(AFTER_MS))
             }

@@ -1,8 +1,10 @@
 //! What happens by the clock and not by a request: readings, probes, views, deadlines, faults.
 
 use rhumb_chance::{hash, label, unit};
+use rhumb_flow::blame::Failure;
 
 use crate::attempt::Attempt;
+use crate::flight::Fail;
 use crate::queue::Event;
 use crate::server::{Mode, Server};
 use crate::setup::{Fault, FaultKind};
@@ -52,6 +54,7 @@ impl World<'_> {
             let (endpoint, site) = (attempt.target.endpoint, attempt.target.site);
             let there_us = self.network.there_us(gateway, site);
             self.queue.at(now_us + there_us, Event::Cancel { endpoint, id: ticket.id() });
+            flight.fail = Some(Fail::Failed(Failure::Silent));
             self.queue.at(now_us, Event::Failed { flight: ticket, tokens: 0 });
         }
     }

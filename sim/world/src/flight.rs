@@ -1,6 +1,8 @@
 //! Requests under way, in places that are used again.
 
 use rhumb_flow::admission::Ask as Hold;
+use rhumb_flow::blame::{Failure, Inquiry};
+use rhumb_flow::evidence::Source;
 use rhumb_flow::failover::Failover;
 use rhumb_route::decide::Target;
 
@@ -50,6 +52,8 @@ pub(crate) struct Flight {
     pub(crate) cached_tokens: u32,
     /// Why the attempt under way fails, if it does, or why the last one did.
     pub(crate) fail: Option<Fail>,
+    /// The attempts that have failed, and what they show together.
+    pub(crate) inquiry: Inquiry,
     /// Attempts that were told that the site is busy.
     pub(crate) busy: u32,
     /// The longest that any of them was told to stay away for, ms.
@@ -59,8 +63,8 @@ pub(crate) struct Flight {
 /// Why an attempt failed before its first token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fail {
-    /// The endpoint is broken or silent.
-    Broken,
+    /// The endpoint did not serve it.
+    Failed(Failure),
     /// It is busy and said when to come back, ms.
     Busy(u64),
     /// It has no room for a request of this size.
@@ -68,6 +72,11 @@ pub(crate) enum Fail {
 }
 
 impl Flight {
+    /// The request, as evidence for or against an endpoint knows it. Every request says something else.
+    pub(crate) fn source(&self) -> Source {
+        Source { tenant: self.ask.tenant, request: self.request }
+    }
+
     /// Its client sends it once more.
     pub(crate) fn again(&mut self, max_attempts: u32) {
         self.sends += 1;
@@ -87,6 +96,7 @@ impl Flight {
         self.targets.clear();
         (self.hold, self.waits, self.held_us) = (None, None, None);
         (self.fail, self.busy, self.retry_after_ms) = (None, 0, None);
+        self.inquiry = Inquiry::default();
         (self.reached_us, self.started_us, self.first_us, self.first_at_gateway_us) = (0, None, None, None);
         (self.done, self.cached_tokens) = (false, 0);
     }

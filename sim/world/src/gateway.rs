@@ -6,10 +6,13 @@
 use std::collections::BTreeMap;
 
 use rhumb_flow::admission::{Admission, Ask as Hold, Candidate, Expected, Lane, Lanes, Preempted, Turn, Verdict};
+use rhumb_flow::blame::{Counts, Failure, Inquiry, Next, Tries, Whose};
 use rhumb_flow::budget::RetryBudget;
-use rhumb_flow::condition::{By, Condition};
+use rhumb_flow::condition::{Condition, Found};
+use rhumb_flow::evidence::Source;
 use rhumb_flow::fair::cost;
 use rhumb_flow::peers::{Peer, groups, outliers};
+use rhumb_flow::quarantine::Quarantine;
 use rhumb_grid::config::Router;
 use rhumb_grid::index::Grid;
 use rhumb_grid::rates::Rates;
@@ -24,7 +27,7 @@ use rhumb_route::learn::Ewma;
 use rhumb_route::pins::Pins;
 use rhumb_route::predict::Prediction;
 use rhumb_route::prefix::PrefixIndex;
-use rhumb_route::row::{Able, Overlay, Row};
+use rhumb_route::row::{Able, CandidateHealth, Overlay, Row};
 use rhumb_route::unanswered::Unanswered;
 use rhumb_route::view::{EndpointState, LoadReport, View, Viewer};
 
@@ -106,6 +109,7 @@ pub(crate) struct Gateway {
     places: u64,
     /// By number, those that may be taken back.
     preemptible: BTreeMap<u64, Ticket>,
+    quarantine: Quarantine,
 }
 
 /// Answer length before one has been seen, as in the live gateway.
@@ -178,6 +182,7 @@ impl Gateway {
             waiting: BTreeMap::new(),
             places: 0,
             preemptible: BTreeMap::new(),
+            quarantine: Quarantine::default(),
         }
     }
 
@@ -344,7 +349,14 @@ impl Gateway {
     }
 
     /// The first token of an answer arrives.
-    pub(crate) fn first(&mut self, attempt: &mut Attempt, session: Option<u64>, blocks: &[u64], now_us: u64) {
+    pub(crate) fn first(
+        &mut self,
+        attempt: &mut Attempt,
+        source: Source,
+        session: Option<u64>,
+        blocks: &[u64],
+        now_us: u64,
+    ) {
         attempt.first_us = Some(now_us);
         self.answered(attempt);
         let Target { endpoint, model, .. } = attempt.target;
@@ -362,7 +374,7 @@ impl Gateway {
             showing.first_token(observed_ms - site_ms, attempt.tariff.modelled_ttft_ms(&attempt.target));
         }
         known.state.others_second_usd.add(attempt.second_usd);
-        known.condition.succeeded(By::Request, now_us / 1_000);
+        known.condition.answered(now_us / 1_000, attempt.sent_us / 1_000, source);
         if let Some(session) = session {
             self.pins.insert(session, (endpoint, model));
         }
@@ -418,11 +430,13 @@ impl Gateway {
         &mut self,
         mut attempt: Attempt,
         usage: Usage,
-        tenant: u32,
+        source: Source,
         prompt_bytes: f64,
         now_us: u64,
     ) -> f64 {
         self.over(&mut attempt, now_us);
+        let tenant = source.tenant;
+        self.known[attempt.target.endpoint as usize].condition.completed(now_us / 1_000, source);
         let Target { endpoint, model, predicted, .. } = attempt.target;
         self.habits[model as usize].answered((now_us - attempt.sent_us) as f64 / 1e3);
         let output = f64::from(usage.output_tokens);
@@ -443,9 +457,11 @@ impl Gateway {
 
     /// A stream broke after its first token: what had come is billed; what it cost, USD. The engine never said its usage,
     /// so the prompt counts as it was predicted, as in the live gateway.
-    pub(crate) fn broke(&mut self, mut attempt: Attempt, output_tokens: u32, now_us: u64) -> f64 {
+    pub(crate) fn broke(&mut self, mut attempt: Attempt, output_tokens: u32, source: Source, now_us: u64) -> f64 {
         self.over(&mut attempt, now_us);
-        self.fault(attempt.target.endpoint, now_us);
+        if self.known[attempt.target.endpoint as usize].condition.broke_off(now_us / 1_000, source) {
+            self.publish(now_us);
+        }
         charge_part(&attempt, output_tokens)
     }
 
@@ -455,10 +471,49 @@ impl Gateway {
         if output_tokens == 0 { 0.0 } else { charge_part(&attempt, output_tokens) }
     }
 
-    /// An attempt failed before its first token.
-    pub(crate) fn failed(&mut self, mut attempt: Attempt, now_us: u64) {
+    /// An attempt failed before its first token; what becomes of its request.
+    pub(crate) fn failed(
+        &mut self,
+        mut attempt: Attempt,
+        failure: Failure,
+        source: Source,
+        inquiry: &mut Inquiry,
+        now_us: u64,
+    ) -> Next {
         self.over(&mut attempt, now_us);
-        self.fault(attempt.target.endpoint, now_us);
+        let (endpoint, model, now_ms) = (attempt.target.endpoint, attempt.target.model, now_us / 1_000);
+        let condition = &mut self.known[endpoint as usize].condition;
+        let proven = condition.is_proven(now_ms);
+        let is_ill = failure.rule().counts == Counts::AtOnce && condition.unreachable(now_ms);
+        if failure == Failure::Unavailable && condition.unavailable(now_ms, source) {
+            self.admission.window_mut(endpoint).busy(now_ms, None);
+        }
+        if is_ill {
+            // Decisions read the view: an illness that waits for the next one costs the requests until then.
+            self.publish(now_us);
+        }
+        if failure.rule().tries == Tries::UntilAlike && self.quarantine.is_blamed(now_ms, source) {
+            inquiry.known();
+        }
+        let next = inquiry.failed(rhumb_flow::blame::Attempt { endpoint, model, failure, proven });
+        if next == Next::GiveUp && failure.rule().tries == Tries::UntilAlike {
+            self.quarantine.blame(now_ms, source);
+        }
+        next
+    }
+
+    /// A request is served: what it met before at other endpoints was not its own fault.
+    pub(crate) fn charge(&mut self, inquiry: &Inquiry, source: Source, now_us: u64) {
+        let mut is_ill = false;
+        for (attempt, whose) in inquiry.served() {
+            let condition = &mut self.known[attempt.endpoint as usize].condition;
+            if whose == Whose::Endpoint {
+                is_ill |= condition.charged(now_us / 1_000, source);
+            }
+        }
+        if is_ill {
+            self.publish(now_us);
+        }
     }
 
     /// An endpoint says that it is busy, and for how long: it is left alone until then.
@@ -470,13 +525,6 @@ impl Gateway {
     /// An endpoint does not take a request, for its size or its load: this says nothing of its health.
     pub(crate) fn rejected(&mut self, mut attempt: Attempt, now_us: u64) {
         self.over(&mut attempt, now_us);
-    }
-
-    fn fault(&mut self, endpoint: u32, now_us: u64) {
-        if self.known[endpoint as usize].condition.failed(By::Request, now_us / 1_000) {
-            // Decisions read the view: an illness that waits for the next one costs the requests until then.
-            self.publish(now_us);
-        }
     }
 
     /// When the last reading of an endpoint that has been taken in was taken.
@@ -511,7 +559,7 @@ impl Gateway {
         let known = &mut self.known[endpoint];
         known.state.rtt.add(ms);
         known.state.rtt_at_ms = Some(now_us / 1_000);
-        known.condition.succeeded(By::Probe, now_us / 1_000);
+        known.condition.probe_answered(now_us / 1_000);
         known.silent_us = None;
         let rtt_ms = known.state.rtt.ms().unwrap_or(ms);
         self.admission.window_mut(endpoint as u32).round_trip(rtt_ms);
@@ -519,7 +567,7 @@ impl Gateway {
 
     /// A probe was refused.
     pub(crate) fn probe_refused(&mut self, endpoint: usize, now_us: u64) {
-        self.known[endpoint].condition.failed(By::Probe, now_us / 1_000);
+        self.known[endpoint].condition.probe_failed(now_us / 1_000);
     }
 
     /// A probe has no answer; it counts as failed when it is given up.
@@ -528,7 +576,7 @@ impl Gateway {
         let since_us = *known.silent_us.get_or_insert(now_us);
         if now_us - since_us >= PROBE_TIMEOUT_US {
             known.silent_us = Some(now_us);
-            known.condition.failed(By::Probe, now_us / 1_000);
+            known.condition.probe_failed(now_us / 1_000);
         }
     }
 
@@ -546,7 +594,12 @@ impl Gateway {
         {
             *state = EndpointState {
                 window: self.admission.window(endpoint).learnt(now_ms),
-                ill: known.condition.is_ill(now_ms),
+                health: match known.condition.found(now_ms) {
+                    None => CandidateHealth::Healthy,
+                    Some(Found::ByCanary) => CandidateHealth::WrongAnswers,
+                    Some(Found::ByCredential) => CandidateHealth::CredentialRefused,
+                    Some(_) => CandidateHealth::Unhealthy,
+                },
                 own_in_flight: overlay.in_flight,
                 stalled_ms: known.unanswered.stalled_ms(now_ms),
                 ..known.state

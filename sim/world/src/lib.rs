@@ -31,7 +31,7 @@ pub use outcome::{End, LeftOver, Outcome, Ran, SiteTotals};
 pub use queue::{Event, Ticket};
 pub use rival::shown;
 pub use setup::{
-    Choosing, Clients, Energy, EngineSpec, Fault, FaultKind, GatewayAt, Jitter, Place, Setup, Telemetry, Tenant,
+    Choosing, Clients, Energy, EngineSpec, Fault, FaultKind, GatewayAt, Jitter, Place, Poison, Setup, Telemetry, Tenant,
 };
 pub use source::{Ask, Source};
 pub use watch::{Breach, Broken, Decided, Moment, Watch};

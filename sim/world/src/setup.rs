@@ -1,6 +1,8 @@
 //! What a simulated grid is made of.
 
+use rhumb_chance::{hash, label, unit};
 use rhumb_engine::{Limits, Perf};
+use rhumb_flow::blame::Failure;
 use rhumb_grid::config::{Location, Router};
 use rhumb_grid::index::Grid;
 use rhumb_grid::rates::Rates;
@@ -89,8 +91,28 @@ pub struct Clients {
     pub retries: u32,
     /// Share of the requests whose client may leave before it has its answer.
     pub leaving: f64,
+    /// One client's requests that engines fail on.
+    pub poison: Option<Poison>,
     /// After how long those leave, on average, µs.
     pub leave_after_us: f64,
+}
+
+/// Requests that every engine fails on, whatever it does for others.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Poison {
+    /// Whose they are.
+    pub tenant: u32,
+    /// Share of that tenant's requests.
+    pub share: f64,
+    /// How engines fail on them.
+    pub failure: Failure,
+}
+
+impl Poison {
+    /// Engines fail on this request of a tenant.
+    pub(crate) fn hits(&self, seed: u64, tenant: u32, request: u64) -> bool {
+        tenant == self.tenant && unit(hash(hash(seed, label("poison")), request)) < self.share
+    }
 }
 
 /// A gateway.

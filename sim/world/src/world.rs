@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use rhumb_chance::{hash, label, unit};
 use rhumb_engine::Request;
+use rhumb_flow::blame::{Failure, Inquiry, Next};
 use rhumb_flow::failover::Failover;
 use rhumb_grid::config::Priority;
 
@@ -171,6 +172,7 @@ impl<'a> World<'a> {
             done: false,
             cached_tokens: 0,
             fail: None,
+            inquiry: Inquiry::default(),
             busy: 0,
             retry_after_ms: None,
             ask,
@@ -229,7 +231,7 @@ impl<'a> World<'a> {
             sender.preemptible(&mut attempt, ticket);
         }
         flight.attempt = Some(attempt);
-        flight.fail = Some(Fail::Broken);
+        flight.fail = Some(Fail::Failed(Failure::Unreachable));
         self.attempts += 1;
         (flight.started_us, flight.first_us, flight.first_at_gateway_us) = (None, None, None);
         if self.network.is_cut(gateway, target.site) {
@@ -253,15 +255,28 @@ impl<'a> World<'a> {
         let gateway = flight.gateway;
         let server = &mut self.servers[target.endpoint as usize];
         let draw = |share: f64| unit(hash(self.fate_seed ^ ticket.id(), flight.request)) < share;
+        let poison = self.setup.clients.poison.filter(|p| p.hits(self.setup.seed, flight.ask.tenant, flight.request));
         let refused = match server.mode {
-            Mode::Silent => return,
+            Mode::Silent => {
+                flight.fail = Some(Fail::Failed(Failure::Silent));
+                return;
+            }
             Mode::Dead | Mode::Refusing => true,
-            Mode::Erring(share) if draw(share) => true,
+            Mode::Erring(share) if draw(share) => {
+                flight.fail = Some(Fail::Failed(Failure::Server));
+                true
+            }
             Mode::Busy(share) if draw(share) => {
                 flight.fail = Some(Fail::Busy(BUSY_FOR_MS));
                 true
             }
+            Mode::Up | Mode::Erring(_) | Mode::Busy(_) if let Some(poison) = poison => {
+                flight.fail = Some(Fail::Failed(poison.failure));
+                true
+            }
             Mode::Up | Mode::Erring(_) | Mode::Busy(_) => {
+                // What fails it from here on is silence or the loss of its engine.
+                flight.fail = Some(Fail::Failed(Failure::Died));
                 let request = Request {
                     id: ticket.id(),
                     prompt_blocks: flight.ask.blocks.clone(),
@@ -342,9 +357,11 @@ impl<'a> World<'a> {
     fn first(&mut self, ticket: Ticket) {
         let now_us = self.queue.now_us;
         let Some(flight) = self.flights.get(ticket) else { return };
+        let source = flight.source();
         let Some(attempt) = flight.attempt.as_mut() else { return };
         let gateway = &mut self.gateways[flight.gateway as usize];
-        gateway.first(attempt, flight.ask.session, &flight.ask.blocks, now_us);
+        gateway.charge(&flight.inquiry, source, now_us);
+        gateway.first(attempt, source, flight.ask.session, &flight.ask.blocks, now_us);
     }
 
     fn last(&mut self, ticket: Ticket) {
@@ -358,7 +375,7 @@ impl<'a> World<'a> {
         };
         let (endpoint, sent_us) = (attempt.target.endpoint, attempt.sent_us);
         let gateway = &mut self.gateways[flight.gateway as usize];
-        let usd = gateway.complete(attempt, usage, flight.ask.tenant, flight.prompt_bytes, now_us);
+        let usd = gateway.complete(attempt, usage, flight.source(), flight.prompt_bytes, now_us);
         gateway.settle(&flight, usage.prompt_tokens, usage.output_tokens);
         self.freed(flight.gateway, endpoint);
         self.ended = Some((ticket, usage.output_tokens));
@@ -373,7 +390,7 @@ impl<'a> World<'a> {
         let gateway = &mut self.gateways[flight.gateway as usize];
         if tokens > 0 {
             let (endpoint, sent_us) = (attempt.target.endpoint, attempt.sent_us);
-            let usd = gateway.broke(attempt, tokens, now_us);
+            let usd = gateway.broke(attempt, tokens, flight.source(), now_us);
             let Some(flight) = self.flights.remove(ticket) else { return };
             gateway.settle(&flight, flight.ask.input_tokens, tokens);
             self.freed(flight.gateway, endpoint);
@@ -383,7 +400,7 @@ impl<'a> World<'a> {
             return;
         }
         let (number, target) = (flight.gateway, attempt.target);
-        let mut granted = true;
+        let (mut granted, source) = (true, flight.source());
         match flight.fail {
             Some(Fail::TooLarge) => gateway.rejected(attempt, now_us),
             Some(Fail::Busy(after_ms)) => {
@@ -392,7 +409,10 @@ impl<'a> World<'a> {
                 flight.retry_after_ms = flight.retry_after_ms.max(Some(after_ms));
                 granted = gateway.budget(flight.ask.tenant, &target).retry(now_us / 1_000);
             }
-            Some(Fail::Broken) | None => gateway.failed(attempt, now_us),
+            Some(Fail::Failed(failure)) => {
+                granted = gateway.failed(attempt, failure, source, &mut flight.inquiry, now_us) == Next::Another;
+            }
+            None => gateway.rejected(attempt, now_us),
         }
         if let Some(ticket) = self.flights.renew(ticket) {
             if granted {

@@ -1,5 +1,7 @@
 //! What a router reads of an answer: whether content has begun, and what was used.
 
+use std::sync::LazyLock;
+
 use memchr::memmem;
 use serde::Deserialize;
 use serde_json::Value;
@@ -63,7 +65,7 @@ struct WireAnswer {
 pub enum Piece {
     /// Content, or the end of a choice: from here on the answer is the client's.
     Content {
-        /// Choices that end with it, as far as it was parsed.
+        /// Choices that end with it.
         ends: u32,
     },
     /// A frame that another target could send as well: a role, an empty delta, a heartbeat.
@@ -83,7 +85,7 @@ pub fn piece(event: &crate::sse::Event<'_>) -> Piece {
         return Piece::Error;
     }
     let Some(data) = event.data.as_deref() else { return Piece::Lifecycle };
-    if is_plain_delta(data) && memmem::find(data, b"\"error\"").is_none() {
+    if is_plain_delta(data) {
         return Piece::Content { ends: 0 };
     }
     if data.trim_ascii().is_empty() {
@@ -114,20 +116,30 @@ pub fn error_in(event: &crate::sse::Event<'_>) -> EngineError {
     })
 }
 
-/// The choices that end with an event, whatever else it holds.
-pub fn ends(event: &crate::sse::Event<'_>) -> u32 {
-    let data = event.data.as_deref().unwrap_or_default();
-    match serde_json::from_slice::<Value>(data).map(|value| said(&value)) {
-        Ok(Piece::Content { ends }) => ends,
-        _ => 0,
-    }
+/// What is looked for in every event that passes.
+struct Needles {
+    plain_delta: memmem::Finder<'static>,
+    error: memmem::Finder<'static>,
+    finish: memmem::Finder<'static>,
+    usage: memmem::Finder<'static>,
 }
 
-/// The delta begins with a text that is not empty. Inside a JSON string these quotes would be escaped, so no text can
-/// look like it.
+const PLAIN_DELTA: &[u8] = b"\"delta\":{\"content\":\"";
+
+static NEEDLES: LazyLock<Needles> = LazyLock::new(|| Needles {
+    plain_delta: memmem::Finder::new(PLAIN_DELTA),
+    error: memmem::Finder::new(b"\"error\""),
+    finish: memmem::Finder::new(b"\"finish_reason\":\""),
+    usage: memmem::Finder::new(b"\"usage\""),
+});
+
+/// The delta begins with a text that is not empty, and nothing else is said that matters. Inside a JSON string these
+/// quotes would be escaped, so no text can look like any of it.
 fn is_plain_delta(data: &[u8]) -> bool {
-    const START: &[u8] = b"\"delta\":{\"content\":\"";
-    memmem::find(data, START).is_some_and(|at| data.get(at + START.len()).is_some_and(|b| *b != b'"'))
+    let needles = &*NEEDLES;
+    needles.plain_delta.find(data).is_some_and(|at| data.get(at + PLAIN_DELTA.len()).is_some_and(|b| *b != b'"'))
+        && needles.error.find(data).is_none()
+        && needles.finish.find(data).is_none()
 }
 
 /// The choice says why it ends. Some servers write an empty reason in every chunk.
@@ -159,7 +171,7 @@ pub struct UsageEvent {
 
 /// The usage of a stream's event, if it carries one.
 pub fn usage_event(data: &[u8]) -> Option<UsageEvent> {
-    memmem::find(data, b"\"usage\"")?;
+    NEEDLES.usage.find(data)?;
     let answer: WireAnswer = serde_json::from_slice(data).ok()?;
     let choices = answer.choices.as_ref().map_or(0, Vec::len);
     Some(UsageEvent { usage: answer.usage?.into(), alone: choices == 0, has_choices: answer.choices.is_some() })
@@ -249,8 +261,8 @@ mod tests {
             of(r#"{"choices":[{"delta":{},"finish_reason":"stop"},{"finish_reason":"length"}]}"#),
             Piece::Content { ends: 2 }
         );
-        let last = "data: {\"choices\":[{\"delta\":{\"content\":\"x\"},\"finish_reason\":\"stop\"}]}\n\n";
-        assert_eq!((of_event(last), ends(&events(last.as_bytes()).next().unwrap())), (Piece::Content { ends: 0 }, 1));
+        let last = r#"{"choices":[{"delta":{"content":"x"},"finish_reason":"stop"}]}"#;
+        assert_eq!(of(last), Piece::Content { ends: 1 });
         assert_eq!(piece(&events(b": ping\n\n").next().unwrap()), Piece::Lifecycle);
     }
 

@@ -87,7 +87,8 @@ pub(crate) fn stall(rng: &mut Rng, seed: u64) -> Case {
 
 fn leave(rng: &mut Rng, seed: u64, rps: f64, after_s: f64) -> Case {
     let mut case = calm(rng, seed, rps, 25.0);
-    case.setup.clients = Clients { retries: 0, leaving: 0.1 + 0.8 * rng.unit(), leave_after_us: after_s * 1e6 };
+    case.setup.clients =
+        Clients { retries: 0, leaving: 0.1 + 0.8 * rng.unit(), leave_after_us: after_s * 1e6, poison: None };
     case.drawn += &format!(", {:?}", case.setup.clients);
     never(case, &[End::Failed, End::Broken])
 }
@@ -118,7 +119,7 @@ pub(crate) fn gives_way(rng: &mut Rng, seed: u64) -> Case {
     let mut case = struck(rng, seed, rps, 20.0, FaultKind::Errors(share));
     case.setup.tenants = beside_programs(&case.setup);
     case.asks = people_and_programs(case.asks, rng);
-    case.setup.clients = Clients { retries: 2, leaving: 0.3 * rng.unit(), leave_after_us: 4e6 };
+    case.setup.clients = Clients { retries: 2, leaving: 0.3 * rng.unit(), leave_after_us: 4e6, poison: None };
     case.fault_s = None;
     case.drawn += &format!(", {:?}", case.setup.clients);
     never(case, &[End::Broken])
@@ -214,6 +215,7 @@ pub(crate) fn several(rng: &mut Rng, seed: u64) -> Case {
         case.setup.faults.push(fault(site, kind, at_s(from.min(until)), at_s(from.max(until))));
         case.drawn += &format!(", {kind:?} at {site}");
     }
-    case.setup.clients = Clients { retries: rng.below(3) as u32, leaving: 0.3 * rng.unit(), leave_after_us: 4e6 };
+    case.setup.clients =
+        Clients { retries: rng.below(3) as u32, leaving: 0.3 * rng.unit(), leave_after_us: 4e6, poison: None };
     case
 }

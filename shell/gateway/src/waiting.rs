@@ -1,0 +1,51 @@
+//! A stream whose content is still waited for, towards a client that is told so now and then.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::body::Answer;
+use crate::routes::Work;
+
+/// A comment, which readers of event streams step over (HTML standard, section 9.2.6).
+const COMMENT: &[u8] = b": keep-alive\n\n";
+
+/// The request under way, and when its client is told next.
+pub(crate) struct Waiting {
+    work: Work,
+    every: Duration,
+    timer: Pin<Box<Sleep>>,
+}
+
+/// What comes next.
+pub(crate) enum Coming {
+    /// A comment.
+    Comment(Bytes),
+    /// The answer itself from here on.
+    Answer(Answer),
+    /// The event that says why there is none.
+    Error(Bytes),
+}
+
+impl Waiting {
+    /// Its client has waited for so long already, and is told at once.
+    pub(crate) fn new(work: Work, every: Duration) -> Self {
+        Self { work, every, timer: Box::pin(sleep_until(Instant::now())) }
+    }
+
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Coming> {
+        match self.work.as_mut().poll(cx) {
+            Poll::Ready(Ok(response)) => return Poll::Ready(Coming::Answer(response.into_body())),
+            Poll::Ready(Err(refused)) => return Poll::Ready(Coming::Error(refused.error.to_event().into())),
+            Poll::Pending => {}
+        }
+        if self.timer.as_mut().poll(cx).is_pending() {
+            return Poll::Pending;
+        }
+        self.timer.as_mut().reset(Instant::now() + self.every);
+        Poll::Ready(Coming::Comment(Bytes::from_static(COMMENT)))
+    }
+}

@@ -84,11 +84,9 @@ pub enum Counts {
 /// How many endpoints are asked before the request is given up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tries {
-    /// No other.
-    One,
     /// One more, unless this endpoint serves others: then its word counts.
     SecondOpinion,
-    /// Two: the work is too long to be done a third time.
+    /// Two: the work is too long, or the answer too large, for a third.
     Two,
     /// As many as the policy allows, but no third where two that serve others fail alike.
     UntilAlike,
@@ -112,13 +110,12 @@ impl Failure {
     #[must_use]
     pub fn rule(self) -> Rule {
         use Counts::{AtOnce, IfServedElsewhere, Never};
-        use Tries::{All, One, SecondOpinion, Two, UntilAlike};
+        use Tries::{All, SecondOpinion, Two, UntilAlike};
         let (whose, counts, tries) = match self {
             Self::Unreachable => (Whose::Endpoint, AtOnce, All),
             Self::Died => (Whose::Endpoint, IfServedElsewhere, All),
-            Self::Silent => (Whose::Endpoint, IfServedElsewhere, Two),
+            Self::Silent | Self::TooLarge => (Whose::Endpoint, IfServedElsewhere, Two),
             Self::Unreadable | Self::Server => (Whose::Endpoint, IfServedElsewhere, UntilAlike),
-            Self::TooLarge => (Whose::Request, Never, One),
             Self::Busy | Self::Looped => (Whose::Nobody, Never, All),
             Self::Unavailable => (Whose::Nobody, Never, UntilAlike),
             Self::Credential => (Whose::Credential, AtOnce, All),
@@ -213,7 +210,6 @@ impl Inquiry {
         self.failed.push(attempt);
         let Attempt { failure, proven, .. } = attempt;
         let is_over = match failure.rule().tries {
-            Tries::One => true,
             Tries::SecondOpinion => proven || self.failed.iter().filter(|a| a.failure == failure).count() > 1,
             Tries::Two => self.failed.iter().filter(|a| a.failure == failure).count() > 1,
             Tries::UntilAlike => self.is_alike(failure),
@@ -248,7 +244,7 @@ impl Inquiry {
         let Some(last) = self.failed.last() else { return Whose::Nobody };
         let all = |failure: Failure| self.failed.iter().all(|a| a.failure == failure);
         match last.failure.rule().tries {
-            Tries::One => Whose::Request,
+            Tries::Two if all(Failure::TooLarge) => Whose::Request,
             Tries::UntilAlike if self.is_alike(last.failure) => Whose::Request,
             Tries::SecondOpinion => Whose::Request,
             _ if self.failed.iter().any(|a| a.failure == Failure::ContextLength) => Whose::Request,

@@ -43,7 +43,7 @@ pub struct Splitter {
 
 /// Longest event, in bytes: an image that a model made, or the log-probabilities of a whole answer, come as one. Whoever
 /// holds many streams bounds what they hold together.
-pub const EVENT_BYTES_MAX: usize = 64 << 20;
+pub const EVENT_BYTES_MAX: usize = 16 << 20;
 
 impl Splitter {
     /// Takes the next bytes and returns those that end whole events, without copying where no event is cut by the

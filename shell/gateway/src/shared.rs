@@ -355,7 +355,8 @@ pub(crate) fn upstreams(grid: &Grid, names: &Names) -> Result<Vec<Upstream>, Ori
         .endpoints
         .iter()
         .map(|e| {
-            let mut headers = String::from("content-type: application/json\r\naccept: */*\r\n");
+            let mut headers =
+                String::from("content-type: application/json\r\naccept: */*\r\naccept-encoding: identity\r\n");
             if let Some(key) = &e.api_key {
                 headers.push_str("authorization: Bearer ");
                 headers.push_str(key);

@@ -9,9 +9,11 @@ mod body;
 mod conn;
 mod dial;
 mod head;
+mod inflate;
 mod last_good;
 mod names;
 mod origin;
+mod retry_after;
 
 pub use body::Body;
 pub use conn::{Conn, Error, Request, Response};

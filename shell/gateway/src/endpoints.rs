@@ -23,6 +23,12 @@ pub struct EndpointNow {
     pub in_flight: f64,
     /// How many of them it is of use with at once, as learnt; nothing when nothing limits them.
     pub window: Option<f64>,
+    /// Models that it should serve and does not list.
+    #[serde(default)]
+    pub models_missing: Vec<String>,
+    /// Why it could not be asked for its models.
+    #[serde(default)]
+    pub probe_error: Option<String>,
 }
 
 /// The endpoints for which `which` holds, given the names of endpoint and site.
@@ -33,7 +39,10 @@ pub(crate) fn endpoints(shared: &Shared, which: impl Fn(&str, &str) -> bool) -> 
         let (endpoint, site) = (shared.names.endpoint(i as u32), shared.names.site(*site));
         which(endpoint, site).then(|| {
             let accepts = view.rows.iter().find(|r| r.endpoint == i as u32).map_or(Accepts::None, |r| r.accepts);
-            let found = lock(&shared.live[i].learnt).condition.found(now);
+            let learnt = lock(&shared.live[i].learnt);
+            let found = learnt.condition.found(now);
+            let (models_missing, probe_error) = (learnt.models_missing.clone(), learnt.probe_error.clone());
+            drop(learnt);
             EndpointNow {
                 endpoint: endpoint.to_owned(),
                 site: site.to_owned(),
@@ -41,6 +50,8 @@ pub(crate) fn endpoints(shared: &Shared, which: impl Fn(&str, &str) -> bool) -> 
                 ill: found.map(|f: Found| f.code().to_owned()),
                 in_flight: shared.live[i].overlay().in_flight,
                 window: lock(&shared.lasting.hold).window(shared.numbers.endpoints[i]).learnt(now),
+                models_missing,
+                probe_error,
             }
         })
     };

@@ -54,7 +54,7 @@ pub enum StartError {
     /// What was drained cannot be known.
     #[error("`drains.json` in the data folder, which says what is drained, cannot be read: {0}")]
     Drains(std::io::Error),
-    /// An endpoint's URL is none.
+    /// An endpoint URL is invalid, or a file of its TLS cannot be used.
     #[error(transparent)]
     Origin(#[from] OriginError),
     /// Names cannot be looked up.

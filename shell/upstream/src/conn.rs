@@ -41,7 +41,7 @@ pub enum Error {
 pub struct Request<'a> {
     /// `GET` or `POST`.
     pub method: &'a str,
-    /// Path below the origin's base path.
+    /// Path: `/v1/…` is below the API of the origin, anything else below its root.
     pub path: &'a str,
     /// Whole header lines, each with its CRLF.
     pub headers: &'a str,
@@ -122,7 +122,8 @@ impl Conn {
     pub async fn send(mut self, origin: &Origin, request: Request<'_>) -> Result<Response, Error> {
         let length: usize = request.body.iter().map(Bytes::len).sum();
         let mut out = BytesMut::with_capacity(256 + request.headers.len() + length.min(INLINE_BODY_BYTES));
-        for part in [request.method, " ", &origin.base_path, request.path, " HTTP/1.1\r\nhost: ", &origin.authority] {
+        let [base, path, query] = origin.target(request.path);
+        for part in [request.method, " ", base, path, query, " HTTP/1.1\r\nhost: ", &origin.authority] {
             out.extend_from_slice(part.as_bytes());
         }
         out.extend_from_slice(b"\r\n");

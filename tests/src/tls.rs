@@ -5,9 +5,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-use rustls::ServerConfig;
+use rcgen::{BasicConstraints, Certificate, CertificateParams, IsCa, Issuer, KeyPair};
+use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 use tokio_rustls::TlsAcceptor;
@@ -39,14 +41,47 @@ impl Authority {
         std::fs::write(file, &self.pem).unwrap();
     }
 
-    fn server(&self, name: &str) -> ServerConfig {
+    /// Writes a certificate for a name, and its key.
+    pub fn issue(&self, name: &str, certificate_file: &Path, key_file: &Path) {
+        let (certificate, key) = self.signed(name);
+        std::fs::write(certificate_file, certificate.pem()).unwrap();
+        std::fs::write(key_file, key.serialize_pem()).unwrap();
+    }
+
+    fn signed(&self, name: &str) -> (Certificate, KeyPair) {
         let key = KeyPair::generate().unwrap();
         let certificate = CertificateParams::new(vec![name.to_owned()]).unwrap().signed_by(&key, &self.issuer).unwrap();
+        (certificate, key)
+    }
+
+    /// A server with a certificate for a name; where it is `mutual`, clients have to show one of this authority.
+    fn server(&self, name: &str, mutual: bool) -> ServerConfig {
+        let (certificate, key) = self.signed(name);
         let chain = vec![CertificateDer::from(certificate.der().to_vec())];
         let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-        builder.with_no_client_auth().with_single_cert(chain, key).unwrap()
+        let builder =
+            ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions().unwrap();
+        let builder = if mutual {
+            let mut roots = RootCertStore::empty();
+            roots.add(CertificateDer::from_pem_slice(self.pem.as_bytes()).unwrap()).unwrap();
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();
+            builder.with_client_cert_verifier(verifier)
+        } else {
+            builder.with_no_client_auth()
+        };
+        builder.with_single_cert(chain, key).unwrap()
+    }
+
+    /// What a client needs that trusts this authority alone.
+    pub fn client(&self, protocols: &[&str]) -> ClientConfig {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(self.pem.as_bytes()).unwrap()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let mut config = builder.with_root_certificates(roots).with_no_client_auth();
+        config.alpn_protocols = protocols.iter().map(|p| p.as_bytes().to_vec()).collect();
+        config
     }
 }
 
@@ -61,11 +96,20 @@ pub struct Front {
 impl Front {
     /// Starts one with a certificate for a name, at an address of which port 0 is any.
     pub fn start(at: SocketAddr, authority: &Authority, name: &str, to: SocketAddr) -> Self {
+        Self::serve(at, authority.server(name, false), to)
+    }
+
+    /// Starts one that wants a certificate of the same authority from its clients.
+    pub fn start_mutual(at: SocketAddr, authority: &Authority, name: &str, to: SocketAddr) -> Self {
+        Self::serve(at, authority.server(name, true), to)
+    }
+
+    fn serve(at: SocketAddr, config: ServerConfig, to: SocketAddr) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let listener = runtime.block_on(TcpListener::bind(at)).unwrap();
         let address = listener.local_addr().unwrap();
         let refused = Arc::new(AtomicUsize::new(0));
-        let (acceptor, counter) = (TlsAcceptor::from(Arc::new(authority.server(name))), Arc::clone(&refused));
+        let (acceptor, counter) = (TlsAcceptor::from(Arc::new(config)), Arc::clone(&refused));
         runtime.spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let (acceptor, counter) = (acceptor.clone(), Arc::clone(&counter));

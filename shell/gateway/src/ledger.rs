@@ -10,11 +10,13 @@ use rhumb_flow::fair::cost;
 use rhumb_openai::response::Usage;
 use rhumb_route::account::{Tariff, Tokens};
 use rhumb_route::decide::Target;
+use rhumb_route::explain::Names as _;
 use rhumb_route::unanswered::Due;
 use rhumb_store::{Ended, Outcome};
 
 use crate::hold::Permit;
 use crate::live::{Learnt, lock};
+use crate::request_metrics::Of;
 use crate::shared::Shared;
 
 /// Kept by whatever will end the request; dropping it is the end.
@@ -23,6 +25,8 @@ pub(crate) struct Ledger {
     pub(crate) id: u64,
     pub(crate) start: Instant,
     pub(crate) tenant: Option<usize>,
+    /// The name of the model asked for, one of the configuration's.
+    pub(crate) model: String,
     /// Value of a second under the request's policy.
     pub(crate) second_usd: f64,
     /// Bytes of the prompt as text.
@@ -221,6 +225,18 @@ impl Ledger {
         }
     }
 
+    /// Whose it was, what it was for, and where it was served.
+    fn of(&self, ended: &Ended) -> Of<'_> {
+        let Shared { grid, names, .. } = &*self.shared;
+        let asked = || grid.models_named(&self.model).filter(|models| models.len() == 1).map(|models| models[0]);
+        let model = ended.served.map(|(_, model)| model).or_else(asked);
+        Of {
+            tenant: self.tenant.map(|t| grid.config.tenants[t].name.as_str()),
+            model: model.map_or(&self.model, |m| names.model(m)),
+            site: ended.served.map(|(endpoint, _)| names.site(grid.endpoint_site[endpoint as usize])),
+        }
+    }
+
     /// What a whole answer teaches: its length, the density of its prompt, the pace of its engine.
     fn learn(&self, usage: &Usage) {
         let Some(flight) = &self.flight else { return };
@@ -245,7 +261,7 @@ impl Ledger {
 impl Drop for Ledger {
     fn drop(&mut self) {
         let ended = self.settle();
-        self.shared.metrics.ended(&ended);
+        self.shared.metrics.ended(&ended, &self.of(&ended));
         self.shared.lasting.log.ended(ended);
     }
 }

@@ -18,10 +18,10 @@ use rhumb_store::{Outcome, format_id};
 use crate::attempt::{Journey, Served, Unserved};
 use crate::auth::Caller;
 use crate::body::{Answer, read};
+use crate::exposition;
 use crate::hold::{Deciding, Permit, Refused, admit};
 use crate::ledger::Ledger;
 use crate::live::lock;
-use crate::metrics::PAGE_TYPE;
 use crate::place::{self, Asking};
 use crate::quarantine;
 use crate::request::asked;
@@ -117,6 +117,7 @@ async fn complete(shared: &Arc<Shared>, api: Api, request: Request<Incoming>) ->
         id,
         start,
         tenant: caller.tenant,
+        model: scan.model.clone(),
         second_usd: policy.rates.second_usd,
         prompt_bytes: place::text_bytes(&scan),
         bytes_per_token: asking.bytes_per_token(),
@@ -288,7 +289,7 @@ fn small(shared: &Shared, path: &str, request: &Request<Incoming>) -> Response<A
         "/health/live" | "/health/ready" => health(shared, path),
         _ => match (caller(shared, request.headers()), path) {
             (Err(e), _) => refuse(&e),
-            (Ok(_), "/metrics") => text(PAGE_TYPE, shared.metrics.page(shared).into()),
+            (Ok(_), "/metrics") => exposition::page(shared, request.headers()),
             (Ok(caller), _) => text("application/json", models(shared, &caller).into()),
         },
     }

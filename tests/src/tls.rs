@@ -1,5 +1,6 @@
 //! TLS in front of a mock, with certificates of an authority of the test's own.
 
+use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -7,9 +8,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rcgen::{BasicConstraints, Certificate, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
 use rustls::server::WebPkiClientVerifier;
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 use tokio_rustls::TlsAcceptor;
@@ -131,4 +132,27 @@ impl Front {
     pub fn refused(&self) -> usize {
         self.refused.load(Ordering::SeqCst)
     }
+}
+
+/// Sends bytes over TLS and reads to the end; what came, and the protocol that was agreed on. None: no agreement.
+pub fn talk(at: SocketAddr, client: Arc<ClientConfig>, name: &str, bytes: &[u8]) -> Option<(Vec<u8>, Option<Vec<u8>>)> {
+    let mut socket = std::net::TcpStream::connect(at).unwrap();
+    socket.set_read_timeout(Some(crate::wait::LONGEST)).unwrap();
+    let mut session = ClientConnection::new(client, ServerName::try_from(name.to_owned()).unwrap()).unwrap();
+    while session.is_handshaking() {
+        session.complete_io(&mut socket).ok()?;
+    }
+    let protocol = session.alpn_protocol().map(<[u8]>::to_vec);
+    let mut stream = rustls::Stream::new(&mut session, &mut socket);
+    stream.write_all(bytes).unwrap();
+    let mut text = Vec::new();
+    if protocol.as_deref() == Some(b"h2") {
+        // It does not end by itself.
+        text = vec![0; 9];
+        stream.read_exact(&mut text).unwrap();
+    } else {
+        // Whether the other side says good-bye before it closes is not what is looked at.
+        let _ = stream.read_to_end(&mut text);
+    }
+    Some((text, protocol))
 }

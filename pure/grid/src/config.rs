@@ -47,6 +47,10 @@ pub struct Gateway {
     pub listen: String,
     /// Address of the admin API (`rhumb explain --admin`). It has no authentication yet: keep it on loopback.
     pub admin_listen: String,
+    /// Certificate of the data plane: with it, clients speak TLS, HTTP/2 or HTTP/1.1 as they choose.
+    pub tls: Option<ListenTls>,
+    /// Certificate of the admin API.
+    pub admin_tls: Option<ListenTls>,
     /// Where the gateway stands; the estimate of a site's round trip before its first probe comes from it.
     pub location: Option<Location>,
     /// Folder of the decision and usage log.
@@ -107,6 +111,8 @@ impl Default for Gateway {
         Self {
             listen: "127.0.0.1:8080".into(),
             admin_listen: "127.0.0.1:9080".into(),
+            tls: None,
+            admin_tls: None,
             location: None,
             data_dir: "rhumb-data".into(),
             workers: 0,
@@ -128,6 +134,16 @@ impl Default for Gateway {
             carbon_usd_per_tonne: 0.0,
         }
     }
+}
+
+/// Certificate of a listener. Files that change are read anew.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ListenTls {
+    /// File (PEM) of the certificate and those that lead to its authority.
+    pub cert_file: String,
+    /// File (PEM) of its private key.
+    pub key_file: String,
 }
 
 /// A way of choosing targets.

@@ -38,6 +38,7 @@ mod serve;
 mod shared;
 mod shed;
 mod socket;
+mod tls;
 mod tries;
 mod turn;
 mod version;

@@ -1,7 +1,5 @@
 //! TLS towards clients.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;

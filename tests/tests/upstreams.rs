@@ -1,7 +1,5 @@
 //! How endpoints are spoken to: their paths, headers and certificates, and what is read of their answers.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::io::Write as _;
 use std::net::SocketAddr;
 
@@ -203,4 +201,18 @@ fn an_answer_that_came_compressed_unasked_is_read() {
         assert_eq!((answer.status, answer.text(), answer.header("content-encoding")), (200, body, ""), "{kind}");
         assert_eq!(gateway.stop().rows[0].attempts, 1);
     }
+}
+
+#[test]
+fn an_answer_in_another_encoding_is_left_for_another_site_without_blame() {
+    let text =
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-encoding: br\r\ncontent-length: 2\r\n\r\n{}";
+    let (a, b) = (Mock::start("a", vec![Step::Raw(text.as_bytes().to_vec())]), Mock::answering("b", 2));
+    let gateway = Config::over(&[&a, &b]).start();
+    for asked in 1..=4 {
+        let answer = gateway.chat(&speech::ask(false));
+        assert_eq!((answer.status, answer.header("x-rhumb-endpoint"), a.requests()), (200, "b", asked));
+    }
+    assert_eq!(gateway.of_endpoint("healthy", "a"), 1.0);
+    gateway.stop();
 }

@@ -120,8 +120,11 @@ impl Sink for Readings {
 struct Watched {
     /// The configuration they are of.
     ordinal: u64,
-    loops: BTreeMap<Number, ((String, Tls, Manner), JoinSet<()>)>,
+    loops: BTreeMap<Number, (Asked, JoinSet<()>)>,
 }
+
+/// The headers of what an endpoint is asked, the TLS that it is asked over, and what it is asked.
+type Asked = (String, Tls, Manner);
 
 impl Watched {
     /// Watches the endpoints of a configuration and no others.

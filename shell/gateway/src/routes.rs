@@ -100,8 +100,7 @@ async fn complete(shared: &Arc<Shared>, api: Api, request: Request<Incoming>) ->
     if level == Level::All {
         return Err(refuse(shared.lasting.guard.turn_away(Shed::All)));
     }
-    let within = Duration::from_millis(gateway.request_timeout_ms);
-    let mut held = shared.lasting.guard.holding();
+    let (within, mut held) = (Duration::from_millis(gateway.request_timeout_ms), shared.lasting.guard.holding());
     let body = read(body, gateway.max_body_bytes, within, &mut held).await.map_err(refuse)?;
     let scan = scan(api, &body, Limits::default()).map_err(|r| refuse(r.into()))?;
     within_limits(&policy.service, &scan).map_err(refuse)?;

@@ -157,6 +157,8 @@ impl Journey<'_> {
         let head = &response.head;
         match head.status {
             200..=299 if !head.encoded => Ok(response),
+            // Something before it encodes what nobody asked to be encoded: that is no fault of the engine.
+            200..=299 => Err(Fail::Unsuitable),
             429 | 503 => Err(Fail::Busy(head.retry_after_ms)),
             // The gateway's own credential or path is wrong there: the client can do nothing about it.
             401 | 403 => Err(Fail::Unsuitable),

@@ -142,7 +142,7 @@ fn paths(path: &str) -> (String, String) {
     let path = path.trim_end_matches('/');
     let named = API_ENDS.iter().find_map(|end| path.strip_suffix(end));
     let api = named.unwrap_or(path).trim_end_matches('/');
-    let version = api.match_indices('/').map(|(at, _)| at).filter(|at| is_version(&api[at + 1..])).last();
+    let version = api.match_indices('/').map(|(at, _)| at).rfind(|at| is_version(&api[at + 1..]));
     let root = &api[..version.unwrap_or(api.len())];
     let as_written = named.is_some() || version.is_some() || api.split('/').any(|segment| segment == "deployments");
     (root.to_owned(), if as_written { api.to_owned() } else { format!("{api}/v1") })

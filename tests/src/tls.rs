@@ -134,14 +134,32 @@ impl Front {
     }
 }
 
-/// Sends bytes over TLS and reads to the end; what came, and the protocol that was agreed on. None: no agreement.
-pub fn talk(at: SocketAddr, client: Arc<ClientConfig>, name: &str, bytes: &[u8]) -> Option<(Vec<u8>, Option<Vec<u8>>)> {
+/// A connection after its handshake. None: there was no agreement.
+fn shake(at: SocketAddr, client: Arc<ClientConfig>, name: &str) -> Option<(std::net::TcpStream, ClientConnection)> {
     let mut socket = std::net::TcpStream::connect(at).unwrap();
     socket.set_read_timeout(Some(crate::wait::LONGEST)).unwrap();
     let mut session = ClientConnection::new(client, ServerName::try_from(name.to_owned()).unwrap()).unwrap();
     while session.is_handshaking() {
         session.complete_io(&mut socket).ok()?;
     }
+    Some((socket, session))
+}
+
+/// Sends bytes over TLS and reads nothing for as long as what it returns is kept.
+pub fn ask_and_read_nothing(
+    at: SocketAddr,
+    client: Arc<ClientConfig>,
+    name: &str,
+    bytes: &[u8],
+) -> Option<std::net::TcpStream> {
+    let (mut socket, mut session) = shake(at, client, name)?;
+    rustls::Stream::new(&mut session, &mut socket).write_all(bytes).unwrap();
+    Some(socket)
+}
+
+/// Sends bytes over TLS and reads to the end; what came, and the protocol that was agreed on. None: no agreement.
+pub fn talk(at: SocketAddr, client: Arc<ClientConfig>, name: &str, bytes: &[u8]) -> Option<(Vec<u8>, Option<Vec<u8>>)> {
+    let (mut socket, mut session) = shake(at, client, name)?;
     let protocol = session.alpn_protocol().map(<[u8]>::to_vec);
     let mut stream = rustls::Stream::new(&mut session, &mut socket);
     stream.write_all(bytes).unwrap();

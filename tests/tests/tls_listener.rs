@@ -6,17 +6,17 @@ use std::sync::Arc;
 
 use rhumb_tests::client::post;
 use rhumb_tests::config::Config;
-use rhumb_tests::gateway::Gateway;
 use rhumb_tests::mock::Mock;
+use rhumb_tests::script::Step;
 use rhumb_tests::temp::TempDir;
-use rhumb_tests::tls::{Authority, talk};
+use rhumb_tests::tls::{Authority, ask_and_read_nothing, talk};
 use rhumb_tests::{speech, wait};
 
-/// A gateway over a mock, with a certificate in the folder.
-fn over(mock: &Mock, dir: &Path) -> Gateway {
+/// A configuration over a mock, with a certificate in the folder.
+fn over(mock: &Mock, dir: &Path) -> Config {
     let (cert, key) = (dir.join("tls.crt"), dir.join("tls.key"));
     let tls = format!("tls: {{cert_file: \"{}\", key_file: \"{}\"}}", cert.display(), key.display());
-    Config::over(&[mock]).gateway(&tls).start()
+    Config::over(&[mock]).gateway(&tls)
 }
 
 fn chat() -> Vec<u8> {
@@ -35,7 +35,7 @@ fn clients_speak_tls_and_choose_their_protocol() {
     let (dir, authority) = (TempDir::new(), Authority::new());
     authority.issue("gateway.test", &dir.path().join("tls.crt"), &dir.path().join("tls.key"));
     let a = Mock::answering("a", 3);
-    let gateway = over(&a, dir.path());
+    let gateway = over(&a, dir.path()).start();
     for protocols in [&[][..], &["http/1.1"]] {
         let (answer, protocol) = ask(gateway.address, &authority, protocols).unwrap();
         assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("0\r\n\r\n"), "{answer}");
@@ -62,7 +62,7 @@ fn a_renewed_certificate_is_taken_and_half_of_one_is_not() {
     let file = |name: &str| dir.path().join(name);
     old.issue("gateway.test", &file("tls.crt"), &file("tls.key"));
     let a = Mock::answering("a", 1);
-    let gateway = over(&a, dir.path());
+    let gateway = over(&a, dir.path()).start();
     new.issue("gateway.test", &file("new.crt"), &file("new.key"));
     std::fs::rename(file("new.crt"), file("tls.crt")).unwrap();
     wait::until_true("it is said", || gateway.said().contains("has changed, the one before stays"));
@@ -71,6 +71,19 @@ fn a_renewed_certificate_is_taken_and_half_of_one_is_not() {
     wait::until_true("it is taken", || ask(gateway.address, &new, &[]).is_some());
     assert!(ask(gateway.address, &old, &[]).is_none());
     gateway.stop();
+}
+
+#[test]
+fn a_client_that_reads_nothing_over_tls_is_given_up() {
+    let (dir, authority) = (TempDir::new(), Authority::new());
+    authority.issue("gateway.test", &dir.path().join("tls.crt"), &dir.path().join("tls.key"));
+    let a = Mock::start("a", vec![Step::Head, Step::Role, Step::Flood]);
+    let gateway = over(&a, dir.path()).gateway("client_stall_ms: 300").start();
+    let client = Arc::new(authority.client(&[]));
+    let unread = ask_and_read_nothing(gateway.address, client, "gateway.test", &chat()).unwrap();
+    a.await_cancels(1);
+    assert_eq!(gateway.stop().rows[0].outcome, "client_stalled");
+    drop(unread);
 }
 
 #[test]

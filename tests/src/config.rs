@@ -40,6 +40,7 @@ pub struct Config {
     alike: bool,
     model: String,
     scrape_interval_ms: Option<u64>,
+    probe_interval_ms: Option<u64>,
     pub(crate) descriptors: Option<u32>,
     pub(crate) env: Vec<(String, String)>,
 }
@@ -108,6 +109,13 @@ impl Config {
         self
     }
 
+    /// Probes so often; else once.
+    #[must_use]
+    pub fn probe(mut self, interval_ms: u64) -> Self {
+        self.probe_interval_ms = Some(interval_ms);
+        self
+    }
+
     /// Every endpoint costs the same.
     #[must_use]
     pub fn alike(mut self) -> Self {
@@ -147,8 +155,8 @@ impl Config {
     pub fn yaml(&self, data_dir: &Path) -> String {
         let mut out = String::from("gateway:\n  listen: 127.0.0.1:0\n  admin_listen: 127.0.0.1:0\n  workers: 2\n");
         // Only the first probes of each endpoint come in a test's time, so that nothing else moves its counts.
-        let scrape = self.scrape_interval_ms.unwrap_or(600_000);
-        let _ = writeln!(out, "  probe_interval_ms: 600000\n  scrape_interval_ms: {scrape}\n  policy: test");
+        let [scrape, probe] = [self.scrape_interval_ms, self.probe_interval_ms].map(|ms| ms.unwrap_or(600_000));
+        let _ = writeln!(out, "  probe_interval_ms: {probe}\n  scrape_interval_ms: {scrape}\n  policy: test");
         let _ =
             writeln!(out, "  data_dir: {}\n{}operators:\n  - {{name: op}}\nsites:", data_dir.display(), self.gateway);
         for e in &self.endpoints {

@@ -68,6 +68,12 @@ fn probe(inside: &Inside, mut stream: &TcpStream, request: &Seen) -> Option<()> 
             let running = || page(&inside.running.load(Ordering::SeqCst).to_string(), "0", "0.0");
             lock(&inside.load).clone().unwrap_or_else(running)
         }
+        path if path.split('?').next().is_some_and(|p| p.ends_with("/models")) => {
+            lock(&inside.probed).push(request.clone());
+            let (status, list) = lock(&inside.models).clone();
+            let answer = format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\n\r\n{list}", list.len());
+            return stream.write_all(answer.as_bytes()).ok();
+        }
         _ => return None,
     };
     lock(&inside.probes).push(request.path.clone());

@@ -98,7 +98,9 @@ impl Config {
             let said = stderr.lock().unwrap().clone();
             assert!(child.try_wait().unwrap().is_none(), "the gateway did not start: {said}");
             let after = |word: &str| said.split(word).nth(1)?.split(['/', '\n', ' ']).next()?.parse().ok();
-            Some((after("serving http://")?, after("admin API at http://")?))
+            let either = |words: [&str; 2]| words.iter().find_map(|word| after(word));
+            let admin = either(["admin API at http://", "admin API at https://"])?;
+            Some((either(["serving http://", "serving https://"])?, admin))
         });
         let gateway = Gateway { child, address, admin, stderr, pump, dir, earlier };
         // The first probe and the first scrape of each, so that no connection of theirs comes later.

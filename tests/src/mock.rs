@@ -11,7 +11,7 @@ use socket2::{Domain, Socket, Type};
 
 use crate::connection::{Turn, serve};
 use crate::script::{Script, Step};
-use crate::wait;
+use crate::{MODEL, wait};
 
 /// A request as it came.
 #[derive(Debug, Clone)]
@@ -49,6 +49,10 @@ pub(crate) struct Inside {
     pub(crate) probes: Mutex<Vec<String>>,
     /// What it says of its load; nothing: the truth.
     pub(crate) load: Mutex<Option<String>>,
+    /// Requests for its list of models.
+    pub(crate) probed: Mutex<Vec<Seen>>,
+    /// Status and body of its list of models.
+    pub(crate) models: Mutex<(u16, String)>,
     pub(crate) running: AtomicUsize,
     pub(crate) accepted: AtomicUsize,
     pub(crate) tokens: AtomicUsize,
@@ -106,6 +110,8 @@ impl Mock {
             seen: Mutex::default(),
             probes: Mutex::default(),
             load: Mutex::new(Some(page("0", "0", "0.0"))),
+            probed: Mutex::default(),
+            models: Mutex::new((200, format!("{{\"data\":[{{\"id\":\"{MODEL}\"}}]}}"))),
             running: AtomicUsize::new(0),
             accepted: AtomicUsize::new(0),
             tokens: AtomicUsize::new(0),
@@ -210,6 +216,21 @@ impl Mock {
     /// How many of them.
     pub fn requests(&self) -> usize {
         lock(&self.inside.seen).len()
+    }
+
+    /// Its page of metrics from now on.
+    pub fn report_page(&self, page: &str) {
+        *lock(&self.inside.load) = Some(page.to_owned());
+    }
+
+    /// How it answers from now on when it is asked for its models.
+    pub fn list(&self, status: u16, body: &str) {
+        *lock(&self.inside.models) = (status, body.to_owned());
+    }
+
+    /// Requests for its models.
+    pub fn listings(&self) -> Vec<Seen> {
+        lock(&self.inside.probed).clone()
     }
 
     /// Paths of the gateway's own probes and scrapes.

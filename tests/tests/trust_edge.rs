@@ -79,10 +79,11 @@ const HOP_BY_HOP: [&str; 4] = [
 ];
 
 /// All that an engine may see of a head.
-const FORWARDED: [&str; 8] = [
+const FORWARDED: [&str; 9] = [
     "host",
     "content-type",
     "accept",
+    "accept-encoding",
     "authorization",
     "x-request-id",
     "x-rhumb-hops",

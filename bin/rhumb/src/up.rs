@@ -72,10 +72,12 @@ pub(crate) fn run(args: &Args) -> Outcome {
         .init();
     let open = grid.config.tenants.is_empty();
     let (endpoints, sites) = (grid.config.endpoints.len(), grid.config.sites.len());
+    let scheme = |tls: &Option<_>| if tls.is_some() { "https" } else { "http" };
+    let (scheme, admin_scheme) = (scheme(&grid.config.gateway.tls), scheme(&grid.config.gateway.admin_tls));
     let mut signals = Signals::new()?;
     let running = rhumb_gateway::start(grid, digest).map_err(|e| Failure::new(exit::USAGE, e))?;
     tracing::info!(
-        "serving http://{}/v1 over {endpoints} endpoints at {sites} sites; admin API at http://{}",
+        "serving {scheme}://{}/v1 over {endpoints} endpoints at {sites} sites; admin API at {admin_scheme}://{}",
         running.address,
         running.admin_address
     );

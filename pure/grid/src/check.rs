@@ -3,6 +3,7 @@
 mod address;
 mod names;
 mod references;
+mod upstream;
 mod values;
 
 use crate::config::Config;

@@ -3,6 +3,8 @@
 //! The JSON Schema, the structural check, the reference page and the parsed value all come from these types. Every
 //! number carries its unit in its name; money is US dollars, 64-bit floats.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -45,6 +47,10 @@ pub struct Gateway {
     pub listen: String,
     /// Address of the admin API (`rhumb explain --admin`). It has no authentication yet: keep it on loopback.
     pub admin_listen: String,
+    /// Certificate of the data plane: with it, clients speak TLS, HTTP/2 or HTTP/1.1 as they choose.
+    pub tls: Option<ListenTls>,
+    /// Certificate of the admin API.
+    pub admin_tls: Option<ListenTls>,
     /// Where the gateway stands; the estimate of a site's round trip before its first probe comes from it.
     pub location: Option<Location>,
     /// Folder of the decision and usage log.
@@ -67,6 +73,9 @@ pub struct Gateway {
     /// Period of the round-trip probes, in milliseconds.
     #[schemars(range(min = 50, max = 600_000))]
     pub probe_interval_ms: u64,
+    /// Period in which each endpoint is asked which models it serves, in milliseconds.
+    #[schemars(range(min = 50, max = 86_400_000))]
+    pub model_list_interval_ms: u64,
     /// Period in which each endpoint is asked the canaries of its models, in milliseconds.
     #[schemars(range(min = 50, max = 86_400_000))]
     pub canary_interval_ms: u64,
@@ -102,6 +111,8 @@ impl Default for Gateway {
         Self {
             listen: "127.0.0.1:8080".into(),
             admin_listen: "127.0.0.1:9080".into(),
+            tls: None,
+            admin_tls: None,
             location: None,
             data_dir: "rhumb-data".into(),
             workers: 0,
@@ -110,6 +121,7 @@ impl Default for Gateway {
             client_stall_ms: 30_000,
             scrape_interval_ms: 1_000,
             probe_interval_ms: 5_000,
+            model_list_interval_ms: 300_000,
             canary_interval_ms: 30_000,
             hold: true,
             max_queue: 10_000,
@@ -122,6 +134,16 @@ impl Default for Gateway {
             carbon_usd_per_tonne: 0.0,
         }
     }
+}
+
+/// Certificate of a listener. Files that change are read anew.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ListenTls {
+    /// File (PEM) of the certificate and those that lead to its authority.
+    pub cert_file: String,
+    /// File (PEM) of its private key.
+    pub key_file: String,
 }
 
 /// A way of choosing targets.
@@ -371,7 +393,8 @@ pub struct Endpoint {
     pub name: String,
     /// Name of its site.
     pub site: String,
-    /// Base URL, `http://HOST:PORT` or `https://HOST`; a path before `/v1` is allowed.
+    /// Base URL, `http://HOST:PORT` or `https://HOST`, with the path of its API. `/v1` is added unless the path names a
+    /// version (`/v1`, `/api/paas/v4`), a deployment, or ends in `/chat/completions`. A query is sent with every request.
     pub url: String,
     /// Server software.
     #[serde(default = "default_engine")]
@@ -390,6 +413,24 @@ pub struct Endpoint {
     /// Secret sent as `authorization: Bearer`; write `${NAME}` to take it from the environment.
     #[serde(default)]
     pub api_key: Option<String>,
+    /// Name of the header that carries `api_key` alone, without `Bearer`, say `api-key`.
+    #[serde(default)]
+    pub api_key_header: Option<String>,
+    /// More headers of every request to it, by name; write `${NAME}` to take a secret from the environment.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    /// File (PEM) of the authorities that its certificate has to be from, instead of those that the machine trusts.
+    #[serde(default)]
+    pub ca_file: Option<String>,
+    /// File (PEM) of the certificate that is shown to it, with `client_key_file`.
+    #[serde(default)]
+    pub client_cert_file: Option<String>,
+    /// File (PEM) of the private key of `client_cert_file`.
+    #[serde(default)]
+    pub client_key_file: Option<String>,
+    /// Name that its certificate has to be for, instead of the host of `url`.
+    #[serde(default)]
+    pub tls_server_name: Option<String>,
     /// Price of one GPU-hour, USD: the capacity is committed and only marginal energy and congestion are billed. The
     /// list price for reports follows from `planned_utilisation`.
     #[serde(default)]

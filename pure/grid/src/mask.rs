@@ -58,7 +58,7 @@ fn printable(c: char) -> char {
 /// Tells whether a key of this name, or of one that resembles it, holds a secret.
 pub(crate) fn is_secret(key: &str) -> bool {
     let name: String = key.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
-    ["key", "secret", "passw", "sha256", "bearer", "authorization"].iter().any(|part| name.contains(part))
+    ["key", "secret", "passw", "sha256", "bearer", "authorization", "header"].iter().any(|part| name.contains(part))
         || name.ends_with("token")
         || nearest(key, ["key", "api_key", "sha256"]).is_some()
 }
@@ -173,6 +173,8 @@ mod tests {
     fn hides_values_and_nothing_else() {
         assert_eq!(shown("{ name: a, key: s3cret, b: 1 }", 1), "{ name: a, key: ***, b: 1 }");
         assert_eq!(shown("keys: [s3cret, 123456]", 1), "keys: [***, ***]");
+        assert_eq!(shown("headers: {x-a: s3cret, b: 1}", 1), "headers: {x-a: ***, b: ***}");
+        assert_eq!(shown("headers:\n  x-a: s3cret", 2), "  x-a: ***");
         assert_eq!(shown("key: |\n  s3cret\n  more\nb: 1", 2), "  ***");
         assert_eq!(shown("key: |\n  s3cret\n  more\nb: 1", 3), "***");
         assert_eq!(shown("keys: [{ name: a, clef: s3cret }]", 1), "keys: [{ name: a, clef: *** }]");

@@ -65,6 +65,11 @@ impl<'a> Shape<'a> {
         self.inner["properties"].get(name)
     }
 
+    /// The schema of the values of an object whose keys are free.
+    pub(crate) fn values(&self) -> Option<&'a Json> {
+        Some(&self.inner["additionalProperties"]).filter(|schema| schema.is_object())
+    }
+
     /// The keys that an object must have.
     pub(crate) fn required(&self) -> impl Iterator<Item = &'a str> + use<'a> {
         self.inner["required"].as_array().into_iter().flatten().filter_map(Json::as_str)
@@ -116,6 +121,7 @@ impl<'a> Shape<'a> {
     /// The kind of value in words: `a whole number, 1 to 1024`.
     pub(crate) fn takes(&self) -> String {
         match self.kind {
+            Kind::Object if self.values().is_some() => "keys with values".to_owned(),
             Kind::Object => format!("keys with values, of these: {}", listed(self.properties().map(|(name, _)| name))),
             Kind::List => "a list".to_owned(),
             Kind::Text => "text".to_owned(),

@@ -67,6 +67,11 @@ impl<'a> Walker<'a> {
 
     fn object(&mut self, entries: &mut Vec<Entry>, shape: &Shape<'a>, span: Span, path: &Path) {
         self.repeated(entries, path);
+        if let Some(schema) = shape.values() {
+            // The one map there is holds headers, any of which may carry a secret.
+            entries.iter_mut().for_each(|entry| self.node(&mut entry.node, schema, &path.key(&entry.key), true));
+            return;
+        }
         self.unknown(entries, shape, path);
         for entry in entries.iter_mut() {
             if let Some(schema) = shape.property(&entry.key) {

@@ -1,5 +1,6 @@
 //! The configuration of a gateway of one world: every world has the same engines at the same prices.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 
@@ -211,6 +212,12 @@ fn endpoints(atlas: &Atlas, mean: MeanRequest, engines: &[(Place, SocketAddr)]) 
             gpus: 1,
             max_concurrency: seats(&perf, mean),
             api_key: None,
+            api_key_header: None,
+            headers: BTreeMap::new(),
+            ca_file: None,
+            client_cert_file: None,
+            client_key_file: None,
+            tls_server_name: None,
             gpu_hour_usd: None,
             planned_utilisation: PLANNED_UTILISATION,
             accepts: Accepts::default(),

@@ -83,27 +83,29 @@ impl ApiError {
     }
 }
 
-/// Checks a chat or text completion. `true_output_tokens` is the length the answer would have without a limit, where
+/// Most prompts or inputs of one request.
+const PROMPTS_MAX: usize = 2_048;
+
+/// Checks a chat or text completion: one generation, or one for each prompt of a list, in its order. `true_output_tokens` is the length the answer would have without a limit, where
 /// the caller fixes it; else the first message that says so does (see [`marked_tokens`]).
 pub(crate) fn generation(
     shared: &Shared,
     kind: Kind,
     body: &[u8],
     true_output_tokens: Option<u32>,
-) -> Result<Generation, ApiError> {
+) -> Result<Vec<Generation>, ApiError> {
     let wire = parse(shared, body)?;
     if wire.n.is_some_and(|n| n != 1) {
         return Err(ApiError::invalid("n", "this engine makes one answer per request: set n to 1"));
     }
-    let (text, answer_from, marked) = match kind {
-        Kind::Chat => chat_text(&wire)?,
+    let texts = match kind {
+        Kind::Chat => vec![chat_text(&wire)?],
         Kind::Completion => {
-            let text = plain_text("prompt", wire.prompt.as_ref())?;
-            let (end, marked) = (text.len(), marked_tokens(&text));
-            (text, end, marked)
+            let texts = plain_texts("prompt", wire.prompt.as_ref())?;
+            let whole = |text: Vec<u8>| (text.len(), marked_tokens(&text), text);
+            texts.into_iter().map(whole).map(|(end, marked, text)| (text, end, marked)).collect()
         }
     };
-    let prompt = Prompt::new(&text, answer_from, shared.config.limits.block_tokens);
     let (param, asked) = match (wire.max_completion_tokens, wire.max_tokens) {
         (Some(tokens), _) => ("max_completion_tokens", Some(tokens)),
         (None, tokens) => ("max_tokens", tokens),
@@ -115,33 +117,31 @@ pub(crate) fn generation(
             _ => return Err(ApiError::invalid(param, format!("{param} is {tokens}: ask for at least 1"))),
         },
     };
-    let room = room_tokens(shared, &prompt, limit)?;
-    let whole_tokens = true_output_tokens.or(marked).unwrap_or_else(|| drawn_tokens(shared, prompt.text_seed));
-    let true_tokens = whole_tokens.saturating_sub(prompt.begun_words).max(1);
-    Ok(Generation {
-        kind,
-        output_tokens: true_tokens.min(room),
-        finish_reason: if true_tokens > room { "length" } else { "stop" },
-        stream: wire.stream.unwrap_or(false),
-        include_usage: wire.stream_options.is_some_and(|options| options.include_usage),
-        prompt,
-    })
+    let one = |(text, answer_from, marked): (Vec<u8>, usize, Option<u32>)| {
+        let prompt = Prompt::new(&text, answer_from, shared.config.limits.block_tokens);
+        let room = room_tokens(shared, &prompt, limit)?;
+        let whole_tokens = true_output_tokens.or(marked).unwrap_or_else(|| drawn_tokens(shared, prompt.text_seed));
+        let true_tokens = whole_tokens.saturating_sub(prompt.begun_words).max(1);
+        Ok(Generation {
+            kind,
+            output_tokens: true_tokens.min(room),
+            finish_reason: if true_tokens > room { "length" } else { "stop" },
+            stream: wire.stream.unwrap_or(false),
+            include_usage: wire.stream_options.as_ref().is_some_and(|options| options.include_usage),
+            prompt,
+        })
+    };
+    texts.into_iter().map(one).collect()
 }
 
-/// Checks an embeddings request: the prompt of all inputs together, and a seed for each input's vector.
-pub(crate) fn embedding(shared: &Shared, body: &[u8]) -> Result<(Prompt, Vec<u64>), ApiError> {
+/// Checks an embeddings request: its inputs, in their order.
+pub(crate) fn embedding(shared: &Shared, body: &[u8]) -> Result<Vec<Prompt>, ApiError> {
     let wire = parse(shared, body)?;
-    let block_tokens = shared.config.limits.block_tokens;
-    let texts = match &wire.input {
-        Some(Value::Array(items)) if items.iter().all(Value::is_string) && !items.is_empty() => {
-            items.iter().map(|item| plain_text("input", Some(item))).collect::<Result<Vec<_>, _>>()?
-        }
-        input => vec![plain_text("input", input.as_ref())?],
+    let one = |text: Vec<u8>| {
+        let prompt = Prompt::new(&text, text.len(), shared.config.limits.block_tokens);
+        room_tokens(shared, &prompt, None).map(|_| prompt)
     };
-    let seeds = texts.iter().map(|text| Prompt::new(text, text.len(), block_tokens).text_seed).collect();
-    let prompt = Prompt::new(&texts.concat(), usize::MAX, block_tokens);
-    room_tokens(shared, &prompt, None)?;
-    Ok((prompt, seeds))
+    plain_texts("input", wire.input.as_ref())?.into_iter().map(one).collect()
 }
 
 fn parse(shared: &Shared, body: &[u8]) -> Result<Wire, ApiError> {
@@ -189,25 +189,31 @@ fn chat_text(wire: &Wire) -> Result<(Vec<u8>, usize, Option<u32>), ApiError> {
     Ok((text, answer_from, marked))
 }
 
-/// A prompt that is a string, a list of one string, or a list of token numbers (four bytes each, so that they count
-/// as one token each).
-fn plain_text(param: &'static str, value: Option<&Value>) -> Result<Vec<u8>, ApiError> {
-    let wrong = || ApiError::invalid(param, format!("{param} must be a string, a list of one string, or tokens"));
+/// The texts of a string, a list of strings, a list of token numbers, or a list of such lists. A token number becomes
+/// four bytes, so that it counts as one token.
+fn plain_texts(param: &'static str, value: Option<&Value>) -> Result<Vec<Vec<u8>>, ApiError> {
+    let wrong = || {
+        let message = format!("{param} must be a string, a list of strings, a list of tokens, or a list of such lists");
+        ApiError::invalid(param, message)
+    };
+    let tokens = |value: &Value| -> Option<Vec<u8>> {
+        let items = value.as_array().filter(|items| !items.is_empty())?;
+        let token = |item: &Value| item.as_u64().and_then(|token| u32::try_from(token).ok()).map(u32::to_le_bytes);
+        items.iter().map(token).collect::<Option<Vec<_>>>().map(|tokens| tokens.concat())
+    };
+    let text = |value: &Value| value.as_str().map(|text| text.as_bytes().to_vec());
     match value {
-        Some(Value::String(text)) => Ok(text.as_bytes().to_vec()),
-        Some(Value::Array(items)) => match items.as_slice() {
-            [Value::String(text)] => Ok(text.as_bytes().to_vec()),
-            [] => Err(wrong()),
-            tokens => {
-                let mut bytes = Vec::with_capacity(tokens.len() * 4);
-                for token in tokens {
-                    let token = token.as_u64().and_then(|token| u32::try_from(token).ok()).ok_or_else(wrong)?;
-                    bytes.extend_from_slice(&token.to_le_bytes());
-                }
-                Ok(bytes)
-            }
-        },
-        _ => Err(wrong()),
+        Some(Value::Array(items)) if items.len() > PROMPTS_MAX && !items.iter().all(Value::is_u64) => {
+            Err(ApiError::invalid(param, format!("{param} holds {} items: at most {PROMPTS_MAX}", items.len())))
+        }
+        Some(Value::Array(items)) if items.first().is_some_and(|item| item.is_string()) => {
+            items.iter().map(text).collect::<Option<_>>().ok_or_else(wrong)
+        }
+        Some(Value::Array(items)) if items.first().is_some_and(|item| item.is_array()) => {
+            items.iter().map(tokens).collect::<Option<_>>().ok_or_else(wrong)
+        }
+        Some(value) => Ok(vec![text(value).or_else(|| tokens(value)).ok_or_else(wrong)?]),
+        None => Err(wrong()),
     }
 }
 
@@ -246,8 +252,19 @@ pub(crate) fn usage(prompt_tokens: u32, output_tokens: u32, cached_tokens: u32) 
     })
 }
 
-/// A whole answer, not streamed.
-pub(crate) fn whole_answer(id: &str, created: u64, model: &str, generation: &Generation, cached_tokens: u32) -> Value {
+/// A whole answer, not streamed: a choice for each generation.
+pub(crate) fn whole_answer(id: &str, created: u64, model: &str, generations: &[Generation], cached: u32) -> Value {
+    let object = match generations.first().map(|generation| generation.kind) {
+        Some(Kind::Completion) => "text_completion",
+        Some(Kind::Chat) | None => "chat.completion",
+    };
+    let choices: Vec<Value> = generations.iter().enumerate().map(choice).collect();
+    let prompt_tokens = generations.iter().map(|generation| generation.prompt.tokens).sum();
+    let usage = usage(prompt_tokens, generations.iter().map(|generation| generation.output_tokens).sum(), cached);
+    json!({"id": id, "object": object, "created": created, "model": model, "choices": choices, "usage": usage})
+}
+
+fn choice((index, generation): (usize, &Generation)) -> Value {
     let mut text = Vec::with_capacity(generation.output_tokens as usize * 4);
     let begun = generation.prompt.begun_words;
     for index in 0..generation.output_tokens {
@@ -255,16 +272,11 @@ pub(crate) fn whole_answer(id: &str, created: u64, model: &str, generation: &Gen
     }
     let text = String::from_utf8_lossy(&text);
     let finish_reason = generation.finish_reason;
-    let (object, choice) = match generation.kind {
+    match generation.kind {
         Kind::Chat => {
             let message = json!({"role": "assistant", "content": text});
-            let choice = json!({"index": 0, "message": message, "logprobs": null, "finish_reason": finish_reason});
-            ("chat.completion", choice)
+            json!({"index": index, "message": message, "logprobs": null, "finish_reason": finish_reason})
         }
-        Kind::Completion => {
-            ("text_completion", json!({"index": 0, "text": text, "logprobs": null, "finish_reason": finish_reason}))
-        }
-    };
-    let usage = usage(generation.prompt.tokens, generation.output_tokens, cached_tokens);
-    json!({"id": id, "object": object, "created": created, "model": model, "choices": [choice], "usage": usage})
+        Kind::Completion => json!({"index": index, "text": text, "logprobs": null, "finish_reason": finish_reason}),
+    }
 }

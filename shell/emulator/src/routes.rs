@@ -5,7 +5,7 @@ use crate::driver::Command;
 use crate::fault::{Cut, Fault};
 use crate::openai::{self, ApiError, Generation, Kind};
 use crate::prompt::Prompt;
-use crate::stream::{Body, Severed, TokenStream};
+use crate::stream::{Body, EventStream, Severed};
 use crate::words::mix;
 use crate::{Shared, metrics, unix_s};
 use bytes::{Bytes, BytesMut};
@@ -125,40 +125,53 @@ impl Arrival {
                 Ok(tokens) => openai::generation(&self.shared, kind, body, tokens).map(Checked::Text),
                 Err(error) => Err(error),
             },
-            Inference::Embedding => {
-                openai::embedding(&self.shared, body).map(|(prompt, seeds)| Checked::Embedding(prompt, seeds))
-            }
+            Inference::Embedding => openai::embedding(&self.shared, body).map(Checked::Embedding),
         };
         match checked {
             Err(error) => Ok(self.refuse(&error).await),
-            Ok(Checked::Text(generation)) => self.generate(generation).await,
-            Ok(Checked::Embedding(prompt, seeds)) => {
-                let tokens = prompt.tokens;
+            Ok(Checked::Text(generations)) => self.generate(generations).await,
+            Ok(Checked::Embedding(mut prompts)) => {
+                let tokens = prompts.iter().map(|prompt| prompt.tokens).sum();
                 // An embedding is a prefill and nothing after it.
-                self.submit(prompt.tokens, prompt.blocks, 1).whole().await.map_err(|cut| self.sever(cut))?;
-                let body = embedding_body(&self.shared.config.model, tokens, &seeds);
-                Ok(json_response(200, &body))
+                let submit = |prompt: &mut Prompt| self.submit(prompt.tokens, std::mem::take(&mut prompt.blocks), 1);
+                let tickets: Vec<Ticket> = prompts.iter_mut().map(submit).collect();
+                self.all(tickets).await?;
+                let seeds: Vec<u64> = prompts.iter().map(|prompt| prompt.text_seed).collect();
+                Ok(json_response(200, &embedding_body(&self.shared.config.model, tokens, &seeds)))
             }
         }
     }
 
-    async fn generate(&self, mut generation: Generation) -> Result<Response<Body>, Severed> {
-        let blocks = std::mem::take(&mut generation.prompt.blocks);
-        let ticket = self.submit(generation.prompt.tokens, blocks, generation.output_tokens);
+    async fn generate(&self, mut generations: Vec<Generation>) -> Result<Response<Body>, Severed> {
+        let submit = |generation: &mut Generation| {
+            let blocks = std::mem::take(&mut generation.prompt.blocks);
+            self.submit(generation.prompt.tokens, blocks, generation.output_tokens)
+        };
+        let tickets: Vec<Ticket> = generations.iter_mut().map(submit).collect();
         let created = unix_s();
         let config = &self.shared.config;
-        let id = format!("{}{:016x}", generation.kind.id_prefix(), mix(mix(config.seed) ^ ticket.id));
-        if generation.stream {
+        let (first, kind) = (&generations[0], generations[0].kind);
+        let id = format!("{}{:016x}", kind.id_prefix(), mix(mix(config.seed) ^ tickets[0].id));
+        if first.stream {
             self.travel().await;
             let reset_on_close = Arc::clone(&self.reset_on_close);
-            let stream = TokenStream::new(ticket, generation, &id, created, reset_on_close);
+            let stream = EventStream::new(tickets.into_iter().zip(generations), &id, created, &reset_on_close);
             let body = Body::Stream(Box::new(stream));
             return Ok(response(200, "text/event-stream; charset=utf-8", Some(&id), body));
         }
-        let progress = ticket.whole().await.map_err(|cut| self.sever(cut))?;
-        let body = openai::whole_answer(&id, created, &config.model, &generation, progress.cached_tokens);
+        let cached_tokens = self.all(tickets).await?;
+        let body = openai::whole_answer(&id, created, &config.model, &generations, cached_tokens);
         let bytes = Bytes::from(body.to_string());
         Ok(response(200, "application/json", Some(&id), Body::Whole(Some(bytes))))
+    }
+
+    /// Waits for all of several answers: how many prompt tokens of theirs were cached.
+    async fn all(&self, tickets: Vec<Ticket>) -> Result<u32, Severed> {
+        let mut cached_tokens = 0;
+        for ticket in tickets {
+            cached_tokens += ticket.whole().await.map_err(|cut| self.sever(cut))?.cached_tokens;
+        }
+        Ok(cached_tokens)
     }
 
     /// Puts a request into the engine; its answer comes back over the link it came by, delayed there.
@@ -225,8 +238,8 @@ impl Arrival {
 }
 
 enum Checked {
-    Text(Generation),
-    Embedding(Prompt, Vec<u64>),
+    Text(Vec<Generation>),
+    Embedding(Vec<Prompt>),
 }
 
 fn output_tokens(headers: &HeaderMap) -> Result<Option<u32>, ApiError> {

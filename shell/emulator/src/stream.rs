@@ -22,7 +22,7 @@ pub(crate) enum Body {
     /// All of it, until it is taken.
     Whole(Option<Bytes>),
     /// Token by token.
-    Stream(Box<TokenStream>),
+    Stream(Box<EventStream>),
 }
 
 impl http_body::Body for Body {
@@ -51,9 +51,22 @@ impl http_body::Body for Body {
     }
 }
 
-/// The events of one answer.
+/// The events of an answer: those of each of its choices as they come, then the end.
 #[derive(Debug)]
-pub(crate) struct TokenStream {
+pub(crate) struct EventStream {
+    choices: Vec<Choice>,
+    /// An event up to the opening of its list of choices.
+    head: String,
+    include_usage: bool,
+    done: bool,
+    /// Whether the bytes before a reset have had their chance to leave.
+    flushed: bool,
+    reset_on_close: Arc<AtomicBool>,
+}
+
+/// The events of one choice.
+#[derive(Debug)]
+struct Choice {
     ticket: Ticket,
     generation: Generation,
     /// An event up to the opening of the delta or text.
@@ -61,56 +74,51 @@ pub(crate) struct TokenStream {
     /// The end of an event that brings a token.
     tail: &'static str,
     sent_tokens: u32,
+    cached_tokens: u32,
     done: bool,
-    /// Whether the bytes before a reset have had their chance to leave.
-    flushed: bool,
-    reset_on_close: Arc<AtomicBool>,
 }
 
-impl TokenStream {
-    /// A stream for `generation`, whose tokens `ticket` announces.
+impl EventStream {
+    /// A stream for generations, whose tokens their tickets announce.
     pub(crate) fn new(
-        ticket: Ticket,
-        generation: Generation,
+        choices: impl Iterator<Item = (Ticket, Generation)>,
         id: &str,
         created: u64,
-        reset_on_close: Arc<AtomicBool>,
+        reset_on_close: &Arc<AtomicBool>,
     ) -> Self {
-        let (object, opening) = match generation.kind {
-            Kind::Chat => ("chat.completion.chunk", "\"delta\":{"),
-            Kind::Completion => ("text_completion", ""),
-        };
-        let model = serde_json::Value::from(ticket.shared.config.model.as_str());
-        let head = format!(
-            "data: {{\"id\":\"{id}\",\"object\":\"{object}\",\"created\":{created},\"model\":{model},\
-             \"choices\":[{{\"index\":0,{opening}"
-        );
-        let tail = match (generation.kind, generation.include_usage) {
-            (Kind::Chat, false) => "},\"logprobs\":null,\"finish_reason\":null}]}\n\n",
-            (Kind::Chat, true) => "},\"logprobs\":null,\"finish_reason\":null}],\"usage\":null}\n\n",
-            (Kind::Completion, false) => ",\"logprobs\":null,\"finish_reason\":null}]}\n\n",
-            (Kind::Completion, true) => ",\"logprobs\":null,\"finish_reason\":null}],\"usage\":null}\n\n",
-        };
-        Self { ticket, generation, head, tail, sent_tokens: 0, done: false, flushed: false, reset_on_close }
+        let (mut head, mut include_usage) = (String::new(), false);
+        let choices = choices
+            .enumerate()
+            .map(|(index, (ticket, generation))| {
+                let object = match generation.kind {
+                    Kind::Chat => "chat.completion.chunk",
+                    Kind::Completion => "text_completion",
+                };
+                let model = serde_json::Value::from(ticket.shared.config.model.as_str());
+                head = format!(
+                    "data: {{\"id\":\"{id}\",\"object\":\"{object}\",\"created\":{created},\"model\":{model},\"choices\":["
+                );
+                include_usage = generation.include_usage;
+                Choice::new(ticket, generation, index, &head)
+            })
+            .collect();
+        let reset_on_close = Arc::clone(reset_on_close);
+        Self { choices, head, include_usage, done: false, flushed: false, reset_on_close }
     }
 
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Severed>>> {
         if self.done {
             return Poll::Ready(None);
         }
-        let (progress, cut) = self.ticket.poll(cx);
-        let fresh = progress.due_tokens.saturating_sub(self.sent_tokens);
-        if fresh > 0 || progress.finished {
-            let room = (self.head.len() + self.tail.len() + 24) * (fresh as usize + 1) + 512;
-            let mut events = Vec::with_capacity(room);
-            for _ in 0..fresh {
-                self.push_token(&mut events);
-            }
-            if progress.finished {
-                self.push_end(progress.cached_tokens, &mut events);
-                self.ticket.complete();
-                self.done = true;
-            }
+        let (mut events, mut cut) = (Vec::new(), None);
+        for choice in self.choices.iter_mut().filter(|choice| !choice.done) {
+            cut = cut.or(choice.push_due(cx, &mut events));
+        }
+        if self.choices.iter().all(|choice| choice.done) {
+            self.push_end(&mut events);
+            self.done = true;
+        }
+        if !events.is_empty() {
             return Poll::Ready(Some(Ok(Frame::data(events.into()))));
         }
         match cut {
@@ -131,6 +139,52 @@ impl TokenStream {
                 Poll::Ready(Some(Err(Severed)))
             }
         }
+    }
+
+    fn push_end(&self, events: &mut Vec<u8>) {
+        if self.include_usage {
+            let sum = |of: fn(&Choice) -> u32| self.choices.iter().map(of).sum();
+            let usage = usage(sum(|c| c.generation.prompt.tokens), sum(|c| c.sent_tokens), sum(|c| c.cached_tokens));
+            events.extend_from_slice(format!("{}],\"usage\":{usage}}}\n\n", self.head).as_bytes());
+        }
+        events.extend_from_slice(b"data: [DONE]\n\n");
+    }
+}
+
+impl Choice {
+    fn new(ticket: Ticket, generation: Generation, index: usize, head: &str) -> Self {
+        let opening = match generation.kind {
+            Kind::Chat => "\"delta\":{",
+            Kind::Completion => "",
+        };
+        let tail = match (generation.kind, generation.include_usage) {
+            (Kind::Chat, false) => "},\"logprobs\":null,\"finish_reason\":null}]}\n\n",
+            (Kind::Chat, true) => "},\"logprobs\":null,\"finish_reason\":null}],\"usage\":null}\n\n",
+            (Kind::Completion, false) => ",\"logprobs\":null,\"finish_reason\":null}]}\n\n",
+            (Kind::Completion, true) => ",\"logprobs\":null,\"finish_reason\":null}],\"usage\":null}\n\n",
+        };
+        let head = format!("{head}{{\"index\":{index},{opening}");
+        Self { ticket, generation, head, tail, sent_tokens: 0, cached_tokens: 0, done: false }
+    }
+
+    /// Adds the events that are due; how a fault cuts the answer, if it does here.
+    fn push_due(&mut self, cx: &mut Context<'_>, events: &mut Vec<u8>) -> Option<Cut> {
+        let (progress, cut) = self.ticket.poll(cx);
+        let fresh = progress.due_tokens.saturating_sub(self.sent_tokens);
+        if fresh == 0 && !progress.finished {
+            return cut;
+        }
+        events.reserve((self.head.len() + self.tail.len() + 24) * (fresh as usize + 1) + 512);
+        for _ in 0..fresh {
+            self.push_token(events);
+        }
+        if progress.finished {
+            self.cached_tokens = progress.cached_tokens;
+            self.push_finish(events);
+            self.ticket.complete();
+            self.done = true;
+        }
+        None
     }
 
     fn push_token(&mut self, events: &mut Vec<u8>) {
@@ -154,23 +208,16 @@ impl TokenStream {
         self.sent_tokens += 1;
     }
 
-    fn push_end(&self, cached_tokens: u32, events: &mut Vec<u8>) {
-        let Generation { kind, finish_reason, include_usage, ref prompt, .. } = self.generation;
+    fn push_finish(&self, events: &mut Vec<u8>) {
+        let Generation { kind, finish_reason, include_usage, .. } = self.generation;
         let closing = match kind {
             Kind::Chat => "}",
             Kind::Completion => "\"text\":\"\"",
         };
         let usage_field = if include_usage { ",\"usage\":null" } else { "" };
         let head = &self.head;
-        let mut end =
+        let end =
             format!("{head}{closing},\"logprobs\":null,\"finish_reason\":\"{finish_reason}\"}}]{usage_field}}}\n\n");
-        if include_usage {
-            // The head of an event up to its list of choices, which is empty here.
-            let before = head.split("{\"index\"").next().unwrap_or_default();
-            let usage = usage(prompt.tokens, self.sent_tokens, cached_tokens);
-            end.push_str(&format!("{before}],\"usage\":{usage}}}\n\n"));
-        }
-        end.push_str("data: [DONE]\n\n");
         events.extend_from_slice(end.as_bytes());
     }
 }

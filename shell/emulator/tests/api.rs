@@ -123,6 +123,43 @@ async fn text_completions_stream_and_do_not() {
 }
 
 #[tokio::test]
+async fn every_prompt_of_a_list_is_answered_by_itself() {
+    let engine = engine(&[0]);
+    let at = engine.addresses()[0];
+    let post = async |path: &str, field: &str, list: Value, more: Value| {
+        let mut body = json!({"model": MODEL, field: list});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        exchange(at, "POST", path, "x-emulator-output-tokens: 3\r\n", &body.to_string()).await
+    };
+    for list in [json!(["one", "two"]), json!([[1, 2, 3], [4]]), json!([5, 6, 7]), json!(["alone"])] {
+        let count = if list[0].is_number() { 1 } else { list.as_array().unwrap().len() };
+        let (status, plain) = post("/v1/completions", "prompt", list.clone(), json!({})).await;
+        assert_eq!(status, 200, "{plain}");
+        let plain: Value = serde_json::from_str(&plain).unwrap();
+        assert_eq!(plain["choices"].as_array().unwrap().len(), count);
+        assert_eq!(plain["usage"]["completion_tokens"], 3 * count);
+        let more = json!({"stream": true, "stream_options": {"include_usage": true}});
+        let (_, body) = post("/v1/completions", "prompt", list.clone(), more).await;
+        let events = events(&body);
+        assert_eq!(body.matches("data: [DONE]").count(), 1);
+        for (index, choice) in plain["choices"].as_array().unwrap().iter().enumerate() {
+            let of = events.iter().filter(|event| event["choices"][0]["index"] == index);
+            let text: String = of.filter_map(|event| event["choices"][0]["text"].as_str()).collect();
+            assert_eq!((choice["index"].as_u64(), choice["text"].as_str()), (Some(index as u64), Some(text.as_str())));
+        }
+        assert_eq!(events[events.len() - 2]["usage"]["total_tokens"], plain["usage"]["total_tokens"]);
+        let (status, vectors) = post("/v1/embeddings", "input", list, json!({})).await;
+        assert_eq!(status, 200, "{vectors}");
+        let vectors: Value = serde_json::from_str(&vectors).unwrap();
+        assert_eq!(vectors["data"].as_array().unwrap().len(), count);
+    }
+    for list in [json!([]), json!([[]]), json!(["one", 2]), json!([[1], "two"]), json!([1, -2]), json!([null])] {
+        assert_eq!(post("/v1/completions", "prompt", list.clone(), json!({})).await.0, 400, "{list}");
+        assert_eq!(post("/v1/embeddings", "input", list.clone(), json!({})).await.0, 400, "{list}");
+    }
+}
+
+#[tokio::test]
 async fn embeddings_are_unit_vectors_that_follow_from_the_text() {
     let engine = engine(&[0]);
     let at = engine.addresses()[0];

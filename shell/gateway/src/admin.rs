@@ -23,9 +23,9 @@ use rhumb_store::{Intent, format_id, parse_id};
 
 use crate::body::{Answer, read};
 use crate::endpoints::{EndpointNow, endpoints};
+use crate::exposition;
 use crate::hold::look_again;
 use crate::live::lock;
-use crate::metrics::PAGE_TYPE;
 use crate::names::NameTable;
 use crate::reload::Gateway;
 use crate::routes::{failed, health, text};
@@ -47,7 +47,7 @@ pub(crate) async fn handle(gateway: Arc<Gateway>, request: Request<Incoming>) ->
     }
     match path.as_str() {
         "/health/live" | "/health/ready" => health(&shared, &path),
-        "/metrics" => text(PAGE_TYPE, shared.metrics.page(&shared).into()),
+        "/metrics" => exposition::page(&shared, request.headers()),
         "/admin/v1/config" => config(&gateway, &shared),
         "/admin/v1/endpoints" => json(&endpoints(&shared, |_, _| true)),
         DRAIN => match drain(&shared, request).await {

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use rhumb_grid::config::Model;
 use rhumb_route::view::LoadReport;
-use rhumb_signals::{Answered, Manner, Question, Reading, Sink, Target, watch};
+use rhumb_signals::{Answered, Listed, Manner, Question, Reading, Sink, Target, watch};
+use rhumb_upstream::Tls;
 use tokio::task::JoinSet;
 
 use crate::hold::look_again;
@@ -65,6 +66,36 @@ impl Sink for Readings {
         }
     }
 
+    fn models(&self, listed: Listed) {
+        let name = &self.name;
+        let mut learnt = lock(&self.live.learnt);
+        let error = match listed {
+            Listed::Unreadable => return,
+            Listed::Refused(status) => Some(format!("the key of endpoint `{name}` is refused: {status}")),
+            Listed::Models { missing, some } => {
+                if !missing.is_empty() && missing != learnt.models_missing {
+                    let (missing, some) = (missing.join("`, `"), some.join("`, `"));
+                    tracing::error!(
+                        "endpoint `{name}` does not list `{missing}` among its models, it lists `{some}`: is \
+                         `served_as` right?"
+                    );
+                } else if missing.is_empty() && !learnt.models_missing.is_empty() {
+                    tracing::info!("endpoint `{name}` lists all its models");
+                }
+                learnt.models_missing = missing;
+                None
+            }
+        };
+        match &error {
+            Some(error) if learnt.probe_error.as_ref() != Some(error) => {
+                tracing::error!("{error}: is `api_key` right?")
+            }
+            None if learnt.probe_error.is_some() => tracing::info!("the key of endpoint `{name}` is taken again"),
+            _ => {}
+        }
+        learnt.probe_error = error;
+    }
+
     fn canary(&self, model: &str, answered: Answered) {
         let now = self.lasting.now_ms();
         let mut learnt = lock(&self.live.learnt);
@@ -88,8 +119,11 @@ impl Sink for Readings {
 struct Watched {
     /// The configuration they are of.
     ordinal: u64,
-    loops: BTreeMap<Number, (String, Manner, JoinSet<()>)>,
+    loops: BTreeMap<Number, (Asked, JoinSet<()>)>,
 }
+
+/// The headers of what an endpoint is asked, the TLS that it is asked over, and what it is asked.
+type Asked = (String, Tls, Manner);
 
 impl Watched {
     /// Watches the endpoints of a configuration and no others.
@@ -102,8 +136,8 @@ impl Watched {
         let mut before = std::mem::take(&mut self.loops);
         for (i, endpoint) in config.endpoints.iter().enumerate() {
             let (upstream, number) = (&shared.upstreams[i], shared.numbers.endpoints[i]);
-            let (headers, manner) = (upstream.headers.clone(), manner(shared, i));
-            let as_before = before.remove(&number).filter(|(h, m, _)| (h, m) == (&headers, &manner));
+            let asked = (upstream.headers.clone(), upstream.tls.clone(), manner(shared, i));
+            let as_before = before.remove(&number).filter(|(before, _)| *before == asked);
             let loops = as_before.unwrap_or_else(|| {
                 // What was answered to other questions counts no more.
                 lock(&shared.live[i].learnt).canaries.clear();
@@ -114,9 +148,9 @@ impl Watched {
                     live: Arc::clone(&shared.live[i]),
                 };
                 let origin = upstream.origin.clone();
-                let target = Target { origin, engine: endpoint.engine, headers: headers.clone() };
-                let loops = watch(target, &manner, &Arc::new(readings));
-                (headers, manner, loops)
+                let target = Target { origin, engine: endpoint.engine, headers: asked.0.clone() };
+                let loops = watch(target, &asked.2, &Arc::new(readings));
+                (asked, loops)
             });
             self.loops.insert(number, loops);
         }
@@ -140,6 +174,8 @@ fn manner(shared: &Shared, endpoint: usize) -> Manner {
     Manner {
         scrape_every: every(config.gateway.scrape_interval_ms),
         probe_every: every(config.gateway.probe_interval_ms),
+        list_every: every(config.gateway.model_list_interval_ms),
+        served: shared.upstreams[endpoint].served_as.iter().flatten().cloned().collect(),
         canary_every: every(config.gateway.canary_interval_ms),
         questions: config.models.iter().zip(&shared.upstreams[endpoint].served_as).filter_map(question).collect(),
     }

@@ -34,6 +34,12 @@ pub struct EndpointNow {
     pub in_flight: f64,
     /// How many of them it is of use with at once, as learnt; nothing when nothing limits them.
     pub window: Option<f64>,
+    /// Models that it should serve and does not list.
+    #[serde(default)]
+    pub models_missing: Vec<String>,
+    /// Why it could not be asked for its models.
+    #[serde(default)]
+    pub probe_error: Option<String>,
 }
 
 /// The endpoints for which `which` holds, given the names of endpoint and site.
@@ -49,6 +55,7 @@ pub(crate) fn endpoints(shared: &Shared, which: impl Fn(&str, &str) -> bool) -> 
             let (ill_since_ms, last_error) = (learnt.condition.ill_for_ms(now), learnt.troubles.last(now));
             let name = |number| shared.numbers.model_at(Number(number)).map(|m| shared.names.model(m).to_owned());
             let models_refused = learnt.models.missing(now).filter_map(name).collect();
+            let (models_missing, probe_error) = (learnt.models_missing.clone(), learnt.probe_error.clone());
             drop(learnt);
             EndpointNow {
                 endpoint: endpoint.to_owned(),
@@ -60,6 +67,8 @@ pub(crate) fn endpoints(shared: &Shared, which: impl Fn(&str, &str) -> bool) -> 
                 last_error,
                 in_flight: shared.live[i].overlay().in_flight,
                 window: lock(&shared.lasting.hold).window(shared.numbers.endpoints[i]).learnt(now),
+                models_missing,
+                probe_error,
             }
         })
     };

@@ -21,6 +21,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 use crate::hold::Permit;
 use crate::live::{Learnt, lock};
 use crate::place::{Asking, text_bytes};
+use crate::request_metrics::Of;
 use crate::shared::Shared;
 
 /// Kept by whatever will end the request; dropping it is the end.
@@ -35,6 +36,8 @@ pub(crate) struct Ledger {
     pub(crate) engine_errors: EngineErrors,
     /// More tokens than these, of prompt and answer, cannot be the request's.
     pub(crate) tokens_max: (u64, u64),
+    /// The name of the model asked for, one of the configuration's.
+    pub(crate) model: String,
     /// Value of a second under the request's policy.
     pub(crate) second_usd: f64,
     /// Bytes of the prompt as text.
@@ -223,6 +226,7 @@ impl Ledger {
             id: asking.id,
             start,
             tenant,
+            model: scan.model.clone(),
             source: Source { tenant: shared.numbers.tenant(tenant), request: tag(body) },
             engine_errors: policy.service.engine_errors,
             tokens_max: (body.len() as u64 + TOKENS_MAX, answer_max),
@@ -320,6 +324,18 @@ impl Ledger {
         }
     }
 
+    /// Whose it was, what it was for, and where it was served.
+    fn of(&self, ended: &Ended) -> Of<'_> {
+        let Shared { grid, names, .. } = &*self.shared;
+        let asked = || grid.models_named(&self.model).filter(|models| models.len() == 1).map(|models| models[0]);
+        let model = ended.served.map(|(_, model)| model).or_else(asked);
+        Of {
+            tenant: self.tenant.map(|t| grid.config.tenants[t].name.as_str()),
+            model: model.map_or(&self.model, |m| names.model(m)),
+            site: ended.served.map(|(endpoint, _)| names.site(grid.endpoint_site[endpoint as usize])),
+        }
+    }
+
     /// What a whole answer teaches: its length, the density of its prompt, the pace of its engine.
     fn learn(&self, usage: &Usage) {
         let Some(flight) = &self.flight else { return };
@@ -344,7 +360,7 @@ impl Ledger {
 impl Drop for Ledger {
     fn drop(&mut self) {
         let ended = self.settle();
-        self.shared.metrics.ended(&ended);
+        self.shared.metrics.ended(&ended, &self.of(&ended));
         self.shared.lasting.log.ended(ended);
     }
 }

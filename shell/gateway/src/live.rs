@@ -47,6 +47,10 @@ pub(crate) struct Learnt {
     pub(crate) doubted: bool,
     /// Why the load could not be read, last time.
     pub(crate) load_error: Option<String>,
+    /// Models that it should serve and does not list.
+    pub(crate) models_missing: Vec<String>,
+    /// Why it could not be asked for its models.
+    pub(crate) probe_error: Option<String>,
 }
 
 impl Live {

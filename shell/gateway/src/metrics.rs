@@ -10,7 +10,6 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use rhumb_flow::blame::Failure;
 use rhumb_grid::config::Priority;
@@ -20,6 +19,7 @@ use rhumb_store::{Ended, Outcome};
 
 use crate::guard::Guard;
 use crate::live::lock;
+use crate::request_metrics::{Of, RequestMetrics};
 use crate::shared::Shared;
 
 type GaugeF = Gauge<f64, AtomicU64>;
@@ -116,7 +116,7 @@ pub(crate) struct Metrics {
     cached_tokens: Counter,
     completion_tokens: Counter,
     usd: CounterF,
-    ttft: Histogram,
+    by_name: RequestMetrics,
     gauges: Gauges,
     reloads: Family<ResultLabel, Counter>,
     last_reload: GaugeF,
@@ -146,6 +146,8 @@ struct Gauges {
     waiting: Family<EndpointLabel, GaugeF>,
     kv_use: Family<EndpointLabel, GaugeF>,
     healthy: Family<EndpointLabel, GaugeF>,
+    models_missing: Family<EndpointLabel, GaugeF>,
+    key_refused: Family<EndpointLabel, GaugeF>,
     rtt: Family<EndpointLabel, GaugeF>,
     correction: Family<EndpointLabel, GaugeF>,
     age: Family<SignalLabel, GaugeF>,
@@ -179,10 +181,6 @@ pub(crate) const TAKEN: &str = "ok";
 pub(crate) const UNCHANGED: &str = "unchanged";
 pub(crate) const REFUSED: &str = "refused";
 
-/// Buckets of OpenTelemetry's `gen_ai.server.time_to_first_token`.
-const TTFT_BUCKETS: [f64; 16] =
-    [0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
-
 impl Metrics {
     pub(crate) fn new(grid: &Grid, guard: &Guard) -> Self {
         let mut registry = Registry::with_prefix("rhumb");
@@ -190,7 +188,7 @@ impl Metrics {
         let attempts = Family::<AttemptLabel, Counter>::default();
         let tokens = Family::<TokenLabel, Counter>::default();
         let hedges = Family::<HedgeLabel, Counter>::default();
-        let (refused, usd, ttft) = (Counter::default(), CounterF::default(), Histogram::new(TTFT_BUCKETS));
+        let (refused, usd) = (Counter::default(), CounterF::default());
         registry.register("requests", "Requests accepted, by how they ended", requests.clone());
         registry.register("hedges", "Second tries beside a late first one, by how they ended", hedges.clone());
         let preemptions = Counter::default();
@@ -202,8 +200,7 @@ impl Metrics {
         registry.register("attempt_failures", "Failed attempts, by what they came to", failures.clone());
         registry.register("tokens", "Tokens of answered requests", tokens.clone());
         registry.register("cost_usd", "Metered money spent: tokens, egress, energy, carbon", usd.clone());
-        let text = "Time to first content, at the gateway";
-        registry.register_with_unit("time_to_first_token", text, Unit::Seconds, ttft.clone());
+        let by_name = RequestMetrics::register(&mut registry);
         registry.register(
             "overload_shed",
             "Requests turned away for want of the gateway's own means",
@@ -233,7 +230,7 @@ impl Metrics {
             registry: Arc::new(registry),
             refused,
             usd,
-            ttft,
+            by_name,
             gauges,
             reloads,
             last_reload,
@@ -278,7 +275,7 @@ impl Metrics {
         self.preemptions.inc();
     }
 
-    pub(crate) fn ended(&self, e: &Ended) {
+    pub(crate) fn ended(&self, e: &Ended, of: &Of<'_>) {
         if let Some((_, counter)) = self.outcomes.iter().find(|(o, _)| *o == e.outcome) {
             counter.inc();
         }
@@ -286,9 +283,7 @@ impl Metrics {
         self.cached_tokens.inc_by(e.cached_tokens);
         self.completion_tokens.inc_by(e.completion_tokens);
         self.usd.inc_by(e.usd.max(0.0));
-        if let Some(ms) = e.ttft_ms {
-            self.ttft.observe(ms / 1e3);
-        }
+        self.by_name.ended(e, of);
     }
 
     pub(crate) fn totals(&self) -> Totals {
@@ -300,7 +295,7 @@ impl Metrics {
         }
     }
 
-    /// The page.
+    /// The page, as OpenMetrics.
     pub(crate) fn page(&self, shared: &Shared) -> String {
         let _one = lock(&self.gauges.page);
         self.gauges.set(shared);
@@ -318,6 +313,10 @@ impl Gauges {
         r.register("endpoint_waiting", "Requests waiting, as the engine last reported", self.waiting.clone());
         r.register("endpoint_kv_use", "Share of the KV cache in use, as the engine last reported", self.kv_use.clone());
         r.register("endpoint_healthy", "1, or 0 while confirmed ill", self.healthy.clone());
+        let text = "Models that the endpoint should serve and does not list";
+        r.register("endpoint_models_missing", text, self.models_missing.clone());
+        let text = "1 while the endpoint refuses the key that it is asked for its models with, else 0";
+        r.register("endpoint_key_refused", text, self.key_refused.clone());
         let text = "Observed over predicted time to first token";
         r.register("endpoint_ttft_correction", text, self.correction.clone());
         r.register_with_unit("endpoint_rtt", "Round trip to the endpoint", Unit::Seconds, self.rtt.clone());
@@ -371,8 +370,11 @@ impl Gauges {
 
     /// What a configuration no longer has is not shown as it last was.
     fn clear(&self) {
-        let Self { in_flight, running, waiting, kv_use, healthy, rtt, correction, window, .. } = self;
-        for family in [in_flight, running, waiting, kv_use, healthy, rtt, correction, window] {
+        let Self { in_flight, running, waiting, kv_use, healthy, models_missing, key_refused, .. } = self;
+        let Self { rtt, correction, window, .. } = self;
+        for family in
+            [in_flight, running, waiting, kv_use, healthy, models_missing, key_refused, rtt, correction, window]
+        {
             family.clear();
         }
         self.age.clear();
@@ -389,6 +391,8 @@ impl Gauges {
             let learnt = lock(&live.learnt);
             let s = &learnt.state;
             self.healthy.get_or_create(&label).set(if learnt.condition.is_ill(now) { 0.0 } else { 1.0 });
+            self.models_missing.get_or_create(&label).set(learnt.models_missing.len() as f64);
+            self.key_refused.get_or_create(&label).set(if learnt.probe_error.is_some() { 1.0 } else { 0.0 });
             self.correction.get_or_create(&label).set(s.ttft.factor());
             if let Some(l) = s.load {
                 self.running.get_or_create(&label).set(l.running);
@@ -437,6 +441,3 @@ impl Gauges {
         self.age.get_or_create(&SignalLabel { endpoint, signal }).set(age);
     }
 }
-
-/// Page type that both Prometheus and OpenMetrics readers take.
-pub(crate) const PAGE_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";

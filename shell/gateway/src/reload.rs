@@ -91,10 +91,15 @@ fn unix_ms() -> u64 {
 /// What a running gateway cannot change, said of the first such field that differs.
 fn fixed(now: &config::Gateway, new: &config::Gateway) -> Option<String> {
     let of = |g: &config::Gateway| {
+        let files = |tls: &Option<config::ListenTls>| {
+            tls.as_ref().map_or("not set".to_owned(), |tls| format!("{}, {}", tls.cert_file, tls.key_file))
+        };
         let number = |n: Option<u64>| n.map_or("not set".to_owned(), |n| n.to_string());
         [
             ("listen", g.listen.clone()),
             ("admin_listen", g.admin_listen.clone()),
+            ("tls", files(&g.tls)),
+            ("admin_tls", files(&g.admin_tls)),
             ("data_dir", g.data_dir.clone()),
             ("workers", g.workers.to_string()),
             ("max_memory_mb", number(g.max_memory_mb)),
@@ -159,10 +164,13 @@ mod tests {
     #[test]
     fn what_needs_a_restart_is_named() {
         let now = config::Gateway::default();
+        let tls = config::ListenTls { cert_file: "c".into(), key_file: "k".into() };
         assert_eq!(fixed(&now, &config::Gateway { max_queue: 1, ..now.clone() }), None);
         for (new, field) in [
             (config::Gateway { listen: "x".into(), ..now.clone() }, "`gateway.listen`"),
             (config::Gateway { admin_listen: "x".into(), ..now.clone() }, "`gateway.admin_listen`"),
+            (config::Gateway { tls: Some(tls.clone()), ..now.clone() }, "`gateway.tls`"),
+            (config::Gateway { admin_tls: Some(tls), ..now.clone() }, "`gateway.admin_tls`"),
             (config::Gateway { data_dir: "x".into(), ..now.clone() }, "`gateway.data_dir`"),
             (config::Gateway { workers: 7, ..now.clone() }, "`gateway.workers`"),
             (config::Gateway { max_held_mb: Some(7), ..now.clone() }, "`gateway.max_held_mb`"),

@@ -22,9 +22,9 @@ use crate::attempt::{Journey, Served, Unserved};
 use crate::auth::Caller;
 use crate::body::{Answer, read};
 use crate::hold::{Busy, Deciding, Permit, admit};
+use crate::exposition;
 use crate::ledger::Ledger;
 use crate::live::lock;
-use crate::metrics::PAGE_TYPE;
 use crate::place::{self, Asking};
 use crate::quarantine;
 use crate::request::asked;
@@ -347,7 +347,7 @@ fn small(shared: &Shared, path: &str, request: &Request<Incoming>) -> Response<A
         "/health/live" | "/health/ready" => health(shared, path),
         _ => match (caller(shared, request.headers()), path) {
             (Err(e), _) => refuse(&e),
-            (Ok(_), "/metrics") => text(PAGE_TYPE, shared.metrics.page(shared).into()),
+            (Ok(_), "/metrics") => exposition::page(shared, request.headers()),
             (Ok(caller), _) => text("application/json", models(shared, &caller).into()),
         },
     }

@@ -14,7 +14,7 @@ use rhumb_flow::overload::Level;
 use rhumb_grid::config;
 use rhumb_grid::index::Grid;
 use rhumb_store::{Log, StoreError};
-use rhumb_upstream::{Names, NamesError, OriginError};
+use rhumb_upstream::{Names, NamesError, OriginError, TlsError};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::runtime::Builder;
@@ -27,6 +27,7 @@ use crate::lasting::Lasting;
 use crate::reload::{Gateway, Reloader};
 use crate::shared::{Shared, SiteReading, upstreams};
 use crate::socket::{Socket, Standing};
+use crate::tls::{Certificate, Wire};
 use crate::turn::Streams;
 use crate::version::{Digest, Version};
 use crate::{admin, control, pool, routes};
@@ -54,9 +55,12 @@ pub enum StartError {
     /// What was drained cannot be known.
     #[error("`drains.json` in the data folder, which says what is drained, cannot be read: {0}")]
     Drains(std::io::Error),
-    /// An endpoint's URL is none.
+    /// An endpoint URL is invalid, or a file of its TLS cannot be used.
     #[error(transparent)]
     Origin(#[from] OriginError),
+    /// The certificate of a listener cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// Names cannot be looked up.
     #[error(transparent)]
     Names(#[from] NamesError),
@@ -111,6 +115,7 @@ pub fn start(grid: Grid, digest: Digest) -> Result<Running, StartError> {
     let config = grid.config.gateway.clone();
     let listen = bind(&config.listen)?;
     let admin_listen = bind(&config.admin_listen)?;
+    let (tls, admin_tls) = (certificate(config.tls.as_ref())?, certificate(config.admin_tls.as_ref())?);
     let names = Names::new(&name_servers(&config))?;
     let upstreams = upstreams(&grid, &names)?;
     let (log, log_thread) = Log::open(Path::new(&config.data_dir))?;
@@ -130,11 +135,11 @@ pub fn start(grid: Grid, digest: Digest) -> Result<Running, StartError> {
     let mut threads = Vec::with_capacity(workers + 1);
     for i in 0..workers {
         let listener = listen.try_clone().map_err(StartError::Thread)?;
-        let (gateway, stopped) = (Arc::clone(&gateway), stopped.clone());
+        let (gateway, stopped, tls) = (Arc::clone(&gateway), stopped.clone(), tls.clone());
         threads.push(thread(&format!("rhumb-{i}"), async move {
             // It ends with the runtime, when the last connection has.
             tokio::spawn(pool::tend(Arc::clone(&gateway.now().lasting)));
-            accept(listener, stopped, gateway, Role::Data).await;
+            accept(listener, tls, stopped, gateway, Role::Data).await;
         })?);
     }
     let admin_gateway = Arc::clone(&gateway);
@@ -143,9 +148,16 @@ pub fn start(grid: Grid, digest: Digest) -> Result<Running, StartError> {
         tokio::spawn(control::run(Arc::clone(&admin_gateway)));
         let watched = Arc::clone(&admin_gateway.now().lasting);
         tokio::spawn(async move { watched.guard.watch().await });
-        accept(admin_listen, stopped, admin_gateway, Role::Admin).await;
+        for certificate in [tls, admin_tls.clone()].into_iter().flatten() {
+            tokio::spawn(certificate.watch());
+        }
+        accept(admin_listen, admin_tls, stopped, admin_gateway, Role::Admin).await;
     })?);
     Ok(Running { address, admin_address, gateway, stop, threads, log_thread: Some(log_thread) })
+}
+
+fn certificate(files: Option<&config::ListenTls>) -> Result<Option<Arc<Certificate>>, TlsError> {
+    files.map(Certificate::open).transpose()
 }
 
 fn bind(address: &str) -> Result<TcpListener, StartError> {
@@ -176,7 +188,13 @@ enum Role {
 }
 
 /// Takes connections until told to stop, then waits for those that stand.
-async fn accept(listener: TcpListener, mut stopped: watch::Receiver<bool>, gateway: Arc<Gateway>, role: Role) {
+async fn accept(
+    listener: TcpListener,
+    tls: Option<Arc<Certificate>>,
+    mut stopped: watch::Receiver<bool>,
+    gateway: Arc<Gateway>,
+    role: Role,
+) {
     let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(e) => return tracing::error!("cannot listen: {e}"),
@@ -197,7 +215,7 @@ async fn accept(listener: TcpListener, mut stopped: watch::Receiver<bool>, gatew
         };
         match taken {
             Ok((stream, seat)) => {
-                let connection = connection(stream, seat, Arc::clone(&gateway), role, stopped.clone());
+                let connection = connection(stream, tls.clone(), seat, Arc::clone(&gateway), role, stopped.clone());
                 let stands = stands.clone();
                 tokio::spawn(async move {
                     connection.await;
@@ -214,6 +232,7 @@ async fn accept(listener: TcpListener, mut stopped: watch::Receiver<bool>, gatew
 
 async fn connection(
     stream: TcpStream,
+    tls: Option<Arc<Certificate>>,
     seat: Seat,
     gateway: Arc<Gateway>,
     role: Role,
@@ -234,15 +253,16 @@ async fn connection(
         }
     };
     tokio::pin!(unwanted);
-    let h2 = tokio::select! {
-        h2 = is_h2(&stream, patience) => h2,
+    let stall = Duration::from_millis(gateway.now().grid.config.gateway.client_stall_ms);
+    let opened = tokio::select! {
+        opened = open(stream, tls.as_deref(), patience, |s| Socket::new(s, stall, Arc::downgrade(&busy))) => opened,
         // Nothing has been asked for yet.
         _ = stopped.wait_for(|s| *s) => return,
         () = &mut unwanted => return,
     };
+    let Some((wire, h2)) = opened else { return };
     let requests = Arc::clone(&busy);
-    let stall = Duration::from_millis(gateway.now().grid.config.gateway.client_stall_ms);
-    let io = TokioIo::new(Socket::new(stream, stall, Arc::downgrade(&busy)));
+    let io = TokioIo::new(wire);
     let service = service_fn(move |request| {
         let (gateway, busy) = (Arc::clone(&gateway), Arc::clone(&requests));
         async move {
@@ -314,6 +334,21 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(75);
 
 /// Longest time the first four bytes of a connection may take once one has come.
 const PREFACE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What a client is spoken to over, and whether it speaks HTTP/2; nothing where there is no agreement.
+async fn open(
+    stream: TcpStream,
+    tls: Option<&Certificate>,
+    patience: Duration,
+    socket: impl FnOnce(TcpStream) -> Socket,
+) -> Option<(Wire, bool)> {
+    let Some(certificate) = tls else {
+        let h2 = is_h2(&stream, patience).await;
+        return Some((Wire::Plain(socket(stream)), h2));
+    };
+    let (stream, h2) = certificate.accept(socket(stream)).await?;
+    Some((Wire::Tls(Box::new(stream)), h2))
+}
 
 /// The client speaks HTTP/2 with prior knowledge: its first bytes are the preface (RFC 9113, section 3.4).
 async fn is_h2(stream: &TcpStream, patience: Duration) -> bool {

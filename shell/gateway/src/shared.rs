@@ -19,7 +19,7 @@ use rhumb_route::habits::Habits;
 use rhumb_route::learn::Ewma;
 use rhumb_route::row::CandidateHealth;
 use rhumb_route::view::{EndpointState, View, Viewer};
-use rhumb_upstream::{Names, Origin, OriginError};
+use rhumb_upstream::{Names, Origin, OriginError, Tls};
 
 use crate::auth::Keys;
 use crate::lasting::Lasting;
@@ -62,6 +62,7 @@ pub(crate) struct Shared {
 /// How an endpoint is reached.
 pub(crate) struct Upstream {
     pub(crate) origin: Origin,
+    pub(crate) tls: Tls,
     /// Header lines that every request there carries.
     pub(crate) headers: String,
     /// It understands `stream_options.include_usage`.
@@ -370,24 +371,32 @@ fn cache_blocks(perf: &rhumb_engine::Perf) -> usize {
 /// How each endpoint of a grid is reached.
 ///
 /// # Errors
-/// An endpoint's URL is none.
+/// An endpoint URL is invalid, or a file of its TLS cannot be used.
 pub(crate) fn upstreams(grid: &Grid, names: &Names) -> Result<Vec<Upstream>, OriginError> {
     grid.config
         .endpoints
         .iter()
         .map(|e| {
-            let mut headers = String::from("content-type: application/json\r\naccept: */*\r\n");
-            if let Some(key) = &e.api_key {
-                headers.push_str("authorization: Bearer ");
-                headers.push_str(key);
-                headers.push_str("\r\n");
-            }
+            let mut headers =
+                String::from("content-type: application/json\r\naccept: */*\r\naccept-encoding: identity\r\n");
+            let key = e.api_key.iter().map(|key| match &e.api_key_header {
+                Some(name) => format!("{name}: {key}\r\n"),
+                None => format!("authorization: Bearer {key}\r\n"),
+            });
+            headers.extend(key);
+            headers.extend(e.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")));
+            let tls = Tls {
+                ca_file: e.ca_file.clone(),
+                client: e.client_cert_file.clone().zip(e.client_key_file.clone()),
+                server_name: e.tls_server_name.clone(),
+            };
             let served_as = |m: &rhumb_grid::config::Model| {
                 let served = e.models.iter().find(|s| s.model == m.name);
                 served.map(|s| s.served_as.clone().unwrap_or_else(|| m.name.clone()))
             };
             Ok(Upstream {
-                origin: Origin::parse(&e.url)?.named_by(names),
+                origin: Origin::parse(&e.url)?.with_tls(&tls)?.named_by(names),
+                tls,
                 headers,
                 states_usage: e.engine != EngineKind::Generic,
                 served_as: grid.config.models.iter().map(served_as).collect(),

@@ -197,7 +197,8 @@ impl Journey<'_> {
     async fn succeeded(&self, target: &Target, response: Response) -> Result<Response, Fail> {
         let status = response.head.status;
         if (200..=299).contains(&status) {
-            return if response.head.encoded { Err(Failure::Unreadable.into()) } else { Ok(response) };
+            // Something before it encodes what nobody asked to be encoded: that is no fault of the engine.
+            return if response.head.encoded { Err(Failure::Other.into()) } else { Ok(response) };
         }
         // A gateway keeps to the deadline that was passed on to it, and no endpoint is ill for that.
         if status == 504 && self.deadline.is_some_and(|d| d <= Instant::now() + ROUNDING) {

@@ -1,5 +1,7 @@
 //! Engine metrics in the Prometheus text format, one table of names per engine.
 
+use std::collections::BTreeMap;
+
 use rhumb_grid::config::EngineKind;
 
 /// What an engine says of its load.
@@ -15,11 +17,13 @@ pub struct Reading {
     pub watts: Option<f64>,
 }
 
-/// Names of one engine's metrics, without the separator after the engine's own prefix: both `:` and `_` are in use.
+/// Names of one engine's metrics.
 struct Names {
+    /// What stands before each name, with `:` or `_` behind it. Ray Serve puts `ray_` before that, NIM leaves it out.
     prefix: &'static str,
     running: &'static [&'static str],
     waiting: &'static [&'static str],
+    /// The first of them that the page has counts.
     kv_use: &'static [&'static str],
 }
 
@@ -29,7 +33,7 @@ fn names(engine: EngineKind) -> Option<Names> {
             prefix: "vllm",
             running: &["num_requests_running"],
             waiting: &["num_requests_waiting"],
-            // Renamed in 2025; old deployments still print the second.
+            // Renamed in 2025; some versions print both.
             kv_use: &["kv_cache_usage_perc", "gpu_cache_usage_perc"],
         }),
         EngineKind::Sglang => Some(Names {
@@ -42,7 +46,8 @@ fn names(engine: EngineKind) -> Option<Names> {
             prefix: "llamacpp",
             running: &["requests_processing"],
             waiting: &["requests_deferred"],
-            kv_use: &[],
+            // Versions before the middle of 2025 have it.
+            kv_use: &["kv_cache_usage_ratio"],
         }),
         EngineKind::Generic => None,
     }
@@ -54,74 +59,119 @@ const REQUESTS_MAX: f64 = 1e6;
 /// More power than this at one endpoint is a lie or a fault.
 const WATTS_MAX: f64 = 1e7;
 
-/// Reads an engine's metrics page. Several series of one name (data-parallel ranks, models) are added up; shares are
-/// averaged.
+/// Reads an engine's metrics page. Data-parallel ranks, engines and models have requests of their own, which are added
+/// up, as their shares are averaged. The other ranks of one engine (tensor, pipeline, context and expert parallel) each
+/// print the same requests, which count once.
 ///
 /// # Errors
 /// What is missing or makes no sense.
 pub fn read(engine: EngineKind, page: &str) -> Result<Reading, &'static str> {
     let names = names(engine).ok_or("this engine has no metrics that are known")?;
-    let (mut running, mut waiting) = (Series::default(), Series::default());
-    let (mut kv, mut watts) = (Series::default(), Series::default());
-    for line in page.lines().filter(|l| !l.starts_with('#')) {
-        let Some((name, value)) = sample(line) else { continue };
-        if name == "rhumb_emulator_watts" {
-            watts.add(value);
-            continue;
-        }
-        let Some(rest) = name.strip_prefix(names.prefix).and_then(|r| r.strip_prefix([':', '_'])) else { continue };
-        for (series, wanted) in [(&mut running, names.running), (&mut waiting, names.waiting), (&mut kv, names.kv_use)]
-        {
-            if wanted.contains(&rest) {
-                series.add(value);
-            }
+    let mut found: BTreeMap<&str, Series> = BTreeMap::new();
+    for sample in page.lines().filter_map(sample) {
+        if let Some(name) = plain_name(&names, sample.name) {
+            found.entry(name).or_default().add(&sample);
         }
     }
-    let running = running.total(REQUESTS_MAX).ok_or("the number of running requests is missing")?;
-    let waiting = waiting.total(REQUESTS_MAX).ok_or("the number of waiting requests is missing")?;
+    let count = |wanted: &[&str]| wanted.iter().find_map(|name| found.get(name)).map(|s| s.total(REQUESTS_MAX));
+    let running = count(names.running).ok_or("the number of running requests is missing")?;
+    let waiting = count(names.waiting).ok_or("the number of waiting requests is missing")?;
     Ok(Reading {
         running: running.ok_or("the number of running requests makes no sense")?,
         waiting: waiting.ok_or("the number of waiting requests makes no sense")?,
-        kv_use: kv.mean(1.0).flatten(),
-        watts: watts.total(WATTS_MAX).flatten(),
+        kv_use: names.kv_use.iter().find_map(|name| found.get(name)?.mean(1.0)),
+        watts: found.get(WATTS).and_then(|s| s.total(WATTS_MAX)),
     })
 }
 
-/// The name and value of a sample line.
-fn sample(line: &str) -> Option<(&str, f64)> {
-    let end = line.find(['{', ' ', '\t'])?;
-    let name = &line[..end];
-    let rest = match line[end..].strip_prefix('{') {
-        // Label values may hold any character in quotes, a brace among them: the last brace ends the labels.
-        Some(labels) => &labels[labels.rfind('}')? + 1..],
-        None => &line[end..],
-    };
-    let value = rest.split_whitespace().next()?.parse().ok()?;
-    Some((name, value))
+/// Power of the GPUs, as `rhumb engine` prints it.
+const WATTS: &str = "rhumb_emulator_watts";
+
+/// A metric's name without what deployments put before it, if it is one that is read.
+fn plain_name<'a>(names: &Names, written: &'a str) -> Option<&'a str> {
+    if written == WATTS {
+        return Some(written);
+    }
+    let rest = written.strip_prefix("ray_").unwrap_or(written);
+    let name = rest.strip_prefix(names.prefix).and_then(|r| r.strip_prefix([':', '_'])).unwrap_or(rest);
+    [names.running, names.waiting, names.kv_use].iter().any(|known| known.contains(&name)).then_some(name)
 }
 
+/// One sample of a page.
+struct Sample<'a> {
+    name: &'a str,
+    /// Names and values as written, in the order of the names.
+    labels: Vec<(&'a str, &'a str)>,
+    value: f64,
+}
+
+/// Reads a sample line; a time stamp and an exemplar may follow the value.
+fn sample(line: &str) -> Option<Sample<'_>> {
+    let line = line.trim_start();
+    let end = line.find(['{', ' ', '\t']).filter(|_| !line.starts_with('#'))?;
+    let (name, rest) = line.split_at(end);
+    let (mut labels, rest) = match rest.trim_start().strip_prefix('{') {
+        Some(rest) => labels(rest)?,
+        None => (Vec::new(), rest),
+    };
+    labels.sort_unstable();
+    let value = rest.split_whitespace().next()?.parse().ok()?;
+    Some(Sample { name, labels, value })
+}
+
+/// The labels up to their closing brace, and what follows it. A quoted value may hold any character.
+fn labels(mut rest: &str) -> Option<(Vec<(&str, &str)>, &str)> {
+    let mut labels = Vec::new();
+    loop {
+        rest = rest.trim_start_matches([' ', '\t', ',']);
+        if let Some(after) = rest.strip_prefix('}') {
+            return Some((labels, after));
+        }
+        let (name, quoted) = rest.split_once('=')?;
+        let text = quoted.trim_start().strip_prefix('"')?;
+        let mut escaped = false;
+        let end = text.find(|c| {
+            let ends = c == '"' && !escaped;
+            escaped = c == '\\' && !escaped;
+            ends
+        })?;
+        labels.push((name.trim(), &text[..end]));
+        rest = &text[end + 1..];
+    }
+}
+
+/// Whether series that differ in this label alone are copies of one number. SGLang also prints its queue by priority,
+/// beside the whole of it; `pid` tells processes of one engine apart.
+fn is_copy(label: &str) -> bool {
+    let has = |wanted: &[&str]| label.split('_').any(|word| wanted.contains(&word));
+    matches!(label, "priority" | "pid") || has(&["rank", "tp", "pp", "cp", "ep", "sp"]) && !has(&["dp", "data"])
+}
+
+/// The samples of one metric: of copies, the largest.
 #[derive(Default)]
-struct Series {
-    sum: f64,
-    count: u32,
+struct Series<'a> {
+    groups: BTreeMap<Vec<(&'a str, &'a str)>, f64>,
     bad: bool,
 }
 
-impl Series {
-    fn add(&mut self, value: f64) {
-        self.bad |= !value.is_finite() || value < 0.0;
-        self.sum += value;
-        self.count += 1;
+impl<'a> Series<'a> {
+    fn add(&mut self, sample: &Sample<'a>) {
+        self.bad |= !sample.value.is_finite() || sample.value < 0.0;
+        let labels = sample.labels.iter().filter(|(name, _)| !is_copy(name)).copied().collect();
+        let largest = self.groups.entry(labels).or_insert(sample.value);
+        *largest = largest.max(sample.value);
     }
 
-    /// `None` when absent, `Some(None)` when senseless.
-    fn total(&self, max: f64) -> Option<Option<f64>> {
-        (self.count > 0).then(|| (!self.bad && self.sum <= max).then_some(self.sum))
+    /// The sum of the groups, if it makes sense.
+    fn total(&self, max: f64) -> Option<f64> {
+        let sum: f64 = self.groups.values().sum();
+        (!self.bad && sum <= max).then_some(sum)
     }
 
-    fn mean(&self, max: f64) -> Option<Option<f64>> {
-        let mean = self.sum / f64::from(self.count.max(1));
-        (self.count > 0).then(|| (!self.bad && mean <= max).then_some(mean))
+    /// The mean of the groups, if it makes sense.
+    fn mean(&self, max: f64) -> Option<f64> {
+        let mean = self.groups.values().sum::<f64>() / self.groups.len().max(1) as f64;
+        (!self.bad && mean <= max).then_some(mean)
     }
 }
 
@@ -149,6 +199,61 @@ mod tests {
         let page = "llamacpp:requests_processing 2\nllamacpp:requests_deferred 1\n";
         let want = Reading { running: 2.0, waiting: 1.0, kv_use: None, watts: None };
         assert_eq!(read(EngineKind::LlamaCpp, page), Ok(want));
+    }
+
+    /// Running, waiting, and the share of the KV cache.
+    fn three(engine: EngineKind, page: &str) -> (f64, f64, Option<f64>) {
+        let r = read(engine, page).unwrap();
+        (r.running, r.waiting, r.kv_use)
+    }
+
+    #[test]
+    fn ranks_of_one_engine_count_once_and_data_parallel_ones_add_up() {
+        let page = |label: &dyn Fn(usize) -> String| {
+            let of = |i: usize| {
+                let (l, engine) = (label(i), "engine_type=\"unified\",model_name=\"m\"");
+                format!(
+                    "sglang:num_running_reqs{{{l},{engine}}} 4.0\nsglang:num_queue_reqs{{{engine},{l}}} 1\n\
+                     sglang:token_usage{{{engine},{l}}} 0.5\n"
+                )
+            };
+            (0..8).map(of).collect::<String>()
+        };
+        for rank in ["tp_rank", "pp_rank", "attn_cp_rank", "moe_ep_rank", "rank", "pid"] {
+            let text = page(&|i| format!("{rank}=\"{i}\""));
+            assert_eq!(three(EngineKind::Sglang, &text), (4.0, 1.0, Some(0.5)), "{rank}");
+        }
+        let text = page(&|i| format!("dp_rank=\"{}\",pp_rank=\"{}\",tp_rank=\"{i}\"", i / 4, i % 2));
+        assert_eq!(three(EngineKind::Sglang, &text), (8.0, 2.0, Some(0.5)), "two of four ranks each");
+        let text = page(&|i| format!("priority=\"{}\"", if i == 0 { String::new() } else { i.to_string() }));
+        assert_eq!(three(EngineKind::Sglang, &text), (4.0, 1.0, Some(0.5)), "the whole and its parts");
+    }
+
+    #[test]
+    fn names_are_known_whatever_stands_before_them() {
+        for prefix in ["vllm:", "vllm_", "ray_vllm:", "ray_vllm_", ""] {
+            for kv in ["kv_cache_usage_perc", "gpu_cache_usage_perc"] {
+                let page = format!(
+                    "{prefix}num_requests_running{{WorkerId=\"a\"}} 3\n{prefix}num_requests_waiting{{WorkerId=\"a\"}} 2\n\
+                     {prefix}{kv}{{WorkerId=\"a\"}} 0.4\n"
+                );
+                assert_eq!(three(EngineKind::Vllm, &page), (3.0, 2.0, Some(0.4)), "{page}");
+            }
+        }
+        let page = "sglang_num_running_reqs 3\nsglang_num_queue_reqs 1\nsglang_token_usage 0.2\n";
+        assert_eq!(three(EngineKind::Sglang, page), (3.0, 1.0, Some(0.2)));
+        let both = "vllm:num_requests_running 3\nvllm:num_requests_waiting 2\nvllm:gpu_cache_usage_perc 0.4\n";
+        assert_eq!(three(EngineKind::Vllm, &format!("{both}vllm:kv_cache_usage_perc 0.5\n")).2, Some(0.5));
+        assert_eq!(three(EngineKind::Vllm, &format!("{both}vllm:kv_cache_usage_perc NaN\n")).2, Some(0.4));
+        assert!(read(EngineKind::Vllm, "xvllm:num_requests_running 1\nother_num_requests_waiting 1\n").is_err());
+    }
+
+    #[test]
+    fn lines_are_read_as_the_formats_allow() {
+        let page = "vllm:num_requests_running {b=\"}\\\"{, x=\", a=\"1\",} 3e0 1700000000 # {trace_id=\"x}\"} 7 1.0\r\n\
+            vllm:num_requests_running{a=\"1\",b=\"}\\\"{, x=\"}\t3\n  vllm:num_requests_waiting\t2 # {} 9\n\
+            vllm:num_requests_waiting{a=1} 5\nvllm:num_requests_waiting{a=\"} 5\n# vllm:num_requests_waiting 5\n# EOF\n";
+        assert_eq!(three(EngineKind::Vllm, page), (3.0, 2.0, None));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use tokio::time::MissedTickBehavior;
 
 use crate::adapter::{Reading, read};
 use crate::canary::{Answered, Question, canary_loop};
+use crate::models::{Listed, compare};
 
 /// Who receives the readings of an endpoint.
 pub trait Sink: Send + Sync + 'static {
@@ -21,6 +22,8 @@ pub trait Sink: Send + Sync + 'static {
     fn round_trip(&self, ms: f64);
     /// A probe got no answer, or one that says the engine is broken.
     fn probe_failed(&self);
+    /// The endpoint was asked which models it serves.
+    fn models(&self, listed: Listed);
     /// The endpoint was asked the canary of a model.
     fn canary(&self, model: &str, answered: Answered);
 }
@@ -32,6 +35,10 @@ pub struct Manner {
     pub scrape_every: Duration,
     /// Period of the round-trip probes.
     pub probe_every: Duration,
+    /// Period in which it is asked for its models.
+    pub list_every: Duration,
+    /// The models that it should serve, by the names that it knows them by.
+    pub served: Vec<String>,
     /// Period of the canaries.
     pub canary_every: Duration,
     /// The canaries of its models.
@@ -59,7 +66,7 @@ const PAGE_BYTES_MAX: usize = 4 << 20;
 pub fn watch(target: Target, manner: &Manner, sink: &Arc<impl Sink>) -> JoinSet<()> {
     let mut loops = JoinSet::new();
     let target = Arc::new(target);
-    loops.spawn(probe_loop(Arc::clone(&target), manner.probe_every, Arc::clone(sink)));
+    loops.spawn(probe_loop(Arc::clone(&target), manner.clone(), Arc::clone(sink)));
     if target.engine != EngineKind::Generic {
         loops.spawn(scrape_loop(Arc::clone(&target), manner.scrape_every, Arc::clone(sink)));
     }
@@ -97,16 +104,25 @@ async fn scrape_loop(target: Arc<Target>, every: Duration, sink: Arc<impl Sink>)
     }
 }
 
-async fn probe_loop(target: Arc<Target>, every: Duration, sink: Arc<impl Sink>) {
-    let mut ticks = ticker(every);
-    let mut conn = None;
-    let path = if target.engine == EngineKind::Generic { "/v1/models" } else { "/health" };
+/// Where an endpoint lists its models. Of engines that are not known it is the one path that they all have.
+const MODELS: &str = "/v1/models";
+
+async fn probe_loop(target: Arc<Target>, manner: Manner, sink: Arc<impl Sink>) {
+    let mut ticks = ticker(manner.probe_every);
+    let (mut conn, mut list_at) = (None, Instant::now());
+    let path = if target.engine == EngineKind::Generic { MODELS } else { "/health" };
     loop {
         ticks.tick().await;
         // The round trip is taken on a connection that stands, without handshakes: as requests meet it.
         let warm = conn.is_some();
         match tokio::time::timeout(PROBE_TIMEOUT, get(&target, path, &mut conn)).await {
-            Ok(Ok((status, _, took))) if status < 500 => {
+            Ok(Ok((status, body, took))) if status < 500 => {
+                if list_at <= Instant::now()
+                    && let Some((status, body)) = list(&target, (path, status, body), &mut conn).await
+                {
+                    sink.models(compare(status, &body, &manner.served));
+                    list_at = Instant::now() + manner.list_every;
+                }
                 if warm {
                     sink.round_trip(took.as_secs_f64() * 1e3);
                 } else if let Ok(Ok((_, _, took))) =
@@ -123,6 +139,15 @@ async fn probe_loop(target: Arc<Target>, every: Duration, sink: Arc<impl Sink>) 
             }
         }
     }
+}
+
+/// The endpoint's list of models, which a probe may just have asked for. Without an answer, the next probe asks again.
+async fn list(target: &Target, probed: (&str, u16, Vec<u8>), conn: &mut Option<Conn>) -> Option<(u16, Vec<u8>)> {
+    if probed.0 == MODELS {
+        return Some((probed.1, probed.2));
+    }
+    let answer = tokio::time::timeout(PROBE_TIMEOUT, get(target, MODELS, conn)).await;
+    answer.ok()?.ok().map(|(status, body, _)| (status, body)).filter(|(status, _)| *status < 500)
 }
 
 /// Status, body, and the time until the head of the answer.

@@ -8,6 +8,9 @@ use crate::head::Framing;
 /// Longest line between two chunks.
 const CHUNK_LINE_MAX: usize = 256;
 
+/// Most bytes of trailers, which nothing here reads.
+const TRAILER_BYTES_MAX: usize = 16 << 10;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     /// Inside a body of known length.
@@ -18,8 +21,8 @@ enum State {
     Data(u64),
     /// After a chunk's data.
     DataEnd,
-    /// In the trailers.
-    Trailer,
+    /// In the trailers, of which so many bytes have come.
+    Trailer(usize),
     /// Until the connection closes.
     Close,
     /// After the last byte.
@@ -34,6 +37,8 @@ pub struct Body {
     line: Vec<u8>,
     /// What is wrong after the content handed on last.
     failed: Option<Error>,
+    /// More came than the body: nothing was asked for that it could be an answer to.
+    excess: bool,
 }
 
 impl Body {
@@ -44,12 +49,17 @@ impl Body {
             Framing::Chunked => State::Size,
             Framing::Close => State::Close,
         };
-        Self { state, line: Vec::new(), failed: None }
+        Self { state, line: Vec::new(), failed: None, excess: false }
     }
 
     /// The whole body has come.
     pub fn is_end(&self) -> bool {
         self.state == State::End
+    }
+
+    /// The whole body has come, and nothing else.
+    pub(crate) fn is_clean_end(&self) -> bool {
+        self.is_end() && !self.excess
     }
 
     /// The error that stopped the last [`Self::unframe`] after some content.
@@ -68,8 +78,7 @@ impl Body {
         }
     }
 
-    /// Takes what arrived and returns its content; what follows the body is an error, because nothing was asked for.
-    /// Content before an error is returned first: what an engine said counts, however the bytes were read.
+    /// Takes what arrived and returns its content; what follows the body is dropped. Content before an error is returned first: what an engine said counts, however the bytes were read.
     pub(crate) fn unframe(&mut self, mut input: &[u8]) -> Result<Bytes, Error> {
         // The usual case needs one copy and no further look: all of it is content.
         match self.state {
@@ -113,14 +122,17 @@ impl Body {
                 out.extend_from_slice(input);
                 Ok(&[])
             }
-            State::End => Err(Error::Malformed("bytes after the body")),
-            State::Size | State::DataEnd | State::Trailer => self.line(input),
+            State::End => {
+                self.excess = true;
+                Ok(&[])
+            }
+            State::Size | State::DataEnd | State::Trailer(_) => self.line(input),
         }
     }
 
     fn line<'a>(&mut self, input: &'a [u8]) -> Result<&'a [u8], Error> {
         let Some(n) = memchr::memchr(b'\n', input) else {
-            if self.line.len() + input.len() > CHUNK_LINE_MAX {
+            if self.line.len() + input.len() > self.line_max() {
                 return Err(Error::Malformed("chunk line too long"));
             }
             self.line.extend_from_slice(input);
@@ -138,24 +150,32 @@ impl Body {
         Ok(rest)
     }
 
+    fn line_max(&self) -> usize {
+        match self.state {
+            State::Trailer(seen) => TRAILER_BYTES_MAX.saturating_sub(seen),
+            _ => CHUNK_LINE_MAX,
+        }
+    }
+
     fn end_line(&self, line: &[u8]) -> Result<State, Error> {
         let line = line.strip_suffix(b"\r").ok_or(Error::Malformed("a bare line feed in chunked framing"))?;
-        if line.len() > CHUNK_LINE_MAX {
+        if line.len() > self.line_max() {
             return Err(Error::Malformed("chunk line too long"));
         }
         match self.state {
             State::DataEnd if line.is_empty() => Ok(State::Size),
             State::DataEnd => Err(Error::Malformed("a chunk is longer than its size")),
-            State::Trailer if line.is_empty() => Ok(State::End),
-            State::Trailer => Ok(State::Trailer),
+            State::Trailer(_) if line.is_empty() => Ok(State::End),
+            State::Trailer(seen) => Ok(State::Trailer(seen + line.len() + 2)),
             _ => {
                 let digits = line.split(|b| matches!(b, b';' | b' ' | b'\t')).next().unwrap_or_default();
                 let text = std::str::from_utf8(digits).unwrap_or_default();
-                if digits.is_empty() || digits.len() > 15 || !digits.iter().all(u8::is_ascii_hexdigit) {
+                let zeros = digits.iter().take_while(|b| **b == b'0').count();
+                if digits.is_empty() || digits.len() - zeros > 15 || !digits.iter().all(u8::is_ascii_hexdigit) {
                     return Err(Error::Malformed("chunk size"));
                 }
                 match u64::from_str_radix(text, 16) {
-                    Ok(0) => Ok(State::Trailer),
+                    Ok(0) => Ok(State::Trailer(0)),
                     Ok(n) => Ok(State::Data(n)),
                     Err(_) => Err(Error::Malformed("chunk size")),
                 }
@@ -196,9 +216,19 @@ mod tests {
     fn a_known_length_ends_where_it_says() {
         assert_eq!(run(Framing::Length(5), &[b"he", b"llo"]), Ok((b"hello".to_vec(), true)));
         assert_eq!(run(Framing::Length(5), &[b"he"]), Ok((b"he".to_vec(), false)));
-        assert_eq!(run(Framing::Length(2), &[b"hey"]), Err(Error::Malformed("bytes after the body")));
         assert_eq!(run(Framing::Length(0), &[]), Ok((Vec::new(), true)));
         assert_eq!(run(Framing::Close, &[b"a", b"b"]), Ok((b"ab".to_vec(), false)));
+    }
+
+    #[test]
+    fn what_follows_a_body_is_dropped_and_ends_the_connection() {
+        for (framing, text) in
+            [(Framing::Length(2), &b"hi\r\n"[..]), (Framing::Chunked, b"2\r\nhi\r\n0\r\n\r\nHTTP/1.1 200")]
+        {
+            let mut body = Body::new(framing);
+            assert_eq!(body.unframe(text).as_deref(), Ok(&b"hi"[..]));
+            assert!(body.is_end() && !body.is_clean_end() && body.take_failure().is_none());
+        }
     }
 
     #[test]
@@ -220,6 +250,18 @@ mod tests {
         assert_eq!(after(Framing::Length(2), b"x"), Err(Error::Truncated));
         assert_eq!(after(Framing::Chunked, b"1\r\nx\r\n"), Err(Error::Truncated));
         assert_eq!(after(Framing::Chunked, b"0\r\n\r\n"), Ok(()));
+    }
+
+    #[test]
+    fn odd_chunks_are_read() {
+        for text in [
+            &b"00000000000000000000002\r\nhi\r\n000\r\n\r\n"[..],
+            b"2 ; x=\"y\"\r\nhi\r\n0;end\r\nx-checksum: 1\r\ny: 2\r\n\r\n",
+        ] {
+            assert_eq!(run(Framing::Chunked, &[text]), Ok((b"hi".to_vec(), true)));
+        }
+        let endless = format!("0\r\n{}", "x: yyyyyyyyyyyyyyyy\r\n".repeat(1_000));
+        assert!(run(Framing::Chunked, &[endless.as_bytes()]).is_err());
     }
 
     #[test]

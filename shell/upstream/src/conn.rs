@@ -13,6 +13,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::body::Body;
 use crate::head::{self, Head};
+use crate::inflate::Inflate;
 use crate::origin::Origin;
 
 /// What went wrong on a connection. Nothing of it is shown to clients.
@@ -40,7 +41,7 @@ pub enum Error {
 pub struct Request<'a> {
     /// `GET` or `POST`.
     pub method: &'a str,
-    /// Path below the origin's base path.
+    /// Path: `/v1/…` is below the API of the origin, anything else below its root.
     pub path: &'a str,
     /// Whole header lines, each with its CRLF.
     pub headers: &'a str,
@@ -121,7 +122,8 @@ impl Conn {
     pub async fn send(mut self, origin: &Origin, request: Request<'_>) -> Result<Response, Error> {
         let length: usize = request.body.iter().map(Bytes::len).sum();
         let mut out = BytesMut::with_capacity(256 + request.headers.len() + length.min(INLINE_BODY_BYTES));
-        for part in [request.method, " ", &origin.base_path, request.path, " HTTP/1.1\r\nhost: ", &origin.authority] {
+        let [base, path, query] = origin.target(request.path);
+        for part in [request.method, " ", base, path, query, " HTTP/1.1\r\nhost: ", &origin.authority] {
             out.extend_from_slice(part.as_bytes());
         }
         out.extend_from_slice(b"\r\n");
@@ -166,6 +168,9 @@ impl Conn {
                     }
                 },
             };
+            if head.status == 101 {
+                return Err(Error::Malformed("another protocol, which was not asked for"));
+            }
             if !(100..200).contains(&head.status) {
                 return Ok(self.response(head, ahead));
             }
@@ -178,7 +183,8 @@ impl Conn {
     fn response(mut self, head: Head, ahead: Bytes) -> Response {
         self.ahead = ahead;
         let body = Body::new(head.framing);
-        Response { reusable: head.keep_alive, head, body, conn: Some(self) }
+        let inflate = head.gzip.then(|| Box::new(Inflate::new()));
+        Response { reusable: head.keep_alive, head, body, inflate, conn: Some(self) }
     }
 
     /// One read; the head and what follows it once it is complete.
@@ -256,16 +262,39 @@ pub struct Response {
     /// The head.
     pub head: Head,
     body: Body,
+    inflate: Option<Box<Inflate>>,
     conn: Option<Conn>,
     reusable: bool,
 }
 
 impl Response {
-    /// The next piece of the body: all that has arrived; `None` at its end.
+    /// The next piece of the body's content: all that has arrived, a little at a time where it is compressed; `None` at
+    /// its end.
     ///
     /// # Errors
     /// The body was cut short or is malformed. After an error there is nothing more to read.
     pub fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Error>> {
+        loop {
+            if let Some(inflate) = &mut self.inflate {
+                let content = inflate.next()?;
+                if !content.is_empty() {
+                    return Poll::Ready(Ok(Some(content)));
+                }
+            }
+            let piece = ready!(self.poll_body(cx))?;
+            match (&mut self.inflate, piece) {
+                (None, piece) => return Poll::Ready(Ok(piece)),
+                (Some(inflate), Some(piece)) => inflate.push(piece),
+                (Some(inflate), None) => {
+                    let last = inflate.end()?;
+                    return Poll::Ready(Ok((!last.is_empty()).then_some(last)));
+                }
+            }
+        }
+    }
+
+    /// The next piece of the body as it came.
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Error>> {
         let Some(conn) = &mut self.conn else { return Poll::Ready(Ok(None)) };
         loop {
             if let Some(e) = self.body.take_failure() {
@@ -315,7 +344,7 @@ impl Response {
     /// As [`Self::poll_piece`], and when it is longer than `limit` bytes.
     pub async fn collect(&mut self, limit: usize) -> Result<Bytes, Error> {
         let Some(first) = self.piece().await? else { return Ok(Bytes::new()) };
-        if self.body.is_end() {
+        if self.body.is_end() && self.inflate.is_none() {
             return if first.len() > limit { Err(Error::Malformed("body too long")) } else { Ok(first) };
         }
         let mut all = BytesMut::from(&first[..]);
@@ -330,7 +359,7 @@ impl Response {
 
     /// The connection, if the response ended in a way that lets it carry another request.
     pub fn into_conn(mut self) -> Option<Conn> {
-        let whole = self.body.is_end() && self.reusable;
+        let whole = self.body.is_clean_end() && self.reusable;
         self.conn.take().filter(|c| whole && c.ahead.is_empty())
     }
 

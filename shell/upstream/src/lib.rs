@@ -9,12 +9,16 @@ mod body;
 mod conn;
 mod dial;
 mod head;
+mod inflate;
 mod last_good;
 mod names;
 mod origin;
+mod retry_after;
+mod tls;
 
 pub use body::Body;
 pub use conn::{Conn, Error, Request, Response};
 pub use head::Head;
 pub use names::{Names, NamesError};
 pub use origin::{Origin, OriginError};
+pub use tls::{Tls, TlsError, certificates, private_key};

@@ -1,5 +1,7 @@
 //! From a scenario to the worlds of its routers.
 
+use std::collections::BTreeMap;
+
 use rhumb_engine::{Limits, Perf, gpu, gpus, shape, shapes};
 use rhumb_grid::config::{Accepts, Config, Endpoint, EngineKind, Gateway, Location, Operator, Policy, Served, Site};
 use rhumb_grid::index::Grid;
@@ -207,6 +209,12 @@ impl Ground {
             gpus: plan.gpus_per_engine,
             max_concurrency: economics::seats(perf, self.mean).min(plan.max_num_seqs),
             api_key: None,
+            api_key_header: None,
+            headers: BTreeMap::new(),
+            ca_file: None,
+            client_cert_file: None,
+            client_key_file: None,
+            tls_server_name: None,
             gpu_hour_usd: None,
             planned_utilisation: PLANNED_UTILISATION,
             accepts: Accepts::default(),

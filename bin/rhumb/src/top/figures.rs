@@ -40,6 +40,8 @@ pub(crate) struct Figures {
     pub(crate) config: String,
     /// Why what was last read is not in force, if it is not.
     pub(crate) refused: Option<String>,
+    /// What endpoints' lists of models say against the configuration.
+    pub(crate) warnings: Vec<String>,
     /// Requests that ended, a second, by how; those refused before a decision with them.
     pub(crate) ended: Vec<(String, f64)>,
     /// Time to first token, seconds: p50 and p95.
@@ -114,6 +116,7 @@ impl Figures {
             from: now.from.clone(),
             config: config(&now.config),
             refused: refused(&now.config),
+            warnings: now.endpoints.iter().flat_map(warnings).collect(),
             ended,
             ttft_s: quantile(0.5).zip(quantile(0.95)),
             tokens_per_s: per_s("rhumb_tokens_total{kind=\"completion\"}"),
@@ -124,6 +127,12 @@ impl Figures {
             rows,
         }
     }
+}
+
+fn warnings(endpoint: &EndpointNow) -> Vec<String> {
+    let missing = endpoint.models_missing.iter();
+    let missing = missing.map(|model| format!("endpoint `{}` does not list its model `{model}`", endpoint.endpoint));
+    missing.chain(endpoint.probe_error.clone()).collect()
 }
 
 fn config(said: &serde_json::Value) -> String {
@@ -158,7 +167,8 @@ mod tests {
     fn sample(at: Instant, page: &str, config: serde_json::Value) -> Sample {
         let endpoint = |name: &str, in_flight: f64, ill: Option<&str>| {
             serde_json::json!({"endpoint": name, "site": "s", "accepts": "new_and_existing", "ill": ill,
-                               "in_flight": in_flight, "window": 8.0})
+                               "in_flight": in_flight, "window": 8.0,
+                               "models_missing": if ill.is_some() { vec!["m"] } else { Vec::new() }})
         };
         let endpoints =
             serde_json::json!([endpoint("a", 1.0, None), endpoint("b", 3.0, None), endpoint("c", 0.0, Some("peers"))]);
@@ -189,6 +199,7 @@ mod tests {
         assert_eq!((figures.usd_per_h, figures.ttft_s), (900.0, None));
         assert_eq!(figures.config, "v1, in force for 1 h 2 min; requests end under 1 older ones");
         assert_eq!(figures.refused.as_deref(), Some(format!("what was read 5 s ago is refused: {error}").as_str()));
+        assert_eq!(figures.warnings, ["endpoint `c` does not list its model `m`"]);
         let order: Vec<&str> = figures.rows.iter().map(|r| r.now.endpoint.as_str()).collect();
         assert_eq!(order, ["c", "b", "a"]);
         assert_eq!(

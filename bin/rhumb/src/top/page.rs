@@ -33,15 +33,20 @@ impl Page {
         if now < then { now } else { now - then }
     }
 
-    /// A quantile of what a histogram has taken in since an earlier page, in its unit, by straight lines between the
-    /// bounds of its buckets; infinite where it is beyond the last bound.
+    /// A quantile of what a histogram has taken in since an earlier page, all its series together, in its unit, by
+    /// straight lines between the bounds of its buckets; infinite where it is beyond the last bound.
     pub(crate) fn quantile(&self, before: &Self, histogram: &str, q: f64) -> Option<f64> {
-        let metric = format!("{histogram}_bucket");
-        let bound = |(le, _): (&str, f64)| {
-            let series = format!("{metric}{{le=\"{le}\"}}");
-            Some((le.parse::<f64>().ok()?, self.since(before, &series)))
-        };
-        let mut buckets: Vec<(f64, f64)> = self.by_label(&metric, "le").filter_map(bound).collect();
+        let head = format!("{histogram}_bucket{{");
+        let of_histogram = self.0.range(head.clone()..).take_while(|(series, _)| series.starts_with(&head));
+        let mut buckets: Vec<(f64, f64)> = Vec::new();
+        for (series, _) in of_histogram {
+            let Some(bound) = bound(series) else { continue };
+            let count = self.since(before, series);
+            match buckets.iter_mut().find(|(b, _)| *b == bound) {
+                Some((_, sum)) => *sum += count,
+                None => buckets.push((bound, count)),
+            }
+        }
         buckets.sort_by(|a, b| a.0.total_cmp(&b.0));
         let wanted = q * buckets.last().map(|(_, count)| *count).filter(|count| *count > 0.0)?;
         let mut below = (0.0, 0.0);
@@ -58,6 +63,12 @@ impl Page {
     }
 }
 
+/// The upper bound of a bucket.
+fn bound(series: &str) -> Option<f64> {
+    let (_, from) = series.rsplit_once("le=\"")?;
+    from.split_once('"')?.0.parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,6 +83,14 @@ mod tests {
         let (before, now) = (Page::read(BEFORE), Page::read(NOW));
         assert_eq!((now.since(&before, "n_total"), before.since(&now, "n_total"), now.get("no")), (2.0, 5.0, None));
         assert_eq!(now.by_label("o", "endpoint").collect::<Vec<_>>(), [("a b", 2.5), ("c", 1.0)]);
+    }
+
+    #[test]
+    fn quantiles_are_of_all_series_of_a_histogram() {
+        let of = |page: &str| page.replace("t_bucket{", "t_bucket{model=\"a\",");
+        let [a, b] = [BEFORE, NOW].map(|page| Page::read(&(of(page) + &of(page).replace("\"a\"", "\"b\""))));
+        assert_eq!(b.quantile(&a, "t", 0.2), Some(0.05));
+        assert_eq!(b.quantile(&a, "t", 0.6), Some(0.1 + 0.5 * 0.9));
     }
 
     #[test]

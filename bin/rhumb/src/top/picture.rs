@@ -16,7 +16,8 @@ pub(crate) fn draw(frame: &mut Frame<'_>, figures: &Figures, lost: Option<&str>)
     let width = area.width.saturating_sub(2).max(1) as usize;
     let red = Style::new().fg(Color::Red).add_modifier(Modifier::BOLD);
     let mut head: Vec<Line<'_>> = lines(figures).iter().flat_map(|l| wrapped(l, width)).map(Line::from).collect();
-    let alarms = [lost, figures.refused.as_deref()].into_iter().flatten().flat_map(str::lines);
+    let warnings = figures.warnings.iter().map(String::as_str);
+    let alarms = [lost, figures.refused.as_deref()].into_iter().flatten().chain(warnings).flat_map(str::lines);
     head.extend(alarms.flat_map(|l| wrapped(l, width)).map(|l| Line::styled(l, red)));
     // A configuration may have more wrong with it than there is room for.
     let most = (area.height as usize * 2 / 3).max(3);
@@ -60,7 +61,7 @@ fn aligned(cells: &[String; 12]) -> Row<'static> {
 pub(crate) fn text(figures: &Figures) -> String {
     let rows: Vec<Vec<String>> = figures.rows.iter().map(|row| cells(row).to_vec()).collect();
     let refused = figures.refused.iter().map(|why| format!("CONFIGURATION: {why}"));
-    let lines: Vec<String> = lines(figures).into_iter().chain(refused).collect();
+    let lines: Vec<String> = lines(figures).into_iter().chain(refused).chain(figures.warnings.clone()).collect();
     format!("{}\n\n{}", lines.join("\n"), table(&HEADER, &rows))
 }
 
@@ -147,6 +148,7 @@ mod tests {
             from: "http://x".into(),
             config: "v1, in force for 9 s".into(),
             refused,
+            warnings: vec!["endpoint `a` does not list its model `m`".into()],
             ended: vec![("complete".into(), 1.5), ("failed".into(), 0.0)],
             ttft_s: Some((0.05, f64::INFINITY)),
             tokens_per_s: 99.6,
@@ -172,7 +174,8 @@ mod tests {
                         tokens/s             100   0.50 USD/h\n\
                         connections          4   OVERLOAD: batch is turned away\n\
                         configuration        v1, in force for 9 s\n\
-                        CONFIGURATION: what was read is wrong\n\n";
+                        CONFIGURATION: what was read is wrong\n\
+                        endpoint `a` does not list its model `m`\n\n";
         let shown = text(&figures(Some("what was read is wrong".into())));
         assert!(shown.starts_with(expected), "{shown}");
         let row = shown.lines().find(|l| l.starts_with("a ")).expect("a row");
@@ -187,7 +190,7 @@ mod tests {
         let shown = screen(60, 24, &figures(Some(problems)), Some("it does not answer"));
         assert!(shown.contains("it does not answer") && shown.contains("more lines"), "{shown}");
         assert!(shown.contains("endpoints"), "{shown}");
-        let shown = screen(150, 12, &figures(None), None);
+        let shown = screen(150, 12, &Figures { warnings: Vec::new(), ..figures(None) }, None);
         assert!(shown.contains("endpoints; 1 more below") && shown.contains("by its peers"), "{shown}");
         for size in [(1, 1), (3, 2), (20, 5)] {
             screen(size.0, size.1, &figures(Some("wrong".into())), None);

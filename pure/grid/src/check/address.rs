@@ -9,7 +9,7 @@ pub(super) type Fault = (String, String);
 pub(super) fn base_url(url: &str, quoted: &str) -> Result<String, Fault> {
     let fault = |what: &str, right: &str| Err((what.to_owned(), right.to_owned()));
     let Some((scheme, rest)) = url.split_once("://") else {
-        let near = if url.is_empty() || url.contains('@') || quoted.starts_with("`${") {
+        let near = if url.is_empty() || url.contains(['@', '?']) || quoted.starts_with("`${") {
             "`http://HOST:PORT` or `https://HOST`".to_owned()
         } else {
             format!("`http://{0}` or `https://{0}`", quoted.trim_matches('`'))
@@ -29,20 +29,19 @@ pub(super) fn base_url(url: &str, quoted: &str) -> Result<String, Fault> {
     if authority.contains('@') {
         return fault("a user name or password in a URL", "the URL without it, and the secret in `api_key`");
     }
-    if path.contains(['?', '#']) {
-        return fault(
-            "a query (`?`) or fragment (`#`) in a base URL",
-            "the part before it; a secret goes in `api_key`",
-        );
+    if path.contains('#') {
+        return fault("a fragment (`#`) in a base URL", "the part before it");
     }
     let Some((host, port)) = host_and_port(authority, default_port) else {
         return fault("a URL without a valid host and port", "`http://HOST:PORT`, the port from 1 to 65535");
     };
-    let path = path.trim_end_matches('/');
-    if path.ends_with("/v1") {
-        return fault("a base URL that ends in `/v1`", "the URL without `/v1`: rhumb adds it");
+    let (path, query) = path.split_at(path.find('?').unwrap_or(path.len()));
+    let mut path = path.trim_end_matches('/');
+    // Whether they are written or added, they lead to the same server.
+    for end in ["/chat/completions", "/completions", "/embeddings", "/v1"] {
+        path = path.strip_suffix(end).unwrap_or(path);
     }
-    Ok(format!("{scheme}://{host}:{port}{path}"))
+    Ok(format!("{scheme}://{host}:{port}{path}{query}"))
 }
 
 fn host_and_port(authority: &str, default_port: u16) -> Option<(String, u16)> {
@@ -101,6 +100,11 @@ mod tests {
             ("HTTPS://H.example/", "https://h.example:443"),
             ("http://h:8000/a/b/", "http://h:8000/a/b"),
             ("http://[::1]:9", "http://::1:9"),
+            ("http://h/v1/", "http://h:80"),
+            ("http://h/v1/chat/completions", "http://h:80"),
+            ("https://h/api/paas/v4", "https://h:443/api/paas/v4"),
+            ("https://h/openai/deployments/d?api-version=1", "https://h:443/openai/deployments/d?api-version=1"),
+            ("http://h?x", "http://h:80?x"),
         ] {
             assert_eq!(base_url(url, "").as_deref(), Ok(expected), "{url}");
         }
@@ -111,15 +115,12 @@ mod tests {
             "http://",
             "http://u@h",
             "http://u:p@h",
-            "http://h?x",
             "http://h/#x",
             "http://h:0",
             "http://h:65536",
             "http://h:x",
             "http://h:+1",
             "http://a b",
-            "http://h/v1",
-            "http://h/v1/",
             "http://[::1",
             "http://[x]",
             "http://[::1]9",

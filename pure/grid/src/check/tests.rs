@@ -67,6 +67,36 @@ fn a_valid_grid() {
 }
 
 #[test]
+fn what_requests_to_an_endpoint_carry() {
+    let url = "    url: http://10.0.0.1:8000\n";
+    let with = |more: &str| format!("    url: https://h.example/openai/v1\n    {more}\n");
+    fine(url, &with("api_key: ${ACME_KEY}\n    api_key_header: api-key"));
+    fine(url, &with("headers: {x-org: acme, Authorization: \"Basic ${ACME_KEY}\"}"));
+    fine(
+        url,
+        &with("ca_file: ca.pem\n    client_cert_file: c.pem\n    client_key_file: k.pem\n    tls_server_name: a.b"),
+    );
+    for (more, expected) in [
+        ("api_key_header: api-key", "endpoints[0].api_key_header: `api_key_header` without `api_key`"),
+        ("headers: {\"x y\": a}", "this is no name of a header"),
+        ("headers: {Host: a}", "rhumb writes the header `host` itself"),
+        ("headers: {X-Rhumb-Hops: a}", "rhumb writes the header `x-rhumb-hops` itself"),
+        ("headers: {x-a: a, X-A: b}", "this header is sent already"),
+        ("headers: {authorization: a}\n    api_key: ${ACME_KEY}", "this header is sent already"),
+        ("headers: {x-a: \"a\\r\\nb: c\"}", "headers.x-a: the value of this header is empty or holds"),
+        ("headers: {x-a: 5}", "`x-a` holds something that is not text / text; the same in quotes"),
+        ("headers: [a]", "`headers` holds a list / keys with values"),
+        ("client_cert_file: c.pem", "`client_cert_file` without `client_key_file`"),
+        ("client_key_file: c.pem", "`client_key_file` without `client_cert_file`"),
+        ("ca_file: \"\"", "endpoints[0].ca_file: it is empty"),
+        ("tls_server_name: \"https://a\"", "is no name that a certificate can be for"),
+    ] {
+        check(url, &with(more), expected);
+    }
+    check(url, &format!("{url}    ca_file: ca.pem\n"), "`ca_file` at an endpoint without TLS");
+}
+
+#[test]
 fn names_are_unique() {
     check(
         "  - name: own\n",
@@ -133,10 +163,16 @@ fn addresses() {
     check("gateway:\n", &gateway("dns_servers: [ns.example]"), "`ns.example` is no address of a name server");
     check("gateway:\n", &gateway("max_held_mb: 31"), "31 MiB for all bodies, and `max_body_bytes` allows one of more");
     check("gateway:\n", &gateway("listen: 127.0.0.1:9080"), "`admin_listen` and `listen` are both");
-    for url in ["10.0.0.1:8000", "ftp://h", "http://me:s3cret@h", "http://h/?key=s3cret", "http://h/v1"] {
+    for url in ["10.0.0.1:8000", "ftp://h", "http://me:s3cret@h", "h/?key=s3cret", "http://h/#s3cret"] {
         check("http://10.0.0.1:8000", url, "endpoints[0].url: ");
         assert!(!found(&GRID.replacen("http://10.0.0.1:8000", url, 1)).contains("s3cret"));
     }
+    fine("http://10.0.0.1:8000", "https://h.example/openai/deployments/d?api-version=2024-10-21");
+    check(
+        "policies:",
+        "  - { name: b, site: fra, url: 'http://10.0.0.1:8000/v1', models: [{ model: small }] }\npolicies:",
+        "endpoint `fra-1` on line",
+    );
     check(
         "policies:",
         "  - { name: b, site: fra, url: 'HTTP://10.0.0.1:8000/', models: [{ model: small }] }\npolicies:",

@@ -84,15 +84,11 @@ fn urls(config: &Config, report: &mut Report<'_>) {
                 }
             },
         }
-        if endpoint.api_key.as_deref().is_some_and(|key| !is_sendable(key)) {
-            let what = "this `api_key` is empty or holds a character that no header carries".to_owned();
-            let right = "the secret alone, without spaces or line breaks; no `api_key` at all if the server wants none";
-            report.value(&endpoints.key("api_key"), what, right.to_owned());
-        }
+        super::upstream::check(endpoint, &endpoints, report);
     }
 }
 
-fn is_sendable(secret: &str) -> bool {
+pub(super) fn is_sendable(secret: &str) -> bool {
     !secret.is_empty() && secret.bytes().all(|byte| byte.is_ascii_graphic())
 }
 

@@ -209,7 +209,7 @@ fn an_answer_in_another_encoding_is_left_for_another_site_without_blame() {
         "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-encoding: br\r\ncontent-length: 2\r\n\r\n{}";
     let (a, b) = (Mock::start("a", vec![Step::Raw(text.as_bytes().to_vec())]), Mock::answering("b", 2));
     let gateway = Config::over(&[&a, &b]).start();
-    for asked in 1..=4 {
+    for asked in [1, 2, 3, 3] {
         let answer = gateway.chat(&speech::ask(false));
         assert_eq!((answer.status, answer.header("x-rhumb-endpoint"), a.requests()), (200, "b", asked));
     }

@@ -7,6 +7,7 @@ use std::time::Instant;
 use rhumb_flow::admission::Ask;
 use rhumb_flow::condition::By;
 use rhumb_flow::fair::cost;
+use rhumb_openai::request::Prompt;
 use rhumb_openai::response::Usage;
 use rhumb_route::account::{Tariff, Tokens};
 use rhumb_route::decide::Target;
@@ -25,8 +26,10 @@ pub(crate) struct Ledger {
     pub(crate) tenant: Option<usize>,
     /// Value of a second under the request's policy.
     pub(crate) second_usd: f64,
-    /// Bytes of the prompt as text.
-    pub(crate) prompt_bytes: usize,
+    /// How large the prompt is, as far as its text tells.
+    pub(crate) prompt: Prompt,
+    /// Answers asked for.
+    pub(crate) sequences: f64,
     /// Bytes one token of the answer takes on the wire.
     pub(crate) bytes_per_token: f64,
     pub(crate) attempts: u32,
@@ -225,10 +228,12 @@ impl Ledger {
     fn learn(&self, usage: &Usage) {
         let Some(flight) = &self.flight else { return };
         let model = flight.target.model;
-        lock(self.shared.output_of(self.tenant, model)).add(usage.completion_tokens as f64);
-        if usage.prompt_tokens > 0 {
-            let density = self.prompt_bytes as f64 / usage.prompt_tokens as f64;
-            lock(&self.shared.bytes_per_token[model as usize]).add(density.clamp(0.5, 32.0));
+        lock(self.shared.output_of(self.tenant, model)).add(usage.completion_tokens as f64 / self.sequences);
+        // What an engine makes of an image or a recording says nothing of text, and token ids are no text.
+        let Prompt { inputs, text, ids, media, truncated, .. } = self.prompt;
+        if ids == 0 && media == 0 && !truncated {
+            let density = self.shared.density_of(self.tenant, model);
+            lock(density).learn(inputs as f64, text as f64, usage.prompt_tokens as f64);
         }
         // A plain answer arrives at once and says nothing of the pace.
         if let Some(first) = self.first_content()

@@ -32,6 +32,7 @@ mod relay;
 mod reload;
 mod request;
 mod routes;
+mod salt;
 mod serve;
 mod shared;
 mod shed;

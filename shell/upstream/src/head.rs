@@ -33,7 +33,10 @@ pub struct Head {
 }
 
 /// Parses a head if it is complete, and says how long it is.
-pub(crate) fn parse(bytes: &[u8]) -> Result<Option<(Head, usize)>, Error> {
+///
+/// # Errors
+/// It is none, or is too long.
+pub fn parse(bytes: &[u8]) -> Result<Option<(Head, usize)>, Error> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut response = httparse::Response::new(&mut headers);
     let len = match response.parse(bytes) {

@@ -15,6 +15,6 @@ mod origin;
 
 pub use body::Body;
 pub use conn::{Conn, Error, Request, Response};
-pub use head::Head;
+pub use head::{Head, parse as parse_head};
 pub use names::{Names, NamesError};
 pub use origin::{Origin, OriginError};

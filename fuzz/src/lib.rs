@@ -9,7 +9,7 @@ use rhumb_grid::config::EngineKind;
 use rhumb_grid::{Catalogue, load, render};
 use rhumb_openai::json::{JsonError, Limits, Walker};
 use rhumb_openai::request::{Api, Edits, Scan, block_hashes, forward, scan};
-use rhumb_openai::sse::Splitter;
+use rhumb_openai::sse::{self, Splitter};
 use rhumb_store::{Logged, StoreError};
 use rhumb_upstream::{Body, parse_head};
 
@@ -80,7 +80,8 @@ pub fn stream(bytes: &[u8]) {
         let (mut splitter, mut out) = (Splitter::default(), Vec::new());
         for piece in pieces {
             match splitter.push(Bytes::copy_from_slice(piece)) {
-                Ok(run) => out.extend_from_slice(&run),
+                // The LF of a CRLF that is cut is left out, so the bytes may differ where the events do not.
+                Ok(run) => out.extend(sse::events(&run).filter_map(|event| Some(event.data?.into_owned()))),
                 Err(_) => return None,
             }
         }

@@ -86,7 +86,7 @@ fn change() -> impl Strategy<Value = Change> {
         Just(Vec::new()),
         proptest::sample::select(PIECES).prop_map(<[u8]>::to_vec),
         vec(any::<u8>(), 1..5),
-        (proptest::sample::select(PIECES), 1..3_000_usize).prop_map(|(piece, times)| piece.repeat(times)),
+        (proptest::sample::select(PIECES), 1..300_usize).prop_map(|(piece, times)| piece.repeat(times)),
     ];
     (any::<Index>(), length, bytes).prop_map(|(at, out, into)| Change { at, out, into })
 }

@@ -6,7 +6,8 @@ use rhumb_tests::MODEL;
 use rhumb_tests::client::{Answer, post};
 use rhumb_tests::config::Config;
 use rhumb_tests::mock::Mock;
-use rhumb_tests::{script, speech};
+use rhumb_tests::script::Step;
+use rhumb_tests::{script, speech, wait};
 use serde_json::{Value, json};
 
 const CHAT: &str = "/v1/chat/completions";
@@ -116,6 +117,34 @@ fn short_prompts_with_a_long_template_say_nothing_of_a_long_text() {
         assert_eq!(served_by(&gateway.chat(&chat("hi"))), "short");
     }
     assert_eq!(served_by(&gateway.chat(&chat(&"word".repeat(30_000)))), "short");
+    gateway.stop();
+}
+
+#[test]
+fn where_those_that_fit_fail_the_others_are_tried() {
+    let (mocks, config) = short_and_long(1_000);
+    mocks[1].set(script::status(500, "", "{}"));
+    let gateway = config.start();
+    assert_eq!(served_by(&gateway.chat(&chat(&"word".repeat(2_000)))), "short");
+    assert_eq!([mocks[0].requests(), mocks[1].requests()], [1, 1]);
+    gateway.stop();
+}
+
+#[test]
+fn a_busy_engine_that_fits_is_waited_for_while_a_free_one_may_not() {
+    let mocks = [Mock::answering("short", 3), Mock::start("long", vec![Step::Gate, Step::Answer(3)])];
+    let config = Config::over(&[&mocks[0], &mocks[1]]).endpoint(0, |e| e.context_tokens = 1_000);
+    let gateway = config.endpoint(1, |e| e.concurrency = 1).start();
+    let long = chat(&"word".repeat(2_000)).to_string();
+    let mut clients = [gateway.client(), gateway.client()];
+    clients[0].send(&post(CHAT, "", long.as_bytes()));
+    mocks[1].await_requests(1);
+    clients[1].send(&post(CHAT, "", long.as_bytes()));
+    let waits = || gateway.metric("rhumb_queue_length{priority=\"batch\"}") == 1.0;
+    wait::until_true("the second waits", waits);
+    mocks[1].release();
+    assert!(clients.iter_mut().all(|client| served_by(&client.answer()) == "long"));
+    assert_eq!(mocks[0].requests(), 0);
     gateway.stop();
 }
 

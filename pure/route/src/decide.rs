@@ -129,6 +129,9 @@ impl Reason {
 pub struct Decision {
     /// At most [`KEPT`], the best first.
     pub targets: Vec<Target>,
+    /// So many of the targets lead whose context the request is expected to fit; all of them where it fits none. The others
+    /// are for when those have failed.
+    pub fitting: usize,
     /// Candidates looked at that may serve.
     pub eligible: u32,
     /// Candidates not looked at: they cost more than the last target here at a glance, or for their distance alone.
@@ -261,6 +264,7 @@ impl Scratch {
 pub fn decide(world: &impl World, facts: &Facts, choice: &Choice, scratch: &mut Scratch) -> Decision {
     let mut out = Decision {
         targets: Vec::new(),
+        fitting: 0,
         eligible: 0,
         skipped: 0,
         drops: [0; Drop::COUNT],
@@ -284,6 +288,7 @@ pub fn decide(world: &impl World, facts: &Facts, choice: &Choice, scratch: &mut 
         Router::Rhumb | Router::Nearest | Router::LeastRequest | Router::Random => {}
     }
     out.reason = best.choose(world, facts, choice, scratch, pin);
+    out.fitting = best.len;
     best.append(&tight);
     out.targets.reserve_exact(best.len);
     for &(key, at) in best.kept() {

@@ -196,7 +196,7 @@ impl Journey<'_> {
             }
             if tries.iter().all(Option::is_none)
                 && (!was_busy || self.shared.budget(tenant, &target, |b| b.retry(self.shared.now_ms())))
-                && let Some(place) = failover.next(targets.len(), |i| targets[i].site)
+                && let Some(place) = self.next_target(&mut failover)
             {
                 next = Some((place, Permit::take(self.shared, targets[place].endpoint)));
             }
@@ -205,6 +205,13 @@ impl Journey<'_> {
 
     pub(crate) fn targets(&self) -> &[Target] {
         &self.placed.decision.targets
+    }
+
+    /// The target to try after one has failed: those whose context the request may exceed come last.
+    fn next_target(&self, failover: &mut Failover) -> Option<usize> {
+        let (targets, fitting) = (self.targets(), self.placed.decision.fitting);
+        let mut next = |among| failover.next(among, |i| targets[i].site);
+        next(fitting).or_else(|| next(targets.len()))
     }
 
     /// Sends it to a target that it has a place at.

@@ -259,7 +259,7 @@ impl Deciding for Asking<'_> {
     }
 
     fn targets(&self) -> &[Target] {
-        &self.decision.targets
+        &self.decision.targets[..self.decision.fitting]
     }
 
     fn record(&self) {

@@ -47,6 +47,7 @@ pub fn decide_by(
     for (at, key) in keys.iter().enumerate() {
         if facts.fits(candidates[at].row) { best.offer(*key, at) } else { tight.offer(*key, at) }
     }
+    out.fitting = if best.len > 0 { best.len } else { tight.len };
     best.append(&tight);
     out.targets.reserve_exact(best.len);
     for &(key, at) in best.kept() {

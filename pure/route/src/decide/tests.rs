@@ -259,11 +259,12 @@ fn those_that_the_request_may_not_fit_come_after_those_that_it_is_expected_to_fi
     };
     let reserved = |max_tokens| Facts { longest_tokens: 1_000.0, max_tokens, ..facts() };
     let endpoints = |d: Decision| order(&d);
-    assert_eq!(endpoints(run(&rows(0), &reserved(None), &choice())), [2, 3, 4, 0, 1]);
+    let d = run(&rows(0), &reserved(None), &choice());
+    assert_eq!((d.fitting, endpoints(d)), (3, vec![2, 3, 4, 0, 1]));
     assert_eq!(endpoints(run(&rows(0), &reserved(Some(101)), &choice())), [3, 4, 0, 1, 2]);
     let nowhere = Facts { longest_tokens: 9_000.0, ..facts() };
     let d = run(&rows(0), &nowhere, &choice());
-    assert_eq!((d.eligible, d.reason, endpoints(d)), (5, Reason::Cheapest, vec![0, 1, 2, 3, 4]));
+    assert_eq!((d.eligible, d.fitting, d.reason, endpoints(d)), (5, 5, Reason::Cheapest, vec![0, 1, 2, 3, 4]));
     // A pin holds among those that are alike in that, and none moves its session to a context that is too short.
     let pinned = |to, longest_tokens| {
         let d = run(&rows(0), &Facts { pin: Some((to, 0)), longest_tokens, ..facts() }, &choice());

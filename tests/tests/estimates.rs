@@ -1,7 +1,5 @@
 //! What a prompt is expected to have in tokens orders candidates and refuses nothing; only what is certain refuses.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use rhumb_tests::MODEL;
 use rhumb_tests::client::{Answer, post};
 use rhumb_tests::config::Config;

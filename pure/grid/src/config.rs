@@ -450,8 +450,8 @@ pub struct Served {
     /// Quantisation of the weights.
     #[serde(default)]
     pub quantization: Quantization,
-    /// Longest prompt plus answer, in tokens. Say what the engine was started with: a longer request is refused here
-    /// instead of there.
+    /// Longest prompt plus answer, in tokens. Say what the engine was started with: requests that may be longer go elsewhere
+    /// if they can, and those that are longer by any count are refused here.
     #[serde(default = "default_context")]
     #[schemars(range(min = 1, max = 100_000_000))]
     pub context_tokens: u32,

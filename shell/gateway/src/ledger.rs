@@ -16,6 +16,7 @@ use rhumb_store::{Ended, Outcome};
 
 use crate::hold::Permit;
 use crate::live::{Learnt, lock};
+use crate::place::Size;
 use crate::shared::Shared;
 
 /// Kept by whatever will end the request; dropping it is the end.
@@ -26,10 +27,8 @@ pub(crate) struct Ledger {
     pub(crate) tenant: Option<usize>,
     /// Value of a second under the request's policy.
     pub(crate) second_usd: f64,
-    /// How large the prompt is, as far as its text tells.
-    pub(crate) prompt: Prompt,
-    /// Answers asked for.
-    pub(crate) sequences: f64,
+    /// How large it is, as far as its text tells.
+    pub(crate) size: Size,
     /// Bytes one token of the answer takes on the wire.
     pub(crate) bytes_per_token: f64,
     pub(crate) attempts: u32,
@@ -228,9 +227,9 @@ impl Ledger {
     fn learn(&self, usage: &Usage) {
         let Some(flight) = &self.flight else { return };
         let model = flight.target.model;
-        lock(self.shared.output_of(self.tenant, model)).add(usage.completion_tokens as f64 / self.sequences);
+        lock(self.shared.output_of(self.tenant, model)).add(usage.completion_tokens as f64 / self.size.sequences);
         // What an engine makes of an image or a recording says nothing of text, and token ids are no text.
-        let Prompt { inputs, text, ids, media, truncated, .. } = self.prompt;
+        let Prompt { inputs, text, ids, media, truncated, .. } = self.size.prompt;
         if ids == 0 && media == 0 && !truncated {
             let density = self.shared.density_of(self.tenant, model);
             lock(density).learn(inputs as f64, text as f64, usage.prompt_tokens as f64);

@@ -139,7 +139,7 @@ pub(crate) fn asking<'a>(
         0.0
     } else {
         let learnt = lock(shared.output_of(tenant, first_model)).mean();
-        max_tokens.map_or(learnt, |m| learnt.min(m as f64)) * sequences(scan)
+        max_tokens.map_or(learnt, |m| learnt.min(m as f64)) * Size::of(scan).sequences
     };
     let mut countries = policy.countries.clone();
     if let Some(t) = tenant {
@@ -215,9 +215,18 @@ pub(crate) fn expected(prompt: &Prompt, density: &Density) -> Expected {
     }
 }
 
-/// Answers that a request is to have, as far as they are expected.
-pub(crate) fn sequences(scan: &Scan) -> f64 {
-    scan.sequences().min(SEQUENCES_MAX) as f64
+/// How large a request is, as far as its text tells.
+#[derive(Clone, Copy)]
+pub(crate) struct Size {
+    pub(crate) prompt: Prompt,
+    /// Answers that it asks for, as far as they are expected.
+    pub(crate) sequences: f64,
+}
+
+impl Size {
+    pub(crate) fn of(scan: &Scan) -> Self {
+        Self { prompt: scan.prompt, sequences: scan.sequences().min(SEQUENCES_MAX) as f64 }
+    }
 }
 
 /// What is expected of a request is bounded where its policy does not bound it.

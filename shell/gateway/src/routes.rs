@@ -23,7 +23,7 @@ use crate::hold::{Deciding, Permit, Refused, admit};
 use crate::ledger::Ledger;
 use crate::live::lock;
 use crate::metrics::PAGE_TYPE;
-use crate::place::{self, Asking};
+use crate::place::{self, Asking, Size};
 use crate::quarantine;
 use crate::request::asked;
 use crate::shared::Shared;
@@ -119,8 +119,7 @@ async fn complete(shared: &Arc<Shared>, api: Api, request: Request<Incoming>) ->
         start,
         tenant: caller.tenant,
         second_usd: policy.rates.second_usd,
-        prompt: scan.prompt,
-        sequences: place::sequences(&scan),
+        size: Size::of(&scan),
         bytes_per_token: asking.bytes_per_token(),
         attempts: 0,
         status: 0,

@@ -78,11 +78,7 @@ pub(super) fn inputs(w: &mut Walker<'_>, body: &[u8], s: &mut Scan) -> Result<()
     }
     s.prompt_span = w.elements::<Refusal>(|w, _| {
         let before = w.tally;
-        if w.next_is(b'{') {
-            part(w, body, &mut s.prompt)?
-        } else {
-            drop(w.value()?)
-        }
+        part_or_other(w, body, &mut s.prompt)?;
         s.prompt.add(w.tally.text - before.text, w.tally.numbers - before.numbers);
         Ok(())
     })?;
@@ -106,7 +102,7 @@ pub(super) fn messages(w: &mut Walker<'_>, body: &[u8], s: &mut Scan) -> Result<
         s.messages = i + 1;
         let span = w.members::<Refusal>(|w, _, name| match name {
             "content" => content(w, body, &mut s.prompt),
-            _ => Ok(w.value().map(|_| ())?),
+            _ => other(w),
         })?;
         if i == 0 {
             first = span;
@@ -124,13 +120,21 @@ pub(super) fn messages(w: &mut Walker<'_>, body: &[u8], s: &mut Scan) -> Result<
 
 /// Walks the content of a message: a text, or a list of parts. A part may hold content itself, as a tool's result does.
 fn content(w: &mut Walker<'_>, body: &[u8], prompt: &mut Prompt) -> Result<(), Refusal> {
-    if w.next_is(b'{') {
-        return part(w, body, prompt);
-    }
     if !w.next_is(b'[') {
-        return Ok(w.value().map(|_| ())?);
+        return part_or_other(w, body, prompt);
     }
-    w.elements::<Refusal>(|w, _| if w.next_is(b'{') { part(w, body, prompt) } else { Ok(w.value().map(|_| ())?) })?;
+    w.elements::<Refusal>(|w, _| part_or_other(w, body, prompt))?;
+    Ok(())
+}
+
+/// Walks a content part, or a value that is none.
+fn part_or_other(w: &mut Walker<'_>, body: &[u8], prompt: &mut Prompt) -> Result<(), Refusal> {
+    if w.next_is(b'{') { part(w, body, prompt) } else { other(w) }
+}
+
+/// Walks a value of which nothing is wanted but its text.
+fn other(w: &mut Walker<'_>) -> Result<(), Refusal> {
+    w.value()?;
     Ok(())
 }
 

@@ -17,6 +17,8 @@ pub struct Endpoint {
     pub url: String,
     /// It is up when the gateway starts, so its first probes succeed.
     pub open: bool,
+    /// The model that it serves.
+    pub model: &'static str,
     /// Country of its site.
     pub country: &'static str,
     /// Longest prompt and answer.
@@ -39,6 +41,7 @@ pub struct Config {
     tail: String,
     alike: bool,
     model: String,
+    models: String,
     scrape_interval_ms: Option<u64>,
     probe_interval_ms: Option<u64>,
     pub(crate) descriptors: Option<u32>,
@@ -51,6 +54,7 @@ impl Endpoint {
             name: name.to_owned(),
             url,
             open,
+            model: MODEL,
             country: "DE",
             context_tokens: 100_000_000,
             concurrency: 10_000,
@@ -99,6 +103,13 @@ impl Config {
     #[must_use]
     pub fn model(mut self, member: &str) -> Self {
         let _ = write!(self.model, ", {member}");
+        self
+    }
+
+    /// One more model, as a YAML flow.
+    #[must_use]
+    pub fn other_model(mut self, model: &str) -> Self {
+        let _ = writeln!(self.models, "  - {model}");
         self
     }
 
@@ -164,11 +175,12 @@ impl Config {
             let place = "latitude: 50, longitude: 8";
             let _ = writeln!(out, "  - {{name: site-{name}, operator: op, country: {country}, {place}{site_more}}}");
         }
-        let _ = writeln!(out, "models:\n  - {{name: {MODEL}, aliases: [small]{}}}\nendpoints:", self.model);
+        let (more, others) = (&self.model, &self.models);
+        let _ = writeln!(out, "models:\n  - {{name: {MODEL}, aliases: [small]{more}}}\n{others}endpoints:");
         let mut price = 0.1;
-        for Endpoint { name, url, context_tokens, concurrency, more, .. } in &self.endpoints {
+        for Endpoint { name, url, model, context_tokens, concurrency, more, .. } in &self.endpoints {
             let prices = format!("{{input_usd_per_mtok: {price}, output_usd_per_mtok: {price}}}");
-            let served = format!("{{model: {MODEL}, context_tokens: {context_tokens}, price: {prices}}}");
+            let served = format!("{{model: {model}, context_tokens: {context_tokens}, price: {prices}}}");
             let shape = format!("engine: vllm, max_concurrency: {concurrency}");
             let _ = writeln!(
                 out,

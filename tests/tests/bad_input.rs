@@ -118,7 +118,7 @@ fn a_prompt_too_long_for_every_candidate_is_told_the_longest() {
     let mut ask = speech::ask(false);
     ask["max_tokens"] = 1_500.into();
     assert_eq!(gateway.chat(&ask).header("x-rhumb-endpoint"), "engine-beta", "the one with room");
-    for (tokens, content) in [(3_000, "hi".to_owned()), (1, "word ".repeat(20_000))] {
+    for (tokens, content) in [(3_000, "hi".to_owned()), (1, "word ".repeat(60_000))] {
         ask["max_tokens"] = tokens.into();
         ask["messages"][0]["content"] = content.into();
         let answer = gateway.chat(&ask);

@@ -65,7 +65,12 @@ fn usd(value: f64) -> String {
 
 fn row(c: &Candidate, chosen: bool) -> Vec<String> {
     let mut cells = vec![c.site.clone(), c.endpoint.clone(), c.model.clone()];
-    cells.push(if chosen { "chosen".into() } else { "kept".into() });
+    let verdict = match (chosen, c.may_exceed_context) {
+        (true, _) => "chosen",
+        (false, false) => "kept",
+        (false, true) => "may not fit",
+    };
+    cells.push(verdict.into());
     cells.push(usd(c.bill.total_usd));
     cells.extend(c.bill.lines.lines().map(usd));
     let p = &c.predicted;

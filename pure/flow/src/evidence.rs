@@ -16,7 +16,7 @@ pub struct Source {
 pub const FAILURES: u32 = 3;
 
 /// Failures in a row of one tenant that confirm it although others are answered.
-pub const FAILURES_BESIDE_ANSWERS: u32 = 20;
+pub const FAILURES_BESIDE_ANSWERS: u32 = 10;
 
 /// An answer speaks for an endpoint for so long, ms.
 const ANSWER_COUNTS_MS: u64 = 5_000;
@@ -116,16 +116,16 @@ mod tests {
     }
 
     #[test]
-    fn without_tenants_it_takes_twenty_and_of_one_request_alone_none_is_enough() {
+    fn without_tenants_it_takes_ten_and_of_one_request_alone_none_is_enough() {
         let mut e = Evidence::default();
         e.answered(0, source(0, 99));
-        assert!((0..19).all(|i| !e.failed(i, source(0, i))));
+        assert!((0..9).all(|i| !e.failed(i, source(0, i))));
         assert!(e.failed(20, source(0, 20)));
         let mut e = Evidence::default();
         e.answered(0, source(0, 99));
         assert!((0..1_000).all(|i| !e.failed(i, source(0, 7))));
         e.answered(2_000, source(0, 7));
-        assert!((0..19).all(|_| !e.failed(2_001, source(0, 7))));
+        assert!((0..9).all(|_| !e.failed(2_001, source(0, 7))));
         assert!(e.failed(2_001, source(0, 7)), "it has answered just this before");
     }
 

@@ -104,6 +104,12 @@ pub struct Gateway {
     /// Price of emitted carbon dioxide, USD per tonne; 0 turns the line off.
     #[schemars(range(min = 0.0, max = 100_000.0))]
     pub carbon_usd_per_tonne: f64,
+    /// Keeps the prompt caches of engines apart by tenant (`cache_salt`, to vLLM and SGLang), so that neither time nor
+    /// `cached_tokens` tells one tenant what another has asked. Only where tenants are configured.
+    pub cache_salt: bool,
+    /// What the salts are made from; write `${NAME}` to take it from the environment. Default: a random one in the data
+    /// folder. Gateways in front of the same engines share caches only where they share this.
+    pub cache_salt_secret: Option<String>,
 }
 
 impl Default for Gateway {
@@ -132,6 +138,8 @@ impl Default for Gateway {
             policy: "balanced".into(),
             router: Router::Rhumb,
             carbon_usd_per_tonne: 0.0,
+            cache_salt: true,
+            cache_salt_secret: None,
         }
     }
 }
@@ -443,6 +451,10 @@ pub struct Endpoint {
     /// Which requests it takes; `rhumb drain` may narrow it while the gateway runs.
     #[serde(default)]
     pub accepts: Accepts,
+    /// Parameters of a request's body that steer the engine itself and that clients may set here all the same, as
+    /// `priority` or `lora_path`. Those that are not named are cut out of requests.
+    #[serde(default)]
+    pub allow_params: Vec<String>,
     /// Models it serves.
     #[schemars(length(min = 1))]
     pub models: Vec<Served>,
@@ -479,8 +491,8 @@ pub struct Served {
     /// Quantisation of the weights.
     #[serde(default)]
     pub quantization: Quantization,
-    /// Longest prompt plus answer, in tokens. Say what the engine was started with: a longer request is refused here
-    /// instead of there.
+    /// Longest prompt plus answer, in tokens. Say what the engine was started with: requests that may be longer go elsewhere
+    /// if they can, and those that are longer by any count are refused here.
     #[serde(default = "default_context")]
     #[schemars(range(min = 1, max = 100_000_000))]
     pub context_tokens: u32,
@@ -592,11 +604,13 @@ pub struct Policy {
     #[serde(default)]
     #[schemars(range(min = 1, max = 86_400_000))]
     pub max_wait_ms: Option<u64>,
-    /// Most choices (`n`, `best_of`) that one request may ask for.
+    /// Most choices (`n`, `best_of`) that one request may ask for, those of all prompts of a list together. Default: 128
+    /// for one prompt, 512 for a list.
     #[serde(default)]
     #[schemars(range(min = 1, max = 1_024))]
     pub max_choices: Option<u64>,
-    /// Most tokens that one answer may be asked to have (`max_tokens`, `max_completion_tokens`).
+    /// Most tokens that one answer may be asked to have, under whatever name (`max_tokens`, `n_predict`, `min_tokens`, …). An
+    /// answer that is asked no length gets this one.
     #[serde(default)]
     #[schemars(range(min = 1, max = 100_000_000))]
     pub max_answer_tokens: Option<u64>,

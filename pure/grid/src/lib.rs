@@ -21,6 +21,7 @@ pub mod schema;
 mod secrets;
 pub mod service;
 mod shape;
+pub mod steering;
 mod structure;
 mod syntax;
 mod wrong_type;

@@ -9,8 +9,10 @@ pub struct Service {
     pub priority: Priority,
     /// Longest wait at the router.
     pub max_wait_ms: u64,
-    /// Most choices (`n`, `best_of`) of one request.
+    /// Most choices (`n`, `best_of`) of one prompt.
     pub max_choices: u64,
+    /// Most answers of one request: choices of all prompts of a list together.
+    pub max_sequences: u64,
     /// Most tokens of one answer; none stated: as many as the model's context takes.
     pub max_answer_tokens: Option<u64>,
     /// A second target may be asked when the first is late.
@@ -42,6 +44,7 @@ impl Service {
             priority,
             max_wait_ms,
             max_choices: 128,
+            max_sequences: 512,
             max_answer_tokens: None,
             hedge,
             keep_alive_ms: KEEP_ALIVE_MS,
@@ -57,6 +60,7 @@ impl Service {
             priority: policy.priority.unwrap_or(base.priority),
             max_wait_ms: policy.max_wait_ms.unwrap_or(base.max_wait_ms),
             max_choices: policy.max_choices.unwrap_or(base.max_choices),
+            max_sequences: policy.max_choices.unwrap_or(base.max_sequences),
             max_answer_tokens: policy.max_answer_tokens.or(base.max_answer_tokens),
             hedge: policy.hedge.unwrap_or(base.hedge),
             keep_alive_ms: policy.keep_alive_ms.unwrap_or(base.keep_alive_ms),
@@ -74,7 +78,8 @@ mod tests {
         let policy: Policy =
             serde_json::from_str(r#"{"name":"p","preset":"batch","priority":"standard","max_choices":2}"#).unwrap();
         let (service, preset) = (Service::of(&policy), Service::preset(Preset::Batch));
-        assert_eq!((service.priority, service.max_choices), (Priority::Standard, 2));
-        assert_eq!(Service { priority: preset.priority, max_choices: preset.max_choices, ..service }, preset);
+        assert_eq!((service.priority, service.max_choices, service.max_sequences), (Priority::Standard, 2, 2));
+        let (priority, max_choices, max_sequences) = (preset.priority, preset.max_choices, preset.max_sequences);
+        assert_eq!(Service { priority, max_choices, max_sequences, ..service }, preset);
     }
 }

@@ -37,7 +37,7 @@ pub trait World {
 pub enum Drop {
     /// It cannot take the images, audio or tools of the request, or answers another API.
     Modality,
-    /// The prompt and the answer do not fit its context.
+    /// The prompt and the answer do not fit its context, by a count that cannot be wrong.
     Context,
     /// Its country is not among those allowed.
     Residency,
@@ -151,6 +151,9 @@ impl Reason {
 pub struct Decision {
     /// At most [`KEPT`], the best first.
     pub targets: Vec<Target>,
+    /// So many of the targets lead whose context the request is expected to fit; all of them where it fits none. The others
+    /// are for when those have failed.
+    pub fitting: usize,
     /// Candidates looked at that may serve.
     pub eligible: u32,
     /// Candidates not looked at: they cost more than the last target here at a glance, or for their distance alone.
@@ -235,9 +238,7 @@ impl Gates {
         if !facts.countries.is_empty() && !facts.countries.contains(&row.country) {
             return Err(Drop::Residency);
         }
-        // What the client reserved counts; an expectation does not, because it may be wrong.
-        let reserved = facts.max_tokens.map_or(1.0, |m| (m as f64).max(1.0));
-        if facts.prompt_tokens + reserved > f64::from(row.context_tokens) {
+        if facts.never_fits(row) {
             return Err(Drop::Context);
         }
         self.health(row.health)?;
@@ -277,6 +278,8 @@ struct Seen {
     key: f64,
     load: f64,
     overlay: Overlay,
+    /// The request is expected to fit its context.
+    fits: bool,
 }
 
 /// Candidates of one model that were looked at and stand side by side, in the view and among those seen.
@@ -324,25 +327,32 @@ pub fn decide(world: &impl World, facts: &Facts, choice: &Choice, scratch: &mut 
 fn decide_with(world: &impl World, facts: &Facts, choice: &Choice, scratch: &mut Scratch, gates: Gates) -> Decision {
     let mut out = Decision {
         targets: Vec::new(),
+        fitting: 0,
         eligible: 0,
         skipped: 0,
         drops: [0; Drop::COUNT],
         reason: Reason::Nothing,
         largest_context: 0,
     };
-    let mut look = Look { best: Best::new(), pin: None, glancing: Glancing::new(facts, &choice.rates), gates };
+    let glancing = Glancing::new(facts, &choice.rates);
+    let mut look = Look { best: Best::new(), tight: Best::new(), pin: None, glancing, gates };
     scratch.seen.clear();
     scratch.spans.clear();
     for &model in &facts.models {
         look.at_model(world, model, facts, choice, scratch, &mut out);
     }
-    let Look { mut best, pin, .. } = look;
+    // An estimate refuses nothing: where the request is expected to fit nowhere, it may fit all the same.
+    let fits = look.best.len > 0;
+    let (mut best, tight) = if fits { (look.best, look.tight) } else { (look.tight, Best::new()) };
+    let pin = look.pin.filter(|pin| scratch.seen[*pin].fits == fits);
     match choice.router {
-        Router::RoundRobin => best = in_turn(&scratch.seen, out.eligible, choice.seed),
+        Router::RoundRobin => best = in_turn(&scratch.seen, out.eligible, choice.seed, fits),
         Router::PowerOfTwo => best.less_loaded_of_two_first(&scratch.seen),
         Router::Rhumb | Router::Nearest | Router::LeastRequest | Router::Random => {}
     }
     out.reason = best.choose(world, facts, choice, scratch, pin);
+    out.fitting = best.len;
+    best.append(&tight);
     out.targets.reserve_exact(best.len);
     for &(key, at) in best.kept() {
         let (row, overlay) = (scratch.row(world, at), scratch.seen[at].overlay);
@@ -356,7 +366,10 @@ fn decide_with(world: &impl World, facts: &Facts, choice: &Choice, scratch: &mut
 
 /// The first pass over the candidates.
 struct Look {
+    /// Those whose context the request is expected to fit.
     best: Best,
+    /// Those whose context it may exceed: they come after.
+    tight: Best,
     /// The place of the pinned candidate, once it was met.
     pin: Option<usize>,
     glancing: Glancing,
@@ -405,7 +418,7 @@ impl Look {
     fn is_enough(&self, floor: &Floor, facts: &Facts, choice: &Choice) -> bool {
         choice.router == Router::Rhumb
             && (facts.pin.is_none() || self.pin.is_some())
-            && self.is_beyond(floor.total_usd(facts, &choice.rates))
+            && self.best.is_beyond(floor.total_usd(facts, &choice.rates))
     }
 
     /// A glance shows that the candidate is no better than those kept.
@@ -413,13 +426,7 @@ impl Look {
         choice.router == Router::Rhumb
             && self.best.len == KEPT
             && facts.pin != Some((glance.endpoint, model))
-            && self.is_beyond(self.glancing.least_usd(glance, &world.overlay(glance.endpoint)))
-    }
-
-    /// A bill that is neither among those kept nor near the lowest.
-    fn is_beyond(&self, usd: f64) -> bool {
-        let best = &self.best;
-        best.len == KEPT && usd > best.kept[KEPT - 1].0.max(best.kept[0].0 * (1.0 + NEAR))
+            && self.best.is_beyond(self.glancing.least_usd(glance, &world.overlay(glance.endpoint)))
     }
 
     fn at(
@@ -431,7 +438,8 @@ impl Look {
         seen: &mut Vec<Seen>,
         out: &mut Decision,
     ) {
-        let at = seen.len();
+        let (at, fits) = (seen.len(), facts.fits(row));
+        let best = if fits { &mut self.best } else { &mut self.tight };
         let (key, load) = match self.gates.hold(row, facts) {
             Ok(()) => {
                 let p = predict(row, &overlay, facts);
@@ -440,11 +448,11 @@ impl Look {
                 let turn = out.eligible;
                 out.eligible += 1;
                 let load = p.running + p.waiting;
-                if choice.router == Router::Rhumb && !is_pin && self.is_beyond(least.total_usd()) {
+                if choice.router == Router::Rhumb && !is_pin && best.is_beyond(least.total_usd()) {
                     (f64::INFINITY, load)
                 } else {
                     let key = key(choice, row, &overlay, &with_miss(least, &p, &choice.rates), turn);
-                    self.best.offer(key, at);
+                    best.offer(key, at);
                     if is_pin {
                         self.pin = Some(at);
                     }
@@ -456,7 +464,7 @@ impl Look {
                 (f64::INFINITY, 0.0)
             }
         };
-        seen.push(Seen { key, load, overlay });
+        seen.push(Seen { key, load, overlay, fits });
     }
 }
 
@@ -472,12 +480,12 @@ fn key(choice: &Choice, row: &Row, overlay: &Overlay, bill: &Bill, turn: u32) ->
     }
 }
 
-/// The eligible candidates in turn, starting where the seed says.
-fn in_turn(seen: &[Seen], eligible: u32, seed: u64) -> Best {
+/// The eligible candidates whose context the request is expected to fit, or not, in turn, starting where the seed says.
+fn in_turn(seen: &[Seen], eligible: u32, seed: u64, fits: bool) -> Best {
     let mut best = Best::new();
     let Some(first) = seed.checked_rem(u64::from(eligible)) else { return best };
     let order = |turn: f64| (turn - first as f64 + f64::from(eligible)) % f64::from(eligible);
-    for (at, s) in seen.iter().enumerate().filter(|(_, s)| s.key < f64::INFINITY) {
+    for (at, s) in seen.iter().enumerate().filter(|(_, s)| s.key < f64::INFINITY && s.fits == fits) {
         best.offer(order(s.key), at);
     }
     best
@@ -496,6 +504,19 @@ impl Best {
 
     fn kept(&self) -> &[(f64, usize)] {
         &self.kept[..self.len]
+    }
+
+    /// A bill that is neither among those kept nor near the lowest.
+    fn is_beyond(&self, usd: f64) -> bool {
+        self.len == KEPT && usd > self.kept[KEPT - 1].0.max(self.kept[0].0 * (1.0 + NEAR))
+    }
+
+    /// Puts others behind these, as far as there is room.
+    fn append(&mut self, others: &Self) {
+        let len = (self.len + others.len).min(KEPT);
+        let room = len - self.len;
+        self.kept[self.len..len].copy_from_slice(&others.kept[..room]);
+        self.len = len;
     }
 
     fn offer(&mut self, key: f64, at: usize) {
@@ -538,7 +559,7 @@ impl Best {
             (Some(_), Some(pin)) if seen[pin].key <= near => (pin, Reason::Pinned),
             (Some(_), Some(_)) => (cheapest, Reason::MovedForBill),
             (moved, _) => {
-                let favoured = favoured(world, facts, choice, scratch, near).unwrap_or(cheapest);
+                let favoured = favoured(world, facts, choice, scratch, near, seen[cheapest].fits).unwrap_or(cheapest);
                 let reason = match moved {
                     Some(_) => Reason::MovedForDrop,
                     None if favoured == cheapest => Reason::Cheapest,
@@ -566,11 +587,18 @@ impl Best {
 
 /// Among the near-equals, the one that the affinity key prefers (rendezvous hashing: the highest hash of key and
 /// endpoint, so that the loss of one endpoint moves its own sessions only), or that chance prefers, by free seats.
-fn favoured(world: &impl World, facts: &Facts, choice: &Choice, scratch: &Scratch, near: f64) -> Option<usize> {
+fn favoured(
+    world: &impl World,
+    facts: &Facts,
+    choice: &Choice,
+    scratch: &Scratch,
+    near: f64,
+    fits: bool,
+) -> Option<usize> {
     let mut best: Option<(f64, usize)> = None;
     for (at, row) in scratch.rows(world) {
         let s = &scratch.seen[at];
-        if s.key <= near {
+        if s.key <= near && s.fits == fits {
             let score = match facts.affinity {
                 Some(affinity) => unit(mix(affinity, row.endpoint)),
                 None => unit(mix(choice.seed, row.endpoint)) / (1.0 + s.load),

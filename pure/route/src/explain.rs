@@ -40,7 +40,7 @@ pub struct Explanation {
     pub chosen: Option<Place>,
     /// Why there.
     pub reason: String,
-    /// Every candidate that may serve, the chosen first, then by bill.
+    /// Every candidate that may serve, the chosen first, then by bill; last those whose context the request may exceed.
     pub candidates: Vec<Candidate>,
     /// Every candidate that may not.
     pub dropped: Vec<Dropped>,
@@ -74,6 +74,9 @@ pub struct Candidate {
     pub predicted: Predicted,
     /// Ages of the readings it rests on; `null` when there never was one.
     pub ages_ms: BTreeMap<String, Option<f64>>,
+    /// The prompt and the answer may exceed its context: they are estimated to.
+    #[serde(default)]
+    pub may_exceed_context: bool,
 }
 
 /// A bill and its sum.
@@ -168,10 +171,11 @@ pub fn explain(
                 Ok((p, lines)) => {
                     let chosen = first.is_some_and(|t| (t.endpoint, t.model) == (row.endpoint, row.model));
                     let total_usd = lines.total_usd();
-                    keys.push((!chosen, total_usd, candidates.len()));
+                    let may_exceed_context = !facts.fits(row);
+                    keys.push(((!chosen, may_exceed_context), total_usd, candidates.len()));
                     let bill = BillWithTotal { lines, total_usd };
                     let (predicted, ages_ms) = (predicted(&p), ages(row));
-                    candidates.push(Candidate { site, endpoint, model, bill, predicted, ages_ms });
+                    candidates.push(Candidate { site, endpoint, model, bill, predicted, ages_ms, may_exceed_context });
                 }
             }
         }

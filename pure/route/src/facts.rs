@@ -4,14 +4,14 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-use crate::row::Able;
+use crate::row::{Able, Row};
 
 /// A request, in numbers.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Facts {
     /// Models that may serve it: one, or those of a virtual model.
     pub models: Vec<u32>,
-    /// Prompt length, estimated.
+    /// Prompt length, estimated; of a list of inputs, all of them together.
     pub prompt_tokens: f64,
     /// Answer length expected, learnt per tenant and model.
     pub output_tokens: f64,
@@ -31,6 +31,10 @@ pub struct Facts {
     pub pin: Option<(u32, u32)>,
     /// Prompt tokens that endpoints are believed to hold in cache.
     pub hits: Vec<Hit>,
+    /// Length of the longest input, estimated: what has to fit a context.
+    pub longest_tokens: f64,
+    /// Tokens that this input has at least, whatever the engine's vocabulary.
+    pub certain_tokens: f64,
 }
 
 /// A cached prefix.
@@ -47,5 +51,22 @@ impl Facts {
     pub fn cached_tokens(&self, endpoint: u32) -> f64 {
         let hit = self.hits.iter().find(|h| h.endpoint == endpoint).map_or(0.0, |h| h.tokens);
         hit.min(self.prompt_tokens - 1.0).max(0.0)
+    }
+
+    /// Tokens of context that the answer takes: what the client reserved, else at least one. An expectation does not count,
+    /// because it may be wrong.
+    fn reserved_tokens(&self) -> f64 {
+        if self.needs.embedding { 0.0 } else { self.max_tokens.map_or(1.0, |m| (m as f64).max(1.0)) }
+    }
+
+    /// The prompt and the answer are expected to fit a candidate's context.
+    pub(crate) fn fits(&self, row: &Row) -> bool {
+        self.longest_tokens + self.reserved_tokens() <= f64::from(row.context_tokens)
+    }
+
+    /// They fit by no count of tokens. An answer counts where the engine keeps room for all of it before it begins.
+    pub(crate) fn never_fits(&self, row: &Row) -> bool {
+        let reserved = if row.reserves_answer { self.reserved_tokens() } else { 0.0 };
+        self.certain_tokens + reserved > f64::from(row.context_tokens)
     }
 }

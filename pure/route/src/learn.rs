@@ -33,6 +33,66 @@ impl Ewma {
     }
 }
 
+/// How the prompts of one tenant for one model compare with a first estimate of their text: a ratio, and what a template
+/// adds to each. Short prompts teach the latter and long ones the former, so that many short ones say nothing of a long one.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Density {
+    /// Tokens that engines counted for estimated ones.
+    counted: f64,
+    estimated: f64,
+    added: Ewma,
+}
+
+/// The first estimate is believed like an observation of so many tokens.
+const DENSITY_PRIOR_TOKENS: f64 = 4_000.0;
+
+/// Observations of about so many tokens back have lost most of their weight.
+const DENSITY_MEMORY_TOKENS: f64 = 400_000.0;
+
+/// A text is this many times as dense as estimated at most, and this share of it at least.
+const DENSITY_MAX: f64 = 4.0;
+const DENSITY_MIN: f64 = 0.25;
+
+/// Below so many tokens of text what is added outweighs how dense the text is.
+const SHORT_TOKENS: f64 = 400.0;
+
+/// A template adds at most so many tokens.
+const ADDED_MAX: f64 = 4_096.0;
+
+impl Default for Density {
+    fn default() -> Self {
+        Self { counted: DENSITY_PRIOR_TOKENS, estimated: DENSITY_PRIOR_TOKENS, added: Ewma::new(0.0, 0.02) }
+    }
+}
+
+impl Density {
+    /// Tokens to be expected of a text of so many by the first estimate.
+    pub fn tokens(&self, estimated: f64) -> f64 {
+        estimated * self.ratio() + self.added.mean()
+    }
+
+    /// An engine counted so many tokens for inputs with so much text together.
+    pub fn learn(&mut self, inputs: f64, estimated: f64, counted: f64) {
+        if !(inputs >= 1.0 && estimated > 0.0 && counted > 0.0) {
+            return;
+        }
+        if estimated < SHORT_TOKENS * inputs {
+            self.added.add(((counted - estimated * self.ratio()) / inputs).clamp(0.0, ADDED_MAX));
+            return;
+        }
+        let text = (counted - inputs * self.added.mean()).clamp(estimated * DENSITY_MIN, estimated * DENSITY_MAX);
+        self.counted += text;
+        self.estimated += estimated;
+        let kept = (DENSITY_MEMORY_TOKENS / self.estimated).min(1.0);
+        self.counted *= kept;
+        self.estimated *= kept;
+    }
+
+    fn ratio(&self) -> f64 {
+        self.counted / self.estimated
+    }
+}
+
 /// How an endpoint departs from its prior: observed over predicted, kept between a quarter and four times so that one
 /// odd request cannot attract or repel all others.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -148,6 +208,48 @@ mod tests {
         assert!((m.mean() - 10.0).abs() < 1.0);
         m.add(20.0);
         assert!((m.mean() - 11.0).abs() < 0.3, "{}", m.mean());
+    }
+
+    #[test]
+    fn short_prompts_teach_what_a_template_adds_and_nothing_of_long_texts() {
+        let mut d = Density::default();
+        assert_eq!(d.tokens(1_000.0), 1_000.0);
+        for _ in 0..10_000 {
+            d.learn(1.0, 5.0, 69.0);
+        }
+        assert!((d.tokens(5.0) - 69.0).abs() < 0.5, "{}", d.tokens(5.0));
+        assert!((d.tokens(30_000.0) - 30_064.0).abs() < 1.0, "{}", d.tokens(30_000.0));
+        // A list of inputs has a template around each.
+        d.learn(100.0, 500.0, 6_900.0);
+        assert!((d.tokens(5.0) - 69.0).abs() < 0.5);
+        // Long ones teach how dense their text is, and each by its length.
+        for _ in 0..40 {
+            d.learn(1.0, 30_000.0, 24_064.0);
+            d.learn(1.0, 500.0, 2_064.0);
+        }
+        let ratio = (d.tokens(30_000.0) - 64.0) / 30_000.0;
+        assert!((ratio - 0.852).abs() < 0.01, "{ratio}");
+    }
+
+    #[test]
+    fn what_one_prompt_teaches_of_density_is_bounded() {
+        let mut d = Density::default();
+        for (inputs, estimated, counted) in
+            [(0.0, 10.0, 10.0), (1.0, f64::NAN, 10.0), (1.0, 10.0, f64::NAN), (1.0, 0.0, 9.0), (1.0, 9.0, 0.0)]
+        {
+            d.learn(inputs, estimated, counted);
+            assert_eq!(d, Density::default());
+        }
+        for _ in 0..1_000 {
+            d.learn(1.0, 1e6, 1e300);
+            d.learn(1.0, 10.0, 1e300);
+        }
+        assert!((d.tokens(1_000.0) - 8_096.0).abs() < 100.0, "{}", d.tokens(1_000.0));
+        for _ in 0..1_000 {
+            d.learn(1.0, 1e6, 1.0);
+            d.learn(1.0, 10.0, 1.0);
+        }
+        assert!((d.tokens(1_000.0) - 250.0).abs() < 10.0, "{}", d.tokens(1_000.0));
     }
 
     #[test]

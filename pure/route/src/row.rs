@@ -83,6 +83,10 @@ pub struct Row {
     pub quality: f64,
     /// What a second is worth to those already in flight there, USD.
     pub others_second_usd: f64,
+    /// It refuses a request whose prompt and longest answer together exceed its context. Not in the log: a candidate that is
+    /// kept there has passed that gate.
+    #[serde(skip)]
+    pub reserves_answer: bool,
 }
 
 /// What is known against a candidate. The order is that of stored records, where the first two were `false` and `true`.

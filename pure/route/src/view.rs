@@ -449,6 +449,7 @@ fn configure(row: &mut Row, grid: &Grid, site: &Site, endpoint: &Endpoint, serve
     row.country = country(&site.country);
     row.accepts = site.accepts.max(endpoint.accepts);
     row.context_tokens = served.context_tokens;
+    row.reserves_answer = matches!(endpoint.engine, EngineKind::Vllm | EngineKind::Sglang);
     row.concurrency = f64::from(endpoint.max_concurrency);
     if let Some(p) = served.price {
         row.input_usd = p.input_usd_per_mtok / 1e6;
@@ -522,6 +523,7 @@ fn prior(perf: Option<Perf>) -> Row {
         seq_watts: 0.0,
         quality: 0.0,
         others_second_usd: 0.0,
+        reserves_answer: false,
     };
     let Some(p) = perf else { return row };
     Row {

@@ -221,6 +221,7 @@ fn endpoints(atlas: &Atlas, mean: MeanRequest, engines: &[(Place, SocketAddr)]) 
             gpu_hour_usd: None,
             planned_utilisation: PLANNED_UTILISATION,
             accepts: Accepts::default(),
+            allow_params: Vec::new(),
             models: vec![Served {
                 model: MODEL.into(),
                 served_as: None,

@@ -14,6 +14,7 @@ use rhumb_openai::request::{Api, scan};
 use rhumb_route::decide::{Choice, KEPT, Scratch, World, decide};
 use rhumb_route::explain::{Explanation, explain, explain_record};
 use rhumb_route::facts::Facts;
+use rhumb_route::learn::Density;
 use rhumb_route::record::{Kept, Record};
 use rhumb_route::row::{Able, Overlay, Row};
 use rhumb_route::view::{EndpointState, View, Viewer};
@@ -27,6 +28,7 @@ use crate::exposition;
 use crate::hold::look_again;
 use crate::live::lock;
 use crate::names::NameTable;
+use crate::place::expected;
 use crate::reload::Gateway;
 use crate::routes::{failed, health, text};
 use crate::shared::Shared;
@@ -161,7 +163,7 @@ fn explained(intent: &Intent) -> Explanation {
 /// # Errors
 /// The body is not a chat request of this grid.
 pub fn dry_run(grid: &Grid, body: &[u8]) -> Result<Explanation, ApiError> {
-    let scan = scan(Api::Chat, body, Limits::default())?;
+    let scan = scan(Api::Chat, body, Limits::default(), &[])?;
     let Some(models) = grid.models_named(&scan.model) else {
         let near = grid.nearest_models(&scan.model, |_| true).join("`, `");
         let text = format!("The model `{}` is not in the configuration; the nearest names are `{near}`.", scan.model);
@@ -171,18 +173,21 @@ pub fn dry_run(grid: &Grid, body: &[u8]) -> Result<Explanation, ApiError> {
     let view = Viewer::new(grid, rhumb_route::view::perf_of(grid))
         .view(&vec![EndpointState::default(); grid.config.endpoints.len()], 0);
     let policy = grid.policy_for(None, None).map_err(|_| ApiError::invalid("The gateway's policy does not exist."))?;
+    let expected = expected(&scan.prompt, &Density::default());
     let facts = Facts {
         models: models.to_vec(),
-        prompt_tokens: (crate::place::text_bytes(&scan) as f64 / 4.0).max(1.0),
+        prompt_tokens: expected.tokens,
         output_tokens: scan.max_tokens.map_or(200.0, |m| m as f64),
         max_tokens: scan.max_tokens,
         bytes_per_token: 190.0,
-        needs: Able { vision: scan.seen.image, audio: scan.seen.audio, tools: scan.tools, embedding: false },
+        needs: Able { vision: scan.prompt.images, audio: scan.prompt.audio, tools: scan.tools, embedding: false },
         countries: policy.countries.clone(),
         client_ms: 0.0,
         affinity: scan.conversation_hash.or(scan.cache_key_hash),
         pin: None,
         hits: Vec::new(),
+        longest_tokens: expected.longest,
+        certain_tokens: scan.prompt.certain_tokens(false) as f64,
     };
     let choice = Choice { rates: policy.rates, router: grid.config.gateway.router, seed: 0 };
     let world = Then { view: &view, overlays: &[], kept: &[] };

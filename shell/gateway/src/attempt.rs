@@ -210,10 +210,7 @@ impl Journey<'_> {
             let next_place = match next? {
                 After::GiveUp => None,
                 After::BusyOne if !self.shared.budget(tenant, &target, |b| b.retry(self.shared.now_ms())) => None,
-                After::Another | After::BusyOne => {
-                    let fits = |i: usize| failures.context.is_none() || self.has_more_context(&targets[i], failures);
-                    failover.next_of(targets.len(), |i| targets[i].site, fits)
-                }
+                After::Another | After::BusyOne => self.next_target(&mut failover, failures),
             };
             if let Some(place) = next_place {
                 next_try = Some((place, Permit::take(self.shared, targets[place].endpoint)));
@@ -223,6 +220,14 @@ impl Journey<'_> {
 
     pub(crate) fn targets(&self) -> &[Target] {
         &self.placed.decision.targets
+    }
+
+    /// The target to try after one has failed: those whose context the request may exceed come last.
+    fn next_target(&self, failover: &mut Failover, failures: &Failures) -> Option<usize> {
+        let (targets, fitting) = (self.targets(), self.placed.decision.fitting);
+        let suits = |i: usize| failures.context.is_none() || self.has_more_context(&targets[i], failures);
+        let mut next = |among| failover.next_of(among, |i| targets[i].site, suits);
+        next(fitting).or_else(|| next(targets.len()))
     }
 
     /// Sends it to a target that it has a place at.

@@ -22,7 +22,8 @@ impl Journey<'_> {
 
     /// A second try, if its budget allows one and another target has room.
     pub(crate) fn hedge(&self, ledger: &mut Ledger, failover: &mut Failover, model: u32) -> Option<Try<'_>> {
-        let (targets, hedging) = (self.targets(), &self.shared.hedging[model as usize]);
+        let targets = &self.targets()[..self.placed.decision.fitting];
+        let hedging = &self.shared.hedging[model as usize];
         // What engines die of is not to take two at a time.
         if quarantine::suspects(self.shared, self.body, ledger.tenant) || !lock(hedging).take() {
             return None;

@@ -267,7 +267,7 @@ impl Drop for Waiting<'_> {
 pub(crate) trait Deciding {
     /// Decides on what is known now.
     fn decide(&mut self);
-    /// The ranked targets of the last decision.
+    /// The ranked targets of the last decision that it may be given a place at.
     fn targets(&self) -> &[Target];
     /// What was decided last is what is done: the log is to say it.
     fn record(&self);

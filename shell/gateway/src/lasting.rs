@@ -18,6 +18,7 @@ use crate::hold::{Hold, serves};
 use crate::ids::Ids;
 use crate::live::lock;
 use crate::numbers::{Known, Number};
+use crate::salt::Secret;
 use crate::shared::Shared;
 
 /// Tenant, model and site: what a retry budget is for.
@@ -33,6 +34,8 @@ pub(crate) struct Lasting {
     pub(crate) guard: Guard,
     /// Where the names of endpoints are looked up.
     pub(crate) names: Names,
+    /// What the salts of the engines' caches are made from.
+    pub(crate) secret: Secret,
     pub(crate) quarantine: Mutex<Quarantine>,
     pub(crate) drains: Mutex<Drains>,
     /// Held while drains are written; requests never wait for it.
@@ -54,7 +57,7 @@ const PINS: usize = 1 << 18;
 const PIN_SHARDS: usize = 16;
 
 impl Lasting {
-    pub(crate) fn new(log: Log, drains: Drains, guard: Guard, names: Names) -> Self {
+    pub(crate) fn new(log: Log, drains: Drains, guard: Guard, names: Names, secret: Secret) -> Self {
         Self {
             ids: Ids::new(),
             log,
@@ -63,6 +66,7 @@ impl Lasting {
             hold: Mutex::new(Hold::new()),
             guard,
             names,
+            secret,
             quarantine: Mutex::default(),
             drains: Mutex::new(drains),
             draining: Mutex::new(()),

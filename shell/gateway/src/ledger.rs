@@ -9,7 +9,7 @@ use rhumb_flow::evidence::Source;
 use rhumb_flow::fair::cost;
 use rhumb_grid::config::EngineErrors;
 use rhumb_grid::index::NamedRates;
-use rhumb_openai::request::Scan;
+use rhumb_openai::request::{Prompt, Scan};
 use rhumb_openai::response::Usage;
 use rhumb_route::account::{Tariff, Tokens};
 use rhumb_route::decide::Target;
@@ -20,7 +20,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use crate::hold::Permit;
 use crate::live::{Learnt, lock};
-use crate::place::{Asking, text_bytes};
+use crate::place::{Asking, Size};
 use crate::request_metrics::Of;
 use crate::shared::Shared;
 
@@ -40,8 +40,8 @@ pub(crate) struct Ledger {
     pub(crate) model: String,
     /// Value of a second under the request's policy.
     pub(crate) second_usd: f64,
-    /// Bytes of the prompt as text.
-    pub(crate) prompt_bytes: usize,
+    /// How large it is, as far as its text tells.
+    pub(crate) size: Size,
     /// Bytes one token of the answer takes on the wire.
     pub(crate) bytes_per_token: f64,
     pub(crate) attempts: u32,
@@ -220,7 +220,7 @@ impl Ledger {
         scan: &Scan,
         body: &[u8],
     ) -> Self {
-        let answer_max = scan.max_tokens.unwrap_or(0).max(TOKENS_MAX).saturating_mul(scan.n.max(1));
+        let answer_max = scan.max_tokens.unwrap_or(0).max(TOKENS_MAX).saturating_mul(scan.sequences().max(1));
         Self {
             shared: Arc::clone(shared),
             id: asking.id,
@@ -231,7 +231,7 @@ impl Ledger {
             engine_errors: policy.service.engine_errors,
             tokens_max: (body.len() as u64 + TOKENS_MAX, answer_max),
             second_usd: policy.rates.second_usd,
-            prompt_bytes: text_bytes(scan),
+            size: Size::of(scan),
             bytes_per_token: asking.bytes_per_token(),
             attempts: 0,
             status: 0,
@@ -340,10 +340,12 @@ impl Ledger {
     fn learn(&self, usage: &Usage) {
         let Some(flight) = &self.flight else { return };
         let model = flight.target.model;
-        lock(self.shared.output_of(self.tenant, model)).add(usage.completion_tokens as f64);
-        if usage.prompt_tokens > 0 {
-            let density = self.prompt_bytes as f64 / usage.prompt_tokens as f64;
-            lock(&self.shared.bytes_per_token[model as usize]).add(density.clamp(0.5, 32.0));
+        lock(self.shared.output_of(self.tenant, model)).add(usage.completion_tokens as f64 / self.size.sequences);
+        // What an engine makes of an image or a recording says nothing of text, and token ids are no text.
+        let Prompt { inputs, text, ids, media, truncated, .. } = self.size.prompt;
+        if ids == 0 && media == 0 && !truncated {
+            let density = self.shared.density_of(self.tenant, model);
+            lock(density).learn(inputs as f64, text as f64, usage.prompt_tokens as f64);
         }
         // A plain answer arrives at once and says nothing of the pace.
         if let Some(first) = self.first_content()

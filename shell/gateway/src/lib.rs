@@ -36,6 +36,7 @@ mod reload;
 mod request;
 mod request_metrics;
 mod routes;
+mod salt;
 mod serve;
 mod shared;
 mod shed;

@@ -10,7 +10,7 @@ use rhumb_flow::hedge::Hedging;
 use rhumb_grid::config::Endpoint;
 use rhumb_grid::index::Grid;
 use rhumb_route::habits::Habits;
-use rhumb_route::learn::Ewma;
+use rhumb_route::learn::{Density, Ewma};
 
 use crate::live::Live;
 
@@ -65,7 +65,7 @@ pub(crate) struct Known {
     lanes: Register<Vec<Number>>,
     live: Vec<Arc<Live>>,
     output_tokens: BTreeMap<(u32, Number), Estimate>,
-    bytes_per_token: BTreeMap<Number, Estimate>,
+    density: BTreeMap<(u32, Number), Arc<Mutex<Density>>>,
     hedging: BTreeMap<Number, Arc<Mutex<Hedging>>>,
     habits: BTreeMap<Number, Arc<Mutex<Habits>>>,
 }
@@ -75,9 +75,6 @@ pub(crate) type Estimate = Arc<Mutex<Ewma>>;
 
 /// Answer length before one has been seen.
 const OUTPUT_TOKENS: f64 = 200.0;
-
-/// Bytes of JSON per token before one has been seen: English text and some punctuation.
-pub(crate) const BYTES_PER_TOKEN: f64 = 4.2;
 
 fn estimate(prior: f64) -> Estimate {
     Arc::new(Mutex::new(Ewma::new(prior, 0.02)))
@@ -133,9 +130,9 @@ impl Known {
         Arc::clone(self.output_tokens.entry(of).or_insert_with(|| estimate(OUTPUT_TOKENS)))
     }
 
-    /// Bytes of prompt per token of a model.
-    pub(crate) fn bytes_per_token(&mut self, model: Number) -> Estimate {
-        Arc::clone(self.bytes_per_token.entry(model).or_insert_with(|| estimate(BYTES_PER_TOKEN)))
+    /// How dense prompts are, by the numbers of tenant and model.
+    pub(crate) fn density(&mut self, of: (u32, Number)) -> Arc<Mutex<Density>> {
+        Arc::clone(self.density.entry(of).or_default())
     }
 
     /// When a second try is due for a model, and how many may be.

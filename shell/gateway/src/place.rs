@@ -9,11 +9,12 @@ use rhumb_flow::fair::{From, cost};
 use rhumb_grid::config::Priority;
 use rhumb_grid::index::NamedRates;
 use rhumb_openai::error::ApiError;
-use rhumb_openai::request::{Api, BLOCK_BYTES, Scan, block_hashes};
+use rhumb_openai::request::{Api, BLOCK_BYTES, Prompt, Scan, block_hashes};
 use rhumb_route::decide::{Choice, Decision, Drop, KEPT, Scratch, Target, World, decide};
 use rhumb_route::facts::{Facts, Hit};
 use rhumb_route::floor::Floors;
 use rhumb_route::glance::Glance;
+use rhumb_route::learn::Density;
 use rhumb_route::record::{Kept, fingerprint};
 use rhumb_route::row::{Able, Overlay, Row};
 use rhumb_route::view::View;
@@ -130,7 +131,7 @@ pub(crate) fn asking<'a>(
     let (tenant, number) = (caller.tenant, shared.numbers.tenant(caller.tenant));
     let session = asked.session.or_else(|| scan.conversation_hash.map(|h| own_hash(&h.to_le_bytes(), number)));
     let first_model = models.first().copied().unwrap_or(0);
-    let per_token = lock(&shared.bytes_per_token[first_model as usize]).mean();
+    let expected = expected(&scan.prompt, &lock(shared.density_of(tenant, first_model)));
     let mut blocks = Vec::new();
     block_hashes(body, scan, own_hash(b"", number), BLOCKS_MAX, &mut blocks);
     let max_tokens = scan.max_tokens.or(policy.service.max_answer_tokens);
@@ -138,7 +139,7 @@ pub(crate) fn asking<'a>(
         0.0
     } else {
         let learnt = lock(shared.output_of(tenant, first_model)).mean();
-        max_tokens.map_or(learnt, |m| learnt.min(m as f64)) * scan.n.min(128) as f64
+        max_tokens.map_or(learnt, |m| learnt.min(m as f64)) * Size::of(scan).sequences
     };
     let mut countries = policy.countries.clone();
     if let Some(t) = tenant {
@@ -146,14 +147,13 @@ pub(crate) fn asking<'a>(
     }
     let facts = Facts {
         models,
-        prompt_tokens: (text_bytes(scan) as f64 / per_token).max(1.0)
-            + MEDIA_TOKENS * f64::from(scan.seen.media_bytes > 0),
+        prompt_tokens: expected.tokens,
         output_tokens,
         max_tokens,
         bytes_per_token: if scan.stream { STREAM_BYTES_PER_TOKEN } else { PLAIN_BYTES_PER_TOKEN },
         needs: Able {
-            vision: scan.seen.image,
-            audio: scan.seen.audio,
+            vision: scan.prompt.images,
+            audio: scan.prompt.audio,
             tools: scan.tools,
             embedding: api == Api::Embeddings,
         },
@@ -163,9 +163,11 @@ pub(crate) fn asking<'a>(
         affinity: session.or(scan.cache_key_hash).or(blocks.first().copied()),
         pin: None,
         hits: Vec::new(),
+        longest_tokens: expected.longest,
+        certain_tokens: scan.prompt.certain_tokens(api == Api::Embeddings) as f64,
     };
     let (id, at_unix_ms) = shared.lasting.ids.next();
-    let tokens_per_block = BLOCK_BYTES as f64 / per_token;
+    let tokens_per_block = BLOCK_BYTES as f64 * expected.tokens / scan.prompt_span.len() as f64;
     let router = shared.grid.config.gateway.router;
     Asking {
         shared,
@@ -188,10 +190,47 @@ pub(crate) fn asking<'a>(
 /// What an image or a recording is taken for, in tokens, until its size is understood.
 const MEDIA_TOKENS: f64 = 1_000.0;
 
-/// Bytes of the prompt that are text.
-pub(crate) fn text_bytes(scan: &Scan) -> usize {
-    scan.prompt_span.len().saturating_sub(scan.seen.media_bytes)
+/// How many tokens a prompt is expected to have.
+pub(crate) struct Expected {
+    /// All inputs together.
+    pub(crate) tokens: f64,
+    /// The longest input.
+    pub(crate) longest: f64,
 }
+
+/// What is expected of a prompt by how dense others were. Token ids are counted and not estimated.
+pub(crate) fn expected(prompt: &Prompt, density: &Density) -> Expected {
+    let (ids, media) = (prompt.ids as f64, prompt.media as f64 * MEDIA_TOKENS);
+    // A list holds texts or token ids.
+    let (text, longest) = match prompt.text {
+        0 => (0.0, 0.0),
+        text => {
+            let inputs = prompt.inputs as f64;
+            (inputs * density.tokens(text as f64 / inputs), density.tokens(prompt.longest_text as f64))
+        }
+    };
+    Expected {
+        tokens: (text + ids + media).max(1.0),
+        longest: (longest.max(prompt.longest_ids as f64) + media).max(1.0),
+    }
+}
+
+/// How large a request is, as far as its text tells.
+#[derive(Clone, Copy)]
+pub(crate) struct Size {
+    pub(crate) prompt: Prompt,
+    /// Answers that it asks for, as far as they are expected.
+    pub(crate) sequences: f64,
+}
+
+impl Size {
+    pub(crate) fn of(scan: &Scan) -> Self {
+        Self { prompt: scan.prompt, sequences: scan.sequences().min(SEQUENCES_MAX) as f64 }
+    }
+}
+
+/// What is expected of a request is bounded where its policy does not bound it.
+const SEQUENCES_MAX: u64 = 1_024;
 
 /// Two lists of countries both hold; an empty one allows all. When nothing is in both, nothing is allowed.
 fn restrict(countries: &mut Vec<[u8; 2]>, also: &[String]) {
@@ -229,7 +268,7 @@ impl Deciding for Asking<'_> {
     }
 
     fn targets(&self) -> &[Target] {
-        &self.decision.targets
+        &self.decision.targets[..self.decision.fitting]
     }
 
     fn record(&self) {
@@ -308,6 +347,11 @@ impl Asking<'_> {
             return ApiError::invalid(text).with_param("model");
         }
         ApiError::nothing_eligible("No endpoint serves this model.")
+    }
+
+    /// What keeps its tenant's cache apart at an endpoint. An embedding does not tell what was cached.
+    pub(crate) fn salt(&self, endpoint: u32) -> Option<&str> {
+        self.shared.salt(self.caller.tenant, endpoint).filter(|_| self.api != Api::Embeddings)
     }
 
     /// Bytes one token of the answer takes on the wire.

@@ -10,6 +10,7 @@ use hyper::body::Incoming;
 use rhumb_flow::admission::Ask;
 use rhumb_flow::overload::Level;
 use rhumb_grid::service::Service;
+use rhumb_grid::steering::STEERING;
 use rhumb_openai::error::{ApiError, quote};
 use rhumb_openai::json::Limits;
 use rhumb_openai::request::{Api, Scan, scan};
@@ -174,8 +175,8 @@ async fn complete(
     let within = Duration::from_millis(gateway.request_timeout_ms);
     let mut held = shared.lasting.guard.holding();
     let body = read(body, gateway.max_body_bytes, within, &mut held).await?;
-    let scan = scan(api, &body, Limits::default()).map_err(ApiError::from)?;
-    within_limits(&policy.service, &scan)?;
+    let scan = scan(api, &body, Limits::default(), STEERING).map_err(ApiError::from)?;
+    within_limits(api, &policy.service, &scan)?;
     let models = place::models(shared, &caller, &scan.model)?;
     let priority = asked.priority(&policy.service, tenant, scan.tier)?;
     if !level.takes(priority) {
@@ -253,14 +254,24 @@ async fn place_at_target(
 }
 
 /// What would multiply the work of one request is limited before anything is sent anywhere.
-fn within_limits(service: &Service, scan: &Scan) -> Result<(), ApiError> {
+fn within_limits(api: Api, service: &Service, scan: &Scan) -> Result<(), ApiError> {
     let refuse = |field: &str, most: u64| {
         let text = format!("`{field}` may be at most {most} under this policy.");
         Err(ApiError::invalid(text).with_param(field))
     };
-    match service.max_answer_tokens {
-        _ if scan.n > service.max_choices => refuse("n", service.max_choices),
-        Some(most) if scan.max_tokens.is_some_and(|asked| asked > most) => refuse("max_tokens", most),
+    if api == Api::Embeddings {
+        return Ok(());
+    }
+    if scan.n > service.max_choices {
+        return refuse("n", service.max_choices);
+    }
+    if scan.sequences() > service.max_sequences {
+        let most = service.max_sequences;
+        let text = format!("`prompt` asks for {} answers: at most {most} under this policy.", scan.sequences());
+        return Err(ApiError::invalid(text).with_param("prompt"));
+    }
+    match (service.max_answer_tokens, scan.longest_answer) {
+        (Some(most), Some((field, asked))) if asked > most => refuse(field, most),
         _ => Ok(()),
     }
 }

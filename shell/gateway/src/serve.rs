@@ -25,6 +25,7 @@ use crate::drain::Drains;
 use crate::guard::{BRIEF, Guard, Seat};
 use crate::lasting::Lasting;
 use crate::reload::{Gateway, Reloader};
+use crate::salt::Secret;
 use crate::shared::{Shared, SiteReading, upstreams};
 use crate::socket::{Socket, Standing};
 use crate::tls::{Certificate, Wire};
@@ -55,7 +56,10 @@ pub enum StartError {
     /// What was drained cannot be known.
     #[error("`drains.json` in the data folder, which says what is drained, cannot be read: {0}")]
     Drains(std::io::Error),
-    /// An endpoint URL is invalid, or a file of its TLS cannot be used.
+    /// What the salts of the engines' caches are made from cannot be known.
+    #[error("`cache-salt.key` in the data folder, which keeps tenants' caches apart, cannot be read or written: {0}")]
+    Salt(std::io::Error),
+    /// An endpoint's URL is none.
     #[error(transparent)]
     Origin(#[from] OriginError),
     /// The certificate of a listener cannot be used.
@@ -126,7 +130,8 @@ pub fn start(grid: Grid, digest: Digest) -> Result<Running, StartError> {
         n => n as usize,
     };
     let guard = Guard::new(&grid.config, workers);
-    let lasting = Arc::new(Lasting::new(log, drains, guard, names));
+    let secret = Secret::open(Path::new(&config.data_dir)).map_err(StartError::Salt)?;
+    let lasting = Arc::new(Lasting::new(log, drains, guard, names, secret));
     let shared = Shared::new(&lasting, grid, upstreams, version, None);
     let gateway = Arc::new(Gateway::new(shared));
     let (stop, stopped) = watch::channel(false);

@@ -16,7 +16,7 @@ use rhumb_route::decide::Target;
 use rhumb_route::explain::Names as _;
 use rhumb_route::facts::Hit;
 use rhumb_route::habits::Habits;
-use rhumb_route::learn::Ewma;
+use rhumb_route::learn::{Density, Ewma};
 use rhumb_route::row::CandidateHealth;
 use rhumb_route::view::{EndpointState, View, Viewer};
 use rhumb_upstream::{Names, Origin, OriginError, Tls};
@@ -26,7 +26,8 @@ use crate::lasting::Lasting;
 use crate::live::{Learnt, Live, lock};
 use crate::metrics::Metrics;
 use crate::names::NameTable;
-use crate::numbers::{BYTES_PER_TOKEN, Number, Numbers};
+use crate::numbers::{Number, Numbers};
+use crate::salt;
 use crate::version::Version;
 
 /// One gateway under one configuration: requests that began under it end under it, whatever is in force by then.
@@ -46,6 +47,8 @@ pub(crate) struct Shared {
     /// Per model.
     pub(crate) habits: Vec<Arc<Mutex<Habits>>>,
     pub(crate) upstreams: Vec<Upstream>,
+    /// What keeps the caches of engines apart, per tenant.
+    salts: Vec<Option<String>>,
     pub(crate) view: ArcSwap<View>,
     /// Held by whoever makes a view; nothing else is held when it is taken.
     publishing: Mutex<()>,
@@ -54,8 +57,8 @@ pub(crate) struct Shared {
     pub(crate) viewer: Mutex<Viewer>,
     /// Expected answer length, per tenant (the last is nobody) and model.
     output_tokens: Vec<Arc<Mutex<Ewma>>>,
-    /// Bytes of prompt per token, per model.
-    pub(crate) bytes_per_token: Vec<Arc<Mutex<Ewma>>>,
+    /// How dense prompts are, in the same order: nobody's prompts shape what is expected of another's.
+    density: Vec<Arc<Mutex<Density>>>,
     pub(crate) metrics: Metrics,
 }
 
@@ -67,6 +70,10 @@ pub(crate) struct Upstream {
     pub(crate) headers: String,
     /// It understands `stream_options.include_usage`.
     pub(crate) states_usage: bool,
+    /// It keys its cache by `cache_salt` as well.
+    takes_salt: bool,
+    /// Parameters that steer it and that clients may set, as bits.
+    pub(crate) allowed: u64,
     /// For each model, the name it knows it by.
     pub(crate) served_as: Vec<Option<String>>,
 }
@@ -104,13 +111,13 @@ impl Shared {
         let numbers = known.numbers(&grid, &lanes);
         let live: Vec<Arc<Live>> = numbers.endpoints.iter().map(|n| Arc::clone(&known.live()[n.at()])).collect();
         let tenants = (0..grid.config.tenants.len()).map(Some).chain([None]);
-        let mut output_tokens = Vec::new();
+        let (mut output_tokens, mut density) = (Vec::new(), Vec::new());
         for tenant in tenants.map(|t| numbers.tenant(t)) {
             output_tokens.extend(numbers.models.iter().map(|m| known.output_tokens((tenant, *m))));
+            density.extend(numbers.models.iter().map(|m| known.density((tenant, *m))));
         }
         let habits = numbers.models.iter().map(|m| known.habits(*m)).collect();
         let hedging = numbers.models.iter().map(|m| known.hedging(*m)).collect();
-        let bytes_per_token = numbers.models.iter().map(|m| known.bytes_per_token(*m)).collect();
         drop(known);
         let perf = rhumb_route::view::perf_of(&grid);
         let mut viewer = Viewer::new(&grid, &perf);
@@ -137,10 +144,11 @@ impl Shared {
             hedging,
             habits,
             output_tokens,
-            bytes_per_token,
+            density,
             metrics: before.map_or_else(|| Metrics::new(&grid, &lasting.guard), |b| b.metrics.under(&grid)),
             names: Arc::new(NameTable::new(&grid, version.to_string(), before.map(|b| &*b.names))),
             keys: Keys::new(&grid),
+            salts: salt::salts(&grid.config, &lasting.secret),
             view: ArcSwap::new(Arc::new(viewer.view(&vec![EndpointState::default(); live.len()], 0))),
             publishing: Mutex::new(()),
             viewed_at_ms: AtomicU64::new(0),
@@ -318,11 +326,25 @@ impl Shared {
         lock(&self.lasting.prefixes).insert(blocks, self.numbers.endpoint(endpoint).0);
     }
 
+    /// What keeps the cache of an endpoint's engine apart for a tenant, where it can be.
+    pub(crate) fn salt(&self, tenant: Option<usize>, endpoint: u32) -> Option<&str> {
+        let salt = tenant.and_then(|t| self.salts[t].as_deref());
+        salt.filter(|_| self.upstreams[endpoint as usize].takes_salt)
+    }
+
     /// The estimate of answer lengths for a tenant and a model.
     pub(crate) fn output_of(&self, tenant: Option<usize>, model: u32) -> &Mutex<Ewma> {
-        let models = self.grid.config.models.len();
-        let tenant = tenant.unwrap_or(self.grid.config.tenants.len());
-        &self.output_tokens[tenant * models + model as usize]
+        &self.output_tokens[self.place_of(tenant, model)]
+    }
+
+    /// How dense the prompts of a tenant for a model are.
+    pub(crate) fn density_of(&self, tenant: Option<usize>, model: u32) -> &Mutex<Density> {
+        &self.density[self.place_of(tenant, model)]
+    }
+
+    /// The place of a tenant and a model in the lists by both.
+    fn place_of(&self, tenant: Option<usize>, model: u32) -> usize {
+        tenant.unwrap_or(self.grid.config.tenants.len()) * self.grid.config.models.len() + model as usize
     }
 
     /// Each site now.
@@ -362,6 +384,8 @@ fn missing(served: &[u32], learnt: &Learnt, numbers: &Numbers, now_ms: u64) -> u
     let place = |model: u32| served.iter().take(u128::BITS as usize).position(|m| *m == model);
     missing.filter_map(place).fold(0, |bits, at| bits | 1 << at)
 }
+/// Bytes of JSON per token of a usual prompt: English text and some punctuation.
+const BYTES_PER_TOKEN: f64 = 4.2;
 
 fn cache_blocks(perf: &rhumb_engine::Perf) -> usize {
     let block_tokens = rhumb_openai::request::BLOCK_BYTES as f64 / BYTES_PER_TOKEN;
@@ -399,6 +423,8 @@ pub(crate) fn upstreams(grid: &Grid, names: &Names) -> Result<Vec<Upstream>, Ori
                 tls,
                 headers,
                 states_usage: e.engine != EngineKind::Generic,
+                takes_salt: matches!(e.engine, EngineKind::Vllm | EngineKind::Sglang),
+                allowed: rhumb_grid::steering::bits(&e.allow_params),
                 served_as: grid.config.models.iter().map(served_as).collect(),
             })
         })

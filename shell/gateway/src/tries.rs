@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use rhumb_flow::blame::Failure;
 use rhumb_openai::error::ApiError;
 use rhumb_openai::fault::EngineError;
-use rhumb_openai::request::{Api, forward};
+use rhumb_openai::request::{Api, Edits, forward};
 use rhumb_openai::response::is_answer;
 use rhumb_openai::sse::{EVENT_BYTES_MAX, Splitter};
 use rhumb_route::decide::Target;
@@ -146,7 +146,14 @@ impl Journey<'_> {
     async fn send(&self, target: &Target, tries: u32, before: u32) -> Result<Response, Fail> {
         let upstream = &self.shared.upstreams[target.endpoint as usize];
         let model = upstream.served_as[target.model as usize].as_deref().unwrap_or(&self.scan.model);
-        let body = forward(self.body, self.scan, model, upstream.states_usage, self.most_tokens());
+        let edits = Edits {
+            model,
+            ask_usage: upstream.states_usage,
+            most_tokens: self.most_tokens(),
+            allowed: upstream.allowed,
+            cache_salt: self.placed.salt(target.endpoint),
+        };
+        let body = forward(self.body, self.scan, &edits);
         let chain = self.chain.lines(tries, self.deadline);
         // An engine that has yet to let go of it would refuse the same name.
         let again = if before > 0 { format!("-{}", before + 1) } else { String::new() };
@@ -251,7 +258,8 @@ impl Journey<'_> {
             return self.no_stream(target, response, patience).await;
         }
         let upstream = &self.shared.upstreams[target.endpoint as usize];
-        let mut scanner = Scanner::new(upstream.states_usage && !self.scan.include_usage, self.scan.n);
+        let hides_usage = upstream.states_usage && !self.scan.include_usage;
+        let mut scanner = Scanner::new(hides_usage, self.scan.sequences());
         let (mut splitter, mut held, mut account) = (Splitter::default(), BytesMut::new(), None);
         loop {
             let next = patience.wait(async { response.piece().await.map_err(Fail::from) }).await?;

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use rhumb_route::decide::Choice;
 use rhumb_route::explain::Names;
-use rhumb_route::facts::Facts;
+use rhumb_route::facts::{Facts, Hit};
 use rhumb_route::record::{Kept, Record};
+use rhumb_route::row::Able;
 use rhumb_route::view::View;
 use serde::{Deserialize, Serialize};
 
@@ -136,6 +137,55 @@ pub(crate) struct StoredRecord {
     pub(crate) choice: Choice,
     pub(crate) kept: Vec<Kept>,
     pub(crate) fingerprint: u64,
+}
+
+/// The same in the layout before this one.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct RecordBefore {
+    run: u64,
+    view: u64,
+    facts: FactsBefore,
+    choice: Choice,
+    kept: Vec<Kept>,
+    fingerprint: u64,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct FactsBefore {
+    models: Vec<u32>,
+    prompt_tokens: f64,
+    output_tokens: f64,
+    max_tokens: Option<u64>,
+    bytes_per_token: f64,
+    needs: Able,
+    countries: Vec<[u8; 2]>,
+    client_ms: f64,
+    affinity: Option<u64>,
+    pin: Option<(u32, u32)>,
+    hits: Vec<Hit>,
+}
+
+impl StoredRecord {
+    /// What was kept then had passed a gate that took the estimate for certain, so it decides the same now.
+    pub(crate) fn from_before(record: RecordBefore) -> Self {
+        let RecordBefore { run, view, facts, choice, kept, fingerprint } = record;
+        let facts = Facts {
+            longest_tokens: facts.prompt_tokens,
+            certain_tokens: 1.0,
+            models: facts.models,
+            prompt_tokens: facts.prompt_tokens,
+            output_tokens: facts.output_tokens,
+            max_tokens: facts.max_tokens,
+            bytes_per_token: facts.bytes_per_token,
+            needs: facts.needs,
+            countries: facts.countries,
+            client_ms: facts.client_ms,
+            affinity: facts.affinity,
+            pin: facts.pin,
+            hits: facts.hits,
+        };
+        Self { run, view, facts, choice, kept, fingerprint }
+    }
 }
 
 /// The names that indices stood for, because a configuration changes.

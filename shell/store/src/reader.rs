@@ -3,12 +3,12 @@
 use std::path::Path;
 
 use rhumb_route::decide::World;
-use rhumb_route::record::Record;
+use rhumb_route::record::{Kept, Record};
 use rhumb_route::row::Overlay;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
-use crate::entry::{Logged, Row, StoredRecord, StoredRow};
-use crate::writer::{FILE, StoreError, decode, has_config};
+use crate::entry::{Logged, Row};
+use crate::writer::{FILE, StoreError, decode_record, decode_row, has_config};
 
 /// A log opened for reading, beside a gateway that may be writing it.
 pub struct Reader {
@@ -49,20 +49,12 @@ impl Reader {
 
     /// Puts a record and the rows it was made on together again.
     fn logged(&self, blob: &[u8]) -> Result<Logged, StoreError> {
-        let stored: StoredRecord = decode(blob)?;
         let sql = "select row from view_rows where run = ?1 and view = ?2 and endpoint = ?3 and model = ?4";
         let mut find = self.db.prepare(sql)?;
-        let (mut rows, mut names) = (Vec::new(), Vec::new());
-        for k in &stored.kept {
-            let key = (stored.run as i64, stored.view as i64, k.endpoint, k.model);
-            let found: StoredRow = decode(&find.query_row(key, |r| r.get::<_, Vec<u8>>(0))?)?;
-            rows.push(found.row);
-            names.push(found.names);
-        }
-        // In the order they were met: a view holds the endpoints of a model in theirs.
-        rows.sort_by_key(|r| (r.model, r.endpoint));
-        let record = Record::new(stored.view, &Rows(rows), stored.facts, stored.choice, &stored.kept);
-        Ok(Logged { record, fingerprint: stored.fingerprint, names })
+        Logged::decode(blob, |run, view, kept| {
+            let key = (run as i64, view as i64, kept.endpoint, kept.model);
+            Ok(find.query_row(key, |r| r.get::<_, Vec<u8>>(0))?)
+        })
     }
 
     /// Rows by outcome.
@@ -73,6 +65,29 @@ impl Reader {
         let mut q = self.db.prepare("select outcome, count(*) from requests group by outcome order by outcome")?;
         let rows = q.query_map([], |r| Ok((r.get(0)?, r.get::<_, i64>(1)? as u64)))?;
         Ok(rows.collect::<Result<_, _>>()?)
+    }
+}
+
+impl Logged {
+    /// Reads a record as it is stored; `row` finds the rows that it was made on, by run, view, and the candidate.
+    ///
+    /// # Errors
+    /// It is of another version or damaged, or a row is.
+    pub fn decode(
+        blob: &[u8],
+        mut row: impl FnMut(u64, u64, &Kept) -> Result<Vec<u8>, StoreError>,
+    ) -> Result<Self, StoreError> {
+        let stored = decode_record(blob)?;
+        let (mut rows, mut names) = (Vec::new(), Vec::new());
+        for kept in &stored.kept {
+            let found = decode_row(&row(stored.run, stored.view, kept)?)?;
+            rows.push(found.row);
+            names.push(found.names);
+        }
+        // In the order they were met: a view holds the endpoints of a model in theirs.
+        rows.sort_by_key(|r| (r.model, r.endpoint));
+        let record = Record::new(stored.view, &Rows(rows), stored.facts, stored.choice, &stored.kept);
+        Ok(Self { record, fingerprint: stored.fingerprint, names })
     }
 }
 
@@ -111,6 +126,23 @@ pub fn parse_id(text: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A record of layout 3, which one gateway wrote for a prompt of a few tokens, and its row.
+    const BEFORE: &[u8] = include_bytes!("../../../fuzz/corpus/record/before");
+
+    #[test]
+    fn records_of_the_layout_before_are_read_and_replay() {
+        let (length, rest) = BEFORE.split_first_chunk::<4>().unwrap();
+        let (record, row) = rest.split_at(u32::from_le_bytes(*length) as usize);
+        assert_eq!((record[0], row[0]), (3, 3));
+        let logged = Logged::decode(record, |_, _, _| Ok(row.to_vec())).unwrap();
+        let facts = &logged.record.facts;
+        assert_eq!((facts.longest_tokens, facts.certain_tokens), (facts.prompt_tokens, 1.0));
+        assert!(facts.prompt_tokens >= 1.0 && !logged.record.replay().targets.is_empty());
+        for damaged in [&record[..record.len() - 1], &[5, 0], &[]] {
+            assert!(matches!(Logged::decode(damaged, |_, _, _| Ok(row.to_vec())), Err(StoreError::Layout)));
+        }
+    }
 
     #[test]
     fn ids_survive_being_written() {

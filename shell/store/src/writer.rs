@@ -9,14 +9,17 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, params};
 
-use crate::entry::{Ended, Intent, Named, StoredRow};
+use crate::entry::{Ended, Intent, Named, StoredRecord, StoredRow};
 use crate::inbox::Inbox;
 use crate::recent::Recent;
 
 pub(crate) const FILE: &str = "rhumb.db";
 
 /// First byte of a stored record: which layout follows.
-const LAYOUT: u8 = 3;
+const LAYOUT: u8 = 4;
+
+/// The layout before, which is still read: its facts knew one length of a prompt.
+const LAYOUT_BEFORE: u8 = 3;
 
 /// Rows are committed together, at least this often.
 const COMMIT_EVERY: Duration = Duration::from_millis(500);
@@ -317,7 +320,20 @@ fn encode(value: &impl serde::Serialize, mut buffer: Vec<u8>) -> Vec<u8> {
     postcard::to_extend(value, buffer).unwrap_or_default()
 }
 
-pub(crate) fn decode<T: serde::de::DeserializeOwned>(blob: &[u8]) -> Result<T, StoreError> {
-    let body = blob.strip_prefix(&[LAYOUT]).ok_or(StoreError::Layout)?;
-    postcard::from_bytes(body).map_err(|_| StoreError::Layout)
+/// What a request's own record says, in the layout of this version or of the one before.
+pub(crate) fn decode_record(blob: &[u8]) -> Result<StoredRecord, StoreError> {
+    let record = match blob.split_first() {
+        Some((&LAYOUT, body)) => postcard::from_bytes(body),
+        Some((&LAYOUT_BEFORE, body)) => postcard::from_bytes(body).map(StoredRecord::from_before),
+        _ => return Err(StoreError::Layout),
+    };
+    record.map_err(|_| StoreError::Layout)
+}
+
+/// What a row of a view says: both layouts write it alike.
+pub(crate) fn decode_row(blob: &[u8]) -> Result<StoredRow, StoreError> {
+    match blob.split_first() {
+        Some((&(LAYOUT | LAYOUT_BEFORE), body)) => postcard::from_bytes(body).map_err(|_| StoreError::Layout),
+        _ => Err(StoreError::Layout),
+    }
 }

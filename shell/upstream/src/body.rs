@@ -3,7 +3,7 @@
 use bytes::{Bytes, BytesMut};
 
 use crate::conn::Error;
-use crate::head::Framing;
+use crate::head::{Framing, Head};
 
 /// Longest line between two chunks.
 const CHUNK_LINE_MAX: usize = 256;
@@ -52,6 +52,11 @@ impl Body {
         Self { state, line: Vec::new(), failed: None, excess: false }
     }
 
+    /// The body that follows a head.
+    pub fn of(head: &Head) -> Self {
+        Self::new(head.framing)
+    }
+
     /// The whole body has come.
     pub fn is_end(&self) -> bool {
         self.state == State::End
@@ -63,7 +68,7 @@ impl Body {
     }
 
     /// The error that stopped the last [`Self::unframe`] after some content.
-    pub(crate) fn take_failure(&mut self) -> Option<Error> {
+    pub fn take_failure(&mut self) -> Option<Error> {
         self.failed.take()
     }
 
@@ -78,8 +83,12 @@ impl Body {
         }
     }
 
-    /// Takes what arrived and returns its content; what follows the body is dropped. Content before an error is returned first: what an engine said counts, however the bytes were read.
-    pub(crate) fn unframe(&mut self, mut input: &[u8]) -> Result<Bytes, Error> {
+    /// Takes what arrived and returns its content; what follows the body is dropped. Content before an error is returned
+    /// first: what an engine said counts, however the bytes were read.
+    ///
+    /// # Errors
+    /// It is not framed as its head says.
+    pub fn unframe(&mut self, mut input: &[u8]) -> Result<Bytes, Error> {
         // The usual case needs one copy and no further look: all of it is content.
         match self.state {
             State::Length(n) if (input.len() as u64) < n => {

@@ -38,7 +38,10 @@ pub struct Head {
 }
 
 /// Parses a head if it is complete, and says how long it is.
-pub(crate) fn parse(bytes: &[u8]) -> Result<Option<(Head, usize)>, Error> {
+///
+/// # Errors
+/// It is none, or is too long.
+pub fn parse(bytes: &[u8]) -> Result<Option<(Head, usize)>, Error> {
     let mut headers = [const { MaybeUninit::uninit() }; HEADERS_MAX];
     let mut response = httparse::Response::new(&mut []);
     // What RFC 9112 lets a client tolerate of a server (5.1, 5.2): it means one thing only.

@@ -18,7 +18,7 @@ mod tls;
 
 pub use body::Body;
 pub use conn::{Conn, Error, Request, Response};
-pub use head::Head;
+pub use head::{Head, parse as parse_head};
 pub use names::{Names, NamesError};
 pub use origin::{Origin, OriginError};
 pub use tls::{Tls, TlsError, certificates, private_key};

@@ -218,6 +218,7 @@ impl Ground {
             gpu_hour_usd: None,
             planned_utilisation: PLANNED_UTILISATION,
             accepts: Accepts::default(),
+            allow_params: Vec::new(),
             models: vec![Served {
                 model: plan.model.clone(),
                 served_as: None,

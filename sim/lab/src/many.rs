@@ -104,6 +104,8 @@ pub fn facts() -> Facts {
         affinity: None,
         pin: None,
         hits: Vec::new(),
+        longest_tokens: 1_155.0,
+        certain_tokens: 1.0,
     }
 }
 

@@ -280,9 +280,10 @@ impl Gateway {
         if !asked.blocks.is_empty() {
             self.prefixes.lookup(asked.blocks, self.block_tokens, &mut self.hits);
         }
+        let prompt_tokens = (asked.prompt_bytes / self.bytes_per_token[first].mean()).max(1.0);
         let facts = Facts {
             models: asked.models.to_vec(),
-            prompt_tokens: (asked.prompt_bytes / self.bytes_per_token[first].mean()).max(1.0),
+            prompt_tokens,
             output_tokens: self.expected_output(asked.tenant, first),
             max_tokens: None,
             bytes_per_token: STREAM_BYTES_PER_TOKEN,
@@ -292,6 +293,8 @@ impl Gateway {
             affinity: asked.session.or(asked.blocks.first().copied()),
             pin: asked.session.and_then(|s| self.pins.get(s).copied()),
             hits: self.hits.clone(),
+            longest_tokens: prompt_tokens,
+            certain_tokens: 1.0,
         };
         let choice = Choice { rates: *asked.rates, router: self.router, seed: self.turn };
         self.turn += 1;

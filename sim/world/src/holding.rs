@@ -181,7 +181,9 @@ impl World<'_> {
             let (facts, decision) = (&facts, &decision);
             watch.decided(&Decided { now_us, gateway, request, tenant, facts, decision, newest_reading_us })?;
         }
+        // The clients here send nothing that engines would refuse for its length: what may not fit is never tried.
         flight.targets = decision.targets;
+        flight.targets.truncate(decision.fitting);
         Ok(Some(facts))
     }
 

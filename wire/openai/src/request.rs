@@ -1,13 +1,18 @@
 //! One pass over a request body: what routing needs of it, and the edits made to it before it is forwarded.
 
-use std::borrow::Cow;
 use std::ops::Range;
 
-use bytes::Bytes;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use crate::error::ApiError;
-use crate::json::{JsonError, Kind, Limits, Seen, Walker, unescape};
+use crate::json::{JsonError, Kind, Limits, Walker, unescape};
+
+pub use self::forward::{Edits, forward};
+pub use self::prompt::Prompt;
+
+mod forward;
+mod parameters;
+mod prompt;
 
 /// Which API a body belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,26 +65,41 @@ pub struct Scan {
     pub prompt_span: Range<usize>,
     /// Messages of a chat.
     pub messages: usize,
+    /// How large the prompt is, and what it holds besides text.
+    pub prompt: Prompt,
     /// `max_completion_tokens`, else `max_tokens`.
     pub max_tokens: Option<u64>,
-    /// Choices generated: the larger of `n` and `best_of`, at least 1.
+    /// Where the value of `max_tokens` stands, if it is `null`.
+    pub max_tokens_null: Option<Range<usize>>,
+    /// The longest answer asked for under any name, the least length included, and that name.
+    pub longest_answer: Option<(&'static str, u64)>,
+    /// Choices generated for each input: the largest of `n`, `best_of` and the like, at least 1.
     pub n: u64,
     /// `service_tier`, where it asks for more or less than the usual.
     pub tier: Option<Tier>,
-    /// Tools or a response format are present.
+    /// Tools may be called, or the answer must have a format.
     pub tools: bool,
-    /// Images or audio are present, and how large.
-    pub seen: Seen,
     /// Hash of whatever else the engine puts before the prompt (tools).
     pub preamble_hash: u64,
     /// Hash of `prompt_cache_key`.
     pub cache_key_hash: Option<u64>,
     /// Hash of the conversation: `conversation` or `previous_response_id`.
     pub conversation_hash: Option<u64>,
-    /// Members that clients may not set, to be cut out: offsets of `"key":value`.
-    pub cut: Vec<Range<usize>>,
+    /// Members that clients may not set everywhere, by where they stand.
+    pub cut: Vec<Cut>,
+    /// Text in the prompt that differs with every request of a client and means nothing to the model.
+    pub left_out: Range<usize>,
     /// Offset after the opening brace.
     pub body_start: usize,
+}
+
+/// A member that is cut out of a body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cut {
+    /// Its place in the list of parameters that steer an engine; `None` for one that clients may set nowhere.
+    pub param: Option<usize>,
+    /// `"key":value`.
+    pub span: Range<usize>,
 }
 
 /// What `service_tier` asks for.
@@ -115,14 +135,15 @@ impl From<Refusal> for ApiError {
     }
 }
 
-/// Scans a body once.
+/// Scans a body once. `steering` names the parameters, at most 64, that steer an engine and that not every endpoint lets
+/// clients set.
 ///
 /// # Errors
 /// The body is malformed, hostile, or lacks what the API requires.
-pub fn scan(api: Api, body: &[u8], limits: Limits) -> Result<Scan, Refusal> {
+pub fn scan(api: Api, body: &[u8], limits: Limits, steering: &[&str]) -> Result<Scan, Refusal> {
     let mut w = Walker::new(body, limits)?;
     let mut s = Scan { n: 1, ..Scan::default() };
-    let mut max_completion = None;
+    let mut asked = Asked::default();
     if !w.next_is(b'{') {
         return Err(JsonError { what: "an object was expected", at: w.at() }.into());
     }
@@ -139,21 +160,13 @@ pub fn scan(api: Api, body: &[u8], limits: Limits) -> Result<Scan, Refusal> {
             Ok(())
         }
         "stream_options" => stream_options(w, &mut s),
-        "messages" if api == Api::Chat => messages(w, &mut s),
-        "prompt" if api == Api::Completions => {
-            s.prompt_span = w.value()?.1;
-            Ok(())
-        }
-        "input" if api == Api::Embeddings => {
-            s.prompt_span = w.value()?.1;
-            Ok(())
-        }
-        "max_tokens" => {
-            s.max_tokens = count(w, body, "max_tokens")?;
-            Ok(())
-        }
+        "messages" if api == Api::Chat => prompt::messages(w, body, &mut s),
+        "prompt" if api == Api::Completions => prompt::inputs(w, body, &mut s),
+        "input" if api == Api::Embeddings => prompt::inputs(w, body, &mut s),
+        "max_tokens" => max_tokens(w, body, &mut s),
         "max_completion_tokens" => {
-            max_completion = count(w, body, "max_completion_tokens")?;
+            asked.max_completion = count(w, body, "max_completion_tokens")?;
+            parameters::length(&mut s, "max_completion_tokens", asked.max_completion);
             Ok(())
         }
         "n" => choices(w, body, "n", &mut s),
@@ -162,10 +175,11 @@ pub fn scan(api: Api, body: &[u8], limits: Limits) -> Result<Scan, Refusal> {
             s.tier = tier(w, body)?;
             Ok(())
         }
-        "tools" | "functions" | "response_format" => {
-            let (kind, span) = w.value()?;
-            s.tools |= kind != Kind::Null;
-            s.preamble_hash = xxh3_64_with_seed(&body[span], s.preamble_hash);
+        "tools" | "functions" => asked.tools(w, body, &mut s),
+        "response_format" => asked.format(w, body, &mut s),
+        "tool_choice" | "function_call" => {
+            let (_, span) = w.value()?;
+            asked.no_calls |= is_text(body, span, "none");
             Ok(())
         }
         "prompt_cache_key" => {
@@ -176,28 +190,83 @@ pub fn scan(api: Api, body: &[u8], limits: Limits) -> Result<Scan, Refusal> {
             s.conversation_hash = text_hash(w, body)?.or(s.conversation_hash);
             Ok(())
         }
-        // An engine would key its cache by it: the gateway alone may set it.
-        "cache_salt" => {
-            let (_, span) = w.value()?;
-            s.cut.push(key.start..span.end);
-            Ok(())
-        }
-        _ => w.value().map(|_| ()).map_err(Into::into),
+        _ => parameters::other(w, body, &mut s, steering, (&key, name)),
     })?;
     w.end()?;
-    s.seen = w.seen;
-    s.max_tokens = max_completion.or(s.max_tokens);
-    complete(api, s)
+    complete(api, s, &asked)
 }
 
-fn complete(api: Api, s: Scan) -> Result<Scan, Refusal> {
+/// What is put together once the whole body has been seen.
+#[derive(Default)]
+struct Asked {
+    max_completion: Option<u64>,
+    tools: bool,
+    no_calls: bool,
+    format: bool,
+    /// Text of the tools, which the engine puts before the prompt.
+    preamble_units: u64,
+}
+
+impl Asked {
+    /// Tools or functions. An empty list is the default written out.
+    fn tools(&mut self, w: &mut Walker<'_>, body: &[u8], s: &mut Scan) -> Result<(), Refusal> {
+        let before = w.tally;
+        let (kind, span) = w.value()?;
+        let is_empty = kind == Kind::Array && inside(body, &span).trim_ascii().is_empty();
+        if kind != Kind::Null && !is_empty {
+            self.tools = true;
+            self.preamble_units += w.tally.text - before.text + w.tally.keys - before.keys;
+            s.preamble_hash = xxh3_64_with_seed(&body[span], s.preamble_hash);
+        }
+        Ok(())
+    }
+
+    /// `response_format`. The type `text` is the default written out.
+    fn format(&mut self, w: &mut Walker<'_>, body: &[u8], s: &mut Scan) -> Result<(), Refusal> {
+        let mut is_text_format = false;
+        let span = if w.next_is(b'{') {
+            w.members::<Refusal>(|w, _, name| {
+                let (_, span) = w.value()?;
+                is_text_format |= name == "type" && is_text(body, span, "text");
+                Ok(())
+            })?
+        } else {
+            let (kind, span) = w.value()?;
+            is_text_format = kind == Kind::Null;
+            span
+        };
+        if !is_text_format {
+            self.format = true;
+            s.preamble_hash = xxh3_64_with_seed(&body[span], s.preamble_hash);
+        }
+        Ok(())
+    }
+}
+
+/// A value is the string with this text. It was walked over.
+fn is_text(body: &[u8], span: Range<usize>, text: &str) -> bool {
+    body[span.start] == b'"' && unescape(inside(body, &span)) == text
+}
+
+fn complete(api: Api, mut s: Scan, asked: &Asked) -> Result<Scan, Refusal> {
     if s.model_span.is_empty() {
         return Err(Refusal::Field("model", "is missing: name a model, as listed by GET /v1/models"));
     }
     if s.prompt_span.is_empty() {
         return Err(Refusal::Field(api.prompt_field(), "is missing"));
     }
+    s.max_tokens = asked.max_completion.or(s.max_tokens);
+    s.tools = (asked.tools && !asked.no_calls) || asked.format;
+    s.prompt.preamble(asked.preamble_units);
     Ok(s)
+}
+
+impl Scan {
+    /// Answers generated: so many choices for each prompt.
+    #[must_use]
+    pub fn sequences(&self) -> u64 {
+        self.n.saturating_mul(self.prompt.inputs.max(1))
+    }
 }
 
 fn inside<'a>(body: &'a [u8], span: &Range<usize>) -> &'a [u8] {
@@ -222,12 +291,25 @@ fn flag(w: &mut Walker<'_>, field: &'static str) -> Result<bool, Refusal> {
 fn count(w: &mut Walker<'_>, body: &[u8], field: &'static str) -> Result<Option<u64>, Refusal> {
     match w.value()? {
         (Kind::Null, _) => Ok(None),
-        (Kind::Number, span) => {
-            let text = std::str::from_utf8(&body[span]).unwrap_or_default();
-            text.parse().map(Some).map_err(|_| Refusal::Field(field, "must be a whole number, 0 or more"))
+        (_, span) => {
+            let number = whole_number(&body[span]);
+            number.map(Some).ok_or(Refusal::Field(field, "must be a whole number, 0 or more"))
         }
-        _ => Err(Refusal::Field(field, "must be a whole number, 0 or more")),
     }
+}
+
+/// A value that is a whole number, 0 or more.
+fn whole_number(value: &[u8]) -> Option<u64> {
+    std::str::from_utf8(value).ok()?.parse().ok()
+}
+
+fn max_tokens(w: &mut Walker<'_>, body: &[u8], s: &mut Scan) -> Result<(), Refusal> {
+    w.next_is(b'n');
+    let start = w.at();
+    s.max_tokens = count(w, body, "max_tokens")?;
+    s.max_tokens_null = s.max_tokens.is_none().then(|| start..w.at());
+    parameters::length(s, "max_tokens", s.max_tokens);
+    Ok(())
 }
 
 fn choices(w: &mut Walker<'_>, body: &[u8], field: &'static str, s: &mut Scan) -> Result<(), Refusal> {
@@ -278,104 +360,26 @@ fn stream_options(w: &mut Walker<'_>, s: &mut Scan) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn messages(w: &mut Walker<'_>, s: &mut Scan) -> Result<(), Refusal> {
-    if !w.next_is(b'[') {
-        return Err(Refusal::Field("messages", "must be an array of messages"));
-    }
-    let span = w.elements::<Refusal>(|w, i| {
-        if i == MESSAGES_MAX {
-            return Err(Refusal::Field("messages", "holds too many messages"));
-        }
-        if !w.next_is(b'{') {
-            return Err(Refusal::Field("messages", "must hold objects with `role` and `content`"));
-        }
-        s.messages = i + 1;
-        w.value().map(|_| ()).map_err(Into::into)
-    })?;
-    if s.messages == 0 {
-        return Err(Refusal::Field("messages", "must hold at least one message"));
-    }
-    s.prompt_span = span;
-    Ok(())
-}
-
-/// The body to forward: the model name as the endpoint knows it, forbidden members cut out, and the usage chunk asked
-/// for when `ask_usage`, because the usage record needs it whether or not the client does. An answer that the client sets
-/// no length is limited to `most_tokens`.
-///
-/// Returns the same bytes where nothing changes.
-pub fn forward(body: &Bytes, s: &Scan, model: &str, ask_usage: bool, most_tokens: Option<u64>) -> Vec<Bytes> {
-    let mut edits: Vec<(Range<usize>, Cow<'static, str>)> = Vec::new();
-    if let Some(most) = most_tokens.filter(|_| s.max_tokens.is_none()) {
-        edits.push((s.body_start..s.body_start, format!("\"max_tokens\":{most},").into()));
-    }
-    if model != s.model {
-        edits.push((s.model_span.clone(), crate::error::quote(model).into()));
-    }
-    for cut in &s.cut {
-        edits.push((widen(body, cut), Cow::Borrowed("")));
-    }
-    if ask_usage && s.stream && !s.include_usage {
-        match &s.stream_options_span {
-            Some(span) => edits.push((span.clone(), with_usage(&body[span.clone()]).into())),
-            None => {
-                edits.push((s.body_start..s.body_start, Cow::Borrowed("\"stream_options\":{\"include_usage\":true},")))
-            }
-        }
-    }
-    if edits.is_empty() {
-        return vec![body.clone()];
-    }
-    edits.sort_by_key(|(span, _)| span.start);
-    let mut parts = Vec::with_capacity(edits.len() * 2 + 1);
-    let mut at = 0;
-    for (span, text) in edits {
-        if span.start > at {
-            parts.push(body.slice(at..span.start));
-        }
-        if !text.is_empty() {
-            parts.push(match text {
-                Cow::Borrowed(t) => Bytes::from_static(t.as_bytes()),
-                Cow::Owned(t) => Bytes::from(t),
-            });
-        }
-        at = span.end.max(at);
-    }
-    parts.push(body.slice(at..));
-    parts
-}
-
-/// A member's span with one of the commas around it, so that what is left is JSON.
-fn widen(body: &[u8], cut: &Range<usize>) -> Range<usize> {
-    let space = |b: &u8| b.is_ascii_whitespace();
-    let after = body[cut.end..].iter().take_while(|b| space(b)).count() + cut.end;
-    if body.get(after) == Some(&b',') {
-        return cut.start..after + 1;
-    }
-    let before = cut.start - body[..cut.start].iter().rev().take_while(|b| space(b)).count();
-    if before > 0 && body[before - 1] == b',' { before - 1..cut.end } else { cut.clone() }
-}
-
-/// The client's `stream_options` with `include_usage` set. The span was walked over, so it is an object or `null`.
-fn with_usage(span: &[u8]) -> String {
-    let mut options: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(span).unwrap_or_default();
-    options.insert("include_usage".into(), true.into());
-    serde_json::Value::Object(options).to_string()
-}
-
 /// Bytes of one block of the prefix index, about 256 tokens of English.
 pub const BLOCK_BYTES: usize = 1024;
 
 /// Chained hashes of the prompt's whole blocks: two prompts share the first `k` hashes exactly when they share their
 /// first `k` blocks (and tools, and `seed`). The last bracket of a conversation is left out, so that a conversation
-/// and its continuation agree. At most `max` blocks are hashed.
+/// and its continuation agree, and so is [`Scan::left_out`]. At most `max` blocks are hashed.
 pub fn block_hashes(body: &[u8], s: &Scan, seed: u64, max: usize, out: &mut Vec<u64>) {
     out.clear();
     let end = s.prompt_span.end.saturating_sub(1).max(s.prompt_span.start);
+    let cut = if s.left_out.is_empty() { end..end } else { s.left_out.clone() };
+    let (before, after) = (&body[s.prompt_span.start..cut.start], &body[cut.end..end]);
+    let (blocks, begun) = before.split_at(before.len() / BLOCK_BYTES * BLOCK_BYTES);
+    let (joined, rest) = after.split_at(after.len().min(BLOCK_BYTES - begun.len()));
+    let across = if joined.is_empty() { Vec::new() } else { [begun, joined].concat() };
     let mut chain = xxh3_64_with_seed(&s.preamble_hash.to_le_bytes(), seed);
-    for block in body[s.prompt_span.start..end].chunks_exact(BLOCK_BYTES).take(max) {
-        chain = xxh3_64_with_seed(block, chain);
-        out.push(chain);
+    for part in [blocks, &across, rest] {
+        for block in part.chunks_exact(BLOCK_BYTES).take(max - out.len()) {
+            chain = xxh3_64_with_seed(block, chain);
+            out.push(chain);
+        }
     }
 }
 

@@ -192,6 +192,7 @@ fn credentials() {
     check(key, "key: \"${SPACED}\"", "a character that no header carries");
     check(key, "key: \"${NOPE}\"", "environment variable `NOPE` is not set / `export NOPE=...`");
     check("keys: [", "keys: [{ name: b, key: 0123456789abcdef }, ", "the key on line 24 has the same secret");
+    check("gpu: l40s", "allow_params: [priorty]", "`priorty` is no parameter that is cut out of requests");
     check("gpu: l40s", "api_key: \"${EMPTY}\"", "this `api_key` is empty");
     let text = GRID.replacen(key, "key: \"x${SHORT}\"", 1);
     assert!(!found(&text).contains("s3cret"));

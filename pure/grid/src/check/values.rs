@@ -4,6 +4,7 @@ use super::{Catalogue, Report, address};
 use crate::config::{Config, Endpoint, Key};
 use crate::near::{listed, nearest};
 use crate::path::Path;
+use crate::steering::STEERING;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Shortest secret that is worth the name, in characters.
@@ -17,6 +18,9 @@ pub(super) fn check(config: &Config, catalogue: &Catalogue<'_>, report: &mut Rep
         let path = Path::root().key("endpoints").index(index);
         if let Some(gpu) = &endpoint.gpu {
             catalogued(&path.key("gpu"), "GPU type", gpu, catalogue.gpus, report);
+        }
+        for (at, param) in endpoint.allow_params.iter().enumerate() {
+            steering(&path.key("allow_params").index(at), param, report);
         }
         served(endpoint, &path, report);
     }
@@ -86,6 +90,18 @@ fn urls(config: &Config, report: &mut Report<'_>) {
         }
         super::upstream::check(endpoint, &endpoints, report);
     }
+}
+
+fn steering(path: &Path, param: &str, report: &mut Report<'_>) {
+    if STEERING.contains(&param) {
+        return;
+    }
+    let what = format!("{} is no parameter that is cut out of requests", report.quoted(path, param));
+    let right = match nearest(param, STEERING.iter().copied()) {
+        Some(near) => format!("`{near}`"),
+        None => format!("one of {}; any other is passed on without being named here", STEERING.join(", ")),
+    };
+    report.value(path, what, right);
 }
 
 pub(super) fn is_sendable(secret: &str) -> bool {

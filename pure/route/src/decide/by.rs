@@ -20,7 +20,8 @@ pub struct Candidate<'a> {
     pub predicted: Prediction,
 }
 
-/// Ranks the candidates of a request by keys that `rank` gives for them, in their order: the lowest first.
+/// Ranks the candidates of a request by keys that `rank` gives for them, in their order: the lowest first, and those last whose
+/// context the request may exceed.
 pub fn decide_by(
     world: &impl World,
     facts: &Facts,
@@ -33,9 +34,13 @@ pub fn decide_by(
         (out, candidates) = self::candidates(world, facts, Gates::LastResort);
         reason = Reason::LastResort;
     }
-    let (mut keys, mut best) = (Vec::with_capacity(candidates.len()), Best::new());
+    let (mut keys, mut best, mut tight) = (Vec::with_capacity(candidates.len()), Best::new(), Best::new());
     rank(&candidates, &mut keys);
-    keys.iter().enumerate().for_each(|(at, key)| best.offer(*key, at));
+    for (at, key) in keys.iter().enumerate() {
+        if facts.fits(candidates[at].row) { best.offer(*key, at) } else { tight.offer(*key, at) }
+    }
+    out.fitting = if best.len > 0 { best.len } else { tight.len };
+    best.append(&tight);
     out.targets.reserve_exact(best.len);
     for &(key, at) in best.kept() {
         let Candidate { row, overlay, predicted } = candidates[at];

@@ -72,6 +72,7 @@ pub(super) fn row(endpoint: u32) -> Row {
         seq_watts: 1.0,
         quality: 0.5,
         others_second_usd: 0.01,
+        reserves_answer: true,
     }
 }
 
@@ -88,6 +89,8 @@ pub(super) fn facts() -> Facts {
         affinity: None,
         pin: None,
         hits: Vec::new(),
+        longest_tokens: 1_000.0,
+        certain_tokens: 1.0,
     }
 }
 
@@ -210,8 +213,9 @@ fn gates_drop_with_their_reason() {
     assert_eq!(drop(&|_, f| f.needs.embedding = true), (Drop::Modality, 0));
     assert_eq!(drop(&|r, _| r.able.embedding = true), (Drop::Modality, 0));
     assert_eq!(drop(&|_, f| f.countries = vec![*b"FR", *b"US"]), (Drop::Residency, 0));
-    assert_eq!(drop(&|_, f| f.prompt_tokens = 8_192.0), (Drop::Context, 8_192));
-    assert_eq!(drop(&|_, f| f.max_tokens = Some(7_193)), (Drop::Context, 8_192));
+    assert_eq!(drop(&|_, f| f.certain_tokens = 8_192.0), (Drop::Context, 8_192));
+    assert_eq!(drop(&|r, f| (f.certain_tokens, r.reserves_answer) = (8_193.0, false)), (Drop::Context, 8_192));
+    assert_eq!(drop(&|_, f| (f.certain_tokens, f.max_tokens) = (1_000.0, Some(7_193))), (Drop::Context, 8_192));
     assert_eq!(drop(&|r, _| r.health = CandidateHealth::WrongAnswers), (Drop::Unhealthy, 0));
     assert_eq!(drop(&|r, _| r.site_watts_max = 100.5), (Drop::Power, 0));
     assert_eq!(drop(&|r, _| r.accepts = Accepts::None), (Drop::Draining, 0));
@@ -247,15 +251,49 @@ fn gates_let_pass_what_just_fits() {
         change(&mut r, &mut f);
         assert_eq!(run(&Rows::new(vec![r]), &f, &choice()).eligible, 1);
     };
-    pass(&|_, f| f.max_tokens = Some(7_192));
-    pass(&|_, f| f.prompt_tokens = 8_191.0);
-    pass(&|_, f| (f.prompt_tokens, f.max_tokens) = (8_191.0, Some(0)));
+    pass(&|_, f| (f.certain_tokens, f.max_tokens) = (1_000.0, Some(7_192)));
+    pass(&|_, f| f.certain_tokens = 8_191.0);
+    pass(&|_, f| (f.certain_tokens, f.max_tokens) = (8_191.0, Some(0)));
+    pass(&|r, f| (r.able.embedding, f.needs.embedding, f.certain_tokens) = (true, true, 8_192.0));
+    // An engine that keeps no room for the answer ends it where the context does.
+    pass(&|r, f| (r.reserves_answer, f.max_tokens) = (false, Some(1_000_000)));
+    // An estimate refuses nothing.
+    pass(&|_, f| (f.prompt_tokens, f.longest_tokens) = (1e6, 1e6));
     pass(&|_, f| f.countries = vec![*b"FR", *b"DE"]);
     pass(&|r, _| r.site_watts_max = 101.0);
     pass(&|_, f| f.needs.tools = true);
     pass(&|r, f| (r.able.vision, f.needs.vision, r.able.audio, f.needs.audio) = (true, true, true, true));
     pass(&|r, f| (r.able.embedding, f.needs.embedding) = (true, true));
     pass(&|r, f| (r.accepts, f.pin) = (Accepts::ExistingOnly, Some((r.endpoint, r.model))));
+}
+
+#[test]
+fn those_that_the_request_may_not_fit_come_after_those_that_it_is_expected_to_fit() {
+    // The dearer, the longer the context.
+    let contexts = [500, 1_000, 1_100, 1_101, 9_000];
+    let rows: Vec<Row> = (0..).zip(contexts).map(|(e, context_tokens)| Row { context_tokens, ..row(e) }).collect();
+    let rows = |least: usize| {
+        let dearer = |r: &Row| Row { output_usd: r.output_usd + 1e-5 * f64::from(r.endpoint), ..*r };
+        Rows::new(rows[least..].iter().map(dearer).collect())
+    };
+    let reserved = |max_tokens| Facts { longest_tokens: 1_000.0, max_tokens, ..facts() };
+    let endpoints = |d: Decision| order(&d);
+    let d = run(&rows(0), &reserved(None), &choice());
+    assert_eq!((d.fitting, endpoints(d)), (3, vec![2, 3, 4, 0, 1]));
+    assert_eq!(endpoints(run(&rows(0), &reserved(Some(101)), &choice())), [3, 4, 0, 1, 2]);
+    let nowhere = Facts { longest_tokens: 9_000.0, ..facts() };
+    let d = run(&rows(0), &nowhere, &choice());
+    assert_eq!((d.eligible, d.fitting, d.reason, endpoints(d)), (5, 5, Reason::Cheapest, vec![0, 1, 2, 3, 4]));
+    // A pin holds among those that are alike in that, and none moves its session to a context that is too short.
+    let pinned = |to, longest_tokens| {
+        let d = run(&rows(0), &Facts { pin: Some((to, 0)), longest_tokens, ..facts() }, &choice());
+        (d.reason, d.targets[0].endpoint)
+    };
+    assert_eq!(pinned(0, 1_000.0), (Reason::MovedForDrop, 2));
+    assert_eq!(pinned(1, 9_000.0), (Reason::MovedForBill, 0));
+    // A baseline goes in its own order among them.
+    let turns = Choice { router: Router::RoundRobin, seed: 3, ..choice() };
+    assert_eq!(endpoints(run(&rows(0), &reserved(None), &turns)), [3, 4, 2, 0, 1]);
 }
 
 #[test]
@@ -473,7 +511,9 @@ pub(super) fn request() -> impl Strategy<Value = Facts> {
     let out = prop_oneof![3 => 1.0..900f64, 1 => Just(0.0), 1 => 1.0..20f64];
     (prompt, out, prop::option::of(any::<u64>()), pin, hits).prop_map(|(prompt, out, affinity, pin, hits)| {
         let hits = hits.into_iter().map(|(endpoint, tokens)| Hit { endpoint, tokens }).collect();
-        Facts { models: vec![2, 0, 1], prompt_tokens: prompt, output_tokens: out, affinity, pin, hits, ..facts() }
+        let (prompt_tokens, longest_tokens) = (prompt, prompt);
+        let models = vec![2, 0, 1];
+        Facts { models, prompt_tokens, longest_tokens, output_tokens: out, affinity, pin, hits, ..facts() }
     })
 }
 
@@ -538,10 +578,15 @@ proptest! {
     #[test]
     fn the_first_is_cheapest_or_near_it_or_pinned(w in world(), f in request(), seed: u64) {
         let d = run(&w, &f, &Choice { seed, ..choice() });
-        let lowest = d.targets.iter().map(|t| t.key).fold(f64::INFINITY, f64::min);
-        if let Some(first) = d.targets.first() {
-            prop_assert!(first.key <= lowest * (1.0 + NEAR));
-            prop_assert!(d.targets[1..].windows(2).all(|p| p[0].key <= p[1].key));
+        let fits = |t: &Target| f.fits(w.rows(t.model).iter().find(|r| r.endpoint == t.endpoint).unwrap());
+        let Some(first) = d.targets.first() else { return Ok(()) };
+        let alike = d.targets.iter().take_while(|t| fits(t) == fits(first)).count();
+        let (alike, others) = d.targets.split_at(alike);
+        let lowest = alike.iter().map(|t| t.key).fold(f64::INFINITY, f64::min);
+        prop_assert!(first.key <= lowest * (1.0 + NEAR));
+        prop_assert!(others.iter().all(|t| fits(first) && !fits(t)));
+        for ranked in [&alike[1..], others] {
+            prop_assert!(ranked.windows(2).all(|p| p[0].key <= p[1].key));
         }
     }
 

@@ -63,6 +63,8 @@ fn facts(pin: Option<(u32, u32)>) -> Facts {
         affinity: None,
         pin,
         hits: Vec::new(),
+        longest_tokens: 100.0,
+        certain_tokens: 1.0,
     }
 }
 

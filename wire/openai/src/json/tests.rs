@@ -171,17 +171,50 @@ fn nested_walks_share_one_depth_limit() {
     assert_eq!(got.map_err(|e| e.what), Err("the nesting is too deep"));
 }
 
-#[test]
-fn media_is_seen() {
-    let long = "x".repeat(2000);
-    let text = format!("[{{\"image_url\":{{\"url\":\"data:image/png;base64,{long}\"}}}},{{\"input_audio\":1}}]");
+fn tally(text: &str) -> Tally {
     let mut w = Walker::new(text.as_bytes(), Limits::default()).unwrap();
     w.value().unwrap();
-    assert!(w.seen.image && w.seen.audio);
-    assert_eq!(w.seen.media_bytes, 2000 + 24);
-    let mut w = Walker::new(b"{\"url\":\"data:short\",\"input_image\":1}", Limits::default()).unwrap();
-    w.value().unwrap();
-    assert_eq!(w.seen, Seen { image: true, audio: false, media_bytes: 0 });
+    w.tally
+}
+
+#[test]
+fn text_counts_by_its_script_and_the_same_however_it_is_escaped() {
+    for text in [
+        "plain words",
+        "a\"b\\c\n",
+        "Žluťoučký",
+        "Ελλάδα",
+        "слово",
+        "שלום",
+        "हिन्दी",
+        "数据中心",
+        "データ",
+        "한국어",
+        "😀",
+    ] {
+        let escaped: String = text.encode_utf16().map(|u| format!("\\u{u:04x}")).collect();
+        let units: u64 = text
+            .chars()
+            .map(|c| match u32::from(c) {
+                0..0x400 => 5,
+                0x400..0x3000 => 10,
+                0x3000..0x1_0000 => 14,
+                _ => 20,
+            })
+            .sum();
+        assert_eq!(tally(&serde_json::to_string(text).unwrap()).text, units, "{text}");
+        assert_eq!(tally(&format!("\"{escaped}\"")).text, units, "{text}");
+    }
+    // Long runs are added up in chunks.
+    assert_eq!(tally(&format!("\"{}\"", "数".repeat(10_000))).text, 140_000);
+}
+
+#[test]
+fn keys_and_numbers_are_told_from_text() {
+    let compact = tally(r#"{"key":["text",1,2.5],"k\u0065y2":null}"#);
+    assert_eq!(compact, Tally { text: 4 * 5, keys: 7 * 5 + 2 * UNITS, numbers: 2 });
+    let spaced = "{ \"key\" :\n\t[ \"text\" , 1 , 2.5 ] ,\r\n \"k\\u0065y2\" : null }";
+    assert_eq!(tally(spaced), compact, "white space outside of strings counts nothing");
 }
 
 #[test]

@@ -1,14 +1,22 @@
+use bytes::Bytes;
+
 use super::*;
 
+/// Some of the parameters that steer an engine.
+const STEERING: &[&str] = &["rid", "priority", "lora"];
+
 fn chat(body: &str) -> Result<Scan, Refusal> {
-    scan(Api::Chat, body.as_bytes(), Limits::default())
+    scan(Api::Chat, body.as_bytes(), Limits::default(), STEERING)
 }
 
 const HELLO: &str = r#""messages":[{"role":"user","content":"hi"}]"#;
 
 fn forwarded(body: &str, model: &str, usage: bool) -> String {
-    let s = chat(body).unwrap();
-    let parts = forward(&Bytes::copy_from_slice(body.as_bytes()), &s, model, usage, None);
+    edited(body, &Edits { model, ask_usage: usage, ..Edits::default() })
+}
+
+fn edited(body: &str, with: &Edits<'_>) -> String {
+    let parts = forward(&Bytes::copy_from_slice(body.as_bytes()), &chat(body).unwrap(), with);
     String::from_utf8(parts.concat()).unwrap()
 }
 
@@ -80,11 +88,11 @@ fn says_which_field_is_wrong() {
 
 #[test]
 fn the_prompt_field_depends_on_the_api() {
-    let s = scan(Api::Completions, br#"{"model":"m","prompt":"p","input":1}"#, Limits::default()).unwrap();
+    let s = scan(Api::Completions, br#"{"model":"m","prompt":"p","input":1}"#, Limits::default(), &[]).unwrap();
     assert_eq!(s.prompt_span, 22..25);
-    let s = scan(Api::Embeddings, br#"{"model":"m","input":["p"],"prompt":1}"#, Limits::default()).unwrap();
+    let s = scan(Api::Embeddings, br#"{"model":"m","input":["p"],"prompt":1}"#, Limits::default(), &[]).unwrap();
     assert_eq!(s.prompt_span, 21..26);
-    let missing = |api| scan(api, br#"{"model":"m"}"#, Limits::default());
+    let missing = |api| scan(api, br#"{"model":"m"}"#, Limits::default(), &[]);
     assert_eq!(missing(Api::Completions), Err(Refusal::Field("prompt", "is missing")));
     assert_eq!(missing(Api::Embeddings), Err(Refusal::Field("input", "is missing")));
     let paths: Vec<_> = [Api::Chat, Api::Completions, Api::Embeddings].iter().map(|a| a.path()).collect();
@@ -101,8 +109,8 @@ fn too_many_messages_are_refused() {
 #[test]
 fn an_unchanged_body_is_forwarded_as_it_is() {
     let body = Bytes::from(format!(r#"{{"model":"m",{HELLO}}}"#));
-    let s = scan(Api::Chat, &body, Limits::default()).unwrap();
-    let parts = forward(&body, &s, "m", true, None);
+    let s = scan(Api::Chat, &body, Limits::default(), &[]).unwrap();
+    let parts = forward(&body, &s, &Edits { model: "m", ask_usage: true, ..Edits::default() });
     assert_eq!(parts.len(), 1);
     assert_eq!(parts[0].as_ptr(), body.as_ptr());
 }
@@ -170,4 +178,231 @@ fn a_continued_conversation_shares_its_blocks() {
     assert_eq!(hashes(&turn1, 0, 2), a[..2]);
     let tools = turn1.replace(r#""model":"m""#, r#""model":"m","tools":[1]"#);
     assert_ne!(hashes(&tools, 0, 99)[0], a[0]);
+}
+
+fn prompt(api: Api, field: &str, value: &str) -> Prompt {
+    scan(api, format!(r#"{{"model":"m","{field}":{value}}}"#).as_bytes(), Limits::default(), &[]).unwrap().prompt
+}
+
+#[test]
+fn inputs_of_a_list_are_counted_each_on_its_own() {
+    let p = |value: &str| prompt(Api::Completions, "prompt", value);
+    assert_eq!(p(r#""abcdefgh""#), Prompt { inputs: 1, text: 2, longest_text: 2, ..Prompt::default() });
+    let three = Prompt { inputs: 3, text: 6, longest_text: 3, ..Prompt::default() };
+    assert_eq!(p(r#"["abcd", "abcdefgh", "abcdefghijkl"]"#), three);
+    let ids = Prompt { inputs: 1, ids: 3, longest_ids: 3, ..Prompt::default() };
+    assert_eq!(p("[100000, 100001,\n 100002]"), ids);
+    let lists = Prompt { inputs: 2, ids: 5, longest_ids: 3, ..Prompt::default() };
+    assert_eq!(p("[[1, 2], [3, 4, 5]]"), lists);
+    assert_eq!(p("[]").inputs, 1);
+    let media = prompt(Api::Embeddings, "input", r#"[{"image":"data:image/png;base64,AAAAAAAA"},{"text":"abcd"}]"#);
+    assert_eq!(media, Prompt { inputs: 2, text: 1, longest_text: 1, media: 1, images: true, ..Prompt::default() });
+}
+
+#[test]
+fn what_is_certain_of_a_prompt_is_no_estimate() {
+    let ids = prompt(Api::Completions, "prompt", "[[1, 2], [3, 4, 5]]");
+    assert_eq!((ids.certain_tokens(false), ids.certain_tokens(true)), (3, 3));
+    let spaces = prompt(Api::Completions, "prompt", &format!("\"{}\"", " ".repeat(128 * 7)));
+    assert_eq!((spaces.certain_tokens(false), spaces.certain_tokens(true)), (7, 1));
+    let cut =
+        scan(Api::Completions, br#"{"model":"m","prompt":[1,2],"truncate_prompt_tokens":-1}"#, Limits::default(), &[]);
+    assert_eq!(cut.map(|s| s.prompt.certain_tokens(false)), Ok(1));
+}
+
+/// One message whose content is this.
+fn content(value: &str) -> Prompt {
+    prompt(Api::Chat, "messages", &format!(r#"[{{"role":"user","content":{value}}}]"#))
+}
+
+#[test]
+fn only_content_parts_are_media_whatever_their_keys_are_called() {
+    let kinds = |value: &str| {
+        let p = content(value);
+        (p.images, p.audio, p.media)
+    };
+    for part in [
+        r#"{"type":"image_url","image_url":{"url":"https://x/y.png"}}"#,
+        r#"{"image_url":{"url":"https://x/y.png"}}"#,
+        r#"{"\u0069mage_url":"https://x/y.png"}"#,
+        r#"{"type":"input_image","image_url":"https://x/y.png"}"#,
+        r#"{"video_url":{"url":"https://x/y.mp4"},"type":"video\u005furl"}"#,
+        r#"{"type":"file","file":{"file_data":"data:application/pdf;base64,AAAA"}}"#,
+        r#"{"type":"tool_result","content":[{"type":"image","source":{"data":"AAAA"}}]}"#,
+    ] {
+        assert_eq!(kinds(&format!("[{part}]")), (true, false, 1), "{part}");
+    }
+    for part in [
+        r#"{"type":"input_audio","input_audio":{"data":"AAAA","format":"wav"}}"#,
+        r#"{"type":"audio_url","audio_url":{"url":"https://x/y.wav"}}"#,
+    ] {
+        assert_eq!(kinds(&format!("[{part}]")), (false, true, 1), "{part}");
+    }
+    for text in [
+        r#""an image_url in a text""#,
+        r#"[{"type":"text","text":"image_url"}]"#,
+        r#"[{"type":"text","text":"x","image_url":null}]"#,
+        r#"[{"type":"refusal","refusal":"no"}]"#,
+        "null",
+    ] {
+        assert_eq!(kinds(text), (false, false, 0), "{text}");
+    }
+    for elsewhere in [
+        r#""tools":[{"function":{"parameters":{"properties":{"image_url":{"type":"string"}}}}}]"#,
+        r#""metadata":{"image_url":"none","input_audio":1}"#,
+        r#""response_format":{"type":"json_schema","json_schema":{"schema":{"properties":{"video_url":{}}}}}"#,
+    ] {
+        let p = chat(&format!(r#"{{"model":"m",{elsewhere},{HELLO}}}"#)).unwrap().prompt;
+        assert_eq!((p.images, p.audio, p.media), (false, false, 0), "{elsewhere}");
+    }
+}
+
+#[test]
+fn what_stands_in_a_picture_or_a_recording_is_no_text() {
+    let long = "A".repeat(40_000);
+    let text = content(r#"[{"type":"text","text":"look"}]"#).text;
+    for part in [
+        format!(r#"{{"type":"image_url","image_url":{{"url":"data:image/png;base64,{long}"}}}}"#),
+        format!(r#"{{"input_audio":{{"data":"{long}","format":"wav"}},"type":"input_audio"}}"#),
+        format!(r#"{{"type":"file","file":{{"file_data":"{long}"}}}}"#),
+    ] {
+        let p = content(&format!(r#"[{{"type":"text","text":"look"}},{part}]"#));
+        assert!(p.text.abs_diff(text) <= 1, "{p:?}");
+    }
+    assert!(content(&format!("\"data:{long}\"")).text > 10_000, "in a text it is read as text");
+}
+
+#[test]
+fn tools_are_text_before_the_prompt() {
+    let without = chat(&format!(r#"{{"model":"m",{HELLO}}}"#)).unwrap().prompt;
+    let compact = format!(r#"{{"model":"m","tools":[{{"function":{{"name":"now"}}}}],{HELLO}}}"#);
+    let spaced = format!(r#"{{"model":"m","tools":[ {{ "function" : {{ "name" : "now" }} }} ],{HELLO}}}"#);
+    let (compact, spaced) = (chat(&compact).unwrap().prompt, chat(&spaced).unwrap().prompt);
+    assert_eq!(compact, spaced);
+    assert_eq!((compact.text, compact.longest_text), (without.text + 6, without.text + 6));
+}
+
+#[test]
+fn defaults_that_are_written_out_ask_for_nothing() {
+    let tools = |more: &str| {
+        let s = chat(&format!(r#"{{"model":"m",{more},{HELLO}}}"#)).unwrap();
+        (s.tools, s.preamble_hash != 0)
+    };
+    for nothing in [
+        r#""tools":[ ]"#,
+        r#""tools":null"#,
+        r#""functions":[]"#,
+        r#""response_format":{"type":"t\u0065xt"}"#,
+        r#""response_format":null"#,
+        r#""tool_choice":"none""#,
+        r#""tool_choice":"auto""#,
+    ] {
+        assert_eq!(tools(nothing), (false, false), "{nothing}");
+    }
+    assert_eq!(tools(r#""tools":[1],"tool_choice":"none""#), (false, true));
+    for something in [
+        r#""tools":[1]"#,
+        r#""functions":[1]"#,
+        r#""tools":[1],"tool_choice":"auto""#,
+        r#""response_format":{"type":"json_object"}"#,
+    ] {
+        assert_eq!(tools(something), (true, true), "{something}");
+    }
+}
+
+#[test]
+fn the_longest_answer_is_found_under_every_name() {
+    let longest = |more: &str| chat(&format!(r#"{{"model":"m",{more},{HELLO}}}"#)).unwrap().longest_answer;
+    assert_eq!(longest(r#""max_tokens":null"#), None);
+    assert_eq!(longest(r#""max_tokens":9,"max_completion_tokens":5"#), Some(("max_tokens", 9)));
+    assert_eq!(longest(r#""max_tokens":4,"max_completion_tokens":5"#), Some(("max_completion_tokens", 5)));
+    assert_eq!(longest(r#""max_tokens":4,"min_tokens":7"#), Some(("min_tokens", 7)));
+    assert_eq!(longest(r#""n_predict":-1"#), Some(("n_predict", u64::MAX)));
+    assert_eq!(longest(r#""max_new_tokens":"many""#), Some(("max_new_tokens", u64::MAX)));
+    assert_eq!(longest(r#""options":{"num_predict":8}"#), Some(("num_predict", 8)));
+    assert_eq!(longest(r#""extra_body":{"sampling_params":{"max_new_tokens":8}}"#), Some(("max_new_tokens", 8)));
+    assert_eq!(longest(r#""metadata":{"max_tokens":8}"#), None);
+    let n = |more: &str| chat(&format!(r#"{{"model":"m",{more},{HELLO}}}"#)).unwrap().sequences();
+    assert_eq!((n(r#""n":2,"best_of":3"#), n(r#""n_cmpl":5"#), n(r#""extra_body":{"n":7}"#)), (3, 5, 7));
+    let many = scan(Api::Completions, br#"{"model":"m","prompt":["a","b"],"n":4}"#, Limits::default(), &[]).unwrap();
+    assert_eq!(many.sequences(), 8);
+}
+
+#[test]
+fn no_length_is_written_beside_one_that_stands_there() {
+    let with = Edits { model: "m", most_tokens: Some(8), ..Edits::default() };
+    for (more, want) in [
+        ("", r#""max_tokens":8,"#),
+        (r#""max_tokens": null ,"#, r#""max_tokens": 8 ,"#),
+        (r#""max\u005ftokens":null,"#, r#""max\u005ftokens":8,"#),
+        (r#""max_completion_tokens":null,"#, r#""max_tokens":8,"max_completion_tokens":null,"#),
+        (r#""max_tokens":null,"max_completion_tokens":5,"#, r#""max_tokens":null,"max_completion_tokens":5,"#),
+        (r#""max_tokens":5,"#, r#""max_tokens":5,"#),
+    ] {
+        let body = format!(r#"{{{more}"model":"m",{HELLO}}}"#);
+        assert_eq!(edited(&body, &with), format!(r#"{{{want}"model":"m",{HELLO}}}"#));
+    }
+}
+
+#[test]
+fn parameters_that_steer_an_engine_are_cut_out_unless_the_endpoint_allows_them() {
+    for (body, want, allowed) in [
+        (r#"{"rid":1,"model":"m",H,"lora":[1]}"#, r#"{"model":"m",H}"#, r#"{"model":"m",H,"lora":[1]}"#),
+        (r#"{"model":"m",H,"priority":1 , "rid":2}"#, r#"{"model":"m",H}"#, r#"{"model":"m",H,"priority":1 }"#),
+        (
+            r#"{"priority":1,"rid":2,"model":"m",H,"lora":{},"rid2":3}"#,
+            r#"{"model":"m",H,"rid2":3}"#,
+            r#"{"priority":1,"model":"m",H,"lora":{},"rid2":3}"#,
+        ),
+        (
+            r#"{"model":"m",H,"extra_body":{"rid":"x"}}"#,
+            r#"{"model":"m",H,"extra_body":{}}"#,
+            r#"{"model":"m",H,"extra_body":{}}"#,
+        ),
+        (r#"{"model":"m",H,"r\u0069d":"x"}"#, r#"{"model":"m",H}"#, r#"{"model":"m",H}"#),
+        (
+            r#"{"model":"m",H,"vllm_xargs":{"rid":[1,2]},"metadata":{"rid":1}}"#,
+            r#"{"model":"m",H,"vllm_xargs":{"rid":[1,2]},"metadata":{"rid":1}}"#,
+            r#"{"model":"m",H,"vllm_xargs":{"rid":[1,2]},"metadata":{"rid":1}}"#,
+        ),
+    ] {
+        let body = body.replace('H', HELLO);
+        let with = Edits { model: "m", ..Edits::default() };
+        assert_eq!(edited(&body, &with), want.replace('H', HELLO));
+        assert_eq!(edited(&body, &Edits { allowed: 0b110, ..with }), allowed.replace('H', HELLO));
+    }
+}
+
+#[test]
+fn the_gateways_salt_takes_the_place_of_the_clients() {
+    let body = format!(r#"{{"cache_salt":"theirs","extra_key":"theirs","model":"m",{HELLO}}}"#);
+    let with = Edits { model: "m", cache_salt: Some("ours"), ..Edits::default() };
+    assert_eq!(edited(&body, &with), format!(r#"{{"cache_salt":"ours","model":"m",{HELLO}}}"#));
+}
+
+#[test]
+fn text_that_changes_with_every_request_is_left_out_of_the_blocks() {
+    let long = "word ".repeat(900);
+    let of = |system: &str| {
+        let body = format!(
+            r#"{{"model":"m","messages":[{{"role":"system","content":{system}}},{{"role":"user","content":"{long}"}}]}}"#
+        );
+        let mut out = Vec::new();
+        block_hashes(body.as_bytes(), &chat(&body).unwrap(), 0, 99, &mut out);
+        out
+    };
+    let billed = |cch: &str| format!("x-anthropic-billing-header: cc_version=2.1.{cch}; cch={cch};");
+    for form in [
+        |b: &str, long: &str| format!(r#"[{{"type":"text","text":"{b}"}},{{"type":"text","text":"{long}"}}]"#),
+        |b: &str, long: &str| format!(r#""{b}\n\n{long}""#),
+    ] {
+        let (a, b) = (of(&form(&billed("0"), &long)), of(&form(&billed("12345"), &long)));
+        assert_eq!((a.len(), &a), (8, &b));
+        assert_ne!(a, of(&form(&billed("0"), &long.replace("word", "other"))));
+        assert_ne!(a, of(&form(&format!("say {}", billed("0")), &long)));
+    }
+    assert_ne!(
+        of(&format!("\"{} {long}\"", billed("1").replace("x-", "y-"))),
+        of(&format!("\"{} {long}\"", billed("2").replace("x-", "y-")))
+    );
 }

@@ -1,0 +1,161 @@
+//! Fuzz targets: everything that reads bytes from outside, and what must hold whatever they are.
+//!
+//! None of them may panic; what else each holds stands at its function. See README.md beside `Cargo.toml`.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use rhumb_grid::config::EngineKind;
+use rhumb_grid::{Catalogue, load, render};
+use rhumb_openai::json::{JsonError, Limits, Walker};
+use rhumb_openai::request::{Api, Edits, Scan, block_hashes, forward, scan};
+use rhumb_openai::sse::{self, Splitter};
+use rhumb_store::{Logged, StoreError};
+use rhumb_upstream::{Body, parse_head};
+
+/// A target: it takes any bytes, and panics when something does not hold.
+pub type Target = fn(&[u8]);
+
+/// Every target by the name of its corpus.
+pub const TARGETS: &[(&str, Target)] = &[
+    ("request", request),
+    ("stream", stream),
+    ("answer", answer),
+    ("metrics", metrics),
+    ("config", config),
+    ("record", record),
+];
+
+/// Some of the parameters that steer an engine.
+const STEERING: &[&str] = &["priority", "rid", "lora"];
+
+/// The body of a request. What the scan takes is JSON, and what is forwarded of it is, too: no key of an object stands twice,
+/// and nothing that may not be set is left.
+///
+/// # Panics
+/// Something of that does not hold.
+pub fn request(body: &[u8]) {
+    for api in [Api::Chat, Api::Completions, Api::Embeddings] {
+        let Ok(scanned) = scan(api, body, Limits::default(), STEERING) else { continue };
+        assert!(serde_json::from_slice::<serde_json::Value>(body).is_ok(), "the scan takes what is no JSON");
+        let mut hashes = Vec::new();
+        block_hashes(body, &scanned, 1, 8, &mut hashes);
+        assert!(hashes.len() <= 8);
+        let prompt = scanned.prompt;
+        assert!(prompt.longest_text <= prompt.text && prompt.longest_ids <= prompt.ids && prompt.inputs > 0);
+        is_forwarded_whole(api, body, &scanned);
+    }
+}
+
+fn is_forwarded_whole(api: Api, body: &[u8], scanned: &Scan) {
+    let edits = Edits { model: "org/m\"", ask_usage: true, most_tokens: Some(8), allowed: 0, cache_salt: Some("salt") };
+    let sent = forward(&Bytes::copy_from_slice(body), scanned, &edits).concat();
+    let again = match scan(api, &sent, Limits::default(), STEERING) {
+        Ok(again) => again,
+        // The edits may carry a body over a limit that it had just reached.
+        Err(_) if serde_json::from_slice::<serde_json::Value>(&sent).is_ok() => return,
+        Err(e) => panic!("{e:?} in what is forwarded: {}", sent.escape_ascii()),
+    };
+    assert_eq!(again.model, edits.model);
+    assert!(again.max_tokens.is_some() && (again.include_usage || !again.stream));
+    // The salt is the gateway's own, and cut out again if a client sends it.
+    assert_eq!(again.cut.len(), 1, "{}", sent.escape_ascii());
+    let mut keys = BTreeSet::new();
+    let walked = Walker::new(&sent, Limits::default()).and_then(|mut w| {
+        w.members::<JsonError>(|w, _, name| {
+            assert!(keys.insert(name.to_owned()), "`{name}` stands twice");
+            w.value().map(|_| ())
+        })
+    });
+    assert!(walked.is_ok());
+}
+
+/// An event stream. However it is cut, the same events come out.
+///
+/// # Panics
+/// They do not.
+pub fn stream(bytes: &[u8]) {
+    let (cut, bytes) = bytes.split_first().map_or((0, bytes), |(first, rest)| (usize::from(*first), rest));
+    let events = |pieces: &mut dyn Iterator<Item = &[u8]>| {
+        let (mut splitter, mut out) = (Splitter::default(), Vec::new());
+        for piece in pieces {
+            match splitter.push(Bytes::copy_from_slice(piece)) {
+                // The LF of a CRLF that is cut is left out, so the bytes may differ where the events do not.
+                Ok(run) => out.extend(sse::events(&run).filter_map(|event| Some(event.data?.into_owned()))),
+                Err(_) => return None,
+            }
+        }
+        Some(out)
+    };
+    let whole = events(&mut std::iter::once(bytes));
+    assert_eq!(whole, events(&mut bytes.chunks(cut + 1)), "cut every {} bytes", cut + 1);
+}
+
+/// The answer of an engine: its head, and its body in pieces of a size that the first byte gives. No more content comes out
+/// than went in, and the same however it is cut.
+///
+/// # Panics
+/// It does not.
+pub fn answer(bytes: &[u8]) {
+    let (cut, bytes) = bytes.split_first().map_or((0, bytes), |(first, rest)| (usize::from(*first), rest));
+    let Ok(Some((head, length))) = parse_head(bytes) else { return };
+    let body = &bytes[length..];
+    let content = |pieces: &mut dyn Iterator<Item = &[u8]>| {
+        let (mut unframing, mut out) = (Body::of(&head), Vec::new());
+        for piece in pieces {
+            match unframing.unframe(piece) {
+                Ok(content) => out.extend_from_slice(&content),
+                Err(_) => break,
+            }
+            if unframing.take_failure().is_some() {
+                break;
+            }
+        }
+        out
+    };
+    let whole = content(&mut std::iter::once(body));
+    assert!(whole.len() <= body.len());
+    assert_eq!(whole, content(&mut body.chunks(cut + 1)), "cut every {} bytes", cut + 1);
+}
+
+/// A page of metrics. Whatever it says, no number that makes no sense is believed.
+///
+/// # Panics
+/// One is.
+pub fn metrics(page: &[u8]) {
+    let page = String::from_utf8_lossy(page);
+    for engine in [EngineKind::Vllm, EngineKind::Sglang, EngineKind::LlamaCpp, EngineKind::Generic] {
+        let Ok(reading) = rhumb_signals::read(engine, &page) else { continue };
+        let numbers = [Some(reading.running), Some(reading.waiting), reading.kv_use, reading.watts];
+        assert!(numbers.into_iter().flatten().all(|n| n.is_finite() && n >= 0.0), "{reading:?}");
+    }
+}
+
+/// A `rhumb.yaml`. It is read, or its problems are said.
+///
+/// # Panics
+/// Neither.
+pub fn config(text: &[u8]) {
+    let text = String::from_utf8_lossy(text);
+    let catalogue = Catalogue { gpus: &["h100"], shapes: &["llama-3.1-8b"] };
+    if let Err(problems) = load(&text, &|name| (!name.is_empty()).then(|| "secret-of-the-test".to_owned()), &catalogue)
+    {
+        assert!(!problems.is_empty());
+        assert!(!render("rhumb.yaml", &text, &problems).is_empty());
+    }
+}
+
+/// A record of the log and the row that it was made on: the record's length in four bytes, the record, the row. What can be
+/// read can be decided on again.
+///
+/// # Panics
+/// It cannot.
+pub fn record(bytes: &[u8]) {
+    let Some((length, rest)) = bytes.split_first_chunk::<4>() else { return };
+    let (record, row) = rest.split_at(rest.len().min(u32::from_le_bytes(*length) as usize));
+    let logged = Logged::decode(record, |_, _, _| Ok::<_, StoreError>(row.to_vec()));
+    if let Ok(logged) = logged {
+        let again = logged.record.replay();
+        assert!(again.targets.len() <= logged.record.inputs.len());
+    }
+}

@@ -3,13 +3,14 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
+use rhumb_grid::Purpose;
 use rhumb_grid::index::Grid;
 use rhumb_route::explain::{Candidate, Explanation};
 
 use crate::ask::Admin;
 use crate::exit::{self, Failure, Outcome};
-use crate::load;
 use crate::table::table;
+use crate::{load, out};
 
 /// Arguments of `rhumb explain`.
 #[derive(clap::Args)]
@@ -34,17 +35,20 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let explanation = match (&args.id, &args.request, &args.config) {
         (Some(id), ..) => ask(&args.admin, id)?,
         (None, Some(request), Some(config)) => {
-            let config = load::config(config)?;
+            let text = load::text(config).map_err(|e| Failure::new(exit::USAGE, e))?;
+            // Nothing is sent, so that no secret of the environment is needed.
+            let loaded = load::checked(config, &text, Purpose::Inspect).map_err(|e| Failure::new(exit::FOUND, e))?;
             let body = std::fs::read(request)
                 .map_err(|e| Failure::new(exit::USAGE, format!("cannot read `{}`: {e}", request.display())))?;
-            rhumb_gateway::dry_run(&Grid::new(config), &body).map_err(|e| Failure::new(exit::USAGE, e.message))?
+            rhumb_gateway::dry_run(&Grid::new(loaded.config), &body)
+                .map_err(|e| Failure::new(exit::USAGE, e.message))?
         }
         _ => return Err(Failure::new(exit::USAGE, "name a decision, or a --request and a --config")),
     };
     if args.json {
-        println!("{}", serde_json::to_string(&explanation).map_err(|e| Failure::new(1, e))?);
+        out::line(serde_json::to_string(&explanation).map_err(|e| Failure::new(1, e))?)?;
     } else {
-        print!("{}", human(&explanation));
+        out::print(human(&explanation))?;
     }
     Ok(exit::DONE)
 }

@@ -1,5 +1,8 @@
 //! `rhumb`: the command line, and nothing else.
 
+// Printing to a reader who has left panics: `out` prints instead.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 mod ask;
 mod check;
 mod decisions;
@@ -8,6 +11,7 @@ mod exit;
 mod explain;
 mod league;
 mod load;
+mod out;
 mod replay;
 mod sim;
 mod table;
@@ -95,7 +99,7 @@ fn main() -> ExitCode {
     match result {
         Ok(code) => ExitCode::from(code),
         Err(failure) => {
-            eprintln!("error: {}", failure.text);
+            out::note(format_args!("error: {}", failure.text));
             ExitCode::from(failure.code)
         }
     }

@@ -23,6 +23,9 @@ pub struct EndpointNow {
     pub in_flight: f64,
     /// How many of them it is of use with at once, as learnt; nothing when nothing limits them.
     pub window: Option<f64>,
+    /// What its GPUs cost an hour, used or not; nothing where tokens are paid.
+    #[serde(default)]
+    pub provisioned_usd_per_h: Option<f64>,
 }
 
 /// The endpoints for which `which` holds, given the names of endpoint and site.
@@ -33,6 +36,7 @@ pub(crate) fn endpoints(shared: &Shared, which: impl Fn(&str, &str) -> bool) -> 
         let (endpoint, site) = (shared.names.endpoint(i as u32), shared.names.site(*site));
         which(endpoint, site).then(|| {
             let accepts = view.rows.iter().find(|r| r.endpoint == i as u32).map_or(Accepts::None, |r| r.accepts);
+            let configured = &shared.grid.config.endpoints[i];
             let found = lock(&shared.live[i].learnt).condition.found(now);
             EndpointNow {
                 endpoint: endpoint.to_owned(),
@@ -41,6 +45,7 @@ pub(crate) fn endpoints(shared: &Shared, which: impl Fn(&str, &str) -> bool) -> 
                 ill: found.map(|f: Found| f.code().to_owned()),
                 in_flight: shared.live[i].overlay().in_flight,
                 window: lock(&shared.lasting.hold).window(shared.numbers.endpoints[i]).learnt(now),
+                provisioned_usd_per_h: configured.gpu_hour_usd.map(|usd| usd * f64::from(configured.gpus)),
             }
         })
     };

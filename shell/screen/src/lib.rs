@@ -10,8 +10,10 @@ use crossterm::{cursor, execute};
 use ratatui::backend::CrosstermBackend;
 use ratatui::{Frame, Terminal};
 
+pub use self::columns::{fitting, parts_that_fit, widths};
 pub use self::interrupt::Interrupt;
 
+mod columns;
 mod interrupt;
 
 /// Somebody looks at standard output and can press keys.

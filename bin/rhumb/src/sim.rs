@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use rhumb_lab::{Checks, Lab, LabError, Options, Progress, RouterName, Tracer};
 
 use crate::exit::{self, Failure, Outcome};
-use crate::{decisions, league, out};
+use crate::{data, decisions, league, out};
 
 /// Arguments of `rhumb sim`.
 #[derive(clap::Args)]
@@ -65,6 +65,9 @@ impl Data {
 enum Command {
     /// Name the scenarios that are built in
     List,
+    /// Say which data the scenarios, the league and the benchmarks need, from where, under which licence, and which run
+    /// without
+    Data(Data),
     /// Run one router on one seed again and show what happens around an event
     Replay(Replay),
     /// Say how far the engine model is from measurements that its fit did not see (some minutes)
@@ -140,6 +143,7 @@ pub(crate) fn router(text: &str) -> Result<RouterName, String> {
 pub(crate) fn run(args: &Args) -> Outcome {
     match &args.command {
         Some(Command::List) => list(),
+        Some(Command::Data(args)) => data::run(args),
         Some(Command::Replay(replay)) => again(replay),
         Some(Command::Fidelity(args)) => fidelity(args),
         Some(Command::Fit(args)) => fit(args),
@@ -246,7 +250,10 @@ fn again(args: &Replay) -> Outcome {
 }
 
 pub(crate) fn no_data() -> Failure {
-    Failure::new(exit::USAGE, "no data folder is given: set RHUMB_DATA_DIR or pass `--data DIR`")
+    Failure::new(
+        exit::USAGE,
+        "no data folder is given: set RHUMB_DATA_DIR or pass `--data DIR`; `rhumb sim data` says what is needed and from where",
+    )
 }
 
 fn fidelity(args: &Fidelity) -> Outcome {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::scale::{Scale, extent, grouped, number, time_unit};
+use super::scale::{FAR, FAR_LOG, Scale, beyond, extent, grouped, number, reach, time_unit};
 use super::style::Router;
 use super::svg::{Plot, apart, area, course, line, picture, series, text};
 use crate::plots::Stretch;
@@ -52,10 +52,13 @@ pub(super) fn section(report: &Report, routers: &[Router]) -> String {
     let Some((_, until_s)) = extent(last).filter(|(_, until)| *until > 0.0) else { return String::new() };
     let time = Scale::linear((0.0, until_s), (LEFT, RIGHT));
     let waits = |d: &Drawn, i: usize| d.stretches[i].ttft_p95_ms;
-    let waited = drawn.iter().flat_map(|d| d.stretches.iter().map(|s| s.ttft_p95_ms)).filter(|v| *v > 0.0);
-    let wait_range = extent(waited).unwrap_or((1.0, 1.0));
+    let waited = |d: &Drawn| extent(d.stretches.iter().map(|s| s.ttft_p95_ms).filter(|v| *v > 0.0));
+    let least = drawn.iter().filter_map(waited).map(|range| range.0);
+    let longest = reach(drawn.iter().filter_map(waited).map(|range| range.1), FAR_LOG);
+    let wait_range = extent(least).map(|(least, _)| least).zip(longest).unwrap_or((1.0, 1.0));
     let most_good = drawn.iter().flat_map(|d| d.stretches.iter().map(|s| s.goodput_rps)).fold(0.0, f64::max);
-    let most_lost = drawn.iter().filter_map(|d| d.lost.last().copied()).fold(0.0, f64::max);
+    let all_lost = || drawn.iter().filter_map(|d| Some((d.router.name, d.lost.last().copied()?)));
+    let most_lost = reach(all_lost().map(|(_, lost)| lost), FAR).unwrap_or(0.0);
     let (unit, unit_name) = time_unit(wait_range.1);
 
     let (mut out, mut y) = faults(report, &time, until_s);
@@ -97,7 +100,10 @@ pub(super) fn section(report: &Report, routers: &[Router]) -> String {
     }
     out += &hits(&drawn, &time, (top + HEAD, y), (unit, unit_name));
     let svg = picture("timeline", (WIDTH, y + 44.0), "The run over time", &describe(report, &drawn), &out);
-    let lost = if most_lost > 0.0 { "" } else { " No router lost a request." };
+    let lost = match all_lost().any(|(_, lost)| lost > 0.0) {
+        true => beyond(all_lost(), most_lost * 1.05),
+        false => " No router lost a request.".to_owned(),
+    };
     let shaded = if report.faults.is_empty() { "" } else { " Shaded: while something is broken." };
     let caption = format!(
         "<b>The run over time,</b> by when requests were sent, in {} equal stretches; the run on seed {}.{shaded}{lost}",

@@ -55,7 +55,7 @@ impl Report<'_> {
     /// A value that has not the effect that whoever wrote it expects.
     fn warning(&mut self, path: &Path, what: String, right: String) {
         let span = self.find(path).0.span;
-        self.add(Problem::at(span, path, what, right).as_warning());
+        self.add(Problem::at(span, path, what, right).into_warning());
     }
 
     fn add(&mut self, problem: Problem) {

@@ -70,7 +70,7 @@ pub fn load(
     let mut tree = yaml::parse(text).map_err(|problem| vec![problem])?;
     let mut problems = secrets::fill(&mut tree, env);
     if purpose == Purpose::Serve {
-        problems = problems.into_iter().map(Problem::as_error).collect();
+        problems = problems.into_iter().map(Problem::into_error).collect();
     }
     let outcome = structure::check(&mut tree, &schema::json_schema(), EXAMPLE);
     problems.extend(outcome.problems);

@@ -68,12 +68,12 @@ impl Problem {
     }
 
     /// The same as something that does not keep the file from being used.
-    pub(crate) fn as_warning(self) -> Self {
+    pub(crate) fn into_warning(self) -> Self {
         Self { severity: Severity::Warning, ..self }
     }
 
     /// The same as something that does.
-    pub(crate) fn as_error(self) -> Self {
+    pub(crate) fn into_error(self) -> Self {
         Self { severity: Severity::Error, ..self }
     }
 }
@@ -227,7 +227,7 @@ mod tests {
         let problems: Vec<Problem> = (1..=60)
             .map(|line| {
                 let problem = problem(line, 1, 1);
-                if line <= 30 { problem.as_warning() } else { problem }
+                if line <= 30 { problem.into_warning() } else { problem }
             })
             .collect();
         let shown = render("f", &"a\n".repeat(60), &problems);

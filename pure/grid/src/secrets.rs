@@ -69,7 +69,7 @@ impl Fault {
             ),
         };
         let problem = Problem::at(node.span, path, what, right);
-        if is_unset { problem.as_warning() } else { problem }
+        if is_unset { problem.into_warning() } else { problem }
     }
 }
 

@@ -4,31 +4,30 @@ use super::Report;
 use super::values::is_sendable;
 use crate::config::{Config, Key};
 use crate::path::Path;
-use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 
 /// Shortest secret that is worth the name, in characters.
 const KEY_CHARS_MIN: usize = 8;
 
-/// What `sha256sum` is given when a variable is not set or a program has printed nothing of use.
+/// SHA-256 of what `sha256sum` is given when a variable is not set or a program has printed nothing of use.
 const NO_SECRETS: [(&str, &str); 6] = [
-    ("the empty text", ""),
-    ("an empty line", "\n"),
-    ("a space", " "),
-    ("the word `null`", "null"),
-    ("the word `null`", "null\n"),
-    ("the word `undefined`", "undefined"),
+    ("the empty text", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"),
+    ("an empty line", "01ba4719c80b6fe911b091a7c05124b64eeece964e09c058ef8f9805daca546b"),
+    ("a space", "36a9e7f1c95b82ffb99743e0c5c4ce95d83c9a430aac59f84ef3cbfab6145068"),
+    ("the word `null`", "74234e98afe7498fb5daf1f36ac2d78acc339464f950703b8c019892f982b90b"),
+    ("the word `null`", "38e0b9de817f645c4bec37c0d4a3e58baecccb040f5718dc069a72c7385a0bed"),
+    ("the word `undefined`", "eb045d78d273107348b0300c01d29b7552d622abbc6faf81b3ec55359aa9950c"),
 ];
 
 pub(super) fn check(config: &Config, report: &mut Report<'_>) {
-    let mut first: BTreeMap<[u8; 32], usize> = BTreeMap::new();
+    let mut first: BTreeMap<(&str, &str), usize> = BTreeMap::new();
     for (index, tenant) in config.tenants.iter().enumerate() {
         for (at, key) in tenant.keys.iter().enumerate() {
             let path = Path::root().key("tenants").index(index).key("keys").index(at);
-            let Some((field, digest)) = credential(key, &path, report) else { continue };
-            let path = path.key(field);
+            let Some(secret) = credential(key, &path, report) else { continue };
+            let path = path.key(secret.0);
             let line = report.line(&path);
-            if let Some(other) = first.insert(digest, line) {
+            if let Some(other) = first.insert(secret, line) {
                 let what = format!("the key on line {other} has the same secret");
                 report.value(&path, what, "a secret of its own: it tells whose request it is".to_owned());
             }
@@ -36,8 +35,8 @@ pub(super) fn check(config: &Config, report: &mut Report<'_>) {
     }
 }
 
-/// The one credential of a key: the field that states it, and its digest.
-fn credential(key: &Key, path: &Path, report: &mut Report<'_>) -> Option<(&'static str, [u8; 32])> {
+/// The one credential of a key: the field that states it, and its text.
+fn credential<'a>(key: &'a Key, path: &Path, report: &mut Report<'_>) -> Option<(&'static str, &'a str)> {
     match (&key.key, &key.sha256) {
         (None, None) => {
             let right = "`key: ${NAME}` to take the secret from the environment, or its `sha256`".to_owned();
@@ -50,12 +49,11 @@ fn credential(key: &Key, path: &Path, report: &mut Report<'_>) -> Option<(&'stat
             None
         }
         (None, Some(hash)) => {
-            let digest = from_hex(hash)?;
-            if let Some((what, _)) = NO_SECRETS.iter().find(|(_, text)| digest_of(text) == digest) {
+            if let Some((what, _)) = NO_SECRETS.iter().find(|(_, digest)| digest == hash) {
                 let right = "the digest of a long random secret: `printf %s \"$SECRET\" | sha256sum`, with SECRET set";
                 report.value(&path.key("sha256"), format!("this is the SHA-256 of {what}"), right.to_owned());
             }
-            Some(("sha256", digest))
+            Some(("sha256", hash))
         }
         (Some(secret), None) => {
             let path = path.key("key");
@@ -67,23 +65,7 @@ fn credential(key: &Key, path: &Path, report: &mut Report<'_>) -> Option<(&'stat
                 let what = "this secret holds a character that no header carries".to_owned();
                 report.value(&path, what, "letters and digits, without spaces or line breaks".to_owned());
             }
-            Some(("key", digest_of(secret)))
+            Some(("key", secret))
         }
     }
-}
-
-fn digest_of(secret: &str) -> [u8; 32] {
-    Sha256::digest(secret.as_bytes()).into()
-}
-
-/// A digest from 64 hexadecimal digits; what is none is another check's problem.
-fn from_hex(text: &str) -> Option<[u8; 32]> {
-    let mut digest = [0; 32];
-    if text.len() != 64 || !text.is_ascii() {
-        return None;
-    }
-    for (at, byte) in digest.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&text[2 * at..2 * at + 2], 16).ok()?;
-    }
-    Some(digest)
 }

@@ -1,5 +1,3 @@
-use sha2::{Digest, Sha256};
-
 use super::*;
 use crate::{Loaded, Purpose, Severity, load};
 
@@ -162,12 +160,12 @@ fn credentials() {
     check(key, "key: \"${NOPE}\"", "environment variable `NOPE` is not set / `export NOPE=...`");
     check("keys: [", "keys: [{ name: b, key: 0123456789abcdef }, ", "the key on line 24 has the same secret");
     check("gpu: l40s", "api_key: \"${EMPTY}\"", "this `api_key` is empty");
-    for (text, what) in [("", "the empty text"), ("\n", "an empty line"), ("null\n", "the word `null`")] {
-        let hash: String = Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect();
+    for (hash, what) in [
+        ("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855", "the empty text"),
+        ("01ba4719c80b6fe911b091a7c05124b64eeece964e09c058ef8f9805daca546b", "an empty line"),
+    ] {
         check(key, &format!("sha256: {hash}"), &format!("tenants[0].keys[0].sha256: this is the SHA-256 of {what}"));
     }
-    let hash: String = Sha256::digest("0123456789abcdef").iter().map(|byte| format!("{byte:02x}")).collect();
-    check("keys: [", &format!("keys: [{{ name: b, sha256: {hash} }}, "), "the key on line 24 has the same secret");
     let text = GRID.replacen(key, "key: \"x${SHORT}\"", 1);
     assert!(!found(&text).contains("s3cret"));
 }

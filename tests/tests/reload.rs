@@ -258,6 +258,19 @@ fn f56_secrets_of_a_refused_file_are_not_shown() {
     gateway.stop();
 }
 
+#[test]
+fn f56_a_gateway_ends_at_once_while_a_huge_file_is_read() {
+    let a = Mock::answering("a", 3);
+    let gateway = Config::over(&[&a]).start();
+    let before = gateway.processor_s();
+    write(&gateway, "key: 1\n".repeat(2 << 20));
+    gateway.signal("HUP");
+    wait::until_true("it reads the file", || gateway.processor_s() > before + 0.2);
+    gateway.terminate();
+    let said = gateway.await_exit().stderr;
+    assert!(said.contains("stopping: ") && !said.contains("is refused"), "{said}");
+}
+
 /// One request in flight and two that wait, at an endpoint that runs one at a time.
 fn one_and_two(gateway: &Gateway, mock: &Mock) -> Vec<Client> {
     let mut clients = vec![send(gateway, "", "first")];

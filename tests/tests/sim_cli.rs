@@ -120,3 +120,19 @@ fn what_a_decision_takes_is_timed_for_every_router() {
     }
     assert_eq!(report["lines"].as_array().map(Vec::len), Some(2));
 }
+
+#[test]
+fn the_data_that_is_needed_is_named_with_its_source_and_licence() {
+    let (code, shown, _) = sim(&["data"]);
+    assert_eq!(code, 0);
+    let first = shown.lines().next().unwrap();
+    assert!(first.starts_with("Runs without a data folder: demo, ") && first.contains("edge-43"), "{shown}");
+    assert_eq!(shown.matches("  licence  ").count(), shown.matches("\n  for ").count(), "{shown}");
+    for word in ["traces/mooncake_conversation.jsonl.zst", "Apache-2.0", "CC-BY-4.0", "AzurePublicDataset", "league"] {
+        assert!(shown.contains(word), "{word}: {shown}");
+    }
+    assert!(sim(&["data", "--data", "/nowhere"]).1.contains("(missing)"));
+    // Who lacks it is told where to look.
+    let (code, _, said) = sim(&["fit"]);
+    assert!(code == 2 && said.contains("rhumb sim data"), "{said}");
+}

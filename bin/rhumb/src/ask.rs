@@ -22,6 +22,10 @@ pub(crate) struct Admin {
 impl Admin {
     /// Asks; an answer that is no success is a failure with the gateway's own words.
     pub(crate) fn ask(&self, method: &str, path: &str, body: &[u8]) -> Result<Vec<u8>, Failure> {
+        if self.url.contains('@') {
+            let text = "`--admin` holds a user name or a password, and the admin API takes none: leave it out";
+            return Err(Failure::new(exit::USAGE, text));
+        }
         let origin = Origin::parse(&self.url).map_err(|e| Failure::new(exit::USAGE, e))?;
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| Failure::new(1, e))?;

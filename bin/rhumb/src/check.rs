@@ -2,15 +2,18 @@
 
 use std::path::PathBuf;
 
-use crate::exit::{self, Outcome};
-use crate::load;
+use rhumb_grid::{Loaded, Purpose};
+
+use crate::exit::{self, Failure, Outcome};
+use crate::{load, out};
 
 /// Arguments of `rhumb check`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The configuration to check
-    file: Option<PathBuf>,
-    /// Print the problems as JSON
+    #[arg(default_value = "rhumb.yaml")]
+    file: PathBuf,
+    /// Print problems and warnings as JSON
     #[arg(long)]
     json: bool,
     /// Print the JSON Schema of the configuration instead
@@ -20,31 +23,32 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Outcome {
     if args.schema {
-        println!("{:#}", rhumb_grid::schema::json_schema());
+        out::line(format_args!("{:#}", rhumb_grid::schema::json_schema()))?;
         return Ok(exit::DONE);
     }
-    let Some(file) = &args.file else {
-        return Err(exit::Failure::new(exit::USAGE, "name a file: `rhumb check rhumb.yaml`"));
-    };
-    let text = load::text(file).map_err(|e| exit::Failure::new(exit::USAGE, e))?;
-    let loaded = load::check(&text);
+    let file = args.file.display().to_string();
+    let text = load::text(&args.file).map_err(|e| Failure::new(exit::USAGE, e))?;
+    let loaded = load::check(&text, Purpose::Inspect);
     let problems = match &loaded {
-        Ok(_) => &[][..],
+        Ok(loaded) => &loaded.warnings,
         Err(problems) => problems,
     };
     if args.json {
-        println!("{}", serde_json::json!({ "file": file, "problems": problems }));
-    } else if let Ok(config) = &loaded {
-        println!(
-            "{}: ok, {} sites, {} endpoints, {} models, {} tenants",
-            file.display(),
-            config.sites.len(),
-            config.endpoints.len(),
-            config.models.len(),
-            config.tenants.len()
-        );
+        let (problems, more) = rhumb_grid::listed(problems);
+        out::line(serde_json::json!({ "file": file, "problems": problems, "more": more }))?;
     } else {
-        print!("{}", rhumb_grid::render(&file.display().to_string(), &text, problems));
+        if !problems.is_empty() {
+            out::print(rhumb_grid::render(&file, &text, problems))?;
+        }
+        if let Ok(Loaded { config, .. }) = &loaded {
+            out::line(format_args!(
+                "{file}: ok, {} sites, {} endpoints, {} models, {} tenants",
+                config.sites.len(),
+                config.endpoints.len(),
+                config.models.len(),
+                config.tenants.len()
+            ))?;
+        }
     }
-    Ok(if problems.is_empty() { exit::DONE } else { exit::FOUND })
+    Ok(if loaded.is_ok() { exit::DONE } else { exit::FOUND })
 }

@@ -9,6 +9,7 @@ use rhumb_route::prefix::PrefixIndex;
 use serde_json::json;
 
 use crate::exit::{self, Failure, Outcome};
+use crate::out;
 use crate::table::table;
 
 const ENDPOINTS: [u32; 3] = [10, 100, 1_000];
@@ -110,11 +111,14 @@ pub(crate) fn run(decisions: Option<u64>, as_json: bool) -> Outcome {
             .collect();
         let all = json!({"scenario": "b10", "decisions": count, "routers": routers, "lookup": lookups.json(),
             "lines": lines});
-        println!("{}", serde_json::to_string_pretty(&all).map_err(|e| Failure::new(1, e))?);
+        out::line(serde_json::to_string_pretty(&all).map_err(|e| Failure::new(1, e))?)?;
     } else {
-        print!("{}", human(&timed, &lookups, count));
+        out::print(human(&timed, &lookups, count))?;
         for (line, got, pass) in &lines {
-            println!("{}  {line}: {got:.0}, wanted at most {MOST_US:.0}", if *pass { "pass" } else { "FAIL" });
+            out::line(format_args!(
+                "{}  {line}: {got:.0}, wanted at most {MOST_US:.0}",
+                if *pass { "pass" } else { "FAIL" }
+            ))?;
         }
     }
     Ok(if lines.iter().all(|(.., pass)| *pass) { exit::DONE } else { exit::FOUND })

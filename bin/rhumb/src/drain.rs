@@ -7,6 +7,7 @@ use rhumb_grid::config::Accepts;
 
 use crate::ask::Admin;
 use crate::exit::{self, Failure, Outcome};
+use crate::out;
 use crate::table::table;
 
 /// How often is looked while requests end.
@@ -55,9 +56,9 @@ pub(crate) fn run(args: &Args) -> Outcome {
         endpoints.retain(|e| names.contains(&e.endpoint));
     }
     if args.json {
-        println!("{}", serde_json::to_string(&endpoints).map_err(|e| Failure::new(1, e))?);
+        out::line(serde_json::to_string(&endpoints).map_err(|e| Failure::new(1, e))?)?;
     } else {
-        print!("{}", human(&endpoints));
+        out::print(human(&endpoints))?;
     }
     Ok(exit::DONE)
 }

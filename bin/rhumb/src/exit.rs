@@ -8,15 +8,16 @@ pub(crate) const USAGE: u8 = 2;
 pub(crate) const FOUND: u8 = 3;
 /// What was asked for does not exist.
 pub(crate) const MISSING: u8 = 4;
+/// Requests of a demo failed.
+pub(crate) const FAILED: u8 = 5;
 /// A server did not answer.
 pub(crate) const UNREACHABLE: u8 = 6;
 /// An invariant of a simulation does not hold.
 pub(crate) const BROKEN: u8 = 10;
 
 /// Shown below `--help`.
-pub(crate) const HELP: &str = "Exit codes: 0 done, 1 bug, 2 usage, 3 the check found something, 4 not found, 6 unreachable, \
-10 simulation invariant broken. \
-`demo` exits with the number of failed requests, at most 100.";
+pub(crate) const HELP: &str = "Exit codes: 0 done, 1 bug, 2 usage, 3 the check found something, 4 not found, \
+5 requests of a demo failed, 6 unreachable, 10 simulation invariant broken.";
 
 /// What a command ends with when it cannot do what was asked.
 pub(crate) struct Failure {

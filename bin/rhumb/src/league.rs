@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rhumb_lab::{BENCHMARKS, Options, RouterName, Tuned};
 
 use crate::exit::{self, Failure, Outcome};
+use crate::out;
 use crate::sim::{Bar, Data, commit, failure, no_data, router};
 
 /// Requests of a benchmark, and seeds, where it is to be quick.
@@ -138,7 +139,10 @@ pub(crate) fn tune(args: &Tune) -> Outcome {
                             let done = 1 + found.values().map(BTreeMap::len).sum::<usize>();
                             let (score, default_score) = (tuned.score, tuned.default_score);
                             let (router, of) = (*router, jobs.len());
-                            eprintln!("{done}/{of} {name} {}: {score:.4} from {default_score:.4}", router.name());
+                            out::note(format_args!(
+                                "{done}/{of} {name} {}: {score:.4} from {default_score:.4}",
+                                router.name()
+                            ));
                             found.entry(name).or_default().insert(router, tuned);
                         }
                         Err(why) => *failed.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(why),

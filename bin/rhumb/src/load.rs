@@ -4,10 +4,7 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
-use rhumb_grid::config::Config;
-use rhumb_grid::{Catalogue, Problem};
-
-use crate::exit::{FOUND, Failure, USAGE};
+use rhumb_grid::{Catalogue, Loaded, Problem, Purpose};
 
 /// Largest configuration read: a few kilobytes are usual, a grid of thousands of sites takes some megabytes.
 const BYTES_MAX: u64 = 16 << 20;
@@ -28,26 +25,20 @@ pub(crate) fn text(path: &Path) -> Result<String, String> {
 }
 
 /// What comes of a text.
-pub(crate) fn check(text: &str) -> Result<Config, Vec<Problem>> {
+pub(crate) fn check(text: &str, purpose: Purpose) -> Result<Loaded, Vec<Problem>> {
     let gpus: Vec<&str> = rhumb_engine::gpus().iter().map(|g| g.name).collect();
     let shapes: Vec<&str> = rhumb_engine::shapes().iter().map(|s| s.name).collect();
-    rhumb_grid::load(text, &|name| std::env::var(name).ok(), &Catalogue { gpus: &gpus, shapes: &shapes })
+    rhumb_grid::load(text, &|name| std::env::var(name).ok(), &Catalogue { gpus: &gpus, shapes: &shapes }, purpose)
 }
 
 /// A configuration that may be used.
 ///
 /// # Errors
 /// Every problem of the text, for people.
-pub(crate) fn checked(path: &Path, text: &str) -> Result<Config, String> {
-    check(text).map_err(|problems| {
+pub(crate) fn checked(path: &Path, text: &str, purpose: Purpose) -> Result<Loaded, String> {
+    check(text, purpose).map_err(|problems| {
         let rendered = rhumb_grid::render(&path.display().to_string(), text, &problems);
         // Whoever shows it has said `error:` already.
         rendered.strip_prefix("error: ").unwrap_or(&rendered).trim_end().to_owned()
     })
-}
-
-/// A configuration that may be used, from its file.
-pub(crate) fn config(path: &Path) -> Result<Config, Failure> {
-    let text = text(path).map_err(|e| Failure::new(USAGE, e))?;
-    checked(path, &text).map_err(|e| Failure::new(FOUND, e))
 }

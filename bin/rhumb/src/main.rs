@@ -1,13 +1,18 @@
 //! `rhumb`: the command line, and nothing else.
 
+// Printing to a reader who has left panics: `out` prints instead.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 mod ask;
 mod check;
+mod data;
 mod decisions;
 mod drain;
 mod exit;
 mod explain;
 mod league;
 mod load;
+mod out;
 mod replay;
 mod sim;
 mod table;
@@ -75,12 +80,17 @@ fn with_all_descriptors() {
 #[cfg(not(target_os = "linux"))]
 fn with_all_descriptors() {}
 
+fn demo(args: rhumb_demo::DemoArgs) -> exit::Outcome {
+    let failures = rhumb_demo::run(args).map_err(|e| exit::Failure::new(exit::USAGE, e))?;
+    Ok(if failures == 0 { exit::DONE } else { exit::FAILED })
+}
+
 fn main() -> ExitCode {
     without_huge_pages();
     with_all_descriptors();
     let cli = Cli::parse();
     let result = match cli.command {
-        Command::Demo(args) => rhumb_demo::run(args).map_err(|e| exit::Failure::new(exit::USAGE, e)),
+        Command::Demo(args) => demo(args),
         Command::Up(args) => up::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Explain(args) => explain::run(&args),
@@ -95,7 +105,7 @@ fn main() -> ExitCode {
     match result {
         Ok(code) => ExitCode::from(code),
         Err(failure) => {
-            eprintln!("error: {}", failure.text);
+            out::note(format_args!("error: {}", failure.text));
             ExitCode::from(failure.code)
         }
     }

@@ -11,6 +11,7 @@ use rhumb_store::{Named, Reader, parse_id};
 
 use crate::exit::{self, Failure, Outcome};
 use crate::explain::human;
+use crate::out;
 
 /// Arguments of `rhumb replay`.
 #[derive(clap::Args)]
@@ -77,21 +78,21 @@ pub(crate) fn run(args: &Args) -> Outcome {
     };
     let explanation = explain_record(&args.id, &record, &Logged { names: row.logged.names, config: row.config });
     if args.json {
-        let out = serde_json::json!({
+        let all = serde_json::json!({
             "identical": same, "outcome": row.outcome, "served_by": row.endpoint, "policy": row.policy,
             "explanation": explanation
         });
-        println!("{out}");
+        out::line(all)?;
     } else {
         match same {
             Some(true) => {
                 let by = if row.endpoint.is_empty() { String::new() } else { format!(", served by {}", row.endpoint) };
-                println!("replay    identical, bit for bit; the request ended: {}{by}", row.outcome);
+                out::line(format_args!("replay    identical, bit for bit; the request ended: {}{by}", row.outcome))?;
             }
-            Some(false) => println!("replay    DIFFERENT from the logged decision"),
-            None => println!("replay    under another policy than the logged `{}`", row.policy),
+            Some(false) => out::line(format_args!("replay    DIFFERENT from the logged decision"))?,
+            None => out::line(format_args!("replay    under another policy than the logged `{}`", row.policy))?,
         }
-        print!("{}", human(&explanation));
+        out::print(human(&explanation))?;
     }
     Ok(if same == Some(false) { exit::FOUND } else { exit::DONE })
 }

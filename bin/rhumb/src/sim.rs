@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use rhumb_lab::{Checks, Lab, LabError, Options, Progress, RouterName, Tracer};
 
 use crate::exit::{self, Failure, Outcome};
-use crate::{decisions, league};
+use crate::{data, decisions, league, out};
 
 /// Arguments of `rhumb sim`.
 #[derive(clap::Args)]
@@ -65,6 +65,9 @@ impl Data {
 enum Command {
     /// Name the scenarios that are built in
     List,
+    /// Say which data the scenarios, the league and the benchmarks need, from where, under which licence, and which run
+    /// without
+    Data(Data),
     /// Run one router on one seed again and show what happens around an event
     Replay(Replay),
     /// Say how far the engine model is from measurements that its fit did not see (some minutes)
@@ -140,6 +143,7 @@ pub(crate) fn router(text: &str) -> Result<RouterName, String> {
 pub(crate) fn run(args: &Args) -> Outcome {
     match &args.command {
         Some(Command::List) => list(),
+        Some(Command::Data(args)) => data::run(args),
         Some(Command::Replay(replay)) => again(replay),
         Some(Command::Fidelity(args)) => fidelity(args),
         Some(Command::Fit(args)) => fit(args),
@@ -167,10 +171,13 @@ pub(crate) fn failure(error: LabError) -> Failure {
 
 fn list() -> Outcome {
     for (name, about) in rhumb_lab::list().map_err(failure)? {
-        println!("{name:<14}  {about}");
+        out::line(format_args!("{name:<14}  {about}"))?;
     }
-    println!("{:<14}  is the engine model true: the same as `rhumb sim fidelity`", "b9");
-    println!("{:<14}  what a decision takes: every router over 10 to 1,000 endpoints, timed on this machine", "b10");
+    out::line(format_args!("{:<14}  is the engine model true: the same as `rhumb sim fidelity`", "b9"))?;
+    out::line(format_args!(
+        "{:<14}  what a decision takes: every router over 10 to 1,000 endpoints, timed on this machine",
+        "b10"
+    ))?;
     Ok(exit::DONE)
 }
 
@@ -204,19 +211,16 @@ fn simulate(args: &Args) -> Outcome {
     let report = lab.run(&|progress| bar.show(progress));
     bar.end();
     let report = report.map_err(failure)?;
-    let mut out = std::io::stdout().lock();
-    let written = if args.json {
-        let text = serde_json::to_string_pretty(&report).expect("the report has string keys and finite numbers");
-        writeln!(out, "{text}")
+    if args.json {
+        out::line(serde_json::to_string_pretty(&report).expect("the report has string keys and finite numbers"))?;
     } else {
-        write!(out, "{}", report.terminal())
-    };
-    written.map_err(|why| Failure::new(exit::USAGE, format!("cannot print the report: {why}")))?;
+        out::print(report.terminal())?;
+    }
     if let Some(path) = &args.html {
         let page = report.html();
         std::fs::write(path, page)
             .map_err(|why| Failure::new(exit::USAGE, format!("cannot write `{}`: {why}", path.display())))?;
-        eprintln!("wrote {}", path.display());
+        out::note(format_args!("wrote {}", path.display()));
     }
     Ok(if report.pass { exit::DONE } else { exit::FOUND })
 }
@@ -235,18 +239,21 @@ fn again(args: &Replay) -> Outcome {
     let lab = Lab::new(&loaded, &options).map_err(failure)?;
     let mut watch = (Tracer::new(args.at, args.trace), Checks::default());
     let ran = lab.watch(args.router, args.seed, &mut watch);
-    print!("{}", watch.0.text);
+    out::print(watch.0.text)?;
     let ran = ran.map_err(failure)?;
     if args.at > ran.events {
         let text = format!("the run has {} events: give --at a number up to that", ran.events);
         return Err(Failure::new(exit::USAGE, text));
     }
-    println!("every invariant held over {} events", ran.events);
+    out::line(format_args!("every invariant held over {} events", ran.events))?;
     Ok(exit::DONE)
 }
 
 pub(crate) fn no_data() -> Failure {
-    Failure::new(exit::USAGE, "no data folder is given: set RHUMB_DATA_DIR or pass `--data DIR`")
+    Failure::new(
+        exit::USAGE,
+        "no data folder is given: set RHUMB_DATA_DIR or pass `--data DIR`; `rhumb sim data` says what is needed and from where",
+    )
 }
 
 fn fidelity(args: &Fidelity) -> Outcome {
@@ -256,16 +263,16 @@ fn fidelity(args: &Fidelity) -> Outcome {
         return Err(no_data());
     }
     if std::io::stderr().is_terminal() {
-        eprintln!("fitting the model once for each group it is judged on: some minutes");
+        out::note("fitting the model once for each group it is judged on: some minutes");
     }
     let report =
         rhumb_fidelity::run_report(&rhumb_fidelity::Options { data }).map_err(|e| Failure::new(exit::USAGE, e))?;
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&report).expect("the report has string keys and finite numbers"));
+        out::line(serde_json::to_string_pretty(&report).expect("the report has string keys and finite numbers"))?;
     } else if args.markdown {
-        print!("{}", report.markdown());
+        out::print(report.markdown())?;
     } else {
-        print!("{}", report.terminal());
+        out::print(report.terminal())?;
     }
     Ok(if report.targets.iter().all(|t| t.met) { exit::DONE } else { exit::FOUND })
 }
@@ -273,9 +280,9 @@ fn fidelity(args: &Fidelity) -> Outcome {
 fn fit(args: &Fit) -> Outcome {
     let data = args.data.dir().ok_or_else(no_data)?;
     let fitted = rhumb_fidelity::run_fit(&data).map_err(|e| Failure::new(exit::USAGE, e))?;
-    eprintln!("{} coefficients from {} measurements", fitted.entries, fitted.points);
+    out::note(format_args!("{} coefficients from {} measurements", fitted.entries, fitted.points));
     match &args.out {
-        None => print!("{}", fitted.source),
+        None => out::print(fitted.source)?,
         Some(path) => std::fs::write(path, &fitted.source)
             .map_err(|why| Failure::new(exit::USAGE, format!("cannot write `{}`: {why}", path.display())))?,
     }

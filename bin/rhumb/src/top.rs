@@ -11,6 +11,7 @@ use rhumb_screen::{Interrupt, Screen, is_terminal};
 
 use crate::ask::Admin;
 use crate::exit::{self, Failure, Outcome};
+use crate::out;
 use crate::top::figures::{Figures, Sample};
 
 /// Arguments of `rhumb top`.
@@ -39,7 +40,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     if args.once || !is_terminal() {
         std::thread::park_timeout(args.every);
         let figures = Figures::between(&first, &Sample::take(&args.admin)?);
-        print!("{}", picture::text(&figures));
+        out::print(picture::text(&figures))?;
         return Ok(exit::DONE);
     }
     let failed = |what: &'static str| move |e: std::io::Error| Failure::new(1, format!("cannot {what}: {e}"));

@@ -1,18 +1,21 @@
 //! `rhumb up`.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
 
 use rhumb_gateway::{Digest, Reloader};
 use rhumb_grid::index::Grid;
+use rhumb_grid::{Loaded, Problem, Purpose};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::time::MissedTickBehavior;
 
 use crate::exit::{self, Failure, Outcome};
 use crate::load;
 use crate::watch::{Found, LOOK_EVERY, Watch};
 
 /// Arguments of `rhumb up`.
-#[derive(clap::Args)]
+#[derive(Clone, clap::Args)]
 pub(crate) struct Args {
     /// The configuration
     #[arg(short, long, default_value = "rhumb.yaml")]
@@ -30,8 +33,8 @@ pub(crate) struct Args {
 
 impl Args {
     /// The configuration of a text, with what the arguments say instead.
-    fn grid(&self, text: &str) -> Result<Grid, String> {
-        let mut config = load::checked(&self.config, text)?;
+    fn grid(&self, text: &str) -> Result<(Grid, Vec<Problem>), String> {
+        let Loaded { mut config, warnings } = load::checked(&self.config, text, Purpose::Serve)?;
         let gateway = &mut config.gateway;
         for (from, to) in [
             (&self.listen, &mut gateway.listen),
@@ -42,27 +45,68 @@ impl Args {
                 to.clone_from(value);
             }
         }
-        Ok(Grid::new(config))
+        Ok((Grid::new(config), warnings))
     }
 
-    /// Puts what was found in the file into force, or says why not.
-    fn reload(&self, reloader: &Reloader, found: Found) {
+    /// Puts what was found in the file into force, or says why not; nothing of the two once the gateway stops.
+    fn reload(&self, reloader: &Reloader, found: Found, stops: &AtomicBool) {
         let grid = found.and_then(|text| Ok((self.grid(&text)?, Digest::of(text.as_bytes()))));
+        if stops.load(Ordering::Acquire) {
+            return;
+        }
         match grid {
-            Ok((grid, digest)) => {
+            Ok(((grid, warnings), digest)) => {
                 let open = grid.config.tenants.is_empty();
-                if reloader.offer(grid, digest) && open {
-                    warn_open();
+                if reloader.offer(grid, digest) {
+                    self.warn(&warnings, open);
                 }
             }
             Err(why) => reloader.refuse(why),
         }
     }
+
+    /// Says what the configuration in force does not do, though it may seem to.
+    fn warn(&self, warnings: &[Problem], is_open: bool) {
+        let (listed, more) = rhumb_grid::listed(warnings);
+        for Problem { line, column, what, right, .. } in listed {
+            tracing::warn!("{}:{line}:{column}: {what}; right: {right}", self.config.display());
+        }
+        if more > 0 {
+            tracing::warn!("and {more} more: `rhumb check` counts them");
+        }
+        if is_open {
+            tracing::warn!("no tenants are configured: whoever reaches this address may use it");
+        }
+    }
+
+    /// Watches the file on a thread of its own: however long it takes to read it, signals are answered.
+    fn watch(&self, digest: Digest, reloader: Reloader, stops: Arc<AtomicBool>) -> Result<mpsc::Sender<()>, Failure> {
+        let (hangup, hangups) = mpsc::channel();
+        let (args, mut watch) = (self.clone(), Watch::new(self.config.clone(), digest));
+        let look = move || {
+            loop {
+                let found = match hangups.recv_timeout(LOOK_EVERY) {
+                    Ok(()) => {
+                        // One reading answers all signals that came before it.
+                        while hangups.try_recv().is_ok() {}
+                        Some(watch.read())
+                    }
+                    Err(RecvTimeoutError::Timeout) => watch.look(),
+                    Err(RecvTimeoutError::Disconnected) => return,
+                };
+                if let Some(found) = found {
+                    args.reload(&reloader, found, &stops);
+                }
+            }
+        };
+        let thread = std::thread::Builder::new().name("rhumb-reload".into()).spawn(look);
+        thread.map(|_| hangup).map_err(|e| Failure::new(exit::USAGE, format!("cannot start a thread: {e}")))
+    }
 }
 
 pub(crate) fn run(args: &Args) -> Outcome {
     let text = load::text(&args.config).map_err(|e| Failure::new(exit::USAGE, e))?;
-    let grid = args.grid(&text).map_err(|e| Failure::new(exit::FOUND, e))?;
+    let (grid, warnings) = args.grid(&text).map_err(|e| Failure::new(exit::FOUND, e))?;
     let digest = Digest::of(text.as_bytes());
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
@@ -81,40 +125,22 @@ pub(crate) fn run(args: &Args) -> Outcome {
         running.address,
         running.admin_address
     );
-    if open {
-        warn_open();
-    }
-    let mut watch = Watch::new(args.config.clone(), digest);
-    let reloader = running.reloader();
-    signals.until_told_to_end(|event| {
-        let found = match event {
-            Event::Hangup => Some(watch.read()),
-            Event::Tick => watch.look(),
-        };
-        if let Some(found) = found {
-            args.reload(&reloader, found);
-        }
+    args.warn(&warnings, open);
+    let stops = Arc::new(AtomicBool::new(false));
+    let hangup = args.watch(digest, running.reloader(), Arc::clone(&stops))?;
+    signals.until_told_to_end(|| {
+        // The thread ends with this function: it is there to hear of it.
+        let _ = hangup.send(());
     });
+    stops.store(true, Ordering::Release);
     tracing::info!("stopping: requests in flight may end, a second signal ends them");
     std::thread::spawn(move || {
         // Whoever signals twice wants the end now; what the log has not committed yet is lost, as with a kill.
-        signals.until_told_to_end(|_| {});
+        signals.until_told_to_end(|| {});
         std::process::abort();
     });
     running.stop();
     Ok(exit::DONE)
-}
-
-fn warn_open() {
-    tracing::warn!("no tenants are configured: whoever reaches this address may use it");
-}
-
-/// Why the configuration may have to be read anew.
-enum Event {
-    /// SIGHUP.
-    Hangup,
-    /// It is time for a look.
-    Tick,
 }
 
 /// The signals that a gateway hears, from when it is made: none in between gets the default treatment.
@@ -137,20 +163,17 @@ impl Signals {
         Ok(Self { runtime, term, int, hangup })
     }
 
-    /// Tells of events until SIGTERM or SIGINT comes.
-    fn until_told_to_end(&mut self, mut tell: impl FnMut(Event)) {
+    /// Tells of each SIGHUP until SIGTERM or SIGINT comes.
+    fn until_told_to_end(&mut self, mut tell: impl FnMut()) {
         let Self { runtime, term, int, hangup } = self;
         runtime.block_on(async {
-            let mut ticks = tokio::time::interval(LOOK_EVERY);
-            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
                 tokio::select! {
-                    // The end before news, and a signal before the look that would find the same.
+                    // The end before news.
                     biased;
                     _ = term.recv() => return,
                     _ = int.recv() => return,
-                    _ = hangup.recv() => tell(Event::Hangup),
-                    _ = ticks.tick() => tell(Event::Tick),
+                    _ = hangup.recv() => tell(),
                 }
             }
         });

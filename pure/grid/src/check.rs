@@ -1,15 +1,19 @@
 //! What the types cannot say: names that exist, choices that fit together, addresses that can be reached.
 
 mod address;
+mod keys;
 mod names;
 mod references;
 mod upstream;
 mod values;
+mod warnings;
 
 use crate::config::Config;
-use crate::near::shown;
+use crate::mask::is_address;
+use crate::near::{Suggestions, shown};
 use crate::path::{Path, Step};
-use crate::problem::Problem;
+use crate::problem::{COLLECTED_MAX, Problem};
+use crate::wrong_type::last_key;
 use crate::yaml::{Entry, Node, Origin, Value};
 pub(crate) use values::country_fault;
 
@@ -24,10 +28,12 @@ pub struct Catalogue<'a> {
 
 /// Finds every contradiction of a configuration whose structure is right.
 pub(crate) fn check(config: &Config, tree: &Node, catalogue: &Catalogue<'_>) -> Vec<Problem> {
-    let mut report = Report { tree, problems: Vec::new() };
+    let mut report = Report { tree, problems: Vec::new(), suggestions: Suggestions::new() };
     names::check(config, &mut report);
     references::check(config, &mut report);
     values::check(config, catalogue, &mut report);
+    keys::check(config, &mut report);
+    warnings::check(config, catalogue, &mut report);
     report.problems
 }
 
@@ -35,6 +41,7 @@ pub(crate) fn check(config: &Config, tree: &Node, catalogue: &Catalogue<'_>) -> 
 struct Report<'a> {
     tree: &'a Node,
     problems: Vec<Problem>,
+    suggestions: Suggestions,
 }
 
 impl Report<'_> {
@@ -42,16 +49,33 @@ impl Report<'_> {
     fn value(&mut self, path: &Path, what: String, right: String) {
         let (node, _) = self.find(path);
         if node.origin != Origin::Unset {
-            let span = node.span;
-            self.problems.push(Problem::at(span, path, what, right));
+            self.add(Problem::at(node.span, path, what, right));
         }
+    }
+
+    /// A value that has not the effect that whoever wrote it expects.
+    fn warning(&mut self, path: &Path, what: String, right: String) {
+        let span = self.find(path).0.span;
+        self.add(Problem::at(span, path, what, right).into_warning());
+    }
+
+    fn add(&mut self, problem: Problem) {
+        if self.problems.len() < COLLECTED_MAX {
+            self.problems.push(problem);
+        }
+    }
+
+    /// Whether the file states the value.
+    fn states(&self, path: &Path) -> bool {
+        let (_, entry) = self.find(path);
+        entry.is_some_and(|entry| entry.key == last_key(path))
     }
 
     /// A problem with a key being there, whatever its value.
     fn key(&mut self, path: &Path, what: String, right: String) {
         let (node, entry) = self.find(path);
         let span = entry.map_or(node.span, |entry| entry.key_span);
-        self.problems.push(Problem::at(span, path, what, right));
+        self.add(Problem::at(span, path, what, right));
     }
 
     /// The line of a value.
@@ -61,10 +85,13 @@ impl Report<'_> {
 
     /// A text in backticks as the file has it: what the environment filled in may be a secret in the wrong place.
     fn quoted(&self, path: &Path, text: &str) -> String {
-        match &self.find(path).0.origin {
-            Origin::Environment(written) => format!("`{}`", shown(written)),
-            Origin::File | Origin::Unset => format!("`{}`", shown(text)),
-        }
+        let text = match &self.find(path).0.origin {
+            Origin::Environment(written) => written,
+            Origin::File | Origin::Unset => text,
+        };
+        // What stands before the host may be a secret.
+        let text = text.rsplit_once('@').filter(|_| is_address(last_key(path))).map_or(text, |_| "***");
+        format!("`{}`", shown(text))
     }
 
     /// The value of a path, or the nearest one around it, with its key if it has one of its own.

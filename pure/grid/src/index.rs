@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::config::{Config, Preset, Tenant};
+use crate::near::closest;
 use crate::rates::Rates;
 use crate::service::Service;
 
@@ -81,10 +82,7 @@ impl Grid {
 
     /// The names closest to one that is not known, best first, at most three.
     pub fn nearest_models<'a>(&'a self, wrong: &str, allowed: impl Fn(&str) -> bool) -> Vec<&'a str> {
-        let mut near: Vec<(f64, &str)> =
-            self.model_names().filter(|n| allowed(n)).map(|n| (strsim::jaro_winkler(wrong, n), n)).collect();
-        near.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
-        near.into_iter().take(3).map(|(_, n)| n).collect()
+        closest(wrong, self.model_names().filter(|n| allowed(n)), 3)
     }
 
     /// The policy of that name.

@@ -1,5 +1,9 @@
-//! Hides the values of secrets in the lines that are shown.
+//! Hides the values of secrets in the lines and the words that are shown.
 
+use std::borrow::Cow;
+use std::ops::Range;
+
+use crate::find::{holds_secret, secret_start};
 use crate::near::nearest;
 use crate::secrets;
 use crate::yaml::{self, Node, Span, Value};
@@ -19,22 +23,26 @@ impl<'a> Mask<'a> {
     pub(crate) fn of(text: &'a str) -> Self {
         let spans = yaml::parse(text).ok().map(|tree| {
             let mut spans = Vec::new();
-            collect(&tree, false, &mut spans);
+            collect(&tree, Within::default(), &mut spans);
             spans
         });
         Self { lines: yaml::lines(text), spans }
     }
 
-    /// The characters of a line with their original columns (from 0), fit for a terminal and without secrets.
-    pub(crate) fn hide(&self, number: usize, line: &str) -> Vec<(usize, char)> {
-        let hidden = match &self.spans {
-            Some(spans) => spans.iter().filter_map(|span| part_of(span, number)).collect(),
-            None => guess(&self.lines, number).map(|from| (from, usize::MAX)).into_iter().collect::<Vec<_>>(),
+    /// Some columns (from 0) of a line, fit for a terminal and without secrets: each character with its column.
+    pub(crate) fn hide(&self, number: usize, columns: Range<usize>) -> Vec<(usize, char)> {
+        let Some(line) = number.checked_sub(1).and_then(|index| self.lines.get(index)) else { return Vec::new() };
+        let mut hidden: Vec<(usize, usize)> = match &self.spans {
+            Some(spans) => spans.iter().filter_map(|span| part_of(span, number)).chain(comment(line)).collect(),
+            None => guess(&self.lines, number).map(|from| (from, usize::MAX)).into_iter().collect(),
         };
+        hidden.sort_unstable();
+        let mut hidden = hidden.into_iter().peekable();
         let mut shown = Vec::new();
         let mut masked_from = None;
-        for (column, c) in line.chars().enumerate() {
-            match hidden.iter().find(|(from, to)| (*from..*to).contains(&column)) {
+        for (column, c) in line.chars().enumerate().skip(columns.start).take(columns.len()) {
+            while hidden.next_if(|(_, to)| *to <= column).is_some() {}
+            match hidden.peek().filter(|(from, _)| *from <= column) {
                 Some((from, _)) if masked_from == Some(*from) => {}
                 Some((from, _)) => {
                     masked_from = Some(*from);
@@ -55,12 +63,40 @@ fn printable(c: char) -> char {
     }
 }
 
+/// A text as a message may repeat it: up to the secret in it, if there is one.
+pub fn without_secret(word: &str) -> Cow<'_, str> {
+    match secret_start(word).filter(|at| !word[*at..].trim().is_empty()) {
+        Some(at) => format!("{}{MASK}", &word[..at]).into(),
+        None => word.into(),
+    }
+}
+
 /// Tells whether a key of this name, or of one that resembles it, holds a secret.
 pub(crate) fn is_secret(key: &str) -> bool {
     let name: String = key.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
-    ["key", "secret", "passw", "sha256", "bearer", "authorization", "header"].iter().any(|part| name.contains(part))
+    let parts = [
+        "key",
+        "secret",
+        "passw",
+        "passphrase",
+        "pwd",
+        "sha256",
+        "bearer",
+        "authorization",
+        "credential",
+        "cookie",
+        "header",
+    ];
+    parts.iter().any(|part| name.contains(part))
+        || ["auth", "basic", "jwt", "pass", "pat", "pw", "sig", "signature"].contains(&name.as_str())
         || name.ends_with("token")
         || nearest(key, ["key", "api_key", "sha256"]).is_some()
+}
+
+/// Tells whether a key of this name holds a URL or an address, in which a name before `@` may be a secret.
+pub(crate) fn is_address(key: &str) -> bool {
+    let name = key.to_ascii_lowercase();
+    ["url", "uri", "listen", "host", "server", "address", "proxy"].iter().any(|part| name.contains(part))
 }
 
 /// A string that only names an environment variable gives nothing away.
@@ -68,20 +104,31 @@ fn is_reference(text: &str) -> bool {
     text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')).is_some_and(secrets::is_name)
 }
 
-fn collect(node: &Node, secret: bool, spans: &mut Vec<Span>) {
+/// What the keys around a value say of it.
+#[derive(Debug, Clone, Copy, Default)]
+struct Within {
+    secret: bool,
+    address: bool,
+}
+
+fn collect(node: &Node, within: Within, spans: &mut Vec<Span>) {
     match &node.value {
         Value::Map(entries) => {
             for entry in entries {
+                // A secret may stand where a key should, as in `{ key }`.
+                let alone = within.secret && entry.node.value == Value::Null && entry.key != "name";
+                if holds_secret(&entry.key) || alone && !is_secret(&entry.key) {
+                    spans.push(entry.key_span);
+                }
                 // In a credential everything but its name may be the secret under a misspelt key.
-                let inside = secret && entry.key != "name";
-                collect(&entry.node, inside || is_secret(&entry.key), spans);
+                let secret = within.secret && entry.key != "name" || is_secret(&entry.key);
+                collect(&entry.node, Within { secret, address: is_address(&entry.key) }, spans);
             }
         }
-        Value::Seq(items) => items.iter().for_each(|item| collect(item, secret, spans)),
+        Value::Seq(items) => items.iter().for_each(|item| collect(item, within, spans)),
         Value::Str(text) if is_reference(text) => {}
-        // A URL may carry a password or a token.
-        Value::Str(text) if text.contains("://") && text.contains(['@', '?']) => spans.push(node.span),
-        Value::Str(_) | Value::Int(_) | Value::Float(_) | Value::Bool(_) if secret => spans.push(node.span),
+        Value::Str(text) if within.address && text.contains(['@', '?']) || holds_secret(text) => spans.push(node.span),
+        Value::Str(_) | Value::Int(_) | Value::Float(_) | Value::Bool(_) if within.secret => spans.push(node.span),
         Value::Str(_) | Value::Int(_) | Value::Float(_) | Value::Bool(_) | Value::Null => {}
     }
 }
@@ -96,19 +143,28 @@ fn part_of(span: &Span, line: usize) -> Option<(usize, usize)> {
     Some((from, to))
 }
 
+/// The columns of a comment that holds a secret: a key that was taken out of use is still one. What only looks like a
+/// comment, inside quotes, is hidden too.
+fn comment(line: &str) -> Option<(usize, usize)> {
+    let begins = |(at, _): &(usize, &str)| *at == 0 || line[..*at].ends_with([' ', '\t']);
+    let (at, _) = line.match_indices('#').find(begins)?;
+    let text = &line[at + 1..];
+    holds_secret(text).then(|| (line[..at].chars().count() + 1, usize::MAX))
+}
+
 /// The column from which a line of a text that is not valid YAML has to be hidden.
 fn guess(lines: &[&str], number: usize) -> Option<usize> {
     let index = number.checked_sub(1)?;
     let line = lines.get(index)?;
-    if let Some(column) = secret_column(line) {
-        return Some(column);
+    if let Some(at) = secret_start(line) {
+        return Some(line[..at].chars().count());
     }
     // The line may continue a secret that begins above it.
     let mut indent = indent_of(line);
     let mut owner_known = line.contains(':');
     for above in lines[..index].iter().rev().filter(|line| !line.trim().is_empty()) {
         let outside = indent_of(above) < indent;
-        if (outside || !owner_known) && secret_column(above).is_some() {
+        if (outside || !owner_known) && secret_start(above).is_some() {
             return Some(0);
         }
         owner_known |= above.contains(':');
@@ -118,31 +174,6 @@ fn guess(lines: &[&str], number: usize) -> Option<usize> {
         }
     }
     None
-}
-
-/// Where the value of the first key that names a secret begins, unless it is a reference to the environment.
-fn secret_column(line: &str) -> Option<usize> {
-    for (at, _) in line.match_indices(':') {
-        let key = line[..at].rsplit(['{', ',', '-', '[', ' ']).find(|word| !word.is_empty()).unwrap_or_default();
-        let value = line[at + 1..].trim_start_matches(' ');
-        let password = line[at + 1..].starts_with("//") && value.contains(['@', '?']);
-        if password || is_secret(key) && !opens_mapping(value) && !begins_with_reference(value) {
-            return Some(line[..line.len() - value.len()].chars().count());
-        }
-    }
-    None
-}
-
-/// Tells whether a value is `{ ...` or `[{ ...`, whose own keys say what is a secret.
-fn opens_mapping(value: &str) -> bool {
-    value.strip_prefix('[').unwrap_or(value).trim_start().starts_with('{')
-}
-
-/// Tells whether nothing but a reference and closing brackets remain of a line.
-fn begins_with_reference(value: &str) -> bool {
-    let value = value.trim_start_matches(['"', '\'']);
-    let Some((name, rest)) = value.strip_prefix("${").and_then(|rest| rest.split_once('}')) else { return false };
-    secrets::is_name(name) && rest.trim_matches(['"', '\'', ' ', '}', ']', ',']).is_empty()
 }
 
 /// The column of the first word of a line, behind the `- ` of a list.
@@ -156,7 +187,7 @@ mod tests {
 
     fn shown(text: &str, line: usize) -> String {
         let mask = Mask::of(text);
-        mask.hide(line, text.lines().nth(line - 1).expect("a line")).into_iter().map(|(_, c)| c).collect()
+        mask.hide(line, 0..usize::MAX).into_iter().map(|(_, c)| c).collect()
     }
 
     #[test]
@@ -193,5 +224,45 @@ mod tests {
         assert_eq!(shown("keys: [{ name: a, key: ${A} }]", 1), "keys: [{ name: a, key: ${A} }]");
         assert_eq!(shown("a: [\nkeys: [s3cret, more]", 2), "keys: ***");
         assert_eq!(shown("a: [\nkey: ${A}s3cret", 2), "key: ***");
+    }
+
+    #[test]
+    fn hides_secrets_in_odd_places() {
+        for (text, expected) in [
+            ("url: \"user:s3cret@h:80\"", "url: ***"),
+            ("url: s3cret@h:80", "url: ***"),
+            ("dns_servers: [s3cret@h:53]", "dns_servers: [***]"),
+            ("city: //user:s3cret@h", "city: ***"),
+            ("- \"api_key: s3cret\"", "- ***"),
+            ("- api_key:s3cret", "- ***"),
+            ("- api_key=s3cret", "- ***"),
+            ("\"api_key: s3cret\": 1", "***: ***"),
+            ("{ \"x-api-key: s3cret\" }", "{ ***}"),
+            ("a: 1 # api_key: s3cret", "a: 1 #***"),
+            ("# password = s3cret", "#***"),
+            ("a: b # no secret here", "a: b # no secret here"),
+            ("headers: [\"Authorization: Bearer s3cret\"]", "headers: [***]"),
+            ("a: Bearer s3cret-s3cret", "a: ***"),
+            ("name: sk-s3cret-s3cret", "name: ***"),
+            ("keys: [{ s3cret }]", "keys: [{ *** }]"),
+            ("api_key: { s3cret: }", "api_key: { ***: }"),
+        ] {
+            assert_eq!(shown(text, 1), expected, "{text}");
+        }
+        assert_eq!(shown("a: |\n  token=s3cret", 2), "  ***");
+    }
+
+    #[test]
+    fn hides_secrets_in_odd_places_of_a_broken_text() {
+        for (line, expected) in [
+            ("url: \"user:s3cret@h:80\"", "url: \"***"),
+            ("url: user:s3 cret@h", "url: ***"),
+            ("- \"api_key: s3cret\"", "- \"api_key: ***"),
+            ("# api_key: s3cret", "# api_key: ***"),
+            ("a: Bearer s3cret-s3cret", "a: Bearer ***"),
+            ("name: sk-s3cret-s3cret", "name: ***"),
+        ] {
+            assert_eq!(shown(&format!("a: [\n{line}"), 2), expected, "{line}");
+        }
     }
 }

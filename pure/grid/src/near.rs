@@ -1,18 +1,51 @@
 //! The known word that somebody who typed another one probably meant.
 
-/// Longest word worth comparing: the cost grows with the square of the length.
+use std::cell::Cell;
+
+use crate::mask;
+
+/// Longest word worth comparing, in characters: the cost grows with the square of the length.
 const LENGTH_MAX: usize = 80;
+
+/// Most comparisons for one file. Thousands of misspelt names are one mistake, and need no suggestion each.
+const COMPARISONS_MAX: usize = 50_000;
+
+/// Longest part of a word that a message shows, in characters.
+const SHOWN_MAX: usize = 60;
+
+/// Suggestions for the words of one file. Their cost is bounded, whatever the file holds.
+#[derive(Debug)]
+pub(crate) struct Suggestions {
+    left: Cell<usize>,
+}
+
+impl Suggestions {
+    pub(crate) fn new() -> Self {
+        Self { left: Cell::new(COMPARISONS_MAX) }
+    }
+
+    /// The same as [`nearest`]; nothing once the comparisons are used up.
+    pub(crate) fn nearest<'a>(&self, word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+        let mut left = self.left.get();
+        let found = nearest(word, known.into_iter().take(left).inspect(|_| left -= 1));
+        self.left.set(left);
+        // The right word may be among those that were not looked at.
+        found.filter(|_| left > 0)
+    }
+
+    /// Whether some word was not compared with all that are known.
+    pub(crate) fn are_used_up(&self) -> bool {
+        self.left.get() == 0
+    }
+}
 
 /// Picks the known word nearest to `word`, if one is near enough to be a slip of the hand or an abbreviation.
 pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let typed = folded(word);
+    let typed = folded(word)?;
     let length = typed.chars().count();
-    if length == 0 || length > LENGTH_MAX {
-        return None;
-    }
     let mut best: Option<(usize, &'a str)> = None;
     for candidate in known {
-        let Some(score) = score(&typed, length, &folded(candidate)) else { continue };
+        let Some(score) = folded(candidate).and_then(|candidate| score(&typed, length, &candidate)) else { continue };
         if best.is_none_or(|(lowest, _)| score < lowest) {
             best = Some((score, candidate));
         }
@@ -20,35 +53,58 @@ pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) 
     best.map(|(_, candidate)| candidate)
 }
 
+/// The known words most like `word`, the best first. Of a long word the beginning is compared.
+pub(crate) fn closest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>, count: usize) -> Vec<&'a str> {
+    let typed: String = word.chars().take(LENGTH_MAX).collect();
+    let known = known.into_iter().filter(|name| name.len() <= 4 * LENGTH_MAX).take(COMPARISONS_MAX / 50);
+    let mut near: Vec<(f64, &str)> = known.map(|name| (strsim::jaro_winkler(&typed, name), name)).collect();
+    near.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
+    near.into_iter().take(count).map(|(_, name)| name).collect()
+}
+
 /// Edits between the two, or nothing when they are too different.
 fn score(typed: &str, length: usize, candidate: &str) -> Option<usize> {
-    let edits = strsim::damerau_levenshtein(typed, candidate);
-    if edits <= (length / 3).max(1) && edits < length {
-        return Some(edits);
+    let most = (length / 3).max(1).min(length - 1);
+    // Two words differ by at least as many edits as their lengths do.
+    if candidate.chars().count().abs_diff(length) <= most {
+        let edits = strsim::osa_distance(typed, candidate);
+        if edits <= most {
+            return Some(edits);
+        }
     }
     // `lat` for `latitude`: ranks behind every slip of the hand.
     (length >= 3 && candidate.starts_with(typed)).then_some(LENGTH_MAX)
 }
 
-/// Case and the choice between `-`, `_` and a space are no difference.
-fn folded(word: &str) -> String {
-    word.chars().map(|c| if matches!(c, '-' | ' ') { '_' } else { c.to_ascii_lowercase() }).collect()
+/// A word as it is compared: case and the choice between `-`, `_` and a space are no difference. Nothing where it is
+/// empty or too long.
+fn folded(word: &str) -> Option<String> {
+    // The length in bytes is known without reading the word; a character has four at most.
+    if word.is_empty() || word.len() > 4 * LENGTH_MAX || word.chars().count() > LENGTH_MAX {
+        return None;
+    }
+    Some(word.chars().map(|c| if matches!(c, '-' | ' ') { '_' } else { c.to_ascii_lowercase() }).collect())
 }
 
 /// Writes words as `` `a`, `b` ``, the first twelve of them.
 pub(crate) fn listed<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
-    let words: Vec<&str> = words.into_iter().collect();
-    let mut text = words.iter().take(12).map(|word| format!("`{}`", shown(word))).collect::<Vec<_>>().join(", ");
-    if words.len() > 12 {
-        text.push_str(&format!(" and {} more", words.len() - 12));
+    let mut words = words.into_iter();
+    let mut text = words.by_ref().take(12).map(|word| format!("`{}`", shown(word))).collect::<Vec<_>>().join(", ");
+    let more = words.count();
+    if more > 0 {
+        text.push_str(&format!(" and {more} more"));
     }
     text
 }
 
-/// Makes a word from the file fit for a message: short, and with no character that a terminal obeys.
+/// Makes a word from the file fit for a message: short, without the secret that it may hold, and with no character that a
+/// terminal obeys.
 pub(crate) fn shown(word: &str) -> String {
-    let mut text: String = word.chars().take(60).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
-    if word.chars().nth(60).is_some() {
+    let word = mask::without_secret(word);
+    let mut characters = word.chars();
+    let printable = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+    let mut text: String = characters.by_ref().take(SHOWN_MAX).map(printable).collect();
+    if characters.next().is_some() {
         text.push('…');
     }
     text
@@ -80,5 +136,24 @@ mod tests {
         let words: Vec<String> = (0..14).map(|n| n.to_string()).collect();
         assert!(listed(words.iter().map(String::as_str)).ends_with("`11` and 2 more"));
         assert_eq!(shown("a\u{1b}[31m"), "a\u{fffd}[31m");
+        assert_eq!(shown(&"a".repeat(61)), format!("{}…", "a".repeat(60)));
+    }
+
+    #[test]
+    fn long_words_are_not_compared() {
+        let long = "é".repeat(81);
+        assert_eq!((nearest(&long, [long.as_str()]), nearest("a", [long.as_str()])), (None, None));
+        let wrong = "small".to_owned() + &"x".repeat(8 << 20);
+        assert_eq!(closest(&wrong, ["large", "small", long.as_str()], 1), ["small"]);
+    }
+
+    #[test]
+    fn a_file_costs_so_many_comparisons_at_most() {
+        let suggestions = Suggestions::new();
+        let names: Vec<String> = (0..1_000).map(|n| format!("site-{n:04}")).collect();
+        let known = || names.iter().map(String::as_str);
+        assert_eq!(suggestions.nearest("site_0007", known()), Some("site-0007"));
+        let found = (0..1_000).filter(|_| suggestions.nearest("site_0007", known()).is_some()).count();
+        assert!(found < 100 && suggestions.are_used_up(), "{found}");
     }
 }

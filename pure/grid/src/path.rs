@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::near::shown;
+
 /// One step down the tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Step {
@@ -21,9 +23,9 @@ impl Path {
         Self::default()
     }
 
-    /// The value of a key of this mapping.
+    /// The value of a key of this mapping. A long key is cut: every value below it would repeat it.
     pub(crate) fn key(&self, name: &str) -> Self {
-        self.step(Step::Key(name.to_owned()))
+        self.step(Step::Key(shown(name)))
     }
 
     /// An item of this list.

@@ -8,9 +8,42 @@ use serde::Serialize;
 /// Longest stretch of a line that is shown, in characters.
 const SHOWN_MAX: usize = 120;
 
+/// Columns of a line that are looked at on each side of a problem: a line may be megabytes long.
+const AROUND: usize = 1_000;
+
+/// Longest sentence of a problem, in characters. Names from the file are cut one by one; this bounds what is left.
+const SENTENCE_MAX: usize = 1_000;
+
+/// Problems that are shown of one file: nobody reads thousands, and they are one mistake or two.
+const LISTED_MAX: usize = 50;
+
+/// Problems that are collected of one file. What comes later in the file is not looked at.
+pub(crate) const COLLECTED_MAX: usize = 10_000;
+
+/// Whether a file with this problem can be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// It cannot.
+    Error,
+    /// It can, and does not do what whoever wrote it expects.
+    Warning,
+}
+
+impl Severity {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+        }
+    }
+}
+
 /// One thing to correct. Neither text ever holds the value of a secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Problem {
+    /// Whether the file can be used all the same.
+    pub severity: Severity,
     /// Line in the file, from 1.
     pub line: usize,
     /// Column in the line, in characters from 1.
@@ -30,8 +63,37 @@ impl Problem {
     pub(crate) fn at(span: Span, path: &Path, what: String, right: String) -> Self {
         let one_line = span.end_line == span.line && span.end_column > span.column;
         let length = if one_line { span.end_column - span.column } else { 1 };
-        Self { line: span.line, column: span.column, length, path: path.to_string(), what, right }
+        let (severity, what, right) = (Severity::Error, cut(what), cut(right));
+        Self { severity, line: span.line, column: span.column, length, path: path.to_string(), what, right }
     }
+
+    /// The same as something that does not keep the file from being used.
+    pub(crate) fn into_warning(self) -> Self {
+        Self { severity: Severity::Warning, ..self }
+    }
+
+    /// The same as something that does.
+    pub(crate) fn into_error(self) -> Self {
+        Self { severity: Severity::Error, ..self }
+    }
+}
+
+fn cut(sentence: String) -> String {
+    match sentence.char_indices().nth(SENTENCE_MAX) {
+        Some((at, _)) => format!("{}…", &sentence[..at]),
+        None => sentence,
+    }
+}
+
+/// The problems to show, in the order of the file, errors before warnings where there is no room for all; and how many
+/// are left out.
+pub fn listed(problems: &[Problem]) -> (Vec<&Problem>, usize) {
+    let mut listed: Vec<&Problem> = problems.iter().collect();
+    listed.sort_by_key(|problem| (problem.severity, problem.line, problem.column));
+    listed.truncate(LISTED_MAX);
+    listed.sort_by_key(|problem| (problem.line, problem.column));
+    let more = problems.len() - listed.len();
+    (listed, more)
 }
 
 /// Writes problems for people, in the order of the file: the line, a mark under what is wrong, and what would be right.
@@ -40,32 +102,47 @@ impl Problem {
 /// ```
 /// let text = "sites: []\nmodels: []\nendpoints: []\ntenant: []\n";
 /// let catalogue = rhumb_grid::Catalogue { gpus: &[], shapes: &[] };
-/// let problems = rhumb_grid::load(text, &|_| None, &catalogue).unwrap_err();
+/// let problems = rhumb_grid::load(text, &|_| None, &catalogue, rhumb_grid::Purpose::Serve).unwrap_err();
 /// let shown = rhumb_grid::render("rhumb.yaml", text, &problems);
 /// assert!(shown.contains("error: rhumb.yaml:4:1: unknown key `tenant`"));
 /// assert!(shown.ends_with("4 problems in rhumb.yaml\n"));
 /// ```
 pub fn render(file: &str, text: &str, problems: &[Problem]) -> String {
-    let mut sorted: Vec<&Problem> = problems.iter().collect();
-    sorted.sort_by_key(|problem| (problem.line, problem.column));
+    let (listed, more) = listed(problems);
     let mask = Mask::of(text);
     let lines = yaml::lines(text);
     let mut out = String::new();
-    for problem in &sorted {
-        out.push_str(&format!("error: {file}:{}:{}: {}\n", problem.line, problem.column, problem.what));
+    for problem in listed {
+        let Problem { severity, line, column, what, .. } = problem;
+        out.push_str(&format!("{}: {file}:{line}:{column}: {what}\n", severity.name()));
         let line = problem.line.checked_sub(1).and_then(|index| lines.get(index));
         if let Some(line) = line.filter(|line| !line.trim().is_empty()) {
-            out.push_str(&excerpt(problem, &mask.hide(problem.line, line)));
+            let begin = problem.column.saturating_sub(1);
+            let columns = begin.saturating_sub(AROUND)..begin.saturating_add(AROUND);
+            out.push_str(&excerpt(problem, &mask.hide(problem.line, columns), line));
         }
         out.push_str(&format!("  right: {}\n\n", problem.right));
     }
-    let plural = if sorted.len() == 1 { "problem" } else { "problems" };
-    out.push_str(&format!("{} {plural} in {file}\n", sorted.len()));
+    if more > 0 {
+        out.push_str(&format!("… and {more} more\n\n"));
+    }
+    out.push_str(&format!("{} in {file}\n", count(problems)));
     out
 }
 
-/// A line as shown: its characters, where they stood in the file, and how far the mark may reach.
-fn excerpt(problem: &Problem, characters: &[(usize, char)]) -> String {
+/// `2 problems and 1 warning`.
+fn count(problems: &[Problem]) -> String {
+    let warnings = problems.iter().filter(|problem| problem.severity == Severity::Warning).count();
+    let errors = problems.len() - warnings;
+    let least = if problems.len() >= COLLECTED_MAX { "at least " } else { "" };
+    let counted = |n: usize, word: &str| format!("{n} {word}{}", if n == 1 { "" } else { "s" });
+    let parts = [(errors, "problem"), (warnings, "warning")];
+    let parts: Vec<String> = parts.iter().filter(|(n, _)| *n > 0).map(|(n, word)| counted(*n, word)).collect();
+    format!("{least}{}", parts.join(" and "))
+}
+
+/// A line as shown, from some of its characters with their columns, and the mark under what is wrong.
+fn excerpt(problem: &Problem, characters: &[(usize, char)], whole: &str) -> String {
     // The characters of a mask share the place of the secret, so the mark covers all of them or none.
     let begin = problem.column.saturating_sub(1);
     let end = begin.saturating_add(problem.length.max(1));
@@ -79,13 +156,16 @@ fn excerpt(problem: &Problem, characters: &[(usize, char)]) -> String {
     let from = if first > SHOWN_MAX / 2 && characters.len() > SHOWN_MAX { first - SHOWN_MAX / 3 } else { 0 };
     let to = characters.len().min(from + SHOWN_MAX);
     let mut line: String = characters[from.min(to)..to].iter().map(|(_, c)| *c).collect();
-    if from > 0 {
+    let begins_later = from > 0 || characters.first().is_some_and(|(at, _)| *at > 0);
+    if begins_later {
         line.insert(0, '…');
     }
-    if to < characters.len() {
+    // The columns that were looked at may end before the line does.
+    let goes_on = characters.last().is_some_and(|(at, c)| *c != '*' && whole.chars().nth(at + 1).is_some());
+    if to < characters.len() || goes_on {
         line.push('…');
     }
-    let indent = first - from + usize::from(from > 0);
+    let indent = first - from + usize::from(begins_later);
     let marks = last.min(from + SHOWN_MAX).saturating_sub(first).max(1);
     let number = problem.line.to_string();
     let gutter = " ".repeat(number.len());
@@ -98,7 +178,8 @@ mod tests {
     use super::*;
 
     fn problem(line: usize, column: usize, length: usize) -> Problem {
-        Problem { line, column, length, path: String::new(), what: "what".into(), right: "right".into() }
+        let (what, right) = ("what".into(), "right".into());
+        Problem { severity: Severity::Error, line, column, length, path: String::new(), what, right }
     }
 
     fn check(text: &str, problem: Problem, expected: &str) {
@@ -139,5 +220,26 @@ mod tests {
         assert!(show(2, 10).contains("2 | api_key: \"${A}\"\n"));
         assert!(!show(3, 6).contains("u:p"));
         assert!(!show(4, 15).contains("p1"));
+    }
+
+    #[test]
+    fn long_lists_are_cut_and_errors_come_before_warnings() {
+        let problems: Vec<Problem> = (1..=60)
+            .map(|line| {
+                let problem = problem(line, 1, 1);
+                if line <= 30 { problem.into_warning() } else { problem }
+            })
+            .collect();
+        let shown = render("f", &"a\n".repeat(60), &problems);
+        assert_eq!(shown.matches("error: f:").count(), 30);
+        assert_eq!(shown.matches("warning: f:").count(), 20);
+        assert!(shown.starts_with("warning: f:1:1: what\n"), "{shown}");
+        assert!(shown.ends_with("… and 10 more\n\n30 problems and 30 warnings in f\n"), "{shown}");
+    }
+
+    #[test]
+    fn sentences_are_cut() {
+        let long = Problem::at(Span::point(1, 1), &Path::root(), "é".repeat(5_000), String::new());
+        assert_eq!(long.what.chars().count(), SENTENCE_MAX + 1);
     }
 }

@@ -1,10 +1,12 @@
 //! `${NAME}` in the text of the file stands for an environment variable.
 
+use crate::near::shown;
 use crate::path::Path;
-use crate::problem::Problem;
+use crate::problem::{COLLECTED_MAX, Problem};
 use crate::yaml::{Node, Origin, Value};
 
-/// Replaces every `${NAME}` in the strings of the tree and returns what could not be replaced.
+/// Replaces every `${NAME}` in the strings of the tree and returns what could not be replaced. A variable that is not set
+/// is a warning: the text itself is right.
 pub(crate) fn fill(root: &mut Node, env: &dyn Fn(&str) -> Option<String>) -> Vec<Problem> {
     let mut problems = Vec::new();
     walk(root, &Path::root(), env, &mut problems);
@@ -12,6 +14,9 @@ pub(crate) fn fill(root: &mut Node, env: &dyn Fn(&str) -> Option<String>) -> Vec
 }
 
 fn walk(node: &mut Node, path: &Path, env: &dyn Fn(&str) -> Option<String>, problems: &mut Vec<Problem>) {
+    if problems.len() >= COLLECTED_MAX {
+        return;
+    }
     match &mut node.value {
         Value::Seq(items) => {
             for (index, item) in items.iter_mut().enumerate() {
@@ -30,7 +35,7 @@ fn walk(node: &mut Node, path: &Path, env: &dyn Fn(&str) -> Option<String>, prob
                 true => Origin::Environment(std::mem::replace(text, filled)),
                 false => Origin::Unset,
             };
-            problems.extend(faults.into_iter().map(|fault| fault.problem(node, path)));
+            problems.extend(faults.into_iter().take(COLLECTED_MAX).map(|fault| fault.problem(node, path)));
         }
         Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Str(_) => {}
     }
@@ -46,10 +51,11 @@ enum Fault {
 
 impl Fault {
     fn problem(self, node: &Node, path: &Path) -> Problem {
+        let is_unset = matches!(self, Self::Unset(_));
         let (what, right) = match self {
             Self::Unset(name) => (
-                format!("environment variable `{name}` is not set"),
-                format!("`export {name}=...` in the shell that starts rhumb"),
+                format!("environment variable `{}` is not set", shown(&name)),
+                format!("`export {}=...` in the shell that starts rhumb", shown(&name)),
             ),
             Self::Open => (
                 "`${` without its `}`".to_owned(),
@@ -62,7 +68,8 @@ impl Fault {
                     .to_owned(),
             ),
         };
-        Problem::at(node.span, path, what, right)
+        let problem = Problem::at(node.span, path, what, right);
+        if is_unset { problem.into_warning() } else { problem }
     }
 }
 

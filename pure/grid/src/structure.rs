@@ -4,13 +4,14 @@
 //! impossible number a possible one), so that one slip neither hides other problems nor causes false ones.
 
 use crate::mask::is_secret;
-use crate::near::{listed, nearest, shown};
+use crate::near::{Suggestions, listed, shown};
 use crate::path::Path;
-use crate::problem::Problem;
+use crate::problem::{COLLECTED_MAX, Problem};
 use crate::shape::{Kind, Shape};
 use crate::wrong_type;
 use crate::yaml::{Entry, Node, Origin, Span, Value};
 use serde_json::Value as Json;
+use std::collections::BTreeSet;
 
 /// What the walk over a tree found.
 pub(crate) struct Outcome {
@@ -21,7 +22,7 @@ pub(crate) struct Outcome {
 
 /// Checks a tree against the schema; `example` says what an empty file should hold.
 pub(crate) fn check(root: &mut Node, schema: &Json, example: &str) -> Outcome {
-    let mut walker = Walker { schema, problems: Vec::new(), whole: true };
+    let mut walker = Walker { schema, problems: Vec::new(), whole: true, suggestions: Suggestions::new() };
     if root.value == Value::Null {
         walker.problem(root.span, &Path::root(), "the file is empty".to_owned(), example.to_owned());
         walker.whole = false;
@@ -35,11 +36,19 @@ struct Walker<'a> {
     schema: &'a Json,
     problems: Vec<Problem>,
     whole: bool,
+    suggestions: Suggestions,
 }
 
 impl<'a> Walker<'a> {
     fn problem(&mut self, span: Span, path: &Path, what: String, right: String) {
         self.problems.push(Problem::at(span, path, what, right));
+    }
+
+    /// So much is wrong that the rest of the file is not looked at.
+    fn is_full(&mut self) -> bool {
+        let full = self.problems.len() >= COLLECTED_MAX;
+        self.whole &= !full;
+        full
     }
 
     /// `secret` says that the value must not be repeated in a message.
@@ -48,10 +57,13 @@ impl<'a> Walker<'a> {
         let span = node.span;
         match (shape.kind, &mut node.value) {
             (_, Value::Null) if shape.nullable => {}
-            (Kind::Object, Value::Map(entries)) => self.object(entries, &shape, span, path),
+            (Kind::Object, Value::Map(entries)) => self.object(entries, &shape, span, path, secret),
             (Kind::List, Value::Seq(items)) => {
                 self.count(items.len(), &shape, span, path);
                 for (index, item) in items.iter_mut().enumerate() {
+                    if self.is_full() {
+                        return;
+                    }
                     self.node(item, shape.items(), &path.index(index), secret);
                 }
             }
@@ -65,14 +77,14 @@ impl<'a> Walker<'a> {
         }
     }
 
-    fn object(&mut self, entries: &mut Vec<Entry>, shape: &Shape<'a>, span: Span, path: &Path) {
+    fn object(&mut self, entries: &mut Vec<Entry>, shape: &Shape<'a>, span: Span, path: &Path, secret: bool) {
         self.repeated(entries, path);
         if let Some(schema) = shape.values() {
             // The one map there is holds headers, any of which may carry a secret.
             entries.iter_mut().for_each(|entry| self.node(&mut entry.node, schema, &path.key(&entry.key), true));
             return;
         }
-        self.unknown(entries, shape, path);
+        self.unknown(entries, shape, path, secret);
         for entry in entries.iter_mut() {
             if let Some(schema) = shape.property(&entry.key) {
                 self.node(&mut entry.node, schema, &path.key(&entry.key), is_secret(&entry.key));
@@ -102,6 +114,9 @@ impl<'a> Walker<'a> {
         let mut kept: Vec<Entry> = Vec::with_capacity(entries.len());
         let mut lines = std::collections::BTreeMap::new();
         for entry in entries.drain(..) {
+            if self.is_full() {
+                break;
+            }
             if let Some(line) = lines.get(&entry.key) {
                 let what = format!("key `{}` is already on line {line}", shown(&entry.key));
                 let right = "one of the two; an item of a list of its own begins with `- `".to_owned();
@@ -116,27 +131,32 @@ impl<'a> Walker<'a> {
     }
 
     /// Reports unknown keys; one that is nearly a known key takes its place, any other is dropped.
-    fn unknown(&mut self, entries: &mut Vec<Entry>, shape: &Shape<'a>, path: &Path) {
-        let mut present: Vec<String> = entries.iter().map(|entry| entry.key.clone()).collect();
-        let mut strangers = Vec::new();
-        for entry in entries.iter_mut().filter(|entry| shape.property(&entry.key).is_none()) {
-            let absent = shape.properties().map(|(name, _)| name).filter(|name| present.iter().all(|key| key != name));
-            let meant = nearest(&entry.key, absent).and_then(|name| Some((name, shape.property(name)?)));
+    fn unknown(&mut self, entries: &mut Vec<Entry>, shape: &Shape<'a>, path: &Path, secret: bool) {
+        let is_known = |entry: &Entry| shape.property(&entry.key).is_some();
+        let mut present: BTreeSet<String> = entries.iter().filter(|e| is_known(e)).map(|e| e.key.clone()).collect();
+        for entry in entries.iter_mut().filter(|entry| !is_known(entry)) {
+            if self.is_full() {
+                break;
+            }
+            let absent = shape.properties().map(|(name, _)| name).filter(|name| !present.contains(*name));
+            let meant = self.suggestions.nearest(&entry.key, absent);
+            let meant = meant.and_then(|name| Some((name, shape.property(name)?)));
             let right = match meant {
                 Some((name, schema)) => format!("`{name}`, {}", Shape::of(self.schema, schema).meaning()),
                 None => format!("one of {}", listed(shape.properties().map(|(name, _)| name))),
             };
-            let what = format!("unknown key `{}`", shown(&entry.key));
-            self.problems.push(Problem::at(entry.key_span, &path.key(&entry.key), what, right));
-            match meant {
-                Some((name, _)) => {
-                    name.clone_into(&mut entry.key);
-                    present.push(name.to_owned());
-                }
-                None => strangers.push(entry.key_span),
+            // In a credential, a word in the place of a key may be the secret itself.
+            let (what, path) = match secret && meant.is_none() && entry.node.value == Value::Null {
+                true => ("unknown key, without a value".to_owned(), path.clone()),
+                false => (format!("unknown key `{}`", shown(&entry.key)), path.key(&entry.key)),
+            };
+            self.problems.push(Problem::at(entry.key_span, &path, what, right));
+            if let Some((name, _)) = meant {
+                name.clone_into(&mut entry.key);
+                present.insert(name.to_owned());
             }
         }
-        entries.retain(|entry| !strangers.contains(&entry.key_span));
+        entries.retain(is_known);
     }
 
     fn count(&mut self, count: usize, shape: &Shape<'a>, span: Span, path: &Path) {
@@ -174,7 +194,7 @@ impl<'a> Walker<'a> {
 
     fn wrong(&mut self, node: &mut Node, shape: &Shape<'a>, path: &Path, secret: bool) {
         if node.origin != Origin::Unset || shape.kind != Kind::Words {
-            let (what, right) = wrong_type::explain(node, shape, path, secret);
+            let (what, right) = wrong_type::explain(node, shape, path, secret, &self.suggestions);
             self.problem(node.span, path, what, right);
         }
         self.replace(node, shape);

@@ -1,17 +1,23 @@
 //! The words for a value of the wrong type: what was found, and how to write what was probably meant.
 
-use crate::near::{listed, nearest, shown};
+use crate::near::{Suggestions, listed, shown};
 use crate::path::{Path, Step};
 use crate::scalar;
 use crate::shape::{Kind, Shape};
 use crate::yaml::{Node, Origin, Value};
 
 /// Says what was found and what would be right; the value of a secret is not repeated.
-pub(crate) fn explain(node: &Node, shape: &Shape<'_>, path: &Path, secret: bool) -> (String, String) {
+pub(crate) fn explain(
+    node: &Node,
+    shape: &Shape<'_>,
+    path: &Path,
+    secret: bool,
+    suggestions: &Suggestions,
+) -> (String, String) {
     let name = last_key(path);
     if let (Kind::Words, Value::Str(word)) = (shape.kind, &node.value) {
         let words = shape.words();
-        let right = match nearest(word, words.iter().copied()) {
+        let right = match suggestions.nearest(word, words.iter().copied()) {
             Some(word) => format!("`{word}`"),
             None => format!("one of {}", listed(words)),
         };

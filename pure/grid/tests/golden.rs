@@ -3,12 +3,12 @@
 //! `RHUMB_BLESS=1 cargo test -p rhumb-grid --test golden` writes the golden files anew.
 #![expect(clippy::disallowed_methods, reason = "a test reads fixtures and its own switch")]
 
-use rhumb_grid::{Catalogue, load, render, schema};
+use rhumb_grid::{Catalogue, Purpose, load, render, schema};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 const CATALOGUE: Catalogue<'static> = Catalogue {
-    gpus: &["h100-sxm-80gb", "a100-sxm-80gb", "l40s-48gb"],
+    gpus: &["h100", "l4", "h100-sxm-80gb", "a100-sxm-80gb", "l40s-48gb"],
     shapes: &["llama-3.1-8b", "llama-3.1-70b", "qwen3-32b"],
 };
 
@@ -35,8 +35,9 @@ fn golden(path: &Path, found: &str) {
 #[test]
 fn the_example_loads() {
     let text = read(&repository().join("examples/rhumb.yaml"));
-    let config = match load(&text, &env, &CATALOGUE) {
-        Ok(config) => config,
+    let config = match load(&text, &env, &CATALOGUE, Purpose::Serve) {
+        Ok(loaded) if !loaded.warnings.is_empty() => panic!("{:?}", loaded.warnings),
+        Ok(loaded) => loaded.config,
         Err(problems) => panic!("{}", render("examples/rhumb.yaml", &text, &problems)),
     };
     assert_eq!((config.sites.len(), config.endpoints.len()), (3, 3));
@@ -47,8 +48,10 @@ fn the_example_loads() {
 #[test]
 fn the_example_needs_its_variables() {
     let text = read(&repository().join("examples/rhumb.yaml"));
-    let problems = load(&text, &|_| None, &CATALOGUE).expect_err("the variables are not set");
+    let problems = load(&text, &|_| None, &CATALOGUE, Purpose::Serve).expect_err("the variables are not set");
     assert_eq!(problems.len(), 2, "{problems:?}");
+    let loaded = load(&text, &|_| None, &CATALOGUE, Purpose::Inspect).expect("the file itself is right");
+    assert_eq!(loaded.warnings.len(), 2, "{:?}", loaded.warnings);
 }
 
 #[test]
@@ -69,7 +72,7 @@ fn broken_files_are_explained() {
     assert!(files.len() >= 10, "{files:?}");
     for file in files {
         let text = read(&file);
-        let problems = load(&text, &env, &CATALOGUE).expect_err("a broken file");
+        let problems = load(&text, &env, &CATALOGUE, Purpose::Serve).expect_err("a broken file");
         let shown = render("rhumb.yaml", &text, &problems);
         for secret in ["hunter2", "correct-horse", "3141592653", "0123456789"] {
             assert!(!shown.contains(secret), "{}: {shown}", file.display());
@@ -80,9 +83,9 @@ fn broken_files_are_explained() {
 
 #[test]
 fn problems_are_json_too() {
-    let problems = load("sites: 5\n", &env, &CATALOGUE).expect_err("broken");
+    let problems = load("sites: 5\n", &env, &CATALOGUE, Purpose::Serve).expect_err("broken");
     let json = serde_json::to_value(&problems).expect("JSON");
     let first = &json[0];
     let keys: Vec<&str> = first.as_object().expect("an object").keys().map(String::as_str).collect();
-    assert_eq!(keys, ["column", "length", "line", "path", "right", "what"]);
+    assert_eq!(keys, ["column", "length", "line", "path", "right", "severity", "what"]);
 }

@@ -2,7 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "a test reads the example")]
 
 use proptest::prelude::*;
-use rhumb_grid::{Catalogue, load, render};
+use rhumb_grid::{Catalogue, Purpose, load, render};
 
 const CATALOGUE: Catalogue<'static> = Catalogue { gpus: &["h100"], shapes: &["llama-3.1-8b"] };
 const SECRET: &str = "hunter2-hunter2";
@@ -10,7 +10,7 @@ const SECRET: &str = "hunter2-hunter2";
 /// Loads and renders; both must return.
 fn survive(text: &str) -> String {
     let env = |name: &str| (!name.is_empty()).then(|| SECRET.to_owned());
-    match load(text, &env, &CATALOGUE) {
+    match load(text, &env, &CATALOGUE, Purpose::Serve) {
         Ok(_) => String::new(),
         Err(problems) => {
             assert!(!problems.is_empty());

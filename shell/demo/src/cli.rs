@@ -30,7 +30,8 @@ pub struct DemoArgs {
     /// Demand of the bursting region at its peak, over what its own site can serve
     #[arg(long, value_name = "FACTOR", default_value_t = 1.2)]
     pub burst: f64,
-    /// Site that fails, and when; default: frankfurt, at half time (60 s in when there is no end)
+    /// Site that fails, and when; default: the busiest one (with --json: frankfurt), at half time (60 s in when there is no
+    /// end)
     #[arg(long, value_name = "SITE@SECONDS")]
     pub fail: Option<String>,
     /// Trace to replay instead of the embedded one: CSV with arrival_s,input_tokens,output_tokens
@@ -39,6 +40,9 @@ pub struct DemoArgs {
     /// Address of the first gateway; default: 127.0.0.1:8080, with --json any free port
     #[arg(long, value_name = "ADDR")]
     pub listen: Option<SocketAddr>,
+    /// Address of the first gateway's admin API; default: 127.0.0.1:9080, or any free port where that is taken
+    #[arg(long, value_name = "ADDR", conflicts_with = "json")]
+    pub admin_listen: Option<SocketAddr>,
 }
 
 /// Why the demo does not run.
@@ -64,9 +68,11 @@ pub enum DemoError {
     /// The trace is wrong.
     #[error(transparent)]
     Trace(#[from] TraceFileError),
-    /// The first gateway's address is taken.
-    #[error("cannot listen on `{address}` ({why}): free it, or choose another with --listen 127.0.0.1:PORT")]
+    /// An address of the first gateway is taken.
+    #[error("cannot listen on `{address}` ({why}): free it, or choose another with {option} 127.0.0.1:PORT")]
     Listen {
+        /// The option that names another.
+        option: &'static str,
         /// The address.
         address: SocketAddr,
         /// Why.
@@ -117,17 +123,16 @@ impl DemoArgs {
     }
 }
 
-/// Runs the demo; the exit code counts Rhumb's failed requests, up to 100.
+/// Runs the demo; the number of Rhumb's failed requests.
 ///
 /// # Errors
 /// The arguments do not make a run, or the machine refuses what it needs.
-pub fn run(args: DemoArgs) -> Result<u8, DemoError> {
+pub fn run(args: DemoArgs) -> Result<usize, DemoError> {
     args.check()?;
-    let failures = match args.seconds {
-        Some(seconds) if args.json => fight::run(&args, seconds)?,
-        _ => live::run(&args)?,
-    };
-    Ok(failures.min(100) as u8)
+    match args.seconds {
+        Some(seconds) if args.json => fight::run(&args, seconds),
+        _ => live::run(&args),
+    }
 }
 
 #[cfg(test)]
@@ -161,5 +166,7 @@ mod tests {
         let address = taken.local_addr().unwrap().to_string();
         let text = error(&["--seconds", "5", "--json", "--listen", &address]);
         assert!(text.contains(&address) && text.contains("--listen 127.0.0.1:PORT"), "{text}");
+        let text = error(&["--seconds", "5", "--listen", "127.0.0.1:0", "--admin-listen", &address]);
+        assert!(text.contains(&address) && text.contains("--admin-listen 127.0.0.1:PORT"), "{text}");
     }
 }

@@ -49,8 +49,8 @@ struct Corner {
 }
 
 /// Checks that an address can be had, so that the message names the way out.
-pub(crate) fn probe(address: SocketAddr) -> Result<(), DemoError> {
-    TcpListener::bind(address).map(drop).map_err(|why| DemoError::Listen { address, why })
+pub(crate) fn probe(option: &'static str, address: SocketAddr) -> Result<(), DemoError> {
+    TcpListener::bind(address).map(drop).map_err(|why| DemoError::Listen { option, address, why })
 }
 
 /// Runs the fight and prints its report; the number of Rhumb's failed requests.
@@ -58,7 +58,7 @@ pub(crate) fn run(args: &DemoArgs, seconds: f64) -> Result<usize, DemoError> {
     let scene = args.scene(seconds)?;
     let first = match args.listen {
         Some(address) => {
-            probe(address)?;
+            probe("--listen", address)?;
             Listen { data: address, ..Listen::ANY }
         }
         None => Listen::ANY,
@@ -151,7 +151,7 @@ impl Corner {
 
 fn print(report: &Report<'_>) -> Result<(), DemoError> {
     let text = serde_json::to_string_pretty(report).expect("the report has string keys and finite numbers");
-    writeln!(std::io::stdout().lock(), "{text}").map_err(DemoError::io("print the report"))
+    rhumb_screen::print(format_args!("{text}\n")).map_err(DemoError::io("print the report"))
 }
 
 /// One line on standard error, if somebody is there to read it.

@@ -45,16 +45,30 @@ pub(crate) struct Wait {
     pub(crate) prefill_ms: f64,
 }
 
+/// What a million tokens cost, prompts and answers together.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub(crate) struct Cost {
+    /// At list prices, for what was used.
+    pub(crate) metered: Option<f64>,
+    /// All GPU-hours, used or not.
+    pub(crate) provisioned: Option<f64>,
+}
+
 /// Everything that is shown.
 #[derive(Debug)]
 pub(crate) struct Scoreboard {
     pub(crate) rows: Vec<SiteRow>,
     pub(crate) wait: Wait,
     pub(crate) now_s: f64,
-    pub(crate) curl: String,
+    /// Lines to paste: a request, and where the admin API is.
+    pub(crate) paste: Vec<String>,
+    /// What happened, the newest first.
     pub(crate) events: VecDeque<String>,
     /// Money per million tokens since the start.
-    pub(crate) usd_per_mtok: Option<f64>,
+    pub(crate) usd_per_mtok: Cost,
+    gpus_usd_per_hour: f64,
+    /// Events that were not taken yet.
+    news: usize,
     window: VecDeque<(f64, Answered)>,
     answered: usize,
     failed: usize,
@@ -64,7 +78,7 @@ pub(crate) struct Scoreboard {
 
 impl Scoreboard {
     /// An empty board for a scene.
-    pub(crate) fn new(scene: &Scene, curl: String) -> Self {
+    pub(crate) fn new(scene: &Scene, paste: Vec<String>) -> Self {
         use rhumb_scene::economics::{perf, price};
         let row = |s: &rhumb_scene::atlas::SitePlan| {
             let price = price(&perf(s), s.gpu_hour_usd, scene.mean);
@@ -91,9 +105,11 @@ impl Scoreboard {
             rows,
             wait: Wait::default(),
             now_s: 0.0,
-            curl,
+            paste,
             events: VecDeque::new(),
-            usd_per_mtok: None,
+            usd_per_mtok: Cost::default(),
+            gpus_usd_per_hour: scene.gpus_usd_per_hour(),
+            news: 0,
             window: VecDeque::new(),
             answered: 0,
             failed: 0,
@@ -116,6 +132,19 @@ impl Scoreboard {
         let s = now_s as u64;
         self.events.push_front(format!("{:02}:{:02} {}", s / 60, s % 60, text.as_ref()));
         self.events.truncate(EVENTS_MAX);
+        self.news += 1;
+    }
+
+    /// Events since the last time, the oldest first.
+    pub(crate) fn take_news(&mut self) -> Vec<String> {
+        let news = std::mem::take(&mut self.news);
+        self.events.iter().take(news).rev().cloned().collect()
+    }
+
+    /// The site that serves most now, with its share of the answers.
+    pub(crate) fn busiest(&self) -> (usize, f64) {
+        let shares = self.rows.iter().map(|row| row.share).enumerate();
+        shares.max_by(|a, b| a.1.total_cmp(&b.1).then(b.0.cmp(&a.0))).unwrap_or((0, 0.0))
     }
 
     /// Takes what has happened since the last time.
@@ -140,7 +169,9 @@ impl Scoreboard {
         self.read_sites(gateways);
         self.read_window();
         let tokens = totals.prompt_tokens + totals.completion_tokens;
-        self.usd_per_mtok = (tokens > 0).then(|| totals.usd / tokens as f64 * 1e6);
+        let per_mtok = |usd: f64| (tokens > 0).then(|| usd / tokens as f64 * 1e6);
+        let provisioned_usd = self.gpus_usd_per_hour * now_s / 3_600.0;
+        self.usd_per_mtok = Cost { metered: per_mtok(totals.usd), provisioned: per_mtok(provisioned_usd) };
     }
 
     /// Requests in flight add up over gateways; power is what any of them has read last, and all read the same.
@@ -157,8 +188,11 @@ impl Scoreboard {
         for i in 0..self.rows.len() {
             let ill = self.rows[i].ill > 0;
             if std::mem::replace(&mut self.ill_before[i], ill) != ill {
-                let what = if ill { "is ill: traffic moves to the other sites" } else { "is well: traffic returns" };
-                let text = format!("{} {what}", self.rows[i].name);
+                let what = match ill {
+                    true => "the gateways find it unhealthy: its traffic moves to the other sites",
+                    false => "the gateways find it healthy again: traffic returns",
+                };
+                let text = format!("{}: {what}", self.rows[i].name);
                 self.note(self.now_s, text);
             }
         }
@@ -196,12 +230,13 @@ impl Scoreboard {
         let Wait { p50_ms, p95_ms, network_ms, queue_ms, prefill_ms } = self.wait;
         let mut line = format!(
             "{:02}:{:02} answered {} failed {} | ttft p50 {p50_ms:.0} p95 {p95_ms:.0} ms (network {network_ms:.0}, \
-             queue {queue_ms:.0}, prefill {prefill_ms:.0}) | {} USD/Mtok |",
+             queue {queue_ms:.0}, prefill {prefill_ms:.0}) | USD/Mtok {} metered, {} provisioned |",
             s / 60,
             s % 60,
             self.answered,
             self.failed,
-            money(self.usd_per_mtok),
+            money(self.usd_per_mtok.metered),
+            money(self.usd_per_mtok.provisioned),
         );
         for row in &self.rows {
             let ill = if row.ill > 0 { " ILL" } else { "" };
@@ -216,14 +251,15 @@ impl Scoreboard {
         ttft.sort_by(f64::total_cmp);
         let at = |share| quantile(&ttft, share).unwrap_or(0.0);
         format!(
-            "{:.0} s: {} answered, {} failed; time to first token p50 {:.0} ms, p95 {:.0} ms; {} USD per million \
-             tokens.",
+            "{:.0} s: {} answered, {} failed; time to first token p50 {:.0} ms, p95 {:.0} ms; USD per million tokens: {} \
+             metered, {} provisioned.",
             self.now_s,
             self.answered,
             self.failed,
             at(0.5),
             at(0.95),
-            money(self.usd_per_mtok),
+            money(self.usd_per_mtok.metered),
+            money(self.usd_per_mtok.provisioned),
         )
     }
 }
@@ -234,11 +270,11 @@ pub(crate) fn money(usd_per_mtok: Option<f64>) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::cli::DemoArgs;
 
-    fn board() -> Scoreboard {
+    pub(crate) fn board() -> Scoreboard {
         let args = DemoArgs {
             seconds: None,
             json: false,
@@ -248,8 +284,9 @@ mod tests {
             fail: None,
             trace: None,
             listen: None,
+            admin_listen: None,
         };
-        Scoreboard::new(&args.scene(120.0).unwrap(), "curl".into())
+        Scoreboard::new(&args.scene(120.0).unwrap(), vec!["curl".into()])
     }
 
     fn sample(site: usize, ttft_ms: f64) -> Sample {
@@ -266,7 +303,9 @@ mod tests {
         let mut b = board();
         let totals = Totals { usd: 1.0, prompt_tokens: 4_000_000, ..Totals::default() };
         b.observe(1.0, vec![sample(0, 100.0), sample(0, 200.0), sample(1, 300.0)], &[], totals);
-        assert_eq!((b.rows[0].rps, b.rows[0].ttft_p50_ms, b.usd_per_mtok), (2.0, Some(100.0), Some(0.25)));
+        assert_eq!((b.rows[0].rps, b.rows[0].ttft_p50_ms, b.usd_per_mtok.metered), (2.0, Some(100.0), Some(0.25)));
+        assert!(b.usd_per_mtok.provisioned.is_some_and(|usd| usd > 0.0));
+        assert_eq!(b.busiest(), (0, 2.0 / 3.0));
         assert_eq!((b.wait.p50_ms, b.wait.p95_ms, b.wait.queue_ms), (200.0, 300.0, 170.0));
         b.observe(20.0, vec![Sample { at_ms: 0.0, answer: None }], &[], totals);
         assert_eq!((b.rows[0].rps, b.rows[0].ttft_p50_ms), (0.0, None));
@@ -285,6 +324,7 @@ mod tests {
         }
         assert_eq!((b.rows[0].in_flight, b.rows[0].watts), (4.0, 100.0));
         assert_eq!(b.events.len(), 2);
+        assert_eq!((b.take_news().len(), b.take_news().len()), (2, 0));
         assert!(b.events[0].starts_with("01:04 ") && b.events[0].ends_with("traffic returns"));
     }
 }

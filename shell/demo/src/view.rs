@@ -4,7 +4,9 @@ use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
-use ratatui::widgets::{Block, Cell, Paragraph, Row, Table, Wrap};
+use ratatui::widgets::{Block, Borders, Cell, Paragraph, Row, Table, Wrap};
+
+use rhumb_screen::{fitting, parts_that_fit, widths};
 
 use crate::scoreboard::{Scoreboard, SiteRow, WINDOW_S, Wait, money};
 
@@ -12,21 +14,31 @@ const BAR_CELLS: usize = 14;
 
 /// Draws the whole screen.
 pub(crate) fn draw(frame: &mut Frame<'_>, board: &Scoreboard) {
-    let curl_lines = (board.curl.len() as u16 / frame.area().width.max(1)) + 3;
+    let width = frame.area().width.max(1) as usize;
+    // Cut where the line of a terminal ends, and not between words: pasted, it is one line again.
+    let pieces = |line: &String| {
+        let characters: Vec<char> = line.chars().collect();
+        characters.chunks(width).map(|piece| Line::from(piece.iter().collect::<String>())).collect::<Vec<_>>()
+    };
+    let paste: Vec<Line<'_>> = board.paste.iter().flat_map(pieces).collect();
     let areas = Layout::vertical([
-        Constraint::Length(5),
-        Constraint::Length(board.rows.len() as u16 + 3),
+        Constraint::Length(4),
+        Constraint::Length(board.rows.len() as u16 + 2),
         Constraint::Min(3),
-        Constraint::Length(curl_lines),
+        Constraint::Length(paste.len() as u16 + 1),
     ])
     .split(frame.area());
     figures(frame, areas[0], board);
     sites(frame, areas[1], board);
     events(frame, areas[2], board);
     let title = " paste this in another terminal; q or Ctrl-C ends ";
-    // Without borders at the sides, so that the line can be marked and copied.
-    let block = Block::new().borders(ratatui::widgets::Borders::TOP).title(title);
-    frame.render_widget(Paragraph::new(board.curl.as_str()).wrap(Wrap { trim: false }).block(block), areas[3]);
+    let block = titled(title.to_owned());
+    frame.render_widget(Paragraph::new(paste).block(block), areas[3]);
+}
+
+/// A title with a line. Without borders at the sides lines can be marked and copied, and a terminal of 24 lines has room.
+fn titled(title: String) -> Block<'static> {
+    Block::new().borders(Borders::TOP).title(title)
 }
 
 fn dim() -> Style {
@@ -37,78 +49,109 @@ fn bold() -> Style {
     Style::new().add_modifier(Modifier::BOLD)
 }
 
+/// A line of figures: as many of them as fit, the first ones.
+fn line(label: &str, parts: Vec<(String, Style)>, width: usize) -> Line<'static> {
+    let label = (format!("{label:<21}"), dim());
+    let parts: Vec<(String, Style)> = std::iter::once(label).chain(parts).collect();
+    let texts: Vec<String> = parts.iter().map(|(text, _)| text.clone()).collect();
+    let fitting = parts_that_fit(&texts, width);
+    Line::from_iter(parts.into_iter().take(fitting).map(|(text, style)| Span::styled(text, style)))
+}
+
 fn figures(frame: &mut Frame<'_>, area: Rect, board: &Scoreboard) {
     let Wait { p50_ms, p95_ms, network_ms, queue_ms, prefill_ms } = board.wait;
     let s = board.now_s as u64;
     let rps: f64 = board.rows.iter().map(|r| r.rps).sum();
     let watts: f64 = board.rows.iter().map(|r| r.watts).sum();
     let failed = match board.failures() {
-        0 => Span::styled("0 failed", Style::new().fg(Color::Green)),
-        n => Span::styled(format!("{n} failed"), Style::new().fg(Color::Red).add_modifier(Modifier::BOLD)),
+        0 => ("0 failed".to_owned(), Style::new().fg(Color::Green)),
+        n => (format!("{n} failed"), Style::new().fg(Color::Red).add_modifier(Modifier::BOLD)),
     };
+    let width = area.width as usize;
     let lines = vec![
-        Line::from(vec![
-            Span::styled("time to first token  ", dim()),
-            Span::styled(format!("p50 {p50_ms:.0} ms   p95 {p95_ms:.0} ms"), bold()),
-            Span::styled(
-                format!("   at the median: network {network_ms:.0}, queue {queue_ms:.0}, prefill {prefill_ms:.0} ms"),
-                dim(),
-            ),
-        ]),
-        Line::from(vec![
-            Span::styled("cost                 ", dim()),
-            Span::styled(format!("{} USD per million tokens", money(board.usd_per_mtok)), bold()),
-            Span::styled(format!("   {watts:.0} W"), dim()),
-        ]),
-        Line::from(vec![
-            Span::styled("requests             ", dim()),
-            Span::styled(format!("{rps:.1}/s   {} answered   ", board.answered()), bold()),
-            failed,
-        ]),
+        line(
+            "time to first token",
+            vec![
+                (format!("p50 {p50_ms:.0} ms   p95 {p95_ms:.0} ms"), bold()),
+                (format!("   median: network {network_ms:.0}, queue {queue_ms:.0}, prefill {prefill_ms:.0} ms"), dim()),
+            ],
+            width,
+        ),
+        line(
+            "USD/million tokens",
+            vec![
+                (format!("{} metered", money(board.usd_per_mtok.metered)), bold()),
+                (format!("   {} provisioned", money(board.usd_per_mtok.provisioned)), bold()),
+                (format!("   {watts:.0} W"), dim()),
+            ],
+            width,
+        ),
+        line("requests", vec![(format!("{rps:.1}/s   {} answered   ", board.answered()), bold()), failed], width),
     ];
     let title = format!(" Rhumb demo  {:02}:{:02}  (figures of the last {WINDOW_S:.0} s) ", s / 60, s % 60);
-    frame.render_widget(Paragraph::new(lines).block(Block::bordered().title(title)), area);
+    frame.render_widget(Paragraph::new(lines).block(titled(title)), area);
 }
 
+const HEADER: [&str; 10] = ["site", "", "req/s", "share", "open", "TTFT p50", "USD/Mtok", "watts", "GPUs", "operator"];
+
+/// What goes first where there is no room.
+const RANKS: [u8; 10] = [0, 0, 0, 2, 1, 0, 1, 3, 4, 5];
+
+/// The column of the bars.
+const SHARE: usize = 3;
+
 fn sites(frame: &mut Frame<'_>, area: Rect, board: &Scoreboard) {
-    let header = ["site", "operator", "GPUs", "req/s", "", "open", "watts", "USD/Mtok", "TTFT p50", ""];
-    let widths = [
-        Constraint::Length(11),
-        Constraint::Length(13),
-        Constraint::Length(16),
-        Constraint::Length(6),
-        Constraint::Length(BAR_CELLS as u16),
-        Constraint::Length(5),
-        Constraint::Length(12),
-        Constraint::Length(9),
-        Constraint::Length(9),
-        Constraint::Min(4),
-    ];
     let most = board.rows.iter().map(|r| r.share).fold(0.0, f64::max);
-    let table = Table::new(board.rows.iter().map(|r| row(r, most)), widths)
-        .header(Row::new(header).style(dim()))
-        .block(Block::bordered().title(" where requests go "));
+    let all: Vec<Vec<String>> = board.rows.iter().map(|r| cells(r, most)).collect();
+    let mut widths = widths(&HEADER, &all);
+    // The picture does not jump when a share changes.
+    widths[SHARE] = BAR_CELLS;
+    let kept = fitting(&widths, &RANKS, 1, area.width as usize);
+    let rows = board.rows.iter().zip(&all).map(|(site, cells)| {
+        let cell = |i: &usize| Cell::from(aligned(&cells[*i], *i)).style(style(site, *i));
+        let whole = if site.ill > 0 { Style::new().fg(Color::Red) } else { Style::new() };
+        Row::new(kept.iter().map(cell)).style(whole)
+    });
+    let header = Row::new(kept.iter().map(|i| aligned(HEADER[*i], *i))).style(dim());
+    let constraints = kept.iter().map(|i| Constraint::Length(widths[*i] as u16));
+    let table = Table::new(rows, constraints).header(header).block(titled(" where requests go ".into()));
     frame.render_widget(table, area);
 }
 
-fn row(site: &SiteRow, most: f64) -> Row<'_> {
-    let (word, colour) = if site.ill > 0 { ("ILL", Color::Red) } else { ("ok", Color::Green) };
+/// Numbers stand at the right.
+fn aligned(text: &str, column: usize) -> Line<'static> {
+    let line = Line::from(text.to_owned());
+    if matches!(HEADER[column], "req/s" | "open" | "TTFT p50" | "USD/Mtok" | "watts") {
+        line.right_aligned()
+    } else {
+        line
+    }
+}
+
+fn cells(site: &SiteRow, most: f64) -> Vec<String> {
+    vec![
+        site.city.clone(),
+        if site.ill > 0 { "DOWN" } else { "ok" }.to_owned(),
+        format!("{:.1}", site.rps),
+        bar(site.share, most),
+        format!("{:.0}", site.in_flight),
+        site.ttft_p50_ms.map_or_else(|| "-".into(), |ms| format!("{ms:.0} ms")),
+        format!("{:.3}", site.usd_per_mtok),
+        format!("{:.0} of {:.0}", site.watts, site.watts_max),
+        site.gpus.clone(),
+        site.operator.clone(),
+    ]
+}
+
+fn style(site: &SiteRow, column: usize) -> Style {
     let headroom = 1.0 - site.watts / site.watts_max;
-    let watts = Style::new().fg(if headroom < 0.1 { Color::Yellow } else { Color::Reset });
-    let style = if site.ill > 0 { Style::new().fg(Color::Red) } else { Style::new() };
-    Row::new([
-        Cell::from(site.city.as_str()).style(bold()),
-        Cell::from(site.operator.as_str()),
-        Cell::from(site.gpus.as_str()),
-        Cell::from(format!("{:6.1}", site.rps)),
-        Cell::from(bar(site.share, most)).style(Style::new().fg(Color::Cyan)),
-        Cell::from(format!("{:5.0}", site.in_flight)),
-        Cell::from(format!("{:4.0} of {:4.0}", site.watts, site.watts_max)).style(watts),
-        Cell::from(format!("{:9.3}", site.usd_per_mtok)),
-        Cell::from(site.ttft_p50_ms.map_or_else(|| "        -".into(), |ms| format!("{ms:6.0} ms"))),
-        Cell::from(word).style(Style::new().fg(colour)),
-    ])
-    .style(style)
+    match HEADER[column] {
+        "site" => bold(),
+        "" => Style::new().fg(if site.ill > 0 { Color::Red } else { Color::Green }),
+        "share" => Style::new().fg(Color::Cyan),
+        "watts" if headroom < 0.1 => Style::new().fg(Color::Yellow),
+        _ => Style::new(),
+    }
 }
 
 /// A bar in eighths of a cell; the largest share fills it.
@@ -120,7 +163,8 @@ fn bar(share: f64, most: f64) -> String {
 
 fn events(frame: &mut Frame<'_>, area: Rect, board: &Scoreboard) {
     let lines: Vec<Line<'_>> = board.events.iter().map(|e| Line::from(e.as_str())).collect();
-    frame.render_widget(Paragraph::new(lines).block(Block::bordered().title(" what happened ")), area);
+    let block = titled(" what happened ".into());
+    frame.render_widget(Paragraph::new(lines).wrap(Wrap { trim: false }).block(block), area);
 }
 
 #[cfg(test)]
@@ -133,5 +177,51 @@ mod tests {
         assert_eq!(bar(0.5, 0.5), "█".repeat(BAR_CELLS));
         assert_eq!(bar(0.5 / BAR_CELLS as f64 * 1.5, 0.5), "█▌");
         assert_eq!(bar(0.0, 0.0), "");
+    }
+
+    fn screen(width: u16, height: u16) -> String {
+        let mut board = crate::scoreboard::tests::board();
+        for (i, row) in board.rows.iter_mut().enumerate() {
+            (row.rps, row.share, row.in_flight, row.watts) = (1.5 + i as f64, 0.1, 12_345.0, 250.0);
+            row.ttft_p50_ms = Some(186.0);
+        }
+        board.rows[2].ill = 3;
+        board.wait = Wait { p50_ms: 186.0, p95_ms: 1_186.0, network_ms: 86.0, queue_ms: 54.0, prefill_ms: 46.0 };
+        board.usd_per_mtok = crate::scoreboard::Cost { metered: Some(0.0856), provisioned: Some(0.1234) };
+        board.note(
+            65.0,
+            "tokyo fails: its engines refuse all new requests; it served 31 % of them, more than any other site",
+        );
+        board.paste = vec![
+            format!("curl -N http://127.0.0.1:8080/v1/chat/completions {}", "x".repeat(90)),
+            "admin API: rhumb top --admin http://127.0.0.1:9080".into(),
+        ];
+        let mut terminal = ratatui::Terminal::new(ratatui::backend::TestBackend::new(width, height)).unwrap();
+        terminal.draw(|frame| draw(frame, &board)).unwrap();
+        terminal.backend().to_string()
+    }
+
+    #[test]
+    fn the_usual_terminal_shows_whole_figures() {
+        let shown = screen(80, 24);
+        for whole in
+            ["p50 186 ms   p95 1186 ms", "0.0856 metered", "0.1234 provisioned", "186 ms", "12345", "DOWN", "ok"]
+        {
+            assert!(shown.contains(whole), "{whole}\n{shown}");
+        }
+        assert!(shown.contains("Portland"), "every site: {shown}");
+        assert!(shown.contains("USD/Mtok") && !shown.contains("operator"), "{shown}");
+        assert!(shown.contains("01:05 tokyo fails: its engines refuse all new requests"), "{shown}");
+        assert!(shown.contains("--admin http://127.0.0.1:9080"), "{shown}");
+    }
+
+    #[test]
+    fn a_wide_terminal_shows_everything() {
+        let shown = screen(160, 50);
+        assert!(HEADER.iter().all(|h| shown.contains(h)), "{shown}");
+        assert!(shown.contains("more than any other site") && shown.contains("median: network 86"), "{shown}");
+        for size in [(1, 1), (3, 2), (20, 5), (40, 10)] {
+            screen(size.0, size.1);
+        }
     }
 }

@@ -217,7 +217,11 @@ fn unknown(what: &'static str, name: &str, known: impl Iterator<Item = &'static 
 pub fn run(args: EngineArgs) -> Result<(), EngineError> {
     if args.list {
         let io = |source| EngineError::Io { what: "print the list", source };
-        return std::io::stdout().lock().write_all(list().as_bytes()).map_err(io);
+        return match std::io::stdout().lock().write_all(list().as_bytes()) {
+            // The reader has left, as `| head` does.
+            Err(why) if why.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+            printed => printed.map_err(io),
+        };
     }
     let config = args.config()?;
     let fault = Fault::parse(&args.fault, args.fault_after)?;

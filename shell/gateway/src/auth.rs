@@ -18,6 +18,8 @@ pub(crate) struct Caller {
 /// Keys by the SHA-256 of their secret. Looking a digest up says nothing of the secret by its timing, since nobody can
 /// choose a digest.
 pub(crate) struct Keys {
+    /// No tenant is configured.
+    is_open: bool,
     by_digest: BTreeMap<[u8; 32], Caller>,
     anonymous: Caller,
 }
@@ -40,19 +42,21 @@ impl Keys {
                 by_digest.insert(digest, caller);
             }
         }
-        Self { by_digest, anonymous: Caller { tenant: None, tenant_name: "".into(), key_name: "".into() } }
+        let is_open = grid.config.tenants.is_empty();
+        Self { is_open, by_digest, anonymous: Caller { tenant: None, tenant_name: "".into(), key_name: "".into() } }
     }
 
-    /// The caller of an `authorization` header. The same work is done for a missing, a malformed and a wrong one.
+    /// The caller of an `authorization` header. The same work is done for a missing, a malformed and a wrong one. No key
+    /// is the empty text, whatever digests are configured.
     pub(crate) fn caller(&self, authorization: Option<&[u8]>) -> Option<Caller> {
-        if self.by_digest.is_empty() {
+        if self.is_open {
             return Some(self.anonymous.clone());
         }
         let header = authorization.unwrap_or_default();
         let bearer = header.len() > 7 && header[..7].eq_ignore_ascii_case(b"bearer ");
         let secret = if bearer { header[7..].trim_ascii() } else { &[] };
         let digest: [u8; 32] = Sha256::digest(secret).into();
-        self.by_digest.get(&digest).cloned()
+        self.by_digest.get(&digest).filter(|_| !secret.is_empty()).cloned()
     }
 }
 
@@ -90,6 +94,19 @@ mod tests {
             assert_eq!(who(wrong), None, "{wrong}");
         }
         assert!(k.caller(None).is_none());
+    }
+
+    #[test]
+    fn nothing_is_no_key_even_where_its_digest_is_configured() {
+        // The digest of the empty text, from NIST's test vectors.
+        let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        let k = keys(
+            serde_json::json!([{"name": "a", "keys": [{"name": "k", "sha256": empty}, {"name": "l", "key": ""}]}]),
+        );
+        for header in [None, Some(""), Some("Bearer"), Some("Bearer "), Some("Bearer   "), Some("Basic x")] {
+            assert!(k.caller(header.map(str::as_bytes)).is_none(), "{header:?}");
+        }
+        assert!(keys(serde_json::json!([{"name": "a", "keys": []}])).caller(None).is_none());
     }
 
     #[test]

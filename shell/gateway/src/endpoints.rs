@@ -40,6 +40,9 @@ pub struct EndpointNow {
     /// Why it could not be asked for its models.
     #[serde(default)]
     pub probe_error: Option<String>,
+    /// What its GPUs cost an hour, used or not; nothing where tokens are paid.
+    #[serde(default)]
+    pub provisioned_usd_per_h: Option<f64>,
 }
 
 /// The endpoints for which `which` holds, given the names of endpoint and site.
@@ -50,7 +53,7 @@ pub(crate) fn endpoints(shared: &Shared, which: impl Fn(&str, &str) -> bool) -> 
         let (endpoint, site) = (shared.names.endpoint(i as u32), shared.names.site(*site));
         which(endpoint, site).then(|| {
             let accepts = view.rows.iter().find(|r| r.endpoint == i as u32).map_or(Accepts::None, |r| r.accepts);
-            let learnt = lock(&shared.live[i].learnt);
+            let (learnt, configured) = (lock(&shared.live[i].learnt), &shared.grid.config.endpoints[i]);
             let found = learnt.condition.found(now);
             let (ill_since_ms, last_error) = (learnt.condition.ill_for_ms(now), learnt.troubles.last(now));
             let name = |number| shared.numbers.model_at(Number(number)).map(|m| shared.names.model(m).to_owned());
@@ -69,6 +72,7 @@ pub(crate) fn endpoints(shared: &Shared, which: impl Fn(&str, &str) -> bool) -> 
                 window: lock(&shared.lasting.hold).window(shared.numbers.endpoints[i]).learnt(now),
                 models_missing,
                 probe_error,
+                provisioned_usd_per_h: configured.gpu_hour_usd.map(|usd| usd * f64::from(configured.gpus)),
             }
         })
     };

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use rhumb_flow::admission::Ask;
 use rhumb_flow::fair::{From, cost};
-use rhumb_grid::config::Priority;
+use rhumb_grid::config::{Model, Priority};
 use rhumb_grid::index::NamedRates;
 use rhumb_openai::error::ApiError;
 use rhumb_openai::request::{Api, BLOCK_BYTES, Prompt, Scan, block_hashes};
@@ -341,9 +341,8 @@ impl Asking<'_> {
         }
         if count(Drop::Modality) > 0 {
             let shown: String = self.model.chars().take(100).collect();
-            let text = format!(
-                "The model `{shown}` does not take what this request needs (images, audio, tools, or this API)."
-            );
+            let models = self.facts.models.iter().map(|m| &self.shared.grid.config.models[*m as usize]);
+            let text = format!("The model `{shown}` {}", not_configured(self.facts.needs, &models.collect::<Vec<_>>()));
             return ApiError::invalid(text).with_param("model");
         }
         ApiError::nothing_eligible("No endpoint serves this model.")
@@ -365,9 +364,43 @@ impl Asking<'_> {
     }
 }
 
+/// Why models do not take a request that needs this, as the rest of a sentence; it says which line of the configuration
+/// would change that.
+fn not_configured(needs: Able, models: &[&Model]) -> String {
+    if !needs.embedding && models.iter().all(|m| m.embedding) {
+        return "answers /v1/embeddings and nothing else.".to_owned();
+    }
+    let none = |has: fn(&Model) -> bool| !models.iter().any(|m| has(m));
+    let lines = [
+        (needs.embedding && none(|m| m.embedding), "`embedding: true`"),
+        (needs.vision && none(|m| m.vision), "`vision: true`"),
+        (needs.audio && none(|m| m.audio), "`audio: true`"),
+        (needs.tools && none(|m| m.tools), "`tools: true`"),
+    ];
+    let lacks: Vec<&str> = lines.into_iter().filter(|(lacks, _)| *lacks).map(|(_, line)| line).collect();
+    if lacks.is_empty() {
+        return "does not take what this request needs (images, audio, tools, or this API).".to_owned();
+    }
+    let lines = lacks.join(" and ");
+    format!("is not configured for what this request needs. If it can do it, its entry under `models` takes {lines}.")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_ability_that_is_not_configured_names_its_line() {
+        let model = |text: &str| -> Model { serde_json::from_str(text).unwrap() };
+        let (chat, vectors) = (model(r#"{"name":"a","tools":false}"#), model(r#"{"name":"b","embedding":true}"#));
+        let none = Able { vision: false, audio: false, tools: false, embedding: false };
+        let said = |needs, models: &[&Model]| not_configured(needs, models);
+        assert!(said(Able { embedding: true, ..none }, &[&chat]).ends_with("takes `embedding: true`."));
+        let both = Able { vision: true, tools: true, ..none };
+        assert!(said(both, &[&chat]).ends_with("takes `vision: true` and `tools: true`."));
+        assert_eq!(said(none, &[&vectors]), "answers /v1/embeddings and nothing else.");
+        assert!(said(Able { embedding: true, ..none }, &[&chat, &vectors]).starts_with("does not take"));
+    }
 
     #[test]
     fn countries_of_policy_and_tenant_both_hold() {

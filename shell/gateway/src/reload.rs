@@ -10,6 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use arc_swap::ArcSwap;
 use rhumb_grid::config;
 use rhumb_grid::index::Grid;
+use rhumb_grid::without_secret;
 use serde::Serialize;
 
 use crate::lasting::Lasting;
@@ -109,6 +110,7 @@ fn fixed(now: &config::Gateway, new: &config::Gateway) -> Option<String> {
         ]
     };
     let ((name, now), (_, new)) = of(now).into_iter().zip(of(new)).find(|(now, new)| now != new)?;
+    let (now, new) = (without_secret(&now), without_secret(&new));
     Some(format!(
         "`gateway.{name}` cannot change while the gateway runs: it is `{now}` and would be `{new}`; restart it"
     ))
@@ -178,5 +180,9 @@ mod tests {
         ] {
             assert!(fixed(&now, &new).is_some_and(|said| said.starts_with(field)), "{field}");
         }
+        let secret = config::Gateway { data_dir: "s3://user:s3cret@h/log".into(), ..now.clone() };
+        assert!(
+            fixed(&now, &secret).is_some_and(|said| said.contains("`gateway.data_dir`") && !said.contains("s3cret"))
+        );
     }
 }

@@ -1,6 +1,6 @@
 //! The terminal as a screen: taken over, drawn on, and given back on every way out.
 
-use std::io::{IsTerminal, Stdout};
+use std::io::{IsTerminal, Stdout, Write as _};
 use std::sync::Once;
 use std::time::Duration;
 
@@ -10,14 +10,28 @@ use crossterm::{cursor, execute};
 use ratatui::backend::CrosstermBackend;
 use ratatui::{Frame, Terminal};
 
+pub use self::columns::{fitting, parts_that_fit, widths};
 pub use self::interrupt::Interrupt;
 
+mod columns;
 mod interrupt;
 
 /// Somebody looks at standard output and can press keys.
 #[must_use]
 pub fn is_terminal() -> bool {
     std::io::stdout().is_terminal() && std::io::stdin().is_terminal()
+}
+
+/// Prints a text on standard output. A reader who has left (`| head`) is no error.
+///
+/// # Errors
+/// It cannot be written, the disk being full, say.
+pub fn print(text: impl std::fmt::Display) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    match write!(out, "{text}").and_then(|()| out.flush()) {
+        Err(why) if why.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
 }
 
 /// A terminal in our hands. Dropping it gives it back.

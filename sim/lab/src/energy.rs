@@ -40,13 +40,17 @@ const CARBON_MEANS: [(&str, f64); 4] = [("CH", 46.0), ("ES", 146.0), ("FR", 44.0
 
 const HOURS: usize = 8_784;
 
+/// Files of the data folder: prices, and carbon intensities.
+pub(crate) const FILES: [&str; 2] =
+    ["power/electricity_price_2024_hourly.csv.zst", "carbon/carbon_intensity_2024_hourly.csv.zst"];
+
 /// For each site of a grid, what energy costs and emits by the hour, from the scenario's first hour on.
 pub(crate) fn hourly(scenario: &Scenario, grid: &Grid, data: Option<&Path>) -> Result<Vec<Vec<Energy>>, LabError> {
     let zones: Vec<&'static str> = ZONES.iter().map(|z| z.0).collect();
     let mean_of = |zone: &str| CARBON_MEANS.iter().find(|(z, _)| *z == zone).map(|(_, mean)| *mean);
     let measured: Vec<&'static str> = zones.iter().copied().filter(|z| mean_of(z).is_none()).collect();
-    let prices = rhumb_trace::hours(data, "power/electricity_price_2024_hourly.csv.zst", &zones)?;
-    let carbon = rhumb_trace::hours(data, "carbon/carbon_intensity_2024_hourly.csv.zst", &measured)?;
+    let prices = rhumb_trace::hours(data, FILES[0], &zones)?;
+    let carbon = rhumb_trace::hours(data, FILES[1], &measured)?;
     let at: Vec<Location> = ZONES.iter().map(|z| Location { latitude: z.1, longitude: z.2 }).collect();
     let start = scenario.energy.start_hour as usize;
     let site = |s: &rhumb_grid::config::Site| {

@@ -7,6 +7,7 @@ mod atlas;
 mod blend;
 mod build;
 mod command;
+mod data;
 mod demo;
 mod energy;
 mod faults;

@@ -1,7 +1,8 @@
 //! A grid of any size to measure decisions on, and every router to measure.
 
 use rhumb_engine::{Perf, gpu, shape};
-use rhumb_grid::config::{Config, Preset, Router};
+use rhumb_grid::Purpose;
+use rhumb_grid::config::{Preset, Router};
 use rhumb_grid::index::Grid;
 use rhumb_grid::rates::Rates;
 use rhumb_rivals::{Candidate, Policy, Request};
@@ -53,8 +54,8 @@ impl ManyEndpoints {
             sites.join(","),
             list.join(",")
         );
-        let config: Config =
-            rhumb_grid::load(&text, &|_| None, &CATALOGUE).expect("JSON is YAML, and the text is valid");
+        let loaded = rhumb_grid::load(&text, &|_| None, &CATALOGUE, Purpose::Serve);
+        let config = loaded.expect("JSON is YAML, and the text is valid").config;
         let perf = Perf::new(gpu("l40s").expect("in the table"), 1, shape("llama-3.1-8b").expect("in the table"), 2.0);
         let mut viewer = Viewer::new(&Grid::new(config), |_, _| perf);
         let states: Vec<EndpointState> = (0..endpoints)

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::report::{Report, figure};
 
 /// Columns: heading, path of the figure, digits after the point.
-pub(crate) const COLUMNS: [(&str, &str, usize); 12] = [
+pub(crate) const COLUMNS: [(&str, &str, usize); 13] = [
     ("requests", "requests", 0),
     ("lost", "lost", 0),
     ("TTFT p50 ms", "ttft_ms.p50", 0),
@@ -18,7 +18,8 @@ pub(crate) const COLUMNS: [(&str, &str, usize); 12] = [
     ("E2E p50 ms", "e2e_ms.p50", 0),
     ("goodput/s", "goodput_rps", 1),
     ("SLO %", "slo_attainment", 1),
-    ("USD/Mtok", "usd_per_mtok.metered", 4),
+    ("USD/Mtok metered", "usd_per_mtok.metered", 4),
+    ("provisioned", "usd_per_mtok.provisioned", 4),
     ("J/token", "joules_per_token", 3),
 ];
 

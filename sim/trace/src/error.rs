@@ -5,7 +5,9 @@
 #[non_exhaustive]
 pub enum TraceError {
     /// The workload lies in a data directory and none is given.
-    #[error("no data directory is given to look for {wanted} in; set RHUMB_DATA_DIR or pass `--data DIR`")]
+    #[error(
+        "no data directory is given to look for {wanted} in; set RHUMB_DATA_DIR or pass `--data DIR` (`rhumb sim data` says what is needed)"
+    )]
     NoData {
         /// File looked for, below the data directory.
         wanted: String,

@@ -163,8 +163,7 @@ mod tests {
     #[test]
     fn what_is_not_there_is_named() {
         let error = |dir: Option<&Path>| Source::in_data(dir, "traces/x.csv.zst").err().unwrap().to_string();
-        let none =
-            "no data directory is given to look for traces/x.csv.zst in; set RHUMB_DATA_DIR or pass `--data DIR`";
+        let none = "no data directory is given to look for traces/x.csv.zst in; set RHUMB_DATA_DIR or pass `--data DIR` (`rhumb sim data` says what is needed)";
         assert_eq!(error(None), none);
         let missing = "/nowhere/traces/x.csv.zst is not there; set RHUMB_DATA_DIR or pass `--data DIR` with the \
                        directory that has traces/x.csv.zst";

@@ -37,6 +37,24 @@ const NAMES: [(&str, Kind); 7] = [
     ("servegen-mm-image", Kind::ServegenMmImage),
 ];
 
+impl Kind {
+    /// The files of the data folder that it is read from; none for a file of one's own.
+    #[must_use]
+    pub fn files(&self) -> Vec<String> {
+        let names: &[&str] = match self {
+            Self::AzureConv => &["azure_llm_2023_conv.csv.zst"],
+            Self::AzureCode => &["azure_llm_2023_code.csv.zst"],
+            Self::Mooncake => &["mooncake_conversation.jsonl.zst"],
+            Self::Agentic => &["agentic_coding_requests.csv.zst", "agentic_coding_sessions.csv.zst"],
+            Self::ServegenMLarge => &["servegen_m-large_rates.csv.zst", "servegen_token_lengths.csv.zst"],
+            Self::ServegenMSmall => &["servegen_m-small_rates.csv.zst", "servegen_token_lengths.csv.zst"],
+            Self::ServegenMmImage => &["servegen_mm-image_rates.csv.zst", "servegen_token_lengths.csv.zst"],
+            Self::Own(_) => &[],
+        };
+        names.iter().map(|name| format!("traces/{name}")).collect()
+    }
+}
+
 impl FromStr for Kind {
     type Err = TraceError;
 

@@ -21,19 +21,13 @@ pub(crate) enum Loaded {
 
 /// Reads the files of a workload; `data_dir` is where `traces/` lies.
 pub(crate) fn load(kind: &Kind, data_dir: Option<&Path>, seed: u64) -> Result<Loaded, TraceError> {
-    let data = |name: &str| Source::in_data(data_dir, &format!("traces/{name}"));
-    let mix = |model: &str| {
-        let rates = data(&format!("servegen_{model}_rates.csv.zst"))?;
-        servegen::read(rates, data("servegen_token_lengths.csv.zst")?, model).map(Loaded::Mix)
-    };
+    let files = kind.files();
+    let data = |i: usize| Source::in_data(data_dir, files.get(i).map_or("", String::as_str));
+    let mix = |model: &str| servegen::read(data(0)?, data(1)?, model).map(Loaded::Mix);
     match kind {
-        Kind::AzureConv => azure::read(data("azure_llm_2023_conv.csv.zst")?).map(Loaded::Rows),
-        Kind::AzureCode => azure::read(data("azure_llm_2023_code.csv.zst")?).map(Loaded::Rows),
-        Kind::Mooncake => mooncake::read(data("mooncake_conversation.jsonl.zst")?, seed).map(Loaded::Rows),
-        Kind::Agentic => {
-            let sessions = data("agentic_coding_sessions.csv.zst")?;
-            agentic::read(data("agentic_coding_requests.csv.zst")?, sessions).map(Loaded::Agentic)
-        }
+        Kind::AzureConv | Kind::AzureCode => azure::read(data(0)?).map(Loaded::Rows),
+        Kind::Mooncake => mooncake::read(data(0)?, seed).map(Loaded::Rows),
+        Kind::Agentic => agentic::read(data(0)?, data(1)?).map(Loaded::Agentic),
         Kind::ServegenMLarge => mix("m-large"),
         Kind::ServegenMSmall => mix("m-small"),
         Kind::ServegenMmImage => mix("mm-image"),

@@ -48,8 +48,10 @@ pub(crate) struct Figures {
     pub(crate) ttft_s: Option<(f64, f64)>,
     /// Generated tokens a second.
     pub(crate) tokens_per_s: f64,
-    /// US dollars an hour.
+    /// US dollars an hour for the tokens of requests, at their prices.
     pub(crate) usd_per_h: f64,
+    /// US dollars an hour for GPUs that are paid by the hour, used or not.
+    pub(crate) provisioned_usd_per_h: f64,
     /// Requests that wait at the gateway, by priority.
     pub(crate) waiting: Vec<(String, f64)>,
     /// Connections of clients.
@@ -120,6 +122,7 @@ impl Figures {
             ended,
             ttft_s: quantile(0.5).zip(quantile(0.95)),
             tokens_per_s: per_s("rhumb_tokens_total{kind=\"completion\"}"),
+            provisioned_usd_per_h: now.endpoints.iter().filter_map(|e| e.provisioned_usd_per_h).sum(),
             usd_per_h: 3_600.0 * per_s("rhumb_cost_usd_total"),
             waiting: waiting.map(|(priority, n)| (priority.to_owned(), n)).collect(),
             connections: now.page.get("rhumb_connections").unwrap_or(0.0),
@@ -167,7 +170,7 @@ mod tests {
     fn sample(at: Instant, page: &str, config: serde_json::Value) -> Sample {
         let endpoint = |name: &str, in_flight: f64, ill: Option<&str>| {
             serde_json::json!({"endpoint": name, "site": "s", "accepts": "new_and_existing", "ill": ill,
-                               "in_flight": in_flight, "window": 8.0,
+                               "in_flight": in_flight, "window": 8.0, "provisioned_usd_per_h": 2.5,
                                "models_missing": if ill.is_some() { vec!["m"] } else { Vec::new() }})
         };
         let endpoints =
@@ -196,7 +199,7 @@ mod tests {
         let second = sample(start + Duration::from_secs(2), after, bad);
         let figures = Figures::between(&first, &second);
         assert_eq!(figures.ended, [("complete".to_owned(), 10.0), ("refused".to_owned(), 0.0)]);
-        assert_eq!((figures.usd_per_h, figures.ttft_s), (900.0, None));
+        assert_eq!((figures.usd_per_h, figures.provisioned_usd_per_h, figures.ttft_s), (900.0, 7.5, None));
         assert_eq!(figures.config, "v1, in force for 1 h 2 min; requests end under 1 older ones");
         assert_eq!(figures.refused.as_deref(), Some(format!("what was read 5 s ago is refused: {error}").as_str()));
         assert_eq!(figures.warnings, ["endpoint `c` does not list its model `m`"]);

@@ -6,6 +6,8 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::Line;
 use ratatui::widgets::{Block, Paragraph, Row, Table};
 
+use rhumb_screen::{fitting, widths};
+
 use crate::drain::health;
 use crate::table::table;
 use crate::top::figures::{EndpointRow, Figures};
@@ -30,36 +32,66 @@ pub(crate) fn draw(frame: &mut Frame<'_>, figures: &Figures, lost: Option<&str>)
     let title = format!(" {} ", figures.from);
     let block = Block::bordered().title(title).title_bottom(" q or Ctrl-C ends ");
     frame.render_widget(Paragraph::new(head).block(block), areas[0]);
-    let widths = [24, 16, 16, 20, 7, 9, 7, 8, 8, 5, 7, 8].map(Constraint::Max);
     let shown = (areas[1].height as usize).saturating_sub(3);
-    let rows = figures.rows.iter().take(shown).map(|row| {
+    let all: Vec<Vec<String>> = figures.rows.iter().map(|row| cells(row, NAME_MAX).to_vec()).collect();
+    let header = HEADER.map(|h| h.trim_start_matches('>'));
+    let widths = widths(&header, &all);
+    let kept = fitting(&widths, &RANKS, 1, width);
+    let rows = figures.rows.iter().zip(&all).take(shown).map(|(row, cells)| {
         let style = if row.now.ill.is_some() { Style::new().fg(Color::Red) } else { Style::new() };
-        aligned(&cells(row)).style(style)
+        aligned(cells, &kept).style(style)
     });
+    let constraints = kept.iter().map(|i| Constraint::Length(widths[*i] as u16));
     let hidden = figures.rows.len().saturating_sub(shown);
     let title = if hidden > 0 { format!(" endpoints; {hidden} more below ") } else { " endpoints ".to_owned() };
-    let header = aligned(&HEADER.map(|h| h.trim_start_matches('>').to_owned())).style(Style::new().fg(Color::DarkGray));
-    frame.render_widget(Table::new(rows, widths).header(header).block(Block::bordered().title(title)), areas[1]);
+    let header = aligned(&header.map(str::to_owned), &kept).style(Style::new().fg(Color::DarkGray));
+    frame.render_widget(Table::new(rows, constraints).header(header).block(Block::bordered().title(title)), areas[1]);
 }
 
-/// A line in pieces of so many characters at most.
+/// A line in pieces of so many characters at most: whole words, unless one alone is longer.
 fn wrapped(line: &str, width: usize) -> Vec<String> {
-    let characters: Vec<char> = line.chars().collect();
-    characters.chunks(width).map(|piece| piece.iter().collect()).collect()
+    let (mut pieces, mut piece) = (Vec::new(), String::new());
+    // Spaces stay with the word behind them, so that columns at the beginning of a line stand.
+    let mut word_began = false;
+    let mut words: Vec<String> = vec![String::new()];
+    for c in line.chars() {
+        if c == ' ' && word_began {
+            words.push(String::new());
+            word_began = false;
+        }
+        word_began |= c != ' ';
+        if let Some(word) = words.last_mut() {
+            word.push(c);
+        }
+    }
+    for word in words {
+        if !piece.is_empty() && piece.chars().count() + word.chars().count() > width {
+            pieces.push(std::mem::take(&mut piece));
+        }
+        let word = if piece.is_empty() && !pieces.is_empty() { word.trim_start() } else { word.as_str() };
+        piece.push_str(word);
+        while piece.chars().count() > width {
+            let rest: String = piece.chars().skip(width).collect();
+            pieces.push(piece.chars().take(width).collect());
+            piece = rest;
+        }
+    }
+    pieces.push(piece);
+    pieces
 }
 
-/// A row; numbers stand at the right, as the header says.
-fn aligned(cells: &[String; 12]) -> Row<'static> {
-    let aligned = |(cell, header): (&String, &str)| {
-        let line = Line::from(cell.clone());
-        if header.starts_with('>') { line.right_aligned() } else { line }
+/// A row of the columns that are kept; numbers stand at the right, as the header says.
+fn aligned(cells: &[String], kept: &[usize]) -> Row<'static> {
+    let aligned = |i: &usize| {
+        let line = Line::from(cells[*i].clone());
+        if HEADER[*i].starts_with('>') { line.right_aligned() } else { line }
     };
-    Row::new(cells.iter().zip(HEADER).map(aligned))
+    Row::new(kept.iter().map(aligned))
 }
 
 /// The same as text.
 pub(crate) fn text(figures: &Figures) -> String {
-    let rows: Vec<Vec<String>> = figures.rows.iter().map(|row| cells(row).to_vec()).collect();
+    let rows: Vec<Vec<String>> = figures.rows.iter().map(|row| cells(row, usize::MAX).to_vec()).collect();
     let refused = figures.refused.iter().map(|why| format!("CONFIGURATION: {why}"));
     let lines: Vec<String> = lines(figures).into_iter().chain(refused).chain(figures.warnings.clone()).collect();
     format!("{}\n\n{}", lines.join("\n"), table(&HEADER, &rows))
@@ -82,7 +114,10 @@ fn lines(figures: &Figures) -> Vec<String> {
         format!("requests/s           {all:.1}   {ended}"),
         format!("time to first token  {ttft}"),
         format!("waiting here         {}", waiting.join(", ")),
-        format!("tokens/s             {:.0}   {:.2} USD/h", figures.tokens_per_s, figures.usd_per_h),
+        format!(
+            "tokens/s             {:.0}   USD/h: {:.2} metered, {:.2} provisioned",
+            figures.tokens_per_s, figures.usd_per_h, figures.provisioned_usd_per_h
+        ),
         format!("connections          {:.0}{shed}", figures.connections),
         format!("configuration        {}", figures.config),
     ]
@@ -103,12 +138,26 @@ const HEADER: [&str; 12] = [
     ">failed/s",
 ];
 
-fn cells(row: &EndpointRow) -> [String; 12] {
+/// What goes first where there is no room: what engines report, then what seldom differs.
+const RANKS: [u8; 12] = [0, 5, 6, 0, 2, 0, 4, 3, 3, 4, 1, 1];
+
+/// Longest name on the screen, in characters.
+const NAME_MAX: usize = 24;
+
+/// A name in so many characters; a cut one says so.
+fn name(name: &str, most: usize) -> String {
+    if name.chars().count() <= most {
+        return name.to_owned();
+    }
+    name.chars().take(most.saturating_sub(1)).chain(['…']).collect()
+}
+
+fn cells(row: &EndpointRow, name_max: usize) -> [String; 12] {
     let or_dash = |n: Option<f64>, show: fn(f64) -> String| n.map_or_else(|| "-".to_owned(), show);
     let whole = |n: f64| format!("{n:.0}");
     [
-        row.now.endpoint.clone(),
-        row.now.site.clone(),
+        name(&row.now.endpoint, name_max),
+        name(&row.now.site, name_max),
         row.now.accepts.name().to_owned(),
         health(&row.now),
         or_dash(row.rtt_s, |s| format!("{:.0} ms", s * 1e3)),
@@ -153,6 +202,7 @@ mod tests {
             ttft_s: Some((0.05, f64::INFINITY)),
             tokens_per_s: 99.6,
             usd_per_h: 0.5,
+            provisioned_usd_per_h: 12.0,
             waiting: vec![("batch".into(), 0.0)],
             connections: 4.0,
             overload: 1.0,
@@ -171,7 +221,7 @@ mod tests {
         let expected = "requests/s           1.5   complete 1.5\n\
                         time to first token  p50 50 ms, p95 beyond the scale\n\
                         waiting here         batch 0\n\
-                        tokens/s             100   0.50 USD/h\n\
+                        tokens/s             100   USD/h: 0.50 metered, 12.00 provisioned\n\
                         connections          4   OVERLOAD: batch is turned away\n\
                         configuration        v1, in force for 9 s\n\
                         CONFIGURATION: what was read is wrong\n\
@@ -195,5 +245,36 @@ mod tests {
         for size in [(1, 1), (3, 2), (20, 5)] {
             screen(size.0, size.1, &figures(Some("wrong".into())), None);
         }
+    }
+
+    #[test]
+    fn whole_columns_are_left_out_and_no_figure_is_cut() {
+        let mut figures = figures(None);
+        figures.rows[0].now.endpoint = "frankfurt-h100-cluster-number-17".into();
+        for row in &mut figures.rows {
+            (row.rtt_s, row.now.in_flight, row.sent_per_s) = (Some(0.186), 12_345.0, 1_234.5);
+        }
+        for (width, height) in [(80, 24), (100, 24), (160, 50)] {
+            let shown = screen(width, height, &figures, None);
+            let row =
+                shown.lines().find(|l| l.contains("frankfurt-h100-cluster-…")).unwrap_or_else(|| panic!("{shown}"));
+            assert!(row.contains("ill, by its peers") && row.contains("12345") && row.contains("1234.5"), "{shown}");
+            assert_eq!(row.contains("186 ms"), shown.contains("RTT"), "{shown}");
+            assert_eq!(row.contains("new_and_existing"), shown.contains("accepts"), "{shown}");
+        }
+        let shown = screen(80, 24, &figures, None);
+        assert!(shown.contains("sent/s") && shown.contains("failed/s") && !shown.contains("accepts"), "{shown}");
+        let shown = screen(160, 50, &figures, None);
+        assert!(super::HEADER.iter().all(|h| shown.contains(h.trim_start_matches('>'))), "{shown}");
+    }
+
+    #[test]
+    fn lines_break_between_words() {
+        assert_eq!(
+            wrapped("USD/h    metered 0.50, provisioned 12.00", 25),
+            ["USD/h    metered 0.50,", "provisioned 12.00"]
+        );
+        assert_eq!(wrapped("abcdef g", 3), ["abc", "def", "g"]);
+        assert_eq!(wrapped("", 3), [""]);
     }
 }

@@ -2,8 +2,9 @@
 
 use super::Report;
 use crate::config::{Config, Preset};
-use crate::near::{listed, nearest, shown};
+use crate::near::{listed, shown};
 use crate::path::Path;
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) fn check(config: &Config, report: &mut Report<'_>) {
@@ -21,12 +22,18 @@ struct Known<'a> {
     names: Vec<&'a str>,
     /// The same names, to find one among thousands.
     set: BTreeSet<&'a str>,
+    /// The first of the names, as messages list them.
+    listed: OnceCell<String>,
 }
 
 impl<'a> Known<'a> {
     fn new(kind: &'a str, section: &'a str, names: impl IntoIterator<Item = &'a str>) -> Self {
         let names: Vec<&str> = names.into_iter().collect();
-        Self { kind, section, set: names.iter().copied().collect(), names }
+        Self { kind, section, set: names.iter().copied().collect(), names, listed: OnceCell::new() }
+    }
+
+    fn listed(&self) -> &str {
+        self.listed.get_or_init(|| listed(self.names.iter().copied()))
     }
 
     fn has(&self, name: &str) -> bool {
@@ -38,15 +45,15 @@ impl<'a> Known<'a> {
             return;
         }
         let what = format!("no {} is named {}", self.kind, report.quoted(path, name));
-        let right = match nearest(name, self.names.iter().copied()) {
-            Some(near) => format!("`{near}`"),
-            None if self.names.iter().all(|name| name.is_empty()) => {
+        let right = match report.suggestions.nearest(name, self.names.iter().copied()) {
+            Some(near) => format!("`{}`", shown(near)),
+            None if self.set.iter().all(|name| name.is_empty()) => {
                 format!("declare it: `{}:`, then `  - name: ...`", self.section)
             }
             None if self.names.len() == 1 => {
                 format!("`{}`, or declare it under `{}`", shown(self.names[0]), self.section)
             }
-            None => format!("one of {}, or declare it under `{}`", listed(self.names.iter().copied()), self.section),
+            None => format!("one of {}, or declare it under `{}`", self.listed(), self.section),
         };
         report.value(path, what, right);
     }
@@ -73,7 +80,7 @@ fn models(config: &Config, report: &mut Report<'_>) {
     let refer = |path: &Path, name: &str, known: &Known<'_>, report: &mut Report<'_>| {
         if let Some(model) = aliases.get(name).filter(|_| !known.has(name)) {
             let what = format!("{} is an alias, for clients only", report.quoted(path, name));
-            report.value(path, what, format!("the model's own name, `{model}`"));
+            report.value(path, what, format!("the model's own name, `{}`", shown(model)));
         } else if virtual_names.contains(name) && !known.has(name) {
             let what = format!("{} is a virtual model, for clients only", report.quoted(path, name));
             report.value(path, what, "the names of the models that it stands for".to_owned());
@@ -111,13 +118,18 @@ fn unserved(config: &Config, served: &BTreeSet<&str>, report: &mut Report<'_>) {
     let slips: BTreeSet<&str> = served
         .iter()
         .filter(|name| !real.contains(*name))
-        .filter_map(|name| nearest(name, real.iter().copied()))
+        .filter_map(|name| report.suggestions.nearest(name, real.iter().copied()))
         .collect();
+    if report.suggestions.are_used_up() {
+        // So many names are misspelt that which models they mean is not known.
+        return;
+    }
     for (index, model) in config.models.iter().enumerate() {
         if !served.contains(model.name.as_str()) && !slips.contains(model.name.as_str()) {
             let path = Path::root().key("models").index(index).key("name");
             let what = format!("no endpoint serves model {}", report.quoted(&path, &model.name));
-            let right = format!("`- model: {}` under the `models` of an endpoint, or remove this model", model.name);
+            let right =
+                format!("`- model: {}` under the `models` of an endpoint, or remove this model", shown(&model.name));
             report.value(&path, what, right);
         }
     }
@@ -146,13 +158,17 @@ fn policies(config: &Config, report: &mut Report<'_>) {
     let slips: BTreeSet<&str> = reached
         .iter()
         .filter(|name| !known.has(name))
-        .filter_map(|name| nearest(name, known.names.iter().copied()))
+        .filter_map(|name| report.suggestions.nearest(name, known.names.iter().copied()))
         .collect();
+    if report.suggestions.are_used_up() {
+        return;
+    }
     for (index, policy) in config.policies.iter().enumerate() {
         let name = policy.name.as_str();
         if !reached.contains(name) && !slips.contains(name) && !is_preset(name) {
             let path = Path::root().key("policies").index(index).key("name");
             let what = format!("nothing reaches policy {}", report.quoted(&path, name));
+            let name = shown(name);
             let right = format!("`policy: {name}` or `allow_policies: [{name}]` at a tenant, or remove this policy");
             report.value(&path, what, right);
         }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::load;
+use crate::{Loaded, Purpose, Severity, load};
 
 const CATALOGUE: Catalogue<'static> = Catalogue { gpus: &["h100-sxm", "l40s"], shapes: &["llama-3.1-8b", "qwen3-32b"] };
 
@@ -43,7 +43,10 @@ fn env(name: &str) -> Option<String> {
 }
 
 fn found(text: &str) -> String {
-    let problems = load(text, &env, &CATALOGUE).err().unwrap_or_default();
+    let problems = match load(text, &env, &CATALOGUE, Purpose::Serve) {
+        Ok(Loaded { warnings, .. }) => warnings,
+        Err(problems) => problems,
+    };
     problems.iter().map(|it| format!("{}:{} {}: {} / {}\n", it.line, it.column, it.path, it.what, it.right)).collect()
 }
 
@@ -194,6 +197,12 @@ fn credentials() {
     check("keys: [", "keys: [{ name: b, key: 0123456789abcdef }, ", "the key on line 24 has the same secret");
     check("gpu: l40s", "allow_params: [priorty]", "`priorty` is no parameter that is cut out of requests");
     check("gpu: l40s", "api_key: \"${EMPTY}\"", "this `api_key` is empty");
+    for (hash, what) in [
+        ("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855", "the empty text"),
+        ("01ba4719c80b6fe911b091a7c05124b64eeece964e09c058ef8f9805daca546b", "an empty line"),
+    ] {
+        check(key, &format!("sha256: {hash}"), &format!("tenants[0].keys[0].sha256: this is the SHA-256 of {what}"));
+    }
     let text = GRID.replacen(key, "key: \"x${SHORT}\"", 1);
     assert!(!found(&text).contains("s3cret"));
 }
@@ -233,4 +242,70 @@ fn a_misspelt_key_hides_nothing_and_causes_nothing() {
     let text = GRID.replacen("latitude", "lattitude", 1).replacen("site: fra\n", "site: frq\n", 1);
     let found = found(&text);
     assert_eq!(found.lines().count(), 2, "{found}");
+}
+
+#[test]
+fn what_has_no_effect_is_a_warning() {
+    let warned = |from: &str, to: &str, expected: &str| {
+        let text = GRID.replacen(from, to, 1);
+        let loaded = load(&text, &env, &CATALOGUE, Purpose::Serve).expect("usable");
+        let said: Vec<String> =
+            loaded.warnings.iter().map(|it| format!("{}: {} / {}", it.path, it.what, it.right)).collect();
+        assert!(said.len() == 1 && said[0].contains(expected), "{said:?}");
+        assert_eq!(loaded.warnings[0].severity, Severity::Warning);
+    };
+    fine("longitude: 8.7 }", "longitude: 8.7, power_kw: 2, energy_usd_per_kwh: 0.1 }");
+    let limited = GRID.replacen("longitude: 8.7 }", "longitude: 8.7, power_kw: 2 }", 1);
+    let text = limited.replacen("    gpu: l40s\n", "", 1);
+    let said = found(&text);
+    assert!(
+        said.contains("sites[0].power_kw: `power_kw` does not limit `fra-1`: their power is not known / `gpu:`"),
+        "{said}"
+    );
+    let said = found(&limited.replacen("shape: qwen3-32b", "quality: 1", 1));
+    assert!(said.contains("their power is not known / `shape:` at their models"), "{said}");
+    warned("    gpu_hour_usd: 1.5", "    planned_utilisation: 0.4", "`planned_utilisation` has no effect");
+    let priced = "longitude: 8.7, energy_usd_per_kwh: 0.1 }";
+    let text = GRID.replacen("longitude: 8.7 }", priced, 1).replacen("    gpu: l40s\n", "", 1);
+    assert!(found(&text).contains("`energy_usd_per_kwh` adds nothing to the bill of `fra-1`"));
+}
+
+#[test]
+fn a_variable_that_is_not_set_keeps_a_file_from_serving_and_not_from_being_looked_at() {
+    let text = GRID.replacen("ACME_KEY", "NOPE", 1);
+    let problems = load(&text, &env, &CATALOGUE, Purpose::Serve).expect_err("the variable is not set");
+    assert_eq!((problems.len(), problems[0].severity), (1, Severity::Error));
+    let loaded = load(&text, &env, &CATALOGUE, Purpose::Inspect).expect("the file is right");
+    assert!(loaded.warnings.len() == 1 && loaded.warnings[0].what.contains("`NOPE` is not set"));
+}
+
+/// A grid of so many sites, each with an endpoint that names another site than there is.
+fn misspelt(sites: usize) -> String {
+    let mut text = "operators: [{ name: own }]\nmodels: [{ name: small }]\nsites:\n".to_owned();
+    for n in 0..sites {
+        text += &format!("  - {{ name: site-{n:05}, operator: own, country: DE, latitude: 1, longitude: 1 }}\n");
+    }
+    text += "endpoints:\n";
+    for n in 0..sites {
+        let models = "models: [{ model: small }]";
+        text += &format!("  - {{ name: e{n}, site: sity-{n:05}, url: \"http://h:{}\", {models} }}\n", n + 1);
+    }
+    text
+}
+
+#[test]
+fn thousands_of_problems_cost_what_they_are_long() {
+    // The work is bounded, whatever time a machine takes for it: suggestions end, and so does the list.
+    let text = misspelt(3_000);
+    let problems = load(&text, &env, &CATALOGUE, Purpose::Serve).expect_err("misspelt");
+    assert_eq!(problems.len(), 3_000);
+    assert!(problems[0].right.starts_with("`site-0000"), "{}", problems[0].right);
+    let suggested = problems.iter().filter(|problem| !problem.right.starts_with("one of")).count();
+    assert!((1..100).contains(&suggested), "{suggested}");
+    let shown = crate::render("f", &text, &problems);
+    assert!(shown.ends_with("… and 2950 more\n\n3000 problems in f\n"), "{}", &shown[shown.len() - 100..]);
+    let unknown: String = (0..20_000).map(|n| format!("key{n}: 1\n")).collect();
+    let problems = load(&unknown, &env, &CATALOGUE, Purpose::Serve).expect_err("unknown");
+    let shown = crate::render("f", &unknown, &problems);
+    assert!(problems.len() < 10_010 && shown.contains("\nat least 1000"), "{}", problems.len());
 }

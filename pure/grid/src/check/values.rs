@@ -1,14 +1,11 @@
 //! Single values and pairs of them that contradict each other.
 
 use super::{Catalogue, Report, address};
-use crate::config::{Config, Endpoint, Key};
-use crate::near::{listed, nearest};
+use crate::config::{Config, Endpoint};
+use crate::near::{listed, shown};
 use crate::path::Path;
 use crate::steering::STEERING;
 use std::collections::{BTreeMap, BTreeSet};
-
-/// Shortest secret that is worth the name, in characters.
-const KEY_CHARS_MIN: usize = 8;
 
 pub(super) fn check(config: &Config, catalogue: &Catalogue<'_>, report: &mut Report<'_>) {
     listening(config, report);
@@ -32,7 +29,6 @@ pub(super) fn check(config: &Config, catalogue: &Catalogue<'_>, report: &mut Rep
     }
     canaries(config, report);
     virtual_models(config, report);
-    keys(config, report);
     countries(config, report);
 }
 
@@ -46,7 +42,7 @@ fn listening(config: &Config, report: &mut Report<'_>) {
     let data = read("listen", &config.gateway.listen, report);
     let admin = read("admin_listen", &config.gateway.admin_listen, report);
     if data.is_some_and(|address| address.port() != 0) && data == admin {
-        let what = format!("`admin_listen` and `listen` are both `{}`", config.gateway.listen);
+        let what = format!("`admin_listen` and `listen` are both `{}`", shown(&config.gateway.listen));
         report.value(&gateway.key("admin_listen"), what, "another port for one of the two".to_owned());
     }
 }
@@ -82,6 +78,7 @@ fn urls(config: &Config, report: &mut Report<'_>) {
                     first.insert(url, (report.line(&path), &endpoint.name));
                 }
                 Some((line, name)) => {
+                    let name = shown(name);
                     let what = format!("endpoint `{name}` on line {line} has this URL already");
                     let right = format!("one endpoint for one server: list all its models at `{name}`");
                     report.value(&path, what, right);
@@ -97,7 +94,7 @@ fn steering(path: &Path, param: &str, report: &mut Report<'_>) {
         return;
     }
     let what = format!("{} is no parameter that is cut out of requests", report.quoted(path, param));
-    let right = match nearest(param, STEERING.iter().copied()) {
+    let right = match report.suggestions.nearest(param, STEERING.iter().copied()) {
         Some(near) => format!("`{near}`"),
         None => format!("one of {}; any other is passed on without being named here", STEERING.join(", ")),
     };
@@ -113,7 +110,7 @@ fn catalogued(path: &Path, kind: &str, name: &str, known: &[&str], report: &mut 
         return;
     }
     let what = format!("no {kind} is named {}", report.quoted(path, name));
-    let right = match nearest(name, known.iter().copied()) {
+    let right = match report.suggestions.nearest(name, known.iter().copied()) {
         Some(near) => format!("`{near}`; `rhumb engine --list` prints all"),
         None => format!("one of {}; `rhumb engine --list` prints all", listed(known.iter().copied())),
     };
@@ -177,51 +174,6 @@ fn virtual_models(config: &Config, report: &mut Report<'_>) {
                 );
                 report.value(&path, what, "a virtual model of its own for embeddings".to_owned());
             }
-        }
-    }
-}
-
-fn keys(config: &Config, report: &mut Report<'_>) {
-    let mut first: BTreeMap<(bool, &str), usize> = BTreeMap::new();
-    for (index, tenant) in config.tenants.iter().enumerate() {
-        for (at, key) in tenant.keys.iter().enumerate() {
-            let path = Path::root().key("tenants").index(index).key("keys").index(at);
-            let Some(secret) = credential(key, &path, report) else { continue };
-            let path = path.key(if secret.0 { "sha256" } else { "key" });
-            let line = report.line(&path);
-            if let Some(other) = first.insert(secret, line) {
-                let what = format!("the key on line {other} has the same secret");
-                report.value(&path, what, "a secret of its own: it tells whose request it is".to_owned());
-            }
-        }
-    }
-}
-
-/// The one credential of a key: whether it is a hash, and its text.
-fn credential<'a>(key: &'a Key, path: &Path, report: &mut Report<'_>) -> Option<(bool, &'a str)> {
-    match (&key.key, &key.sha256) {
-        (None, None) => {
-            let right = "`key: ${NAME}` to take the secret from the environment, or its `sha256`".to_owned();
-            report.value(path, "a key without its secret".to_owned(), right);
-            None
-        }
-        (Some(_), Some(_)) => {
-            let right = "one of the two; with `sha256` the file holds no secret".to_owned();
-            report.key(&path.key("sha256"), "`sha256` beside `key`".to_owned(), right);
-            None
-        }
-        (None, Some(hash)) => Some((true, hash)),
-        (Some(secret), None) => {
-            let path = path.key("key");
-            if secret.chars().count() < KEY_CHARS_MIN {
-                let what = format!("this secret is shorter than {KEY_CHARS_MIN} characters");
-                let right = "a long random one, as `openssl rand -hex 24` prints it".to_owned();
-                report.value(&path, what, right);
-            } else if !is_sendable(secret) {
-                let what = "this secret holds a character that no header carries".to_owned();
-                report.value(&path, what, "letters and digits, without spaces or line breaks".to_owned());
-            }
-            Some((false, secret))
         }
     }
 }

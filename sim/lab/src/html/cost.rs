@@ -1,7 +1,7 @@
 //! Price against speed: one dot for each router.
 
 use super::labels::{CHARACTER, Named, place};
-use super::scale::{Scale, extent, number, time_unit};
+use super::scale::{FAR, FAR_LOG, Scale, beyond, extent, number, reach, time_unit};
 use super::style::Router;
 use super::svg::{Plot, escape, line, picture, series, text};
 
@@ -23,14 +23,13 @@ pub(super) fn section(routers: &[Router]) -> String {
             (ms > 0.0).then_some(Dot { router, ms, usd })
         })
         .collect();
-    let ends = |of: fn(&Dot) -> f64, path: &'static str| {
-        extent(dots.iter().flat_map(move |d| {
-            let half = d.router.half(path).unwrap_or(0.0);
-            [of(d) - half, of(d) + half].map(|v| v.max(of(d) * 0.5))
-        }))
+    let half = |d: &Dot, path: &str| d.router.half(path).unwrap_or(0.0);
+    let ends = |of: fn(&Dot) -> f64, path: &str, far: f64| {
+        let least = dots.iter().map(|d| (of(d) - half(d, path)).max(of(d) * 0.5));
+        Some((extent(least)?.0, reach(dots.iter().map(|d| of(d) + half(d, path)), far)?))
     };
     let (Some((fast, slow)), Some((cheap, dear))) =
-        (ends(|d| d.ms, "ttft_ms.p95"), ends(|d| d.usd, "usd_per_mtok.metered"))
+        (ends(|d| d.ms, "ttft_ms.p95", FAR_LOG), ends(|d| d.usd, "usd_per_mtok.metered", FAR))
     else {
         return String::new();
     };
@@ -47,9 +46,13 @@ pub(super) fn section(routers: &[Router]) -> String {
     let tell = |d: &Dot| format!("{}: {} ms, {} USD/Mtok", d.router.name, number(d.ms), number(d.usd));
     let describe = dots.iter().map(tell).collect::<Vec<_>>().join("; ");
     let svg = picture("cost", (WIDTH, HEIGHT), "Price against time to first token", &describe, &out);
-    let caption = "<b>Price against speed.</b> Down is cheaper, left is faster. The axes do not begin at nought; with \
-                   several seeds the crosses are 95 % confidence intervals.";
-    format!("<section>\n<h2>What speed costs</h2>\n{}</section>\n", super::figure(&svg, caption))
+    let slow = beyond(dots.iter().map(|d| (d.router.name, d.ms)), plot.x.to);
+    let dear = beyond(dots.iter().map(|d| (d.router.name, d.usd)), plot.y.to);
+    let caption = format!(
+        "<b>Price against speed.</b> Down is cheaper, left is faster. The axes do not begin at nought; with several seeds \
+         the crosses are 95 % confidence intervals.{slow}{dear}"
+    );
+    format!("<section>\n<h2>What speed costs</h2>\n{}</section>\n", super::figure(&svg, &caption))
 }
 
 /// An arrow towards the corner that is better. It stands above the axes, for in that corner the best router's dot is.

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::labels::{CHARACTER, Named, place};
-use super::scale::{Scale, extent, number, time_unit};
+use super::scale::{FAR_LOG, Scale, beyond, extent, number, reach, time_unit};
 use super::style::Router;
 use super::svg::{Plot, area, course, line, picture, series, text};
 use crate::plots::Plots;
@@ -41,10 +41,11 @@ fn curve(id: &str, what: &str, routers: &[Router], of: fn(&Plots) -> &Vec<f64>, 
         .filter(|(_, q)| q.len() == 101 && q.iter().all(|v| v.is_finite()))
         .collect();
     // The extreme hundredths would take most of the width.
-    let inner = drawn.iter().flat_map(|(_, q)| [q[1], q[99]]).chain(slo);
-    let Some((from, to)) = extent(inner.filter(|v| *v > 0.0)).filter(|_| !drawn.is_empty()) else {
-        return String::new();
-    };
+    let positive = |v: &f64| *v > 0.0;
+    let least = extent(drawn.iter().map(|(_, q)| q[1]).chain(slo).filter(positive));
+    let longest = reach(drawn.iter().map(|(_, q)| q[99]).filter(positive), FAR_LOG);
+    let (Some((from, _)), Some(longest)) = (least, longest) else { return String::new() };
+    let to = longest.max(slo.unwrap_or(0.0));
     let (unit, unit_name) = time_unit(to);
     let plot = Plot {
         x: Scale::log((from / 1.05, to * 1.05), (48.0, WIDTH - 10.0)),
@@ -89,7 +90,8 @@ fn curve(id: &str, what: &str, routers: &[Router], of: fn(&Plots) -> &Vec<f64>, 
     let describe = drawn.iter().map(tell).collect::<Vec<_>>().join("; ");
     let capital = what[..1].to_uppercase() + &what[1..];
     let svg = picture(id, (WIDTH, HEIGHT), &format!("Share of answers by {what}"), &describe, &out);
-    super::figure(&svg, &format!("<b>{capital}.</b> Share of the answers that took no longer."))
+    let beyond = beyond(drawn.iter().map(|(r, q)| (r.name, q[99])), plot.x.to);
+    super::figure(&svg, &format!("<b>{capital}.</b> Share of the answers that took no longer.{beyond}"))
 }
 
 /// Stripes that say, when pointed at, how far each router is.

@@ -89,10 +89,9 @@ pub(super) fn tiles(routers: &[Router]) -> String {
         let best = others.reduce(|best, next| if ahead(next.1, best.1) { next } else { best });
         let told = |v: f64| grouped(v, *digits);
         let rival = best.map_or_else(String::new, |(rival, value)| {
-            let noise = first.half(path).unwrap_or(0.0) + rival.half(path).unwrap_or(0.0);
-            let level = told(own) == told(value) || (own - value).abs() <= noise;
+            let level = told(own) == told(value) || (own - value).abs() <= noise(first, rival, path, value);
             let (class, word) = match (level, ahead(own, value)) {
-                (true, _) => ("even", "level with"),
+                (true, _) => ("level", "level with"),
                 (false, true) => ("ahead", "ahead of"),
                 (false, false) => ("behind", "behind"),
             };
@@ -105,11 +104,22 @@ pub(super) fn tiles(routers: &[Router]) -> String {
     };
     format!(
         "<section aria-label=\"{name}, against the best of the others\">\n<h2>{name} <small>against the best of the others in \
-         each figure</small></h2>\n<div class=\"tiles\">\n{}</div>\n</section>\n",
+         each figure; level: a difference within the confidence interval, or of 1 % with one seed</small></h2>\n<div class=\"tiles\">\n{}</div>\n</section>\n",
         TILES.iter().map(tile).collect::<String>(),
         name = escape(first.name)
     )
 }
+
+/// A difference that says nothing: what the confidence intervals leave open. One seed has none, and then it is a hundredth.
+fn noise(first: &Router, rival: &Router, path: &str, value: f64) -> f64 {
+    match (first.half(path), rival.half(path)) {
+        (None, None) => value.abs() * LEVEL,
+        (own, other) => own.unwrap_or(0.0) + other.unwrap_or(0.0),
+    }
+}
+
+/// Share of a figure by which one seed tells nobody apart.
+const LEVEL: f64 = 0.01;
 
 /// The value of a column that is best, as text; `None` where no one is better than another.
 fn best(path: &str, cells: &[Option<(f64, String)>]) -> Option<String> {
@@ -150,7 +160,7 @@ pub(super) fn table(routers: &[Router]) -> String {
         "<section>\n<h2>The figures</h2>\n<div class=\"wide\"><table class=\"figures\">\n<thead><tr>\
          <th scope=\"col\">router</th>{headings}</tr></thead>\n<tbody>\n{}</tbody>\n</table></div>\n\
          <p class=\"note\">Bold: the best of a column. TTFT: time to first token, E2E: time to the last one, both as users \
-         see them, in ms. USD/Mtok: at list prices, for what was used.</p>\n</section>\n",
+         see them, in ms. USD/Mtok metered: at list prices, for what was used; provisioned: all GPU-hours, used or not.</p>\n</section>\n",
         routers.iter().enumerate().map(row).collect::<String>()
     )
 }

@@ -81,6 +81,29 @@ pub(super) fn extent(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
         .fold(None, |at, v| Some(at.map_or((v, v), |(low, high): (f64, f64)| (low.min(v), high.max(v)))))
 }
 
+/// How far beyond the middle router an even axis reaches, and one of equal ratios.
+pub(super) const FAR: f64 = 3.0;
+/// See [`FAR`].
+pub(super) const FAR_LOG: f64 = 8.0;
+
+/// How far an axis reaches over the routers' own greatest figures: to the farthest of those that are within `far` times the
+/// middle one. One router that collapsed would squash all others; what it has beyond the end is not drawn.
+pub(super) fn reach(greatest: impl Iterator<Item = f64>, far: f64) -> Option<f64> {
+    let mut greatest: Vec<f64> = greatest.filter(|v| v.is_finite()).collect();
+    greatest.sort_by(f64::total_cmp);
+    let most = match greatest.get(greatest.len() / 2) {
+        Some(middle) if greatest.len() > 2 && *middle > 0.0 => middle * far,
+        _ => f64::INFINITY,
+    };
+    greatest.into_iter().rfind(|v| *v <= most)
+}
+
+/// A sentence that names those whose figures go beyond an axis; empty if there are none.
+pub(super) fn beyond<'a>(figures: impl Iterator<Item = (&'a str, f64)>, to: f64) -> String {
+    let names: Vec<&str> = figures.filter(|(_, v)| *v > to).map(|(name, _)| name).collect();
+    if names.is_empty() { String::new() } else { format!(" Beyond the end of the axis: {}.", names.join(", ")) }
+}
+
 /// What times up to a figure are best told in: milliseconds of one, and its name.
 pub(super) fn time_unit(longest_ms: f64) -> (f64, &'static str) {
     if longest_ms >= 10_000.0 { (1_000.0, "s") } else { (1.0, "ms") }
@@ -130,6 +153,15 @@ mod tests {
         // A stretch of no length still is an axis.
         assert!(Scale::linear((3.0, 3.0), (0.0, 1.0)).at(3.0).is_some());
         assert!(Scale::log((3.0, 3.0), (0.0, 1.0)).at(3.0).is_some());
+    }
+
+    #[test]
+    fn one_router_that_collapsed_does_not_set_the_axis() {
+        let of = |figures: &[f64]| reach(figures.iter().copied(), FAR);
+        assert_eq!(of(&[300.0, 90_000.0, 500.0, 400.0, f64::NAN]), Some(500.0));
+        assert_eq!(of(&[300.0, 900.0, 500.0, 400.0]), Some(900.0), "nobody collapsed");
+        assert_eq!((of(&[1.0, 100.0]), of(&[0.0, 0.0, 7.0]), of(&[])), (Some(100.0), Some(7.0), None));
+        assert_eq!(beyond([("a", 1.0), ("b", 9.0)].into_iter(), 5.0), " Beyond the end of the axis: b.");
     }
 
     #[test]

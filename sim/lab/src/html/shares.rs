@@ -1,6 +1,6 @@
 //! What the time to first token is spent on.
 
-use super::scale::{Scale, number, time_unit};
+use super::scale::{FAR, Scale, beyond, number, reach, time_unit};
 use super::style::Router;
 use super::svg::{area, line, picture, series, text};
 
@@ -16,10 +16,8 @@ pub(super) fn section(routers: &[Router]) -> String {
     let parts = |r: &Router| PARTS.map(|(_, path)| r.figure(path).unwrap_or(0.0).max(0.0));
     let bars: Vec<(&Router, [f64; 3])> =
         routers.iter().map(|r| (r, parts(r))).filter(|(_, p)| p.iter().sum::<f64>() > 0.0).collect();
-    let longest = bars.iter().map(|(_, p)| p.iter().sum::<f64>()).fold(0.0, f64::max);
-    if longest <= 0.0 {
-        return String::new();
-    }
+    let sums = || bars.iter().map(|(r, p)| (r.name, p.iter().sum::<f64>()));
+    let Some(longest) = reach(sums().map(|(_, sum)| sum), FAR) else { return String::new() };
     let (unit, unit_name) = time_unit(longest);
     let scale = Scale::linear((0.0, longest * 1.02), (124.0, WIDTH - 90.0));
     let foot = TOP + ROW * bars.len() as f64;
@@ -44,9 +42,12 @@ pub(super) fn section(routers: &[Router]) -> String {
     };
     let describe = bars.iter().map(tell).collect::<Vec<_>>().join("; ");
     let svg = picture("shares", (WIDTH, foot + 42.0), "What the time to first token is spent on", &describe, &out);
-    let caption = "<b>Mean time to first token by where it is spent:</b> on the way (lost attempts included), waiting for \
-                   the engine, and reading the prompt. Means, because they add up.";
-    format!("<section>\n<h2>Where the time goes</h2>\n{}</section>\n", super::figure(&svg, caption))
+    let caption = format!(
+        "<b>Mean time to first token by where it is spent:</b> on the way (lost attempts included), waiting for the engine, \
+         and reading the prompt. Means, because they add up.{}",
+        beyond(sums(), scale.to)
+    );
+    format!("<section>\n<h2>Where the time goes</h2>\n{}</section>\n", super::figure(&svg, &caption))
 }
 
 fn key(left: f64) -> String {

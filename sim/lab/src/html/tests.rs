@@ -156,3 +156,25 @@ fn one_router_that_lost_everything_still_makes_a_page() {
     }
     is_sound(&super::page(&report));
 }
+
+#[test]
+fn a_collapsed_router_squashes_nobody_and_a_level_figure_is_not_red() {
+    let mut report = full();
+    report.ci95 = BTreeMap::new();
+    let names: Vec<_> = report.routers.keys().copied().collect();
+    report.routers = names.iter().map(|n| (*n, figures(1.0))).collect();
+    report.routers.insert("rhumb", figures(1.003));
+    let level = super::page(&report);
+    assert!(level.contains("level with") && !level.contains("class=\"behind\""), "0.3 % is nothing with one seed");
+    report.routers.insert("rhumb", figures(1.1));
+    assert!(super::page(&report).contains("class=\"behind\""));
+    report.routers.insert("rhumb", figures(1.0));
+    report.routers.insert("round-robin", figures(500.0));
+    let (curve, timeline) = (plots(500.0), plots(500.0).timeline);
+    report.plots = names.iter().map(|n| (*n, plots(1.0))).collect();
+    report.plots.insert("round-robin", Plots { timeline, ..curve });
+    let page = super::page(&report);
+    is_sound(&page);
+    // Two curves, speed and price, and where the time goes.
+    assert_eq!(page.matches("Beyond the end of the axis: round-robin.").count(), 5);
+}

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::scale::{Scale, extent, grouped, number, time_unit};
+use super::scale::{FAR, FAR_LOG, Scale, beyond, extent, grouped, number, reach, time_unit};
 use super::style::Router;
 use super::svg::{Plot, apart, area, course, line, picture, series, text};
 use crate::plots::Stretch;
@@ -23,6 +23,21 @@ struct Drawn<'a, 'b> {
     stretches: &'a [Stretch],
     /// Requests lost up to the end of each stretch.
     lost: Vec<f64>,
+}
+
+impl Drawn<'_, '_> {
+    /// Requests lost in the whole run.
+    fn all_lost(&self) -> f64 {
+        self.lost.last().copied().unwrap_or(0.0)
+    }
+}
+
+/// The waits that the axis shows, milliseconds.
+fn wait_range(drawn: &[Drawn]) -> (f64, f64) {
+    let waited = |d: &Drawn| extent(d.stretches.iter().map(|s| s.ttft_p95_ms).filter(|v| *v > 0.0));
+    let least = extent(drawn.iter().filter_map(waited).map(|range| range.0));
+    let longest = reach(drawn.iter().filter_map(waited).map(|range| range.1), FAR_LOG);
+    least.map(|(least, _)| least).zip(longest).unwrap_or((1.0, 1.0))
 }
 
 /// A panel: its heading, its figures, and how the last of them is told.
@@ -52,17 +67,16 @@ pub(super) fn section(report: &Report, routers: &[Router]) -> String {
     let Some((_, until_s)) = extent(last).filter(|(_, until)| *until > 0.0) else { return String::new() };
     let time = Scale::linear((0.0, until_s), (LEFT, RIGHT));
     let waits = |d: &Drawn, i: usize| d.stretches[i].ttft_p95_ms;
-    let waited = drawn.iter().flat_map(|d| d.stretches.iter().map(|s| s.ttft_p95_ms)).filter(|v| *v > 0.0);
-    let wait_range = extent(waited).unwrap_or((1.0, 1.0));
+    let wait_range = wait_range(&drawn);
     let most_good = drawn.iter().flat_map(|d| d.stretches.iter().map(|s| s.goodput_rps)).fold(0.0, f64::max);
-    let most_lost = drawn.iter().filter_map(|d| d.lost.last().copied()).fold(0.0, f64::max);
+    let most_lost = reach(drawn.iter().map(Drawn::all_lost), FAR).unwrap_or(0.0);
     let (unit, unit_name) = time_unit(wait_range.1);
 
     let (mut out, mut y) = faults(report, &time, until_s);
     let top = y;
     let panel_at = |y: f64, height: f64| (y + HEAD + height, y + HEAD);
     let nameless = |d: &Drawn| d.router.name.to_owned();
-    let told_lost = |d: &Drawn| format!("{} {}", d.router.name, grouped(d.lost.last().copied().unwrap_or(0.0), 0));
+    let told_lost = |d: &Drawn| format!("{} {}", d.router.name, grouped(d.all_lost(), 0));
     let mut panels = vec![
         Panel {
             heading: format!("time to first token, 95th percentile, {unit_name}, logarithmic"),
@@ -97,7 +111,10 @@ pub(super) fn section(report: &Report, routers: &[Router]) -> String {
     }
     out += &hits(&drawn, &time, (top + HEAD, y), (unit, unit_name));
     let svg = picture("timeline", (WIDTH, y + 44.0), "The run over time", &describe(report, &drawn), &out);
-    let lost = if most_lost > 0.0 { "" } else { " No router lost a request." };
+    let lost = match drawn.iter().any(|d| d.all_lost() > 0.0) {
+        true => beyond(drawn.iter().map(|d| (d.router.name, d.all_lost())), most_lost * 1.05),
+        false => " No router lost a request.".to_owned(),
+    };
     let shaded = if report.faults.is_empty() { "" } else { " Shaded: while something is broken." };
     let caption = format!(
         "<b>The run over time,</b> by when requests were sent, in {} equal stretches; the run on seed {}.{shaded}{lost}",

@@ -11,6 +11,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use rhumb_openai::error::ApiError;
 
+use crate::breaking::Breaking;
 use crate::guard::Held;
 use crate::relay::Relay;
 use crate::socket::Standing;
@@ -22,12 +23,15 @@ pub(crate) enum Answer {
     Whole(Bytes),
     /// As it comes from an endpoint.
     Stream(Box<Relay>),
+    /// The end of a stream that is not complete.
+    Breaking(Box<Breaking>),
 }
 
-/// A stream that ends without being complete: the connection is closed, so that nothing takes it for a whole one.
+/// A stream ends without being complete: the event that says so to its client, which is the last. The connection is
+/// closed after it, so that nothing takes the stream for a whole one.
 #[derive(Debug, thiserror::Error)]
 #[error("the stream broke off")]
-pub(crate) struct BrokenOff;
+pub(crate) struct BrokenOff(pub(crate) Bytes);
 
 impl From<Infallible> for BrokenOff {
     fn from(never: Infallible) -> Self {
@@ -35,26 +39,18 @@ impl From<Infallible> for BrokenOff {
     }
 }
 
-impl Body for Answer {
-    type Data = Bytes;
-    type Error = BrokenOff;
+/// Most that is handed over at once. Only an answer whose client has fallen behind has more to hand over, and then each
+/// piece taken is a sign that its client still reads.
+pub(crate) const PIECE_BYTES_MAX: usize = 16 << 10;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
-        match self.get_mut() {
-            Self::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
-            Self::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
-            Self::Stream(relay) => relay.poll_bytes(cx).map(|next| next.map(|r| r.map(Frame::data))),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        matches!(self, Self::Whole(bytes) if bytes.is_empty())
-    }
-
-    fn size_hint(&self) -> SizeHint {
+impl Answer {
+    /// The next bytes for the client.
+    fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BrokenOff>>> {
         match self {
-            Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Self::Stream(_) => SizeHint::default(),
+            Self::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
+            Self::Whole(bytes) => Poll::Ready(Some(Ok(bytes.split_to(bytes.len().min(PIECE_BYTES_MAX))))),
+            Self::Stream(relay) => relay.poll_bytes(cx),
+            Self::Breaking(breaking) => breaking.poll(cx).map(|()| Some(Err(BrokenOff(Bytes::new())))),
         }
     }
 }
@@ -63,11 +59,26 @@ impl Body for Answer {
 pub(crate) struct Counted {
     answer: Answer,
     standing: Arc<Standing>,
+    /// On HTTP/2: how long its client may take nothing.
+    stall: Option<Duration>,
 }
 
 impl Counted {
-    pub(crate) fn new(answer: Answer, standing: Arc<Standing>) -> Self {
-        Self { answer, standing }
+    pub(crate) fn new(answer: Answer, standing: Arc<Standing>, stall: Option<Duration>) -> Self {
+        Self { answer, standing, stall }
+    }
+
+    fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BrokenOff>>> {
+        let next = self.answer.poll_bytes(cx);
+        let Poll::Ready(Some(Err(BrokenOff(event)))) = next else { return next };
+        if matches!(self.answer, Answer::Breaking(_)) {
+            self.standing.breaks_off();
+            return Poll::Ready(Some(Err(BrokenOff(event))));
+        }
+        // The account of the request is settled here; what is left is between the gateway and the client.
+        let (event, breaking) = Breaking::new(event, self.stall);
+        self.answer = Answer::Breaking(Box::new(breaking));
+        Poll::Ready(Some(Ok(event)))
     }
 }
 
@@ -84,17 +95,20 @@ impl Body for Counted {
     type Error = BrokenOff;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
-        let next = Pin::new(&mut self.answer).poll_frame(cx);
+        let next = self.poll_bytes(cx);
         turn::asked(next.is_ready());
-        next
+        next.map(|next| next.map(|bytes| bytes.map(Frame::data)))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.answer.is_end_stream()
+        matches!(&self.answer, Answer::Whole(bytes) if bytes.is_empty())
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.answer.size_hint()
+        match &self.answer {
+            Answer::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            _ => SizeHint::default(),
+        }
     }
 }
 

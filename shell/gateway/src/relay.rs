@@ -14,7 +14,7 @@ use rhumb_store::Outcome;
 use rhumb_upstream::Response;
 use tokio::time::Sleep;
 
-use crate::body::BrokenOff;
+use crate::body::{BrokenOff, PIECE_BYTES_MAX};
 use crate::ledger::{Flight, Ledger};
 use crate::live::lock;
 use crate::pace::Pace;
@@ -80,10 +80,6 @@ impl Scanner {
     }
 }
 
-/// Most that is handed over at once. Only a stream that has fallen behind has more to hand over, and then each piece
-/// taken is a sign that its client still reads.
-const PIECE_BYTES_MAX: usize = 16 << 10;
-
 /// A stream being relayed. It reads when it is asked, and it is asked while the client's side has room: what a client
 /// does not read stays with the endpoint. Dropping it cancels it at the endpoint.
 pub(crate) struct Relay {
@@ -110,10 +106,6 @@ pub(crate) struct Relay {
 #[derive(PartialEq)]
 enum State {
     Flowing,
-    /// The error event has been handed over; the next look leaves time to send it.
-    Breaking,
-    /// The error event is out; the connection is to be closed.
-    Broken,
     Ended,
 }
 
@@ -141,19 +133,8 @@ impl Relay {
 
     /// The next bytes for the client.
     pub(crate) fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BrokenOff>>> {
-        match self.state {
-            State::Flowing => {}
-            State::Ended => return Poll::Ready(None),
-            State::Breaking => {
-                // The server flushes what it was given only when a body has nothing more for the moment.
-                self.state = State::Broken;
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
-            }
-            State::Broken => {
-                self.state = State::Ended;
-                return Poll::Ready(Some(Err(BrokenOff)));
-            }
+        if self.state == State::Ended {
+            return Poll::Ready(None);
         }
         loop {
             if !self.held.is_empty() {
@@ -271,8 +252,8 @@ impl Relay {
             let shared = &self.ledger.shared;
             lock(&shared.live[endpoint as usize].learnt).condition.failed(By::Request, shared.now_ms());
         }
-        self.state = State::Breaking;
-        Poll::Ready(Some(Ok(Bytes::from(ApiError::stream_broken().to_event()))))
+        self.state = State::Ended;
+        Poll::Ready(Some(Err(BrokenOff(ApiError::stream_broken().to_event().into()))))
     }
 }
 

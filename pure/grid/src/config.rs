@@ -45,6 +45,12 @@ pub struct Gateway {
     pub listen: String,
     /// Address of the admin API (`rhumb explain --admin`). It has no authentication yet: keep it on loopback.
     pub admin_listen: String,
+    /// More host names that the admin API answers to. It answers to the address it listens on (on every interface: to any
+    /// address), to `localhost` and to loopback addresses; another name could be one that a foreign page has made lead here.
+    pub admin_hosts: Vec<String>,
+    /// Origins whose pages may use the data plane from a browser, each `https://HOST` or `https://HOST:PORT` as the browser
+    /// sends it, or `*` for any. None: no page may.
+    pub cors_origins: Vec<String>,
     /// Where the gateway stands; the estimate of a site's round trip before its first probe comes from it.
     pub location: Option<Location>,
     /// Folder of the decision and usage log.
@@ -102,6 +108,8 @@ impl Default for Gateway {
         Self {
             listen: "127.0.0.1:8080".into(),
             admin_listen: "127.0.0.1:9080".into(),
+            admin_hosts: Vec::new(),
+            cors_origins: Vec::new(),
             location: None,
             data_dir: "rhumb-data".into(),
             workers: 0,

@@ -31,6 +31,9 @@ pub struct NamedRates {
     pub countries: Vec<[u8; 2]>,
 }
 
+/// Longest text that may be meant for a model's name.
+const NAME_BYTES_MAX: usize = 512;
+
 /// A country code as two bytes.
 pub fn country(code: &str) -> [u8; 2] {
     let b = code.as_bytes();
@@ -79,8 +82,12 @@ impl Grid {
         self.names.keys().map(String::as_str)
     }
 
-    /// The names closest to one that is not known, best first, at most three.
+    /// The names closest to one that is not known, best first, at most three. A text longer than any name is close to
+    /// none: comparing would cost as much as it is long, for each name.
     pub fn nearest_models<'a>(&'a self, wrong: &str, allowed: impl Fn(&str) -> bool) -> Vec<&'a str> {
+        if wrong.len() > NAME_BYTES_MAX {
+            return Vec::new();
+        }
         let mut near: Vec<(f64, &str)> =
             self.model_names().filter(|n| allowed(n)).map(|n| (strsim::jaro_winkler(wrong, n), n)).collect();
         near.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
@@ -144,6 +151,7 @@ mod tests {
         assert_eq!(g.models_named("none"), None);
         assert_eq!(g.model_names().collect::<Vec<_>>(), ["auto", "large", "s", "small"]);
         assert_eq!(g.nearest_models("smal", |n| n != "s"), ["small", "large", "auto"]);
+        assert!(g.nearest_models(&"small".repeat(1_000_000), |_| true).is_empty(), "not even compared");
         assert_eq!(g.endpoint_site, [1]);
         assert_eq!(country("DE"), *b"DE");
     }

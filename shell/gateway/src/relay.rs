@@ -30,11 +30,17 @@ pub(crate) struct Scanner {
     pub(crate) pieces: u64,
     pub(crate) done: bool,
     pub(crate) error: bool,
+    /// Bytes of comments since the last content.
+    comments: usize,
 }
+
+/// Most that is passed on of comments between two pieces of content: heartbeats for an hour, and less than would fill the
+/// way to a slow client, behind which nothing more is read and no time runs.
+const COMMENT_BYTES_MAX: usize = 4 << 10;
 
 impl Scanner {
     pub(crate) fn new(drop_usage: bool) -> Self {
-        Self { drop_usage, usage: None, pieces: 0, done: false, error: false }
+        Self { drop_usage, usage: None, pieces: 0, done: false, error: false, comments: 0 }
     }
 
     /// Reads a run of whole events and returns what the client gets of it: the same bytes, unless an event is the
@@ -68,11 +74,15 @@ impl Scanner {
         match piece(event) {
             Piece::Done => self.done = true,
             Piece::Error => self.error = true,
-            Piece::Content => self.pieces += 1,
+            Piece::Content => (self.pieces, self.comments) = (self.pieces + 1, 0),
             Piece::Lifecycle => {}
         }
         if self.done || self.error {
             return self.done;
+        }
+        if event.data.is_none() && self.pieces > 0 {
+            self.comments += event.raw.len();
+            return self.comments <= COMMENT_BYTES_MAX;
         }
         let Some((usage, alone)) = event.data.as_deref().and_then(usage_event) else { return true };
         self.usage = Some(usage);
@@ -158,6 +168,8 @@ impl Relay {
                         self.progress = Instant::now();
                         let pace = self.pace.came(self.progress, self.scanner.pieces - before);
                         self.teach(pace);
+                    } else if self.progress.elapsed() >= self.idle {
+                        return self.break_off();
                     }
                 }
                 Poll::Ready(None) => return self.break_off(),

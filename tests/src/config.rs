@@ -156,7 +156,8 @@ impl Config {
             let place = "latitude: 50, longitude: 8";
             let _ = writeln!(out, "  - {{name: site-{name}, operator: op, country: {country}, {place}{site_more}}}");
         }
-        let _ = writeln!(out, "models:\n  - {{name: {MODEL}, aliases: [small, org/tiny-1b]{}}}\nendpoints:", self.model);
+        let _ =
+            writeln!(out, "models:\n  - {{name: {MODEL}, aliases: [small, org/tiny-1b]{}}}\nendpoints:", self.model);
         let mut price = 0.1;
         for Endpoint { name, url, context_tokens, concurrency, more, .. } in &self.endpoints {
             let prices = format!("{{input_usd_per_mtok: {price}, output_usd_per_mtok: {price}}}");

@@ -68,7 +68,8 @@ pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 
 /// SETTINGS with these values.
 pub fn settings(values: &[(u16, u32)]) -> Vec<u8> {
-    let payload: Vec<u8> = values.iter().flat_map(|(id, v)| [&id.to_be_bytes()[..], &v.to_be_bytes()].concat()).collect();
+    let payload: Vec<u8> =
+        values.iter().flat_map(|(id, v)| [&id.to_be_bytes()[..], &v.to_be_bytes()].concat()).collect();
     frame(kind::SETTINGS, 0, 0, &payload)
 }
 
@@ -123,7 +124,7 @@ impl Wire {
     pub fn open_with(address: SocketAddr, values: &[(u16, u32)]) -> Self {
         let mut wire = Self::connect(address);
         wire.send(&[PREFACE, &settings(values)].concat());
-        while !wire.next().is_some_and(|f| f.kind == kind::SETTINGS && f.flags == END_STREAM) {}
+        while !wire.read().is_some_and(|f| f.kind == kind::SETTINGS && f.flags == END_STREAM) {}
         wire.send(&frame(kind::SETTINGS, END_STREAM, 0, &[]));
         wire
     }
@@ -137,7 +138,7 @@ impl Wire {
     ///
     /// # Panics
     /// Nothing came.
-    pub fn next(&mut self) -> Option<Frame> {
+    pub fn read(&mut self) -> Option<Frame> {
         let mut head = [0; 9];
         self.fill(&mut head)?;
         let mut payload = vec![0; u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize];

@@ -42,9 +42,11 @@ fn what_a_foreign_page_has_a_browser_send_changes_and_tells_nothing() {
         assert!(message > Some(20), "it says why: {lines}");
     }
     for path in ["/admin/v1/config", "/admin/v1/endpoints", "/admin/v1/decisions/0000000000000", "/metrics"] {
-        for lines in
-            ["host: evil.example\r\n".to_owned(), format!("{own}origin: http://evil.example\r\n"), format!("{own}sec-fetch-site: cross-site\r\n")]
-        {
+        for lines in [
+            "host: evil.example\r\n".to_owned(),
+            format!("{own}origin: http://evil.example\r\n"),
+            format!("{own}sec-fetch-site: cross-site\r\n"),
+        ] {
             let answer = send(&gateway, "GET", path, &lines, "");
             assert_eq!(answer.status, 403, "{path} {lines}: {}", answer.text());
         }
@@ -62,13 +64,16 @@ fn programs_and_its_own_pages_are_served() {
     let a = Mock::answering("a", 2);
     let gateway = Config::over(&[&a]).gateway("admin_hosts: [ops.example]").start();
     let port = gateway.admin.port();
-    for host in [format!("127.0.0.1:{port}"), format!("localhost:{port}"), "[::1]".to_owned(), "ops.example:9".to_owned()] {
+    for host in
+        [format!("127.0.0.1:{port}"), format!("localhost:{port}"), "[::1]".to_owned(), "ops.example:9".to_owned()]
+    {
         let own = format!("host: {host}\r\norigin: http://{host}\r\nsec-fetch-site: same-origin\r\n");
         for lines in [format!("host: {host}\r\n"), own] {
             let answer = send(&gateway, "GET", "/admin/v1/endpoints", &lines, "");
             assert_eq!(answer.status, 200, "{lines}: {}", answer.text());
             let lines = format!("{lines}content-type: application/json; charset=utf-8\r\n");
-            let answer = send(&gateway, "POST", "/admin/v1/drain", &lines, "{\"name\":\"a\",\"accepts\":\"new_and_existing\"}");
+            let answer =
+                send(&gateway, "POST", "/admin/v1/drain", &lines, "{\"name\":\"a\",\"accepts\":\"new_and_existing\"}");
             assert_eq!(answer.status, 200, "{lines}: {}", answer.text());
         }
     }

@@ -23,8 +23,7 @@ fn ask(gateway: &Gateway) -> (Answer, Client) {
 fn is_broken(what: &str, script: Script) {
     let (a, b) = (Mock::start("a", script), Mock::answering("b", 30));
     // How long a broken stream stays open for its reader is bounded by the second.
-    let gateway =
-        Config::over(&[&a, &b]).policy("idle_timeout_ms: 300").gateway("client_stall_ms: 1000").start();
+    let gateway = Config::over(&[&a, &b]).policy("idle_timeout_ms: 300").gateway("client_stall_ms: 1000").start();
     let (answer, mut client) = ask(&gateway);
     assert_eq!(answer.status, 200, "{what}");
     let events = answer.events();

@@ -1,8 +1,6 @@
 //! What clients of many kinds send to the data plane: heads that are ambiguous, keys in other headers, paths with a slash
 //! too many, pages in browsers.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use rhumb_tests::client::{Answer, post};
 use rhumb_tests::config::Config;
 use rhumb_tests::gateway::Gateway;

@@ -94,7 +94,7 @@ fn hold(address: SocketAddr, name: &str, bytes: &[u8], want: &Want) -> Result<()
     }
     let mut seen = Vec::new();
     loop {
-        let came = wire.next();
+        let came = wire.read();
         match judge(came.as_ref(), want) {
             Some(true) => return Ok(()),
             Some(false) => return Err(format!("{name}: {came:?} after {seen:?}")),
@@ -148,13 +148,37 @@ fn framing() -> Vec<Case> {
         ("4.1/2 undefined flags", frame(PING, 0x16, 0, &[0; 8]), Ignores),
         ("4.1/3 the reserved bit", frame(PRIORITY, 0, 1 | 1 << 31, &[0, 0, 0, 0, 9]), Ignores),
         ("4.2/1 a frame of the largest size", chat(1 << 14, None), Answers(200)),
-        ("4.2/2 DATA beyond it", [open(1), frame(DATA, END_STREAM, 1, &[b' '; (1 << 14) + 1])].concat(), Refuses(&[FRAME_SIZE])),
-        ("4.2/3 HEADERS beyond it", frame(HEADERS, END_HEADERS | END_STREAM, 1, &[0; (1 << 14) + 1]), Ends(&[FRAME_SIZE])),
-        ("4.3/1 a block that is none", frame(HEADERS, END_HEADERS | END_STREAM, 1, &[0, 0x85, 0xff]), Ends(&[COMPRESSION])),
-        ("4.3/2 PRIORITY inside a block", [half(1), frame(PRIORITY, 0, 1, &[0, 0, 0, 0, 9])].concat(), Ends(&[PROTOCOL])),
+        (
+            "4.2/2 DATA beyond it",
+            [open(1), frame(DATA, END_STREAM, 1, &[b' '; (1 << 14) + 1])].concat(),
+            Refuses(&[FRAME_SIZE]),
+        ),
+        (
+            "4.2/3 HEADERS beyond it",
+            frame(HEADERS, END_HEADERS | END_STREAM, 1, &[0; (1 << 14) + 1]),
+            Ends(&[FRAME_SIZE]),
+        ),
+        (
+            "4.3/1 a block that is none",
+            frame(HEADERS, END_HEADERS | END_STREAM, 1, &[0, 0x85, 0xff]),
+            Ends(&[COMPRESSION]),
+        ),
+        (
+            "4.3/2 PRIORITY inside a block",
+            [half(1), frame(PRIORITY, 0, 1, &[0, 0, 0, 0, 9])].concat(),
+            Ends(&[PROTOCOL]),
+        ),
         ("4.3/3 HEADERS inside a block", [half(1), get(3)].concat(), Ends(&[PROTOCOL])),
-        ("5.3.1/1 HEADERS that depend on themselves", frame(HEADERS, 0x20 | END_HEADERS | END_STREAM, 1, &[&[0, 0, 0, 1, 9][..], &block(&GET)].concat()), Refuses(&[PROTOCOL])),
-        ("5.3.1/2 PRIORITY that depends on itself", [open(1), frame(PRIORITY, 0, 1, &[0, 0, 0, 1, 9])].concat(), Refuses(&[PROTOCOL])),
+        (
+            "5.3.1/1 HEADERS that depend on themselves",
+            frame(HEADERS, 0x20 | END_HEADERS | END_STREAM, 1, &[&[0, 0, 0, 1, 9][..], &block(&GET)].concat()),
+            Refuses(&[PROTOCOL]),
+        ),
+        (
+            "5.3.1/2 PRIORITY that depends on itself",
+            [open(1), frame(PRIORITY, 0, 1, &[0, 0, 0, 1, 9])].concat(),
+            Refuses(&[PROTOCOL]),
+        ),
         ("5.4.1/1 a PING of six bytes", frame(PING, 0, 0, &[0; 6]), Ends(&[FRAME_SIZE])),
         ("5.5/1 an extension", frame(0xfa, 0xff, 0, b"unknown"), Ignores),
         ("5.5/2 an extension inside a block", [half(1), frame(0xfa, 0, 1, b"x")].concat(), Ends(&[PROTOCOL])),
@@ -184,7 +208,11 @@ fn states() -> Vec<Case> {
         ("5.1.1/1 an even stream", get(2), Ends(&[PROTOCOL])),
         ("5.1.1/2 a stream before the last", [get(5), get(3)].concat(), Refuses(either)),
         ("5.1.2/1 more streams than there may be", many, Refuses(&[PROTOCOL, REFUSED])),
-        ("8.1/1 a second HEADERS without an end", [open(1), headers(END_HEADERS, 1, &[("x-t", "y")])].concat(), Refuses(&[PROTOCOL])),
+        (
+            "8.1/1 a second HEADERS without an end",
+            [open(1), headers(END_HEADERS, 1, &[("x-t", "y")])].concat(),
+            Refuses(&[PROTOCOL]),
+        ),
     ]
 }
 
@@ -192,9 +220,17 @@ fn frames() -> Vec<Case> {
     let huge = 0x7fff_ffff;
     vec![
         ("6.1/1 DATA on stream 0", frame(DATA, END_STREAM, 0, b"x"), Ends(&[PROTOCOL])),
-        ("6.1/3 DATA with too much padding", [open(1), frame(DATA, PADDED, 1, &[6, 1, 2, 3])].concat(), Ends(&[PROTOCOL])),
+        (
+            "6.1/3 DATA with too much padding",
+            [open(1), frame(DATA, PADDED, 1, &[6, 1, 2, 3])].concat(),
+            Ends(&[PROTOCOL]),
+        ),
         ("6.2/3 HEADERS on stream 0", get(0), Ends(&[PROTOCOL])),
-        ("6.2/4 HEADERS with too much padding", frame(HEADERS, PADDED | END_HEADERS | END_STREAM, 1, &[9, 0x82]), Ends(&[PROTOCOL])),
+        (
+            "6.2/4 HEADERS with too much padding",
+            frame(HEADERS, PADDED | END_HEADERS | END_STREAM, 1, &[9, 0x82]),
+            Ends(&[PROTOCOL]),
+        ),
         ("6.3/1 PRIORITY on stream 0", frame(PRIORITY, 0, 0, &[0, 0, 0, 0, 9]), Ends(&[PROTOCOL])),
         ("6.3/2 PRIORITY of four bytes", [open(1), frame(PRIORITY, 0, 1, &[0; 4])].concat(), Refuses(&[FRAME_SIZE])),
         ("6.4/1 RST_STREAM on stream 0", reset(0, 8), Ends(&[PROTOCOL])),
@@ -214,11 +250,19 @@ fn frames() -> Vec<Case> {
         ("6.9/2 a stream's window by nothing", [open(1), window(1, 0)].concat(), Refuses(&[PROTOCOL])),
         ("6.9/3 WINDOW_UPDATE of three bytes", frame(WINDOW_UPDATE, 0, 0, &[0, 0, 1]), Ends(&[FRAME_SIZE])),
         ("6.9.1/2 a window too far", [window(0, huge), window(0, huge)].concat(), Ends(&[FLOW_CONTROL])),
-        ("6.9.1/3 a stream's window too far", [open(1), window(1, huge), window(1, huge)].concat(), Refuses(&[FLOW_CONTROL])),
+        (
+            "6.9.1/3 a stream's window too far",
+            [open(1), window(1, huge), window(1, huge)].concat(),
+            Refuses(&[FLOW_CONTROL]),
+        ),
         ("6.9.2/3 a first window beyond all", settings(&[(4, 1 << 31)]), Ends(&[FLOW_CONTROL])),
         ("7/1 GOAWAY with a code of its own", frame(GOAWAY, 0, 0, &[0, 0, 0, 0, 0, 0, 0, 0xff]), Leaves),
         ("7/2 RST_STREAM with a code of its own", [open(1), reset(1, 0xff)].concat(), Ignores),
-        ("8.2/1 PUSH_PROMISE", [open(1), frame(PUSH_PROMISE, END_HEADERS, 1, &[&[0, 0, 0, 2][..], &block(&GET)].concat())].concat(), Ends(&[PROTOCOL])),
+        (
+            "8.2/1 PUSH_PROMISE",
+            [open(1), frame(PUSH_PROMISE, END_HEADERS, 1, &[&[0, 0, 0, 2][..], &block(&GET)].concat())].concat(),
+            Ends(&[PROTOCOL]),
+        ),
     ]
 }
 
@@ -229,20 +273,52 @@ fn blocks() -> Vec<Case> {
     let start = frame(HEADERS, END_STREAM, 1, first);
     let go_on = |flags, part: &[u8]| frame(CONTINUATION, flags, 1, part);
     vec![
-        ("6.10/1 several CONTINUATION", [start.clone(), go_on(0, second), go_on(END_HEADERS, third)].concat(), Answers(200)),
-        ("6.10/2 another frame after CONTINUATION", [start.clone(), go_on(0, second), frame(DATA, 0, 1, b"x")].concat(), Ends(&[PROTOCOL])),
-        ("6.10/3 CONTINUATION on stream 0", [start.clone(), frame(CONTINUATION, END_HEADERS, 0, rest)].concat(), Ends(&[PROTOCOL])),
+        (
+            "6.10/1 several CONTINUATION",
+            [start.clone(), go_on(0, second), go_on(END_HEADERS, third)].concat(),
+            Answers(200),
+        ),
+        (
+            "6.10/2 another frame after CONTINUATION",
+            [start.clone(), go_on(0, second), frame(DATA, 0, 1, b"x")].concat(),
+            Ends(&[PROTOCOL]),
+        ),
+        (
+            "6.10/3 CONTINUATION on stream 0",
+            [start.clone(), frame(CONTINUATION, END_HEADERS, 0, rest)].concat(),
+            Ends(&[PROTOCOL]),
+        ),
         ("6.10/4 CONTINUATION after the end", [open(1), go_on(END_HEADERS, third)].concat(), Ends(&[PROTOCOL])),
-        ("6.10/5 CONTINUATION after its end", [start, go_on(END_HEADERS, rest), go_on(END_HEADERS, third)].concat(), Ends(&[PROTOCOL])),
-        ("6.10/6 CONTINUATION after DATA", [open(1), frame(DATA, 0, 1, b"x"), go_on(END_HEADERS, third)].concat(), Ends(&[PROTOCOL])),
+        (
+            "6.10/5 CONTINUATION after its end",
+            [start, go_on(END_HEADERS, rest), go_on(END_HEADERS, third)].concat(),
+            Ends(&[PROTOCOL]),
+        ),
+        (
+            "6.10/6 CONTINUATION after DATA",
+            [open(1), frame(DATA, 0, 1, b"x"), go_on(END_HEADERS, third)].concat(),
+            Ends(&[PROTOCOL]),
+        ),
         ("hpack 2.3.3/1 an index beyond the tables", raw_block(&[0xff, 0xff, 0x01]), Ends(&[COMPRESSION])),
         ("hpack 2.3.3/2 a name beyond the tables", raw_block(&[0x7f, 0xff, 0x01, 1, b'x']), Ends(&[COMPRESSION])),
         ("hpack 4.2/1 a new size at the end", raw_block(&[0x21]), Ends(&[COMPRESSION])),
-        ("hpack 5.2/1 padding of more than seven bits", raw_block(&[0, 1, b'x', 0x82, 0xff, 0xff]), Ends(&[COMPRESSION])),
+        (
+            "hpack 5.2/1 padding of more than seven bits",
+            raw_block(&[0, 1, b'x', 0x82, 0xff, 0xff]),
+            Ends(&[COMPRESSION]),
+        ),
         ("hpack 5.2/2 padding of zeroes", raw_block(&[0, 1, b'x', 0x81, 0x18 & !7]), Ends(&[COMPRESSION])),
-        ("hpack 5.2/3 the end of all strings", raw_block(&[0, 1, b'x', 0x84, 0xff, 0xff, 0xff, 0xff]), Ends(&[COMPRESSION])),
+        (
+            "hpack 5.2/3 the end of all strings",
+            raw_block(&[0, 1, b'x', 0x84, 0xff, 0xff, 0xff, 0xff]),
+            Ends(&[COMPRESSION]),
+        ),
         ("hpack 6.1/1 index 0", raw_block(&[0x80]), Ends(&[COMPRESSION])),
-        ("hpack 6.3/1 a size beyond the limit", frame(HEADERS, END_HEADERS | END_STREAM, 1, &[&[0x3f, 0xe2, 0xff, 0x03][..], &all].concat()), Ends(&[COMPRESSION])),
+        (
+            "hpack 6.3/1 a size beyond the limit",
+            frame(HEADERS, END_HEADERS | END_STREAM, 1, &[&[0x3f, 0xe2, 0xff, 0x03][..], &all].concat()),
+            Ends(&[COMPRESSION]),
+        ),
     ]
 }
 
@@ -267,7 +343,11 @@ fn messages() -> Vec<Case> {
         ("8.1.2.3/7 two paths", without(":none", &[(":path", "/health/live")]), bad()),
         ("8.1.2.6/1 a length that is not the body's", chat(4_096, Some(1)), bad()),
         ("8.1.2.6/2 nor that of several frames", chat(40, Some(1)), bad()),
-        ("RFC 9113 8.3.1 no authority and no host", headers(END_HEADERS | END_STREAM, 1, &[&POST[..3], &[]].concat()), bad()),
+        (
+            "RFC 9113 8.3.1 no authority and no host",
+            headers(END_HEADERS | END_STREAM, 1, &[&POST[..3], &[]].concat()),
+            bad(),
+        ),
     ]
 }
 
@@ -284,7 +364,7 @@ fn every_case_of_h2spec_ends_as_it_should() {
 /// The first DATA of a stream.
 fn first_data(wire: &mut Wire) -> Vec<u8> {
     loop {
-        let f = wire.next().expect("a frame");
+        let f = wire.read().expect("a frame");
         assert!(!matches!(f.kind, GOAWAY | RST_STREAM), "{f:?}");
         if f.kind == DATA && !f.payload.is_empty() {
             return f.payload;
@@ -326,10 +406,12 @@ fn only_the_preface_begins_http_2() {
     // 3.5/1: the server's first frame is its SETTINGS; 6.5.3/2: those of the client are acknowledged.
     let mut wire = Wire::connect(gateway.address);
     wire.send(&[PREFACE, &settings(&[])].concat());
-    assert_eq!(wire.next().map(|f| (f.kind, f.flags, f.stream)), Some((SETTINGS, 0, 0)));
-    while !wire.next().is_some_and(|f| f.kind == SETTINGS && f.flags == END_STREAM) {}
+    assert_eq!(wire.read().map(|f| (f.kind, f.flags, f.stream)), Some((SETTINGS, 0, 0)));
+    while !wire.read().is_some_and(|f| f.kind == SETTINGS && f.flags == END_STREAM) {}
     // 3.5/2, and what begins like it.
-    for wrong in [&b"INVALID CONNECTION PREFACE\r\n\r\n"[..], b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n", b"PRI * HTTP/1.1\r\n\r\n"] {
+    for wrong in
+        [&b"INVALID CONNECTION PREFACE\r\n\r\n"[..], b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n", b"PRI * HTTP/1.1\r\n\r\n"]
+    {
         let mut wire = Wire::connect(gateway.address);
         wire.send(wrong);
         rhumb_tests::wait::until_true("a wrong preface ends the connection", || wire.is_closed_by_now());

@@ -30,8 +30,7 @@ fn f10_heartbeats_do_not_make_up_for_tokens() {
     for (what, step) in signs_of_life() {
         let (a, b) =
             (Mock::start("a", vec![Step::Head, Step::Role, Step::Tokens(TOKENS), step]), Mock::answering("b", 30));
-        let gateway =
-            Config::over(&[&a, &b]).policy("idle_timeout_ms: 300").gateway("client_stall_ms: 1000").start();
+        let gateway = Config::over(&[&a, &b]).policy("idle_timeout_ms: 300").gateway("client_stall_ms: 1000").start();
         let mut client = gateway.client();
         let answer = client.exchange(&post("/v1/chat/completions", "", speech::ask(true).to_string().as_bytes()));
         a.await_cancels(1);

@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderValue, Request, Response, Version, header};
+use http::{HeaderValue, Method, Request, Response, Version, header};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::{HttpService, service_fn};
@@ -18,6 +18,7 @@ use crate::body::Counted;
 use crate::breaking::STAYS;
 use crate::guard::{BRIEF, Seat};
 use crate::reload::Gateway;
+use crate::shed::Shed;
 use crate::socket::{Socket, Standing};
 use crate::turn::Streams;
 use crate::{admin, routes};
@@ -89,6 +90,8 @@ pub(crate) async fn serve(
         () = &mut leave => return,
     };
     let stall = Duration::from_millis(gateway.now().grid.config.gateway.client_stall_ms);
+    // Others wait for a lent place.
+    let stall = if is_lent { stall.min(BRIEF) } else { stall };
     let io = TokioIo::new(Socket::new(stream, stall, Arc::downgrade(&busy)));
     let requests = Arc::clone(&busy);
     let service = service_fn(move |request| {
@@ -135,6 +138,10 @@ async fn answer(
         Role::Data if is_lent => routes::handle_lent(&gateway.now(), &request),
         // What is in force now is what it is served under to its end.
         Role::Data => routes::handle(gateway.now(), request).await,
+        // A body could take its time.
+        Role::Admin if is_lent && request.method() == Method::POST => {
+            routes::failed(&gateway.now().lasting.guard.turn_away(Shed::All), 0)
+        }
         Role::Admin => admin::handle(Arc::clone(&gateway), request).await,
     };
     let mut answer = answer.map(|answer| Counted::new(answer, busy, h2.then_some(stall)));

@@ -52,7 +52,8 @@ fn answers_to(gateway: &Gateway, host: &str) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     let name = bare.strip_suffix('.').unwrap_or(bare);
     if let Ok(ip) = bare.parse::<IpAddr>() {
-        let (ip, listen) = (ip.to_canonical(), gateway.admin_listen.parse::<SocketAddr>().map(|a| a.ip().to_canonical()));
+        let (ip, listen) =
+            (ip.to_canonical(), gateway.admin_listen.parse::<SocketAddr>().map(|a| a.ip().to_canonical()));
         // On every interface, each address of the machine is one that it listens on. No name leads to an address as text.
         let is_own = listen.is_ok_and(|listen| listen == ip || listen.is_unspecified());
         if is_own || ip.is_loopback() {
@@ -95,7 +96,9 @@ mod tests {
     #[test]
     fn only_names_that_are_known_lead_here() {
         let loopback = |host: &str| said("127.0.0.1:9080", &[("host", host)]);
-        for own in ["127.0.0.1:9080", "localhost", "LOCALHOST:1", "localhost.", "[::1]:9080", "127.9.9.9", "ops.example:9"] {
+        for own in
+            ["127.0.0.1:9080", "localhost", "LOCALHOST:1", "localhost.", "[::1]:9080", "127.9.9.9", "ops.example:9"]
+        {
             assert_eq!(loopback(own), None, "{own}");
         }
         for foreign in [
@@ -120,16 +123,25 @@ mod tests {
     #[test]
     fn what_a_foreign_page_can_send_is_refused() {
         let with = |line: (&str, &str)| said("127.0.0.1:9080", &[("host", "127.0.0.1:9080"), line]);
-        for own in [("origin", "http://127.0.0.1:9080"), ("sec-fetch-site", "same-origin"), ("sec-fetch-site", "none")] {
+        for own in [("origin", "http://127.0.0.1:9080"), ("sec-fetch-site", "same-origin"), ("sec-fetch-site", "none")]
+        {
             assert_eq!(with(own), None, "{own:?}");
         }
-        for foreign in ["http://evil.example", "null", "", "http://127.0.0.1:9081", "http://127.0.0.1", "127.0.0.1:9080"] {
+        for foreign in
+            ["http://evil.example", "null", "", "http://127.0.0.1:9081", "http://127.0.0.1", "127.0.0.1:9080"]
+        {
             assert_eq!(with(("origin", foreign)), Some((403, "origin".into())), "{foreign}");
         }
         for site in ["cross-site", "same-site", ""] {
             assert_eq!(with(("sec-fetch-site", site)), Some((403, "sec-fetch-site".into())), "{site}");
         }
-        for form in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "", "text/plain; application/json"] {
+        for form in [
+            "text/plain",
+            "application/x-www-form-urlencoded",
+            "multipart/form-data",
+            "",
+            "text/plain; application/json",
+        ] {
             assert_eq!(with(("content-type", form)).map(|(status, _)| status), Some(415), "{form}");
         }
     }

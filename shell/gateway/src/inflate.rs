@@ -33,14 +33,20 @@ pub(crate) fn coding(headers: &HeaderMap) -> Result<Option<Coding>, ApiError> {
     }
 }
 
-/// What a compressed body says, up to `limit` bytes of it.
+/// What a body says that may be compressed, up to `limit` bytes of it.
 ///
 /// # Errors
 /// It is longer, there is no room for it, or it is not compressed as it should be.
-pub(crate) async fn inflate(coding: Coding, body: Bytes, limit: u64, held: &mut Held<'_>) -> Result<Bytes, ApiError> {
+pub(crate) async fn inflate(
+    coding: Option<Coding>,
+    body: Bytes,
+    limit: u64,
+    held: &mut Held<'_>,
+) -> Result<Bytes, ApiError> {
     let mut reader: Box<dyn Read + Send + '_> = match coding {
-        Coding::Gzip => Box::new(MultiGzDecoder::new(&body[..])),
-        Coding::Deflate => Box::new(ZlibDecoder::new(&body[..])),
+        None => return Ok(body),
+        Some(Coding::Gzip) => Box::new(MultiGzDecoder::new(&body[..])),
+        Some(Coding::Deflate) => Box::new(ZlibDecoder::new(&body[..])),
     };
     let mut turn = vec![0; TURN_BYTES];
     let mut all = BytesMut::new();

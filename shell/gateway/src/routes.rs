@@ -144,10 +144,8 @@ async fn complete(shared: &Arc<Shared>, api: Api, request: Request<Incoming>) ->
     }
     let within = Duration::from_millis(gateway.request_timeout_ms);
     let mut held = shared.lasting.guard.holding();
-    let mut body = read(body, gateway.max_body_bytes, within, &mut held).await.map_err(refuse)?;
-    if let Some(coding) = coding {
-        body = inflate(coding, body, gateway.max_body_bytes, &mut held).await.map_err(refuse)?;
-    }
+    let body = read(body, gateway.max_body_bytes, within, &mut held).await.map_err(refuse)?;
+    let body = inflate(coding, body, gateway.max_body_bytes, &mut held).await.map_err(refuse)?;
     let scan = scan(api, &body, Limits::default()).map_err(|r| refuse(r.into()))?;
     within_limits(&policy.service, &scan).map_err(refuse)?;
     let models = place::models(shared, &caller, &scan.model).map_err(refuse)?;
@@ -254,7 +252,10 @@ fn within_limits(service: &Service, scan: &Scan) -> Result<(), ApiError> {
 fn caller(shared: &Shared, headers: &http::HeaderMap) -> Result<Caller, ApiError> {
     let authorization = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
     // Some clients have a header for the key alone.
-    let key = ["x-api-key", "api-key"].iter().find_map(|name| headers.get(*name)).map(|key| [b"Bearer ", key.as_bytes()].concat());
+    let key = ["x-api-key", "api-key"]
+        .iter()
+        .find_map(|name| headers.get(*name))
+        .map(|key| [b"Bearer ", key.as_bytes()].concat());
     shared.keys.caller(authorization.or(key.as_deref())).ok_or_else(ApiError::unauthorized)
 }
 

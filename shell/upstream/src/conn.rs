@@ -161,7 +161,15 @@ impl Conn {
         if let Poll::Ready(Ok(())) = written {
             return Poll::Ready(Sent::All);
         }
+        if coming.early.is_some() && written.is_pending() {
+            return Poll::Pending;
+        }
         Poll::Ready(match ready!(self.poll_answer(cx, coming)) {
+            // Whoever begins to answer well may read on.
+            Ok((head, ahead)) if head.status < 400 && written.is_pending() => {
+                coming.early = Some((head, ahead));
+                return Poll::Pending;
+            }
             Ok((head, ahead)) => Sent::Answered(head, ahead),
             Err(_) if written.is_ready() => Sent::Failed(Error::NoAnswer),
             Err(error) => Sent::Failed(error),
@@ -183,6 +191,9 @@ impl Conn {
 
     /// The head of the answer, and what was read beyond it.
     fn poll_answer(&mut self, cx: &mut Context<'_>, coming: &mut Coming) -> Poll<Result<(Head, Bytes), Error>> {
+        if let Some(early) = coming.early.take() {
+            return Poll::Ready(Ok(early));
+        }
         loop {
             let found = match head::parse(&coming.seen)? {
                 Some((head, len)) => Some((head, coming.seen.split_off(len).freeze())),
@@ -289,6 +300,8 @@ struct Rest<'a> {
 struct Coming {
     seen: BytesMut,
     interim: usize,
+    /// Its head, where it came before the request had all been taken.
+    early: Option<(Head, Bytes)>,
 }
 
 /// How sending a request ends.

@@ -106,7 +106,8 @@ impl ApiError {
 
     /// 426: the client wants a WebSocket.
     pub fn no_websocket() -> Self {
-        let text = "This gateway speaks no WebSocket: send an HTTP request, and `\"stream\": true` for events as they come.";
+        let text =
+            "This gateway speaks no WebSocket: send an HTTP request, and `\"stream\": true` for events as they come.";
         Self::new(426, "invalid_request_error", "upgrade_not_supported", false, text)
     }
 

@@ -74,7 +74,8 @@ fn host_and_port(authority: &str, default_port: u16) -> Option<(String, u16)> {
 /// The text is a host alone: a name or an address.
 pub(super) fn is_host(text: &str) -> bool {
     let bare = text.parse::<std::net::Ipv6Addr>().is_ok();
-    bare || (!text.contains(':') || text.starts_with('[')) && host_and_port(text, 80).is_some_and(|(_, port)| port == 80)
+    bare || (!text.contains(':') || text.starts_with('['))
+        && host_and_port(text, 80).is_some_and(|(_, port)| port == 80)
 }
 
 /// The text is an origin as browsers write it, or stands for any.

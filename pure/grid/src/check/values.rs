@@ -55,7 +55,11 @@ fn browsers(config: &Config, report: &mut Report<'_>) {
         if !address::is_host(host) {
             let path = gateway.key("admin_hosts").index(index);
             let what = format!("{} is no host name", report.quoted(&path, host));
-            report.value(&path, what, "the name alone, without scheme, port or path, say `gateway.internal`".to_owned());
+            report.value(
+                &path,
+                what,
+                "the name alone, without scheme, port or path, say `gateway.internal`".to_owned(),
+            );
         }
     }
     for (index, origin) in config.gateway.cors_origins.iter().enumerate() {

@@ -94,7 +94,7 @@ fn connections_that_ask_for_nothing_leave_health_its_place() {
     let gateway = Config::over(&[&a]).gateway("max_connections: 64").tail(tenants).start();
     let opened = [PREFACE, &settings(&[])].concat();
     let half = frame(HEADERS, END_STREAM, 1, &block(&GET)[..10]);
-    let starts = [&opened[..], PREFACE, &[&opened[..], &half].concat(), b"GET / HTTP/1.1\r\n", b""].map(<[u8]>::to_vec);
+    let starts = [&opened[..], PREFACE, &[&opened[..], &half].concat()].map(<[u8]>::to_vec);
     let stand = |address, count: usize| -> Vec<Wire> {
         let open = |i: usize| {
             let mut wire = Wire::connect(address);

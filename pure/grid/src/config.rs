@@ -86,7 +86,8 @@ pub struct Gateway {
     /// Memory that the gateway may take, in MiB, if its control group allows no less. From 85 % on it turns requests away.
     #[schemars(range(min = 16, max = 16_777_216))]
     pub max_memory_mb: Option<u64>,
-    /// Bodies of requests that are read or wait, in MiB together; default: a quarter of the memory it may take, or 1,024
+    /// Bodies of requests that are read or wait, and of plain answers until they are sent, in MiB together; default: a
+    /// quarter of the memory it may take, or 1,024
     /// where that is not limited.
     #[schemars(range(min = 1, max = 16_777_216))]
     pub max_held_mb: Option<u64>,

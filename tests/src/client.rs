@@ -242,6 +242,21 @@ impl Client {
         }
     }
 
+    /// Everything that comes until the connection ends, and whether a reset ended it.
+    pub fn to_the_end(&mut self) -> (Vec<u8>, bool) {
+        let mut buffer = [0; 16 << 10];
+        loop {
+            match self.stream.read(&mut buffer) {
+                Ok(0) => return (std::mem::take(&mut self.unread), false),
+                Ok(n) => self.unread.extend_from_slice(&buffer[..n]),
+                Err(e) => {
+                    assert_eq!(e.kind(), std::io::ErrorKind::ConnectionReset, "the connection ends");
+                    return (std::mem::take(&mut self.unread), true);
+                }
+            }
+        }
+    }
+
     /// Says that nothing more will be sent, and still listens.
     pub fn half_close(&self) {
         self.stream.shutdown(Shutdown::Write).unwrap();

@@ -176,7 +176,8 @@ impl Config {
             let _ = writeln!(out, "  - {{name: site-{name}, operator: op, country: {country}, {place}{site_more}}}");
         }
         let (more, others) = (&self.model, &self.models);
-        let _ = writeln!(out, "models:\n  - {{name: {MODEL}, aliases: [small]{more}}}\n{others}endpoints:");
+        let _ =
+            writeln!(out, "models:\n  - {{name: {MODEL}, aliases: [small, org/tiny-1b]{more}}}\n{others}endpoints:");
         let mut price = 0.1;
         for Endpoint { name, url, model, context_tokens, concurrency, more, .. } in &self.endpoints {
             let prices = format!("{{input_usd_per_mtok: {price}, output_usd_per_mtok: {price}}}");

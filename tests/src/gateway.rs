@@ -146,7 +146,7 @@ impl Gateway {
 
     /// Asks the admin API.
     pub fn ask_admin(&self, path: &str) -> Answer {
-        let request = format!("GET {path} HTTP/1.1\r\nhost: grid\r\nconnection: close\r\n\r\n");
+        let request = format!("GET {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", self.admin);
         Client::connect(self.admin).exchange(request.as_bytes())
     }
 

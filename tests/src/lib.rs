@@ -8,6 +8,7 @@ pub mod client;
 pub mod config;
 pub mod connection;
 pub mod dns;
+pub mod frames;
 pub mod gateway;
 pub mod h2c;
 pub mod mock;

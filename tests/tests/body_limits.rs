@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::io::Write as _;
+
 use rhumb_tests::client::{Client, post};
 use rhumb_tests::config::Config;
 use rhumb_tests::gateway::Gateway;
@@ -225,6 +227,55 @@ fn f40_connections_that_end_before_a_request_leave_nothing_behind() {
     gateway.stop();
 }
 
+fn gzip(text: &[u8]) -> Vec<u8> {
+    let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    out.write_all(text).unwrap();
+    out.finish().unwrap()
+}
+
+#[test]
+fn f40_a_compressed_body_is_read_up_to_the_limit() {
+    let a = Mock::answering("a", 2);
+    let gateway = small(&a).start();
+    let send = |headers: &str, body: &[u8]| gateway.client().exchange(&post(CHAT, headers, body));
+    let body = speech::ask(false).to_string();
+    let mut deflate = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+    deflate.write_all(body.as_bytes()).unwrap();
+    for (coding, compressed) in [
+        ("gzip", gzip(body.as_bytes())),
+        ("x-gzip", gzip(body.as_bytes())),
+        ("GZIP", [gzip(&body.as_bytes()[..9]), gzip(&body.as_bytes()[9..])].concat()),
+        ("deflate", deflate.finish().unwrap()),
+    ] {
+        let answer = send(&format!("content-encoding: {coding}\r\n"), &compressed);
+        assert_eq!(answer.status, 200, "{coding}: {}", answer.text());
+        let seen = a.seen();
+        let last = seen.last().unwrap();
+        assert_eq!((last.body.as_slice(), last.header("content-encoding")), (body.as_bytes(), ""), "{coding}");
+    }
+    let served = a.requests();
+    let before = gateway.peak_memory();
+    // Less than the limit as it comes, and hundreds of times as much when inflated.
+    let bomb = gzip(&vec![b' '; 32 << 20]);
+    let roomy = small(&a).gateway("max_held_mb: 8").start();
+    for gateway in [&gateway, &roomy] {
+        let body = &bomb[..bomb.len().min(LIMIT - 1)];
+        gateway.client().exchange(&post(CHAT, "content-encoding: gzip\r\n", body)).error(413, "request_too_large");
+    }
+    roomy.stop();
+    assert!(gateway.peak_memory() - before < 16 << 20, "it is not inflated beyond the limit");
+    let whole = gzip(body.as_bytes());
+    for broken in [&whole[..whole.len() / 2], body.as_bytes(), &[&whole[..], b"tail"].concat()] {
+        send("content-encoding: gzip\r\n", broken).error(400, "invalid_request");
+    }
+    for coding in ["br", "zstd", "gzip, gzip", "gzip, identity", "nonsense"] {
+        let text = send(&format!("content-encoding: {coding}\r\n"), &whole).error(415, "unsupported_encoding");
+        assert!(text.contains("gzip"), "{text}");
+    }
+    assert_eq!(a.requests(), served);
+    gateway.stop();
+}
+
 #[test]
 fn f40_a_body_is_asked_for_only_when_it_is_wanted() {
     let a = Mock::answering("a", 2);
@@ -235,7 +286,7 @@ fn f40_a_body_is_asked_for_only_when_it_is_wanted() {
     assert_eq!(client.head().unwrap().status, 100);
     assert_eq!(client.exchange(body.as_bytes()).status, 200);
     // What is refused by its head alone is refused at once.
-    for (headers, status) in [("content-encoding: gzip\r\n", 415), ("x-rhumb-policy: nonsense\r\n", 400)] {
+    for (headers, status) in [("content-encoding: br\r\n", 415), ("x-rhumb-policy: nonsense\r\n", 400)] {
         let mut client = gateway.client();
         client.send(&claim(body.len(), &format!("expect: 100-continue\r\n{headers}")));
         assert_eq!(client.head().unwrap().status, status, "{headers}");

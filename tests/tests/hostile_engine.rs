@@ -1,5 +1,8 @@
 //! F17: an engine that sends too much of something, or something else than what it was asked for.
 
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
+
 use rhumb_tests::config::Config;
 use rhumb_tests::mock::Mock;
 use rhumb_tests::script::{Script, Step};
@@ -164,4 +167,48 @@ fn f17_interim_answers_are_stepped_over() {
             gateway.stop();
         }
     }
+}
+
+/// Says that the body is too large as soon as it has the head, and reads no more of it.
+fn refuses_unread(listener: &TcpListener) {
+    for stream in listener.incoming() {
+        let Ok(stream) = stream else { return };
+        std::thread::spawn(move || {
+            let mut reader = BufReader::with_capacity(256, &stream);
+            loop {
+                let (mut line, mut is_post) = (String::new(), false);
+                while reader.read_line(&mut line).is_ok_and(|n| n > 2) {
+                    is_post |= line.starts_with("POST");
+                    line.clear();
+                }
+                let status = if is_post { "413 Content Too Large" } else { "200 OK" };
+                let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n");
+                if (&stream).write_all(answer.as_bytes()).is_err() || line.is_empty() {
+                    return;
+                }
+                if is_post {
+                    // Until the other side has gone.
+                    std::thread::park();
+                }
+            }
+        });
+    }
+}
+
+#[test]
+fn f17_an_answer_before_the_body_was_read_is_seen_at_once() {
+    let a = Mock::answering("a", 2);
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    std::thread::spawn(move || refuses_unread(&listener));
+    // Waiting for the rest of the body to be taken would last for longer than this test.
+    let gateway = Config::over(&[&a])
+        .endpoint(0, |e| (e.url, e.open) = (format!("http://{address}"), false))
+        .policy("first_token_timeout_ms: 600000")
+        .start();
+    let mut ask = speech::ask(false);
+    ask["messages"][0]["content"] = "x".repeat(24 << 20).into();
+    let answer = gateway.chat(&ask);
+    assert!(answer.status >= 400, "{}", answer.text());
+    gateway.stop();
 }

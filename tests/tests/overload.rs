@@ -284,3 +284,43 @@ fn f62_bodies_hold_no_more_bytes_than_they_may() {
     assert_eq!(again.answer().status, 200);
     assert_eq!(gateway.stop().rows.len(), 5);
 }
+
+/// A plain answer of so many bytes.
+fn long_answer(bytes: usize) -> Step {
+    let body = speech::plain_saying("a", &"x".repeat(bytes), 3);
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len());
+    Step::Raw([head.as_bytes(), body.as_bytes()].concat())
+}
+
+#[test]
+fn f62_plain_answers_hold_no_more_bytes_than_they_may() {
+    const ANSWER: usize = 12 << 20;
+    let a = Mock::start("a", vec![long_answer(ANSWER)]);
+    let gateway = Config::over(&[&a]).gateway("max_body_bytes: 1048576").gateway("max_held_mb: 32").start();
+    let before = gateway.peak_memory();
+    // None of them reads more than the head.
+    let mut clients: Vec<Client> = (0..8).map(|_| Client::connect_narrow(gateway.address, 4 << 10)).collect();
+    clients.iter_mut().for_each(|c| c.send(&post(CHAT, "", speech::ask(false).to_string().as_bytes())));
+    let mut served = Vec::new();
+    for mut client in clients {
+        client.read_until("\r\n\r\n");
+        if client.unread_text().starts_with("HTTP/1.1 200") {
+            served.push(client);
+        } else {
+            let told = client.answer().error(429, "rate_limit_exceeded");
+            assert!(told.contains("max_held_mb"), "{told}");
+        }
+    }
+    assert!((1..=2).contains(&served.len()), "{} of {ANSWER} bytes", served.len());
+    assert!(gateway.metric("rhumb_held_bytes") >= ANSWER as f64, "they count until they are sent");
+    assert!(gateway.peak_memory() - before < 128 << 20, "eight of them would be more");
+    assert_eq!(gateway.of_endpoint("healthy", "a"), 1.0, "the endpoint is not to blame");
+    for client in &mut served {
+        let answer = client.answer();
+        assert!(answer.whole && answer.body.len() > ANSWER);
+    }
+    wait::until_true("their room is free", || gateway.metric("rhumb_held_bytes") == 0.0);
+    let rows = gateway.stop().rows;
+    let count = |outcome: &str| rows.iter().filter(|r| r.outcome == outcome).count();
+    assert_eq!((count("complete"), count("shed"), rows.len()), (served.len(), 8 - served.len(), 8));
+}

@@ -1,6 +1,6 @@
 //! F10: an engine that lives and no longer works. What counts is the content that it sends, not that it sends.
 
-use rhumb_tests::client::post;
+use rhumb_tests::client::{Client, post};
 use rhumb_tests::config::Config;
 use rhumb_tests::mock::Mock;
 use rhumb_tests::script::Step;
@@ -30,7 +30,7 @@ fn f10_heartbeats_do_not_make_up_for_tokens() {
     for (what, step) in signs_of_life() {
         let (a, b) =
             (Mock::start("a", vec![Step::Head, Step::Role, Step::Tokens(TOKENS), step]), Mock::answering("b", 30));
-        let gateway = Config::over(&[&a, &b]).policy("idle_timeout_ms: 300").start();
+        let gateway = Config::over(&[&a, &b]).policy("idle_timeout_ms: 300").gateway("client_stall_ms: 1000").start();
         let mut client = gateway.client();
         let answer = client.exchange(&post("/v1/chat/completions", "", speech::ask(true).to_string().as_bytes()));
         a.await_cancels(1);
@@ -47,6 +47,23 @@ fn f10_heartbeats_do_not_make_up_for_tokens() {
         assert_eq!((rows[0].outcome.as_str(), rows[0].endpoint.as_str()), ("broken", "a"), "{what}");
         assert_eq!(rows[0].completion_tokens, TOKENS as u64, "signs of life are not billed: {what}");
     }
+}
+
+#[test]
+fn f10_a_flood_of_comments_to_a_client_that_does_not_read_ends_in_time() {
+    let flood = Step::Chunks(b": ping\n\n".repeat(1_000), usize::MAX);
+    let a = Mock::start("a", vec![Step::Head, Step::Role, Step::Tokens(TOKENS), flood]);
+    // Its patience with the client would last for longer than this test.
+    let gateway = Config::over(&[&a]).policy("idle_timeout_ms: 300").gateway("client_stall_ms: 600000").start();
+    let mut client = Client::connect_narrow(gateway.address, 4 << 10);
+    client.send(&post("/v1/chat/completions", "", speech::ask(true).to_string().as_bytes()));
+    a.await_cancels(1);
+    gateway.await_rest();
+    client.read_until("upstream_failed");
+    let text = client.unread_text();
+    assert!(text.contains(&speech::token(TOKENS)) && text.contains(": ping"), "{text}");
+    drop(client);
+    assert_eq!(gateway.stop().rows[0].outcome, "broken");
 }
 
 #[test]

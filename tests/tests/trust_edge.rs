@@ -180,7 +180,7 @@ fn f36_a_cache_salt_in_the_body_is_cut_out_wherever_it_stands() {
 }
 
 /// Ways to write a path that some server takes for another.
-const TRICKS: [&str; 40] = [
+const TRICKS: [&str; 35] = [
     "/v1/../pause",
     "/v1/..",
     "/../pause",
@@ -194,11 +194,6 @@ const TRICKS: [&str; 40] = [
     "/v1/chat/completions/../../../pause",
     "/v1/chat/completions/..%2f..%2f..%2fpause",
     "//pause",
-    "//v1/chat/completions",
-    "/v1//chat/completions",
-    "/v1/chat//completions",
-    "/v1/chat/completions/",
-    "/v1/chat/completions//",
     "/v1/chat/completions/.",
     "/./v1/chat/completions",
     "/v1/./chat/completions",
@@ -256,7 +251,7 @@ const ENGINE_PATHS: [&str; 44] = [
     "/load",
     "/docs",
     "/openapi.json",
-    "/health",
+    "/metrics",
     "/flush_cache",
     "/get_server_info",
     "/generate",
@@ -341,7 +336,7 @@ fn f37_the_listed_paths_answer_their_own_method_only() {
             answer.error(405, "method_not_allowed");
         }
     }
-    for path in ["/v1/models", "/metrics", "/health/live", "/health/ready"] {
+    for path in ["/v1/models", "/v1/models/tiny", "/health", "/health/live", "/health/ready"] {
         let page = gateway.client().exchange(&request("GET", path));
         assert!(page.status == 200 && !page.text().contains("vllm:"), "{path}: the gateway's own page");
         gateway.client().exchange(&request("POST", path)).error(405, "method_not_allowed");

@@ -19,6 +19,9 @@ pub(crate) struct Admin {
     url: String,
 }
 
+/// The admin API takes nothing else, since pages of other sites cannot send it unasked.
+const HEADERS: &str = "content-type: application/json\r\n";
+
 impl Admin {
     /// Asks; an answer that is no success is a failure with the gateway's own words.
     pub(crate) fn ask(&self, method: &str, path: &str, body: &[u8]) -> Result<Vec<u8>, Failure> {
@@ -32,7 +35,7 @@ impl Admin {
         let asking = async {
             let conn = Conn::connect(&origin, Duration::from_secs(5)).await?;
             let mut response = conn
-                .send(&origin, Request { method, path, headers: "", body: &[Bytes::copy_from_slice(body)] })
+                .send(&origin, Request { method, path, headers: HEADERS, body: &[Bytes::copy_from_slice(body)] })
                 .await?;
             Ok::<_, Error>((response.head.status, response.collect(ANSWER_BYTES_MAX).await?))
         };

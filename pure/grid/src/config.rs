@@ -51,6 +51,12 @@ pub struct Gateway {
     pub tls: Option<ListenTls>,
     /// Certificate of the admin API.
     pub admin_tls: Option<ListenTls>,
+    /// More host names that the admin API answers to. It answers to the address it listens on (on every interface: to any
+    /// address), to `localhost` and to loopback addresses; another name could be one that a foreign page has made lead here.
+    pub admin_hosts: Vec<String>,
+    /// Origins whose pages may use the data plane from a browser, each `https://HOST` or `https://HOST:PORT` as the browser
+    /// sends it, or `*` for any. None: no page may.
+    pub cors_origins: Vec<String>,
     /// Where the gateway stands; the estimate of a site's round trip before its first probe comes from it.
     pub location: Option<Location>,
     /// Folder of the decision and usage log.
@@ -89,7 +95,8 @@ pub struct Gateway {
     /// Memory that the gateway may take, in MiB, if its control group allows no less. From 85 % on it turns requests away.
     #[schemars(range(min = 16, max = 16_777_216))]
     pub max_memory_mb: Option<u64>,
-    /// Bodies of requests that are read or wait, in MiB together; default: a quarter of the memory it may take, or 1,024
+    /// Bodies of requests that are read or wait, and of plain answers until they are sent, in MiB together; default: a
+    /// quarter of the memory it may take, or 1,024
     /// where that is not limited.
     #[schemars(range(min = 1, max = 16_777_216))]
     pub max_held_mb: Option<u64>,
@@ -119,6 +126,8 @@ impl Default for Gateway {
             admin_listen: "127.0.0.1:9080".into(),
             tls: None,
             admin_tls: None,
+            admin_hosts: Vec::new(),
+            cors_origins: Vec::new(),
             location: None,
             data_dir: "rhumb-data".into(),
             workers: 0,

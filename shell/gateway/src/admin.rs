@@ -25,6 +25,8 @@ use rhumb_store::{Intent, format_id, parse_id};
 use crate::body::{Answer, read};
 use crate::endpoints::{EndpointNow, endpoints};
 use crate::exposition;
+use crate::foreign;
+use crate::head;
 use crate::hold::look_again;
 use crate::live::lock;
 use crate::names::NameTable;
@@ -37,6 +39,13 @@ use crate::shared::Shared;
 pub(crate) async fn handle(gateway: Arc<Gateway>, request: Request<Incoming>) -> Response<Answer> {
     let shared = gateway.now();
     let path = request.uri().path().to_owned();
+    // Health discloses nothing, and is asked for under whatever name a prober has.
+    if matches!(path.as_str(), "/health" | "/health/live" | "/health/ready") {
+        return health(&shared, &path);
+    }
+    if let Err(e) = head::check(&request).and_then(|()| foreign::check(&shared.grid.config.gateway, &request)) {
+        return failed(&e, 0);
+    }
     let method = if path == DRAIN { Method::POST } else { Method::GET };
     if request.method() != method {
         return failed(&ApiError::method_not_allowed(method.as_str()), 0);
@@ -48,7 +57,6 @@ pub(crate) async fn handle(gateway: Arc<Gateway>, request: Request<Incoming>) ->
         };
     }
     match path.as_str() {
-        "/health/live" | "/health/ready" => health(&shared, &path),
         "/metrics" => exposition::page(&shared, request.headers()),
         "/admin/v1/config" => config(&gateway, &shared),
         "/admin/v1/endpoints" => json(&endpoints(&shared, |_, _| true)),
@@ -84,6 +92,7 @@ async fn drain(shared: &Shared, request: Request<Incoming>) -> Result<Vec<Endpoi
     let body = read(request.into_body(), CHANGE_BYTES_MAX, CHANGE_TIMEOUT, &mut shared.lasting.guard.holding()).await?;
     let Draining { name, accepts } = serde_json::from_slice(&body).map_err(|e| {
         let example = r#"{"name": "SITE OR ENDPOINT", "accepts": "new_and_existing" | "existing_only" | "none"}"#;
+        let e: String = e.to_string().chars().take(200).collect();
         ApiError::invalid(format!("The body must be {example}: {e}."))
     })?;
     let meant = |endpoint: &str, site: &str| endpoint == name || site == name;

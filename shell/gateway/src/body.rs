@@ -11,6 +11,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use rhumb_openai::error::ApiError;
 
+use crate::breaking::Breaking;
 use crate::guard::Held;
 use crate::relay::Relay;
 use crate::socket::Standing;
@@ -25,17 +26,15 @@ pub(crate) enum Answer {
     Stream(Box<Relay>),
     /// A stream whose content is still waited for.
     Waiting(Box<Waiting>),
-    /// One that has ended with an error event; the next look leaves time to send it.
-    Ending {
-        /// It has been looked at since.
-        looked: bool,
-    },
+    /// The end of a stream that is not complete.
+    Breaking(Box<Breaking>),
 }
 
-/// A stream that ends without being complete: the connection is closed, so that nothing takes it for a whole one.
+/// A stream ends without being complete: the event that says so to its client, which is the last. The connection is
+/// closed after it, so that nothing takes the stream for a whole one.
 #[derive(Debug, thiserror::Error)]
 #[error("the stream broke off")]
-pub(crate) struct BrokenOff;
+pub(crate) struct BrokenOff(pub(crate) Bytes);
 
 impl From<Infallible> for BrokenOff {
     fn from(never: Infallible) -> Self {
@@ -43,45 +42,26 @@ impl From<Infallible> for BrokenOff {
     }
 }
 
-impl Body for Answer {
-    type Data = Bytes;
-    type Error = BrokenOff;
+/// Most that is handed over at once. Only an answer whose client has fallen behind has more to hand over, and then each
+/// piece taken is a sign that its client still reads.
+pub(crate) const PIECE_BYTES_MAX: usize = 16 << 10;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
-        let answer_of = self.get_mut();
-        match answer_of {
-            Self::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
-            Self::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
-            Self::Stream(relay) => relay.poll_bytes(cx).map(|next| next.map(|r| r.map(Frame::data))),
-            Self::Waiting(waiting) => match ready!(waiting.poll(cx)) {
-                Coming::Comment(comment) => Poll::Ready(Some(Ok(Frame::data(comment)))),
-                Coming::Answer(answer) => {
-                    *answer_of = answer;
-                    Pin::new(answer_of).poll_frame(cx)
-                }
-                Coming::Error(event) => {
-                    *answer_of = Self::Ending { looked: false };
-                    Poll::Ready(Some(Ok(Frame::data(event))))
-                }
-            },
-            Self::Ending { looked: false } => {
-                // The server flushes what it was given only when a body has nothing more for the moment.
-                *answer_of = Self::Ending { looked: true };
-                cx.waker().wake_by_ref();
-                Poll::Pending
-            }
-            Self::Ending { looked: true } => Poll::Ready(Some(Err(BrokenOff))),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        matches!(self, Self::Whole(bytes) if bytes.is_empty())
-    }
-
-    fn size_hint(&self) -> SizeHint {
+impl Answer {
+    /// The next bytes for the client.
+    fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BrokenOff>>> {
         match self {
-            Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Self::Stream(_) | Self::Waiting(_) | Self::Ending { .. } => SizeHint::default(),
+            Self::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
+            Self::Whole(bytes) => Poll::Ready(Some(Ok(bytes.split_to(bytes.len().min(PIECE_BYTES_MAX))))),
+            Self::Stream(relay) => relay.poll_bytes(cx),
+            Self::Waiting(waiting) => match ready!(waiting.poll(cx)) {
+                Coming::Comment(comment) => Poll::Ready(Some(Ok(comment))),
+                Coming::Answer(answer) => {
+                    *self = answer;
+                    self.poll_bytes(cx)
+                }
+                Coming::Error(event) => Poll::Ready(Some(Err(BrokenOff(event)))),
+            },
+            Self::Breaking(breaking) => breaking.poll(cx).map(|()| Some(Err(BrokenOff(Bytes::new())))),
         }
     }
 }
@@ -90,11 +70,26 @@ impl Body for Answer {
 pub(crate) struct Counted {
     answer: Answer,
     standing: Arc<Standing>,
+    /// On HTTP/2: how long its client may take nothing.
+    stall: Option<Duration>,
 }
 
 impl Counted {
-    pub(crate) fn new(answer: Answer, standing: Arc<Standing>) -> Self {
-        Self { answer, standing }
+    pub(crate) fn new(answer: Answer, standing: Arc<Standing>, stall: Option<Duration>) -> Self {
+        Self { answer, standing, stall }
+    }
+
+    fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BrokenOff>>> {
+        let next = self.answer.poll_bytes(cx);
+        let Poll::Ready(Some(Err(BrokenOff(event)))) = next else { return next };
+        if matches!(self.answer, Answer::Breaking(_)) {
+            self.standing.breaks_off();
+            return Poll::Ready(Some(Err(BrokenOff(event))));
+        }
+        // The account of the request is settled here; what is left is between the gateway and the client.
+        let (event, breaking) = Breaking::new(event, self.stall);
+        self.answer = Answer::Breaking(Box::new(breaking));
+        Poll::Ready(Some(Ok(event)))
     }
 }
 
@@ -111,17 +106,20 @@ impl Body for Counted {
     type Error = BrokenOff;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
-        let next = Pin::new(&mut self.answer).poll_frame(cx);
+        let next = self.poll_bytes(cx);
         turn::asked(next.is_ready());
-        next
+        next.map(|next| next.map(|bytes| bytes.map(Frame::data)))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.answer.is_end_stream()
+        matches!(&self.answer, Answer::Whole(bytes) if bytes.is_empty())
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.answer.size_hint()
+        match &self.answer {
+            Answer::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            _ => SizeHint::default(),
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use bytes::Bytes;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use rhumb_flow::overload::{Level, Overload, Pressure};
@@ -77,7 +78,7 @@ const EACH_THREAD: usize = 6;
 /// With less room than this a gateway cannot work, so it is taken whatever the system says.
 const DESCRIPTORS_MIN: usize = 16;
 
-/// What waiting bodies may take where no limit of the memory is known.
+/// What bodies may take where no limit of the memory is known.
 const HELD_BYTES: u64 = 1 << 30;
 
 /// Longest time to send the head of a request on a lent place, and shortest that an idle connection is left alone.
@@ -129,7 +130,7 @@ impl Guard {
             (None, limit) => limit.map_or(HELD_BYTES, |bytes| (bytes / 4).max(gateway.max_body_bytes)),
         };
         let memory = memory_max.map_or("no limit".into(), |bytes| format!("{} MiB", bytes >> 20));
-        tracing::info!("room for {clients} connections, {} MiB of waiting bodies; memory: {memory}", held >> 20);
+        tracing::info!("room for {clients} connections, {} MiB of bodies that wait; memory: {memory}", held >> 20);
         Self {
             level: watch::Sender::default(),
             pressure: Mutex::default(),
@@ -257,7 +258,7 @@ impl Guard {
     }
 }
 
-/// Bytes of one request's body that are held. Dropping it gives them back.
+/// Bytes of one request's body, or of its plain answer, that are held. Dropping it gives them back.
 pub(crate) struct Held<'a> {
     guard: &'a Guard,
     bytes: Option<OwnedSemaphorePermit>,
@@ -289,5 +290,24 @@ impl Held<'_> {
             None => self.bytes = Some(more),
         }
         Ok(())
+    }
+
+    /// The body of so many bytes, which counts as held until the last of it has been let go.
+    pub(crate) fn keep(self, body: Bytes) -> Bytes {
+        match self.bytes {
+            Some(place) => Bytes::from_owner(Kept { body, _place: place }),
+            None => body,
+        }
+    }
+}
+
+struct Kept {
+    body: Bytes,
+    _place: OwnedSemaphorePermit,
+}
+
+impl AsRef<[u8]> for Kept {
+    fn as_ref(&self) -> &[u8] {
+        &self.body
     }
 }

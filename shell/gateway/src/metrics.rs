@@ -333,7 +333,11 @@ impl Gauges {
         let text = "0 calm; 1 takes no batch, 2 interactive alone, 3 none: the gateway's own means run out";
         r.register("overload_level", text, self.level.clone());
         r.register("overload_pressure", "Used of the gateway's own means, 1 being all of it", self.pressure.clone());
-        r.register("held_bytes", "Bodies of requests that are read or wait", self.held.clone());
+        r.register(
+            "held_bytes",
+            "Bodies of requests that are read or wait, and of plain answers until they are sent",
+            self.held.clone(),
+        );
         r.register("connections", "Connections of clients", self.connections.clone());
         r.register("log_backlog", "Messages the decision log has not taken yet", self.backlog.clone());
     }

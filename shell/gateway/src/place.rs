@@ -108,9 +108,9 @@ pub(crate) fn models(shared: &Shared, caller: &Caller, name: &str) -> Result<Vec
         _ => {
             let near = grid.nearest_models(name, allowed);
             let near = near.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
+            let near = if near.is_empty() { near } else { format!("The nearest names are {near}; ") };
             let shown: String = name.chars().take(100).collect();
-            let text =
-                format!("The model `{shown}` does not exist. The nearest names are {near}; GET /v1/models lists all.");
+            let text = format!("The model `{shown}` does not exist. {near}GET /v1/models lists all.");
             Err(ApiError::model_not_found(text))
         }
     }

@@ -16,7 +16,7 @@ use rhumb_upstream::Response;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Sleep;
 
-use crate::body::BrokenOff;
+use crate::body::{BrokenOff, PIECE_BYTES_MAX};
 use crate::ledger::{Flight, Ledger};
 use crate::pace::Pace;
 use crate::pool::{self, PoolKey};
@@ -35,11 +35,17 @@ pub(crate) struct Scanner {
     pub(crate) done: bool,
     /// What the engine said in place of an answer.
     pub(crate) error: Option<EngineError>,
+    /// Bytes of comments since the last content.
+    comments: usize,
 }
+
+/// Most that is passed on of comments between two pieces of content: heartbeats for an hour, and less than would fill the
+/// way to a slow client, behind which nothing more is read and no time runs.
+const COMMENT_BYTES_MAX: usize = 4 << 10;
 
 impl Scanner {
     pub(crate) fn new(drop_usage: bool, choices: u64) -> Self {
-        Self { drop_usage, usage: None, pieces: 0, choices, ended: 0, done: false, error: None }
+        Self { drop_usage, usage: None, pieces: 0, choices, ended: 0, done: false, error: None, comments: 0 }
     }
 
     /// Every choice has said why it ends: without an end marker the answer is whole all the same.
@@ -85,10 +91,14 @@ impl Scanner {
                 return false;
             }
             Piece::Content { ends } => {
-                self.pieces += 1;
+                (self.pieces, self.comments) = (self.pieces + 1, 0);
                 self.ended += u64::from(ends);
             }
             Piece::Lifecycle => {}
+        }
+        if event.data.is_none() && self.pieces > 0 {
+            self.comments += event.raw.len();
+            return self.comments <= COMMENT_BYTES_MAX;
         }
         let Some(said) = event.data.as_deref().and_then(usage_event) else { return true };
         self.usage = Some(said.usage);
@@ -96,10 +106,6 @@ impl Scanner {
         !(said.alone && (self.drop_usage || !said.has_choices))
     }
 }
-
-/// Most that is handed over at once. Only a stream that has fallen behind has more to hand over, and then each piece
-/// taken is a sign that its client still reads.
-const PIECE_BYTES_MAX: usize = 16 << 10;
 
 /// A stream being relayed. It reads when it is asked, and it is asked while the client's side has room: what a client
 /// does not read stays with the endpoint. Dropping it cancels it at the endpoint.
@@ -151,10 +157,6 @@ enum Broken {
 #[derive(PartialEq)]
 enum State {
     Flowing,
-    /// The error event has been handed over; the next look leaves time to send it.
-    Breaking,
-    /// The error event is out; the connection is to be closed.
-    Broken,
     Ended,
 }
 
@@ -184,19 +186,8 @@ impl Relay {
 
     /// The next bytes for the client.
     pub(crate) fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BrokenOff>>> {
-        match self.state {
-            State::Flowing => {}
-            State::Ended => return Poll::Ready(None),
-            State::Breaking => {
-                // The server flushes what it was given only when a body has nothing more for the moment.
-                self.state = State::Broken;
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
-            }
-            State::Broken => {
-                self.state = State::Ended;
-                return Poll::Ready(Some(Err(BrokenOff)));
-            }
+        if self.state == State::Ended {
+            return Poll::Ready(None);
         }
         loop {
             if !self.held.is_empty() {
@@ -221,6 +212,8 @@ impl Relay {
                         self.heard();
                         let pace = self.pace.came(self.progress, self.scanner.pieces - before);
                         self.teach(pace);
+                    } else if self.progress.elapsed() >= self.idle.limit * (1 + self.idle.extensions) {
+                        return self.break_off(Broken::Endpoint);
                     }
                 }
                 Poll::Ready(Err(broken)) => return self.break_off(broken),
@@ -362,8 +355,8 @@ impl Relay {
                 ApiError::stream_broken()
             }
         };
-        self.state = State::Breaking;
-        Poll::Ready(Some(Ok(Bytes::from(error.to_event()))))
+        self.state = State::Ended;
+        Poll::Ready(Some(Err(BrokenOff(error.to_event().into()))))
     }
 }
 

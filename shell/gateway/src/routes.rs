@@ -1,5 +1,6 @@
 //! The data plane's paths: an exact list, everything else is refused.
 
+use std::borrow::Cow;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,7 +12,7 @@ use rhumb_flow::admission::Ask;
 use rhumb_flow::overload::Level;
 use rhumb_grid::service::Service;
 use rhumb_grid::steering::STEERING;
-use rhumb_openai::error::{ApiError, quote};
+use rhumb_openai::error::ApiError;
 use rhumb_openai::json::Limits;
 use rhumb_openai::request::{Api, Scan, scan};
 use rhumb_route::decide::Target;
@@ -22,9 +23,12 @@ use tokio::sync::oneshot;
 use crate::attempt::{Journey, Served, Unserved};
 use crate::auth::Caller;
 use crate::body::{Answer, read};
-use crate::exposition;
+use crate::cors;
+use crate::head;
 use crate::hold::{Busy, Deciding, Permit, admit};
+use crate::inflate::{coding, inflate};
 use crate::ledger::Ledger;
+use crate::listing;
 use crate::live::lock;
 use crate::place::{self, Asking};
 use crate::quarantine;
@@ -36,12 +40,25 @@ use crate::waiting::Waiting;
 /// Answers a request on a connection beyond those that there may be: it is not taken on, or its place would be taken
 /// from those who ask how the gateway is.
 pub(crate) fn handle_lent(shared: &Shared, request: &Request<Incoming>) -> Response<Answer> {
-    let path = request.uri().path();
-    if api_of(path).is_none() {
-        return small(shared, path, request);
+    let path = path_of(request);
+    if api_of(&path).is_none() {
+        return small(shared, &path, request);
     }
-    shared.metrics.refused();
-    failed(&shared.lasting.guard.turn_away(Shed::All), shared.lasting.ids.next().0)
+    refused(shared, &shared.lasting.guard.turn_away(Shed::All))
+}
+
+/// The path of a request, however many slashes were written for one.
+fn path_of(request: &Request<Incoming>) -> Cow<'_, str> {
+    let path = request.uri().path();
+    if !path.contains("//") && !path.ends_with('/') {
+        return Cow::Borrowed(path);
+    }
+    let mut out = String::with_capacity(path.len());
+    for part in path.split('/').filter(|part| !part.is_empty()) {
+        out.push('/');
+        out.push_str(part);
+    }
+    Cow::Owned(out)
 }
 
 /// The API that a path is of.
@@ -56,21 +73,55 @@ fn api_of(path: &str) -> Option<Api> {
 
 /// Answers one request.
 pub(crate) async fn handle(shared: Arc<Shared>, request: Request<Incoming>) -> Response<Answer> {
-    let Some(api) = api_of(request.uri().path()) else { return small(&shared, request.uri().path(), &request) };
+    let Some(origin) = cors::origin(&shared.grid.config.gateway, request.headers()) else {
+        return respond(&shared, request).await;
+    };
+    if cors::is_preflight(&request) {
+        return cors::preflight(origin, request.headers());
+    }
+    let mut response = respond(&shared, request).await;
+    cors::allow(&mut response, origin);
+    response
+}
+
+async fn respond(shared: &Arc<Shared>, request: Request<Incoming>) -> Response<Answer> {
+    if let Err(e) = head::check(&request) {
+        // Whoever reads it otherwise may see another request behind it.
+        return closing(refused(shared, &e));
+    }
+    let api = {
+        let path = path_of(&request);
+        match api_of(&path) {
+            Some(api) => api,
+            None => return small(shared, &path, &request),
+        }
+    };
     let (tell, mut accepted) = oneshot::channel();
-    let mut work: Work = Box::pin(complete(Arc::clone(&shared), api, request, tell));
+    let mut work: Work = Box::pin(complete(Arc::clone(shared), api, request, tell));
     let waits = tokio::select! {
         biased;
-        done = &mut work => return done.unwrap_or_else(|refused| refused.response(&shared)),
+        done = &mut work => return done.unwrap_or_else(|refused| refused.response(shared)),
         waits = &mut accepted => waits.ok(),
     };
     let Some(Waits { id, keep_alive }) = waits else {
-        return work.await.unwrap_or_else(|refused| refused.response(&shared));
+        return work.await.unwrap_or_else(|refused| refused.response(shared));
     };
     match tokio::time::timeout(keep_alive, &mut work).await {
-        Ok(done) => done.unwrap_or_else(|refused| refused.response(&shared)),
+        Ok(done) => done.unwrap_or_else(|refused| refused.response(shared)),
         Err(_) => waiting(work, keep_alive, id),
     }
+}
+
+/// The connection carries nothing more after this answer.
+fn closing(mut response: Response<Answer>) -> Response<Answer> {
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+/// A request is not accepted.
+fn refused(shared: &Shared, error: &ApiError) -> Response<Answer> {
+    shared.metrics.refused();
+    failed(error, shared.lasting.ids.next().0)
 }
 
 /// A request that is served. What comes of it is an answer, or why there is none.
@@ -157,9 +208,7 @@ async fn complete(
     }
     let (head, body) = request.into_parts();
     let caller = caller(shared, &head.headers)?;
-    if head.headers.get(header::CONTENT_ENCODING).is_some_and(|e| e != "identity") {
-        return Err(ApiError::encoding().into());
-    }
+    let coding = coding(&head.headers)?;
     let gateway = &shared.grid.config.gateway;
     let asked = asked(&head.headers, shared.numbers.tenant(caller.tenant), gateway.location)?;
     let tenant = caller.tenant.map(|t| &shared.grid.config.tenants[t]);
@@ -175,6 +224,7 @@ async fn complete(
     let within = Duration::from_millis(gateway.request_timeout_ms);
     let mut held = shared.lasting.guard.holding();
     let body = read(body, gateway.max_body_bytes, within, &mut held).await?;
+    let body = inflate(coding, body, gateway.max_body_bytes, &mut held).await?;
     let scan = scan(api, &body, Limits::default(), STEERING).map_err(ApiError::from)?;
     within_limits(api, &policy.service, &scan)?;
     let models = place::models(shared, &caller, &scan.model)?;
@@ -278,7 +328,12 @@ fn within_limits(api: Api, service: &Service, scan: &Scan) -> Result<(), ApiErro
 
 fn caller(shared: &Shared, headers: &http::HeaderMap) -> Result<Caller, ApiError> {
     let authorization = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
-    shared.keys.caller(authorization).ok_or_else(ApiError::unauthorized)
+    // Some clients have a header for the key alone.
+    let key = ["x-api-key", "api-key"]
+        .iter()
+        .find_map(|name| headers.get(*name))
+        .map(|key| [b"Bearer ", key.as_bytes()].concat());
+    shared.keys.caller(authorization.or(key.as_deref())).ok_or_else(ApiError::unauthorized)
 }
 
 fn answer(shared: &Shared, id: u64, served: Served, timing: [(&str, Duration); 3]) -> Response<Answer> {
@@ -341,26 +396,35 @@ pub(crate) fn failed(error: &ApiError, id: u64) -> Response<Answer> {
 
 /// The paths without a body.
 fn small(shared: &Shared, path: &str, request: &Request<Incoming>) -> Response<Answer> {
-    let get = request.method() == Method::GET || request.method() == Method::HEAD;
-    let refuse = |e: &ApiError| {
-        shared.metrics.refused();
-        failed(e, shared.lasting.ids.next().0)
-    };
-    if !matches!(path, "/v1/models" | "/health/live" | "/health/ready" | "/metrics") {
-        let text = "There is no such path. This gateway serves POST /v1/chat/completions, /v1/completions, \
-                    /v1/embeddings and GET /v1/models.";
-        return refuse(&ApiError::not_found(text));
+    if request.headers().get(header::UPGRADE).is_some_and(|u| u.as_bytes().eq_ignore_ascii_case(b"websocket")) {
+        let mut response = closing(refused(shared, &ApiError::no_websocket()));
+        response.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("HTTP/1.1"));
+        return response;
     }
-    if !get {
-        return refuse(&ApiError::method_not_allowed("GET"));
+    let name = path.strip_prefix("/v1/models/");
+    if name.is_none() && !matches!(path, "/v1/models" | "/health" | "/health/live" | "/health/ready") {
+        let text = match path {
+            "/metrics" => "Metrics are served by the admin API only: GET /metrics on `gateway.admin_listen`.",
+            _ => {
+                "There is no such path. This gateway serves POST /v1/chat/completions, /v1/completions, \
+                 /v1/embeddings and GET /v1/models, /v1/models/NAME and /health."
+            }
+        };
+        return refused(shared, &ApiError::not_found(text));
     }
-    match path {
-        "/health/live" | "/health/ready" => health(shared, path),
-        _ => match (caller(shared, request.headers()), path) {
-            (Err(e), _) => refuse(&e),
-            (Ok(_), "/metrics") => exposition::page(shared, request.headers()),
-            (Ok(caller), _) => text("application/json", models(shared, &caller).into()),
-        },
+    if request.method() != Method::GET && request.method() != Method::HEAD {
+        return refused(shared, &ApiError::method_not_allowed("GET"));
+    }
+    if path.starts_with("/health") {
+        return health(shared, path);
+    }
+    let listed = caller(shared, request.headers()).and_then(|caller| match name {
+        Some(name) => listing::model(shared, &caller, name),
+        None => Ok(listing::models(shared, &caller)),
+    });
+    match listed {
+        Ok(page) => text("application/json", page.into()),
+        Err(e) => refused(shared, &e),
     }
 }
 
@@ -383,19 +447,4 @@ pub(crate) fn text(content_type: &'static str, body: Bytes) -> Response<Answer> 
     let mut response = Response::new(Answer::Whole(body));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
-}
-
-fn models(shared: &Shared, caller: &Caller) -> String {
-    let config = &shared.grid.config;
-    let allowed = caller.tenant.map(|t| &config.tenants[t].models).filter(|m| !m.is_empty());
-    let owner = |virtual_model: bool| if virtual_model { "rhumb" } else { "grid" };
-    let names = config.models.iter().map(|m| (&m.name, false));
-    let all = names.chain(config.virtual_models.iter().map(|v| (&v.name, true)));
-    let entries: Vec<String> = all
-        .filter(|(name, _)| allowed.is_none_or(|a| a.contains(name)))
-        .map(|(name, v)| {
-            format!("{{\"id\":{},\"object\":\"model\",\"created\":0,\"owned_by\":\"{}\"}}", quote(name), owner(v))
-        })
-        .collect();
-    format!("{{\"object\":\"list\",\"data\":[{}]}}", entries.join(","))
 }

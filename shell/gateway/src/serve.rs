@@ -6,32 +6,23 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use http::{HeaderValue, header};
-use hyper::server::conn::{http1, http2};
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use rhumb_flow::overload::Level;
 use rhumb_grid::config;
 use rhumb_grid::index::Grid;
 use rhumb_store::{Log, StoreError};
 use rhumb_upstream::{Names, NamesError, OriginError, TlsError};
-use tokio::io::Interest;
-use tokio::net::TcpStream;
 use tokio::runtime::Builder;
 use tokio::sync::watch;
 
-use crate::body::Counted;
+use crate::connection::{Role, serve};
 use crate::drain::Drains;
-use crate::guard::{BRIEF, Guard, Seat};
+use crate::guard::Guard;
 use crate::lasting::Lasting;
 use crate::reload::{Gateway, Reloader};
 use crate::salt::Secret;
 use crate::shared::{Shared, SiteReading, upstreams};
-use crate::socket::{Socket, Standing};
-use crate::tls::{Certificate, Wire};
-use crate::turn::Streams;
+use crate::tls::Certificate;
 use crate::version::{Digest, Version};
-use crate::{admin, control, pool, routes};
+use crate::{control, pool};
 
 /// Longest time that requests in flight are given to end when the gateway stops.
 const DRAIN: Duration = Duration::from_secs(30);
@@ -186,12 +177,6 @@ fn thread(name: &str, work: impl Future<Output = ()> + Send + 'static) -> Result
     std::thread::Builder::new().name(name.into()).spawn(run).map_err(StartError::Thread)
 }
 
-#[derive(Clone, Copy)]
-enum Role {
-    Data,
-    Admin,
-}
-
 /// Takes connections until told to stop, then waits for those that stand.
 async fn accept(
     listener: TcpListener,
@@ -220,7 +205,7 @@ async fn accept(
         };
         match taken {
             Ok((stream, seat)) => {
-                let connection = connection(stream, tls.clone(), seat, Arc::clone(&gateway), role, stopped.clone());
+                let connection = serve(stream, tls.clone(), seat, Arc::clone(&gateway), role, stopped.clone());
                 let stands = stands.clone();
                 tokio::spawn(async move {
                     connection.await;
@@ -235,148 +220,8 @@ async fn accept(
     let _ = tokio::time::timeout(DRAIN, standing.closed()).await;
 }
 
-async fn connection(
-    stream: TcpStream,
-    tls: Option<Arc<Certificate>>,
-    seat: Seat,
-    gateway: Arc<Gateway>,
-    role: Role,
-    mut stopped: watch::Receiver<bool>,
-) {
-    // An event must not wait for the client to acknowledge the one before.
-    let _ = stream.set_nodelay(true);
-    let patience = if seat.is_lent { BRIEF } else { HEADER_TIMEOUT };
-    // Every request on the connection holds a clone until its answer has been sent; one is held here, one by the service.
-    let busy = Arc::new(Standing::default());
-    let standing = Arc::downgrade(&busy);
-    let guarded = Arc::clone(&gateway.now().lasting);
-    let unwanted = async {
-        match role {
-            Role::Data => guarded.guard.unwanted(|| standing.strong_count() <= 2).await,
-            // Whoever asks how the gateway is may stay.
-            Role::Admin => std::future::pending().await,
-        }
-    };
-    tokio::pin!(unwanted);
-    let stall = Duration::from_millis(gateway.now().grid.config.gateway.client_stall_ms);
-    let opened = tokio::select! {
-        opened = open(stream, tls.as_deref(), patience, |s| Socket::new(s, stall, Arc::downgrade(&busy))) => opened,
-        // Nothing has been asked for yet.
-        _ = stopped.wait_for(|s| *s) => return,
-        () = &mut unwanted => return,
-    };
-    let Some((wire, h2)) = opened else { return };
-    let requests = Arc::clone(&busy);
-    let io = TokioIo::new(wire);
-    let service = service_fn(move |request| {
-        let (gateway, busy) = (Arc::clone(&gateway), Arc::clone(&requests));
-        async move {
-            let answer = match role {
-                Role::Data if seat.is_lent => routes::handle_lent(&gateway.now(), &request),
-                // What is in force now is what it is served under to its end.
-                Role::Data => routes::handle(gateway.now(), request).await,
-                Role::Admin => admin::handle(Arc::clone(&gateway), request).await,
-            };
-            let mut answer = answer.map(|answer| Counted::new(answer, busy));
-            // HTTP/2 knows no such header.
-            if !h2 && (seat.is_lent || gateway.now().lasting.guard.level() > Level::Calm) {
-                answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-            }
-            Ok::<_, std::convert::Infallible>(answer)
-        }
-    });
-    if h2 {
-        let mut builder = http2::Builder::new(Streams { patience: stall });
-        builder.timer(TokioTimer::new()).max_concurrent_streams(1_024).max_header_list_size(64 << 10);
-        builder.max_send_buf_size(UNREAD_BYTES_MAX);
-        // Boxed, so that the many connections that speak HTTP/1.1 have no room for it.
-        let mut conn = Box::pin(builder.serve_connection(io, service));
-        tokio::select! {
-            _ = conn.as_mut() => return,
-            _ = stopped.wait_for(|s| *s) => conn.as_mut().graceful_shutdown(),
-            () = &mut unwanted => conn.as_mut().graceful_shutdown(),
-        }
-        last(conn, &busy).await;
-    } else {
-        let mut builder = http1::Builder::new();
-        builder.timer(TokioTimer::new()).header_read_timeout(patience).max_headers(100);
-        builder.max_buf_size(UNREAD_BYTES_MAX);
-        let mut conn = Box::pin(builder.serve_connection(io, service));
-        tokio::select! {
-            _ = conn.as_mut() => return,
-            _ = stopped.wait_for(|s| *s) => conn.as_mut().graceful_shutdown(),
-            () = &mut unwanted => conn.as_mut().graceful_shutdown(),
-        }
-        last(conn, &busy).await;
-    }
-}
-
-/// Lets a connection end after its last request. One without a request, say with half a head, is not waited for beyond
-/// what sending the end of an answer takes.
-async fn last(conn: impl Future, busy: &Arc<Standing>) {
-    if Arc::strong_count(busy) > 2 {
-        conn.await;
-    } else {
-        let _ = tokio::time::timeout(FLUSH, conn).await;
-    }
-}
-
-/// Most of an answer that waits here for its client. With it stand at most one read of as much and the beginning of an
-/// event; what comes behind is not read from the endpoint. Heads of HTTP/1.1 have the same limit, as those of HTTP/2 do.
-const UNREAD_BYTES_MAX: usize = 64 << 10;
-
 /// Most that the kernel holds unsent for one connection. More would let a client that reads nothing look as if it did,
 /// and a slow one as if it did not, since room is announced only once half of this is sent: a client makes progress
 /// when it takes 8 KiB within its time.
 #[cfg(target_os = "linux")]
 const UNSENT_BYTES_MAX: u32 = 16 << 10;
-
-/// Longest time to send what is left of an answer when the gateway stops.
-const FLUSH: Duration = Duration::from_secs(1);
-
-/// Longest time a client may take to send a head, and a kept-alive connection may stay silent.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(75);
-
-/// Longest time the first four bytes of a connection may take once one has come.
-const PREFACE_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// What a client is spoken to over, and whether it speaks HTTP/2; nothing where there is no agreement.
-async fn open(
-    stream: TcpStream,
-    tls: Option<&Certificate>,
-    patience: Duration,
-    socket: impl FnOnce(TcpStream) -> Socket,
-) -> Option<(Wire, bool)> {
-    let Some(certificate) = tls else {
-        let h2 = is_h2(&stream, patience).await;
-        return Some((Wire::Plain(socket(stream)), h2));
-    };
-    let (stream, h2) = certificate.accept(socket(stream)).await?;
-    Some((Wire::Tls(Box::new(stream)), h2))
-}
-
-/// The client speaks HTTP/2 with prior knowledge: its first bytes are the preface (RFC 9113, section 3.4).
-async fn is_h2(stream: &TcpStream, patience: Duration) -> bool {
-    let mut first = [0; 4];
-    if !matches!(tokio::time::timeout(patience, stream.peek(&mut first)).await, Ok(Ok(1..))) {
-        return false;
-    }
-    let preface = async {
-        loop {
-            match stream.peek(&mut first).await {
-                Ok(n @ 1..4) if b"PRI "[..n] == first[..n] => {
-                    let ready = stream.ready(Interest::READABLE).await;
-                    if ready.is_err() || ready.is_ok_and(|r| r.is_read_closed()) {
-                        return false;
-                    }
-                    // The rest of the preface follows at once; until it does, nothing tells the two apart.
-                    tokio::time::sleep(Duration::from_millis(1)).await;
-                }
-                Ok(4..) => return &first == b"PRI ",
-                _ => return false,
-            }
-        }
-    };
-    // Bytes that do not go on are HTTP/1's to complain about: it sees the end of the stream behind them.
-    tokio::time::timeout(PREFACE_TIMEOUT, preface).await.unwrap_or(false)
-}

@@ -60,7 +60,10 @@ impl Guard {
         let jitter = (xxh3_64(&count.to_le_bytes()) >> 11) as f64 / (1_u64 << 53) as f64;
         let after_ms = (RETRY_AFTER_MS * (1.0 + jitter)) as u64;
         if why == Shed::Held {
-            return ApiError::overloaded("The requests that wait here hold as much memory as they may.", after_ms);
+            return ApiError::overloaded(
+                "The requests and answers here hold as much memory as they may (`gateway.max_held_mb`).",
+                after_ms,
+            );
         }
         let text = "This gateway is near the limit of its memory or connections and takes no more requests like this \
                     one now.";

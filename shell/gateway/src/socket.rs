@@ -1,13 +1,15 @@
 //! A client's socket, given up when it has taken nothing for too long.
 
 use std::io::{self, IoSlice};
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::sync::Weak;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -15,9 +17,38 @@ use tokio::time::{Instant, Sleep, sleep_until};
 #[derive(Default)]
 pub(crate) struct Standing {
     stalled: AtomicBool,
+    begun: AtomicU32,
+    old: AtomicBool,
+    broken: AtomicBool,
 }
 
 impl Standing {
+    /// A request begins; it is one of HTTP/1.0, or not.
+    pub(crate) fn begins(&self, is_old: bool) {
+        self.begun.fetch_add(1, Ordering::Relaxed);
+        self.old.store(is_old, Ordering::Relaxed);
+    }
+
+    /// Requests that have begun.
+    pub(crate) fn begun(&self) -> u32 {
+        self.begun.load(Ordering::Relaxed)
+    }
+
+    /// The last request was one of HTTP/1.0.
+    pub(crate) fn is_old(&self) -> bool {
+        self.old.load(Ordering::Relaxed)
+    }
+
+    /// A stream ends without being complete.
+    pub(crate) fn breaks_off(&self) {
+        self.broken.store(true, Ordering::Relaxed);
+    }
+
+    /// One has.
+    pub(crate) fn has_broken_off(&self) -> bool {
+        self.broken.load(Ordering::Relaxed)
+    }
+
     /// The connection ends because its client reads nothing.
     pub(crate) fn is_stalled(&self) -> bool {
         self.stalled.load(Ordering::Relaxed)
@@ -36,6 +67,37 @@ pub(crate) struct Socket {
 impl Socket {
     pub(crate) fn new(stream: TcpStream, patience: Duration, standing: Weak<Standing>) -> Self {
         Self { stream, patience, standing, blocked: false, timer: None }
+    }
+
+    /// Ends a connection after a stream that broke off, once its client has all of it, or has taken nothing of it for as
+    /// long as it may. Then the client `stays` for a while, unless it closes sooner: many drop what they have not read when
+    /// they see the end. An `old` one takes every end but a reset for a clean one.
+    pub(crate) async fn break_off(mut self, old: bool, stall: Duration, stays: Duration) {
+        // From now on the socket is ready when nothing of it is unsent.
+        #[cfg(target_os = "linux")]
+        let _ = socket2::SockRef::from(&self.stream).set_tcp_notsent_lowat(1);
+        let sent = async {
+            while !self.is_writable() {
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+        };
+        let all_sent = tokio::time::timeout(stall, sent).await.is_ok();
+        if all_sent {
+            let closed = async {
+                let mut unwanted = [0; 1 << 10];
+                while matches!(self.stream.read(&mut unwanted).await, Ok(1..)) {}
+            };
+            let _ = tokio::time::timeout(stays, closed).await;
+        }
+        if old || !all_sent {
+            let _ = self.stream.set_zero_linger();
+        }
+    }
+
+    fn is_writable(&self) -> bool {
+        let mut fds = [PollFd::new(self.stream.as_fd(), PollFlags::POLLOUT)];
+        // One that cannot be asked is not waited for.
+        poll(&mut fds, PollTimeout::ZERO).map_or(true, |ready| ready > 0)
     }
 
     fn bounded<T>(&mut self, cx: &mut Context<'_>, wrote: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
@@ -57,6 +119,9 @@ impl Socket {
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }
+
+/// Between two looks at whether all has been sent.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 impl AsyncRead for Socket {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {

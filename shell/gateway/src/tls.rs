@@ -9,7 +9,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use rhumb_grid::config::ListenTls;
 use rhumb_upstream::{TlsError, certificates, private_key};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring::default_provider;
@@ -97,6 +97,20 @@ pub(crate) enum Wire {
     Plain(Socket),
     /// Encrypted.
     Tls(Box<TlsStream<Socket>>),
+}
+
+impl Wire {
+    /// As [`Socket::break_off`]. What is encrypted and not sent yet goes first; no farewell follows it, so that a client
+    /// takes the end for what it is.
+    pub(crate) async fn break_off(self, old: bool, stall: Duration, stays: Duration) {
+        match self {
+            Self::Plain(socket) => socket.break_off(old, stall, stays).await,
+            Self::Tls(mut stream) => {
+                let _ = tokio::time::timeout(stall, stream.flush()).await;
+                stream.into_inner().0.break_off(old, stall, stays).await;
+            }
+        }
+    }
 }
 
 impl AsyncRead for Wire {

@@ -231,10 +231,7 @@ impl Journey<'_> {
     }
 
     async fn plain(&self, target: &Target, mut response: Response) -> Result<Opened, Fail> {
-        let body = response.collect(ANSWER_BYTES_MAX).await.map_err(|e| match e {
-            Error::Malformed("body too long") => Failure::TooLarge.into(),
-            other => Fail::from(other),
-        })?;
+        let body = self.collect(&mut response).await?;
         if !is_answer(&body) {
             return Err(match EngineError::read(&body) {
                 Some(said) => Fail::Failed(Box::new(Failed::inside(said))),
@@ -245,6 +242,28 @@ impl Journey<'_> {
             pool::give(self.shared.live[target.endpoint as usize].pool_key, conn);
         }
         Ok(Opened::Plain(body))
+    }
+
+    /// Reads a plain answer, which counts as held until its client has the last of it. Where there is no room for it, this
+    /// gateway is at fault and nobody else.
+    async fn collect(&self, response: &mut Response) -> Result<Bytes, Fail> {
+        let mut held = self.shared.lasting.guard.holding();
+        let (mut all, mut counted) = (BytesMut::new(), 0);
+        while let Some(piece) = response.piece().await? {
+            let length = all.len() + piece.len();
+            if length > ANSWER_BYTES_MAX {
+                return Err(Failure::TooLarge.into());
+            }
+            if length > counted {
+                // As much as the memory grows by, and no further ahead of what has come than what was declared.
+                let declared = response.length().map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX));
+                let wanted = (counted * 2).min(declared).max(length);
+                held.grow(wanted - counted).map_err(Fail::Shed)?;
+                counted = wanted;
+            }
+            all.extend_from_slice(&piece);
+        }
+        Ok(held.keep(all.freeze()))
     }
 
     /// Reads a stream until its first content; what comes before could as well be another target's.

@@ -7,12 +7,12 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::body::Body;
-use crate::head::{self, Head};
+use crate::head::{self, Framing, Head};
 use crate::inflate::Inflate;
 use crate::origin::Origin;
 
@@ -134,50 +134,87 @@ impl Conn {
             out.extend_from_slice(b"\r\n");
         }
         out.extend_from_slice(b"\r\n");
-        let written = if length <= INLINE_BODY_BYTES {
-            request.body.iter().for_each(|part| out.extend_from_slice(part));
-            self.stream.write_all(&out).await
-        } else {
-            self.write_parts(&out, request.body).await
-        };
+        let mut parts: Vec<&[u8]> = request.body.iter().map(|part| &part[..]).collect();
+        if length <= INLINE_BODY_BYTES {
+            parts.drain(..).for_each(|part| out.extend_from_slice(part));
+        }
+        parts.insert(0, &out);
+        let (mut rest, mut coming) = (Rest { parts: &parts, at: 0 }, Coming::default());
         self.used = true;
-        // An endpoint may answer (say, 413) and close before it has read everything: its answer is still wanted.
-        let unsent = written.is_err();
-        match self.read_head().await {
-            Err(_) if unsent => Err(Error::NoAnswer),
-            other => other,
+        match std::future::poll_fn(|cx| self.poll_send(cx, &mut rest, &mut coming)).await {
+            Sent::All => {
+                let (head, ahead) = std::future::poll_fn(|cx| self.poll_answer(cx, &mut coming)).await?;
+                Ok(self.response(head, ahead))
+            }
+            // The answer is wanted (say, 413), and nothing can follow it on this connection.
+            Sent::Answered(head, ahead) => {
+                let mut response = self.response(head, ahead);
+                response.reusable = false;
+                Ok(response)
+            }
+            Sent::Failed(error) => Err(error),
         }
     }
 
-    async fn write_parts(&mut self, head: &[u8], body: &[Bytes]) -> io::Result<()> {
-        self.stream.write_all(head).await?;
-        for part in body {
-            self.stream.write_all(part).await?;
+    /// Writes a request as far as the other side takes it. While it takes nothing, an answer may come: some endpoints say
+    /// what is wrong before they have read everything.
+    fn poll_send(&mut self, cx: &mut Context<'_>, rest: &mut Rest<'_>, coming: &mut Coming) -> Poll<Sent> {
+        let written = self.poll_write_all(cx, rest);
+        if let Poll::Ready(Ok(())) = written {
+            return Poll::Ready(Sent::All);
         }
-        self.stream.flush().await
+        if coming.early.is_some() && written.is_pending() {
+            return Poll::Pending;
+        }
+        Poll::Ready(match ready!(self.poll_answer(cx, coming)) {
+            // Whoever begins to answer well may read on.
+            Ok((head, ahead)) if head.status < 400 && written.is_pending() => {
+                coming.early = Some((head, ahead));
+                return Poll::Pending;
+            }
+            Ok((head, ahead)) => Sent::Answered(head, ahead),
+            Err(_) if written.is_ready() => Sent::Failed(Error::NoAnswer),
+            Err(error) => Sent::Failed(error),
+        })
     }
 
-    async fn read_head(mut self) -> Result<Response, Error> {
-        let mut seen = BytesMut::new();
-        for _ in 0..INTERIM_MAX {
-            let (head, ahead) = match head::parse(&seen)? {
-                Some((head, len)) => (head, seen.split_off(len).freeze()),
-                None => loop {
-                    if let Some(found) = std::future::poll_fn(|cx| self.poll_head(cx, &mut seen)).await? {
-                        break found;
-                    }
-                },
+    fn poll_write_all(&mut self, cx: &mut Context<'_>, rest: &mut Rest<'_>) -> Poll<io::Result<()>> {
+        while let Some((part, behind)) = rest.parts.split_first() {
+            while rest.at < part.len() {
+                rest.at += match ready!(self.stream.poll_write(cx, &part[rest.at..]))? {
+                    0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                    n => n,
+                };
+            }
+            *rest = Rest { parts: behind, at: 0 };
+        }
+        self.stream.poll_flush(cx)
+    }
+
+    /// The head of the answer, and what was read beyond it.
+    fn poll_answer(&mut self, cx: &mut Context<'_>, coming: &mut Coming) -> Poll<Result<(Head, Bytes), Error>> {
+        if let Some(early) = coming.early.take() {
+            return Poll::Ready(Ok(early));
+        }
+        loop {
+            let found = match head::parse(&coming.seen)? {
+                Some((head, len)) => Some((head, coming.seen.split_off(len).freeze())),
+                None => ready!(self.poll_head(cx, &mut coming.seen))?,
             };
+            let Some((head, ahead)) = found else { continue };
             if head.status == 101 {
-                return Err(Error::Malformed("another protocol, which was not asked for"));
+                return Poll::Ready(Err(Error::Malformed("another protocol, which was not asked for")));
             }
             if !(100..200).contains(&head.status) {
-                return Ok(self.response(head, ahead));
+                return Poll::Ready(Ok((head, ahead)));
             }
             // An interim answer (100 Continue, 103 Early Hints) precedes the real one.
-            seen = BytesMut::from(&ahead[..]);
+            coming.interim += 1;
+            if coming.interim >= INTERIM_MAX {
+                return Poll::Ready(Err(Error::Malformed("too many interim answers")));
+            }
+            coming.seen = BytesMut::from(&ahead[..]);
         }
-        Err(Error::Malformed("too many interim answers"))
     }
 
     fn response(mut self, head: Head, ahead: Bytes) -> Response {
@@ -242,19 +279,45 @@ fn push_number(out: &mut BytesMut, mut n: usize) {
 }
 
 impl Stream {
-    async fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+    fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self {
-            Self::Plain(s) => s.write_all(bytes).await,
-            Self::Tls(s) => s.write_all(bytes).await,
+            Self::Plain(s) => Pin::new(s).poll_write(cx, bytes),
+            Self::Tls(s) => Pin::new(s.as_mut()).poll_write(cx, bytes),
         }
     }
 
-    async fn flush(&mut self) -> io::Result<()> {
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
-            Self::Plain(s) => s.flush().await,
-            Self::Tls(s) => s.flush().await,
+            Self::Plain(s) => Pin::new(s).poll_flush(cx),
+            Self::Tls(s) => Pin::new(s.as_mut()).poll_flush(cx),
         }
     }
+}
+
+/// What of a request has yet to be written.
+struct Rest<'a> {
+    parts: &'a [&'a [u8]],
+    /// Bytes of the first part that have been.
+    at: usize,
+}
+
+/// What has come of an answer.
+#[derive(Default)]
+struct Coming {
+    seen: BytesMut,
+    interim: usize,
+    /// Its head, where it came before the request had all been taken.
+    early: Option<(Head, Bytes)>,
+}
+
+/// How sending a request ends.
+enum Sent {
+    /// All of it was taken.
+    All,
+    /// The answer is here, and it was not all taken.
+    Answered(Head, Bytes),
+    /// The connection is lost.
+    Failed(Error),
 }
 
 /// A response whose head has come. Dropping it before its end closes the connection and so cancels the request.
@@ -361,6 +424,14 @@ impl Response {
     pub fn into_conn(mut self) -> Option<Conn> {
         let whole = self.body.is_clean_end() && self.reusable;
         self.conn.take().filter(|c| whole && c.ahead.is_empty())
+    }
+
+    /// Bytes of the body, where the head says it.
+    pub fn length(&self) -> Option<u64> {
+        match self.head.framing {
+            Framing::Length(n) => Some(n),
+            _ => None,
+        }
     }
 
     /// The whole body has come.

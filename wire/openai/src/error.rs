@@ -142,10 +142,23 @@ impl ApiError {
         Self::new(413, "invalid_request_error", "request_too_large", false, text)
     }
 
-    /// 415: the body is encoded.
+    /// 415: the body is encoded in a way that is not read here.
     pub fn encoding() -> Self {
-        let text = "The request body must be plain JSON without `content-encoding`.";
+        let text = "`content-encoding` must be `gzip`, `deflate` or `identity`, or be left out.";
         Self::new(415, "invalid_request_error", "unsupported_encoding", false, text)
+    }
+
+    /// 415: the body is not said to be JSON.
+    pub fn media_type() -> Self {
+        let text = "The header `content-type: application/json` is required here.";
+        Self::new(415, "invalid_request_error", "unsupported_media_type", false, text).with_param("content-type")
+    }
+
+    /// 426: the client wants a WebSocket.
+    pub fn no_websocket() -> Self {
+        let text =
+            "This gateway speaks no WebSocket: send an HTTP request, and `\"stream\": true` for events as they come.";
+        Self::new(426, "invalid_request_error", "upgrade_not_supported", false, text)
     }
 
     /// 422: engines die of it. SDKs must not bring it back.
@@ -259,6 +272,8 @@ mod tests {
         assert_eq!(shape(&E::request_timeout()), (408, inv, "request_timeout", false, None));
         assert_eq!(shape(&E::too_large(5)), (413, inv, "request_too_large", false, None));
         assert_eq!(shape(&E::encoding()), (415, inv, "unsupported_encoding", false, None));
+        assert_eq!(shape(&E::media_type()), (415, inv, "unsupported_media_type", false, None));
+        assert_eq!(shape(&E::no_websocket()), (426, inv, "upgrade_not_supported", false, None));
         assert_eq!(shape(&E::overloaded("x", 7)), (429, "rate_limit_error", "rate_limit_exceeded", true, Some(7)));
         assert_eq!(shape(&E::upstream_failed()), (502, "server_error", "upstream_failed", true, Some(1000)));
         assert_eq!(shape(&E::stream_broken()), (502, "server_error", "upstream_failed", true, None));

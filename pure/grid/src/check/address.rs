@@ -70,6 +70,20 @@ fn host_and_port(authority: &str, default_port: u16) -> Option<(String, u16)> {
     Some((host.to_ascii_lowercase(), port))
 }
 
+/// The text is a host alone: a name or an address.
+pub(super) fn is_host(text: &str) -> bool {
+    let bare = text.parse::<std::net::Ipv6Addr>().is_ok();
+    bare || (!text.contains(':') || text.starts_with('['))
+        && host_and_port(text, 80).is_some_and(|(_, port)| port == 80)
+}
+
+/// The text is an origin as browsers write it, or stands for any.
+pub(super) fn is_origin(text: &str) -> bool {
+    let Some((scheme, host)) = text.split_once("://") else { return text == "*" };
+    let named = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
+    !scheme.is_empty() && scheme.chars().all(named) && host_and_port(host, 80).is_some()
+}
+
 /// Reads an address to listen on.
 pub(super) fn listen(address: &str, quoted: &str) -> Result<SocketAddr, Fault> {
     if let Ok(address) = address.parse() {
@@ -129,6 +143,22 @@ mod tests {
             "http://h:",
         ] {
             assert!(base_url(url, "").is_err(), "{url}");
+        }
+    }
+
+    #[test]
+    fn hosts_and_origins() {
+        for host in ["gateway", "gateway.internal", "10.0.0.1", "::1", "[::1]"] {
+            assert!(is_host(host), "{host}");
+        }
+        for host in ["", "http://gateway", "gateway:80", "a/b", "a b", "[::1]:9"] {
+            assert!(!is_host(host), "{host}");
+        }
+        for origin in ["*", "https://a.example", "http://localhost:3000", "https://[::1]:9", "app://host"] {
+            assert!(is_origin(origin), "{origin}");
+        }
+        for origin in ["", "a.example", "https://", "https://a.example/", "https://a/b", "null", "https://*.a"] {
+            assert!(!is_origin(origin), "{origin}");
         }
     }
 

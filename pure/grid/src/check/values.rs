@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) fn check(config: &Config, catalogue: &Catalogue<'_>, report: &mut Report<'_>) {
     listening(config, report);
+    browsers(config, report);
     own_means(config, report);
     urls(config, report);
     for (index, endpoint) in config.endpoints.iter().enumerate() {
@@ -44,6 +45,29 @@ fn listening(config: &Config, report: &mut Report<'_>) {
     if data.is_some_and(|address| address.port() != 0) && data == admin {
         let what = format!("`admin_listen` and `listen` are both `{}`", shown(&config.gateway.listen));
         report.value(&gateway.key("admin_listen"), what, "another port for one of the two".to_owned());
+    }
+}
+
+/// What is compared with a header that browsers write is written as they do.
+fn browsers(config: &Config, report: &mut Report<'_>) {
+    let gateway = Path::root().key("gateway");
+    for (index, host) in config.gateway.admin_hosts.iter().enumerate() {
+        if !address::is_host(host) {
+            let path = gateway.key("admin_hosts").index(index);
+            let what = format!("{} is no host name", report.quoted(&path, host));
+            report.value(
+                &path,
+                what,
+                "the name alone, without scheme, port or path, say `gateway.internal`".to_owned(),
+            );
+        }
+    }
+    for (index, origin) in config.gateway.cors_origins.iter().enumerate() {
+        if !address::is_origin(origin) {
+            let path = gateway.key("cors_origins").index(index);
+            let what = format!("{} is no origin", report.quoted(&path, origin));
+            report.value(&path, what, "`https://HOST` or `https://HOST:PORT` without a path, or `*`".to_owned());
+        }
     }
 }
 

@@ -42,7 +42,7 @@ fn missing_keys() {
 #[test]
 fn wrong_types() {
     for (text, expected) in [
-        ("gateway: 5", "`gateway` holds the number 5 / keys with values, of these: `admin_listen`"),
+        ("gateway: 5", "`gateway` holds the number 5 / keys with values, of these: `admin_hosts`"),
         ("gateway:\n  listen: 8080", "`listen` holds the number 8080 / text; `listen: 127.0.0.1:8080`"),
         ("gateway:\n  workers: two", "`workers` holds the text `two` / a whole number, 0 to 1024"),
         ("gateway:\n  workers: '2'", "without quotes: `2`"),

@@ -59,7 +59,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let missing = || {
         Failure::new(
             exit::MISSING,
-            format!("decision `{}` is not in the log (requests still running are logged when they end)", args.id),
+            format!("decision `{}` is not in the log (it may be a second old, or pruned)", args.id),
         )
     };
     let row = found.ok_or_else(missing)?;
@@ -85,8 +85,12 @@ pub(crate) fn run(args: &Args) -> Outcome {
     } else {
         match same {
             Some(true) => {
+                let ended = match row.outcome.as_str() {
+                    "running" => "the request has not ended".to_owned(),
+                    outcome => format!("the request ended: {outcome}"),
+                };
                 let by = if row.endpoint.is_empty() { String::new() } else { format!(", served by {}", row.endpoint) };
-                println!("replay    identical, bit for bit; the request ended: {}{by}", row.outcome);
+                println!("replay    identical, bit for bit; {ended}{by}");
             }
             Some(false) => println!("replay    DIFFERENT from the logged decision"),
             None => println!("replay    under another policy than the logged `{}`", row.policy),

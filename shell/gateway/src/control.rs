@@ -116,7 +116,7 @@ impl Watched {
                 };
                 let origin = upstream.origin.clone();
                 let target = Target { origin, engine: endpoint.engine, headers: headers.clone() };
-                let loops = watch(target, &manner, &Arc::new(readings));
+                let loops = watch(target, &manner, &Arc::new(readings), &shared.lasting.tasks);
                 (headers, manner, loops)
             });
             self.loops.insert(number, loops);

@@ -44,7 +44,7 @@ pub struct Config {
     models: String,
     scrape_interval_ms: Option<u64>,
     probe_interval_ms: Option<u64>,
-    pub(crate) descriptors: Option<u32>,
+    pub(crate) limits: Vec<String>,
     pub(crate) env: Vec<(String, String)>,
 }
 
@@ -136,8 +136,14 @@ impl Config {
 
     /// The most descriptors that the gateway may have open.
     #[must_use]
-    pub fn descriptors(mut self, most: u32) -> Self {
-        self.descriptors = Some(most);
+    pub fn descriptors(self, most: u32) -> Self {
+        self.limit(&format!("-n {most}"))
+    }
+
+    /// A limit of the gateway's process, as `ulimit` takes it.
+    #[must_use]
+    pub fn limit(mut self, limit: &str) -> Self {
+        self.limits.push(limit.to_owned());
         self
     }
 

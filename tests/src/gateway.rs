@@ -1,9 +1,9 @@
 //! The built gateway as a child process, and the oracles that hold after every test.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Lines};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
@@ -45,7 +45,9 @@ pub struct Gateway {
     /// Where the admin API listens.
     pub admin: SocketAddr,
     stderr: Arc<Mutex<String>>,
-    pump: Option<JoinHandle<()>>,
+    attention: Arc<Mutex<Attention>>,
+    /// Gives the pipe back when it does not read on.
+    pump: Option<JoinHandle<Option<Lines<BufReader<ChildStderr>>>>>,
     dir: TempDir,
     /// Rows that stood in the log before it started.
     earlier: usize,
@@ -82,18 +84,19 @@ impl Config {
         let (file, data) = (dir.path().join("rhumb.yaml"), dir.path().join("data"));
         let earlier = if data.exists() { rows::count(&data) } else { 0 };
         std::fs::write(&file, self.yaml(&data)).unwrap();
-        let mut command = match self.descriptors {
-            None => Command::new(binary()),
-            Some(most) => {
-                let mut shell = Command::new("sh");
-                shell.args(["-c", &format!("ulimit -n {most} && exec \"$0\" \"$@\"")]).arg(binary());
-                shell
-            }
+        let mut command = if self.limits.is_empty() {
+            Command::new(binary())
+        } else {
+            let limits: String = self.limits.iter().map(|limit| format!("ulimit {limit} && ")).collect();
+            let mut shell = Command::new("sh");
+            shell.args(["-c", &format!("{limits} exec \"$0\" \"$@\"")]).arg(binary());
+            shell
         };
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
         let mut child = command.arg("up").arg("-c").arg(&file).stderr(Stdio::piped()).spawn().unwrap();
         let stderr = Arc::new(Mutex::new(String::new()));
-        let pump = Some(listen(&mut child, &stderr));
+        let attention = Arc::new(Mutex::new(Attention::Reads));
+        let pump = Some(listen(&mut child, &stderr, &attention));
         let (address, admin) = wait::until("the gateway serves", || {
             let said = stderr.lock().unwrap().clone();
             assert!(child.try_wait().unwrap().is_none(), "the gateway did not start: {said}");
@@ -102,7 +105,7 @@ impl Config {
             let admin = either(["admin API at http://", "admin API at https://"])?;
             Some((either(["serving http://", "serving https://"])?, admin))
         });
-        let gateway = Gateway { child, address, admin, stderr, pump, dir, earlier };
+        let gateway = Gateway { child, address, admin, stderr, attention, pump, dir, earlier };
         // The first probe and the first scrape of each, so that no connection of theirs comes later.
         for e in self.endpoints.iter().filter(|e| e.open) {
             let series = |metric: &str| format!("rhumb_endpoint_{metric}{{endpoint=\"{}\"}}", e.name);
@@ -116,15 +119,37 @@ impl Config {
     }
 }
 
-/// Collects what the gateway says; the thread ends with the pipe.
-fn listen(child: &mut Child, said: &Arc<Mutex<String>>) -> JoinHandle<()> {
-    let (pipe, said) = (child.stderr.take().unwrap(), Arc::clone(said));
+/// What the test does with the gateway's standard error stream after the next line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attention {
+    /// Reads it.
+    Reads,
+    /// Keeps it open and reads nothing.
+    Ignores,
+    /// Closes it.
+    HangsUp,
+}
+
+/// Collects what the gateway says; the thread ends with the pipe, or when the test pays no more attention.
+fn listen(
+    child: &mut Child,
+    said: &Arc<Mutex<String>>,
+    attention: &Arc<Mutex<Attention>>,
+) -> JoinHandle<Option<Lines<BufReader<ChildStderr>>>> {
+    let (pipe, said, attention) = (child.stderr.take().unwrap(), Arc::clone(said), Arc::clone(attention));
     std::thread::spawn(move || {
-        for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+        let mut lines = BufReader::new(pipe).lines();
+        while let Some(Ok(line)) = lines.next() {
             let mut said = said.lock().unwrap();
             said.push_str(&line);
             said.push('\n');
+            match *attention.lock().unwrap() {
+                Attention::Reads => {}
+                Attention::Ignores => return Some(lines),
+                Attention::HangsUp => return None,
+            }
         }
+        None
     })
 }
 
@@ -165,6 +190,25 @@ impl Gateway {
         self.metric(&format!("rhumb_endpoint_{metric}{{endpoint=\"{endpoint}\"}}"))
     }
 
+    /// Changes what is done with what it says, from after the next line on.
+    pub fn pay(&self, attention: Attention) {
+        *self.attention.lock().unwrap() = attention;
+    }
+
+    /// Lets its files grow to so many bytes; `unlimited` is as far as the system lets them.
+    pub fn limit_files(&self, most: &str) {
+        let done = Command::new("prlimit")
+            .args(["--pid", &self.child.id().to_string(), &format!("--fsize={most}:")])
+            .status()
+            .unwrap();
+        assert!(done.success());
+    }
+
+    /// The number of its process.
+    pub fn process(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What it has said so far.
     pub fn said(&self) -> String {
         self.stderr.lock().unwrap().clone()
@@ -173,6 +217,11 @@ impl Gateway {
     /// Memory it has now, in bytes.
     pub fn memory(&self) -> u64 {
         self.status("VmRSS:")
+    }
+
+    /// Address space that it has mapped, in bytes.
+    pub fn mapped(&self) -> u64 {
+        self.status("VmSize:")
     }
 
     /// Most memory it has had, in bytes.
@@ -294,7 +343,7 @@ impl Gateway {
     }
 
     fn stopped(mut self) -> Stopped {
-        self.pump.take().unwrap().join().unwrap();
+        drop(self.pump.take().unwrap().join().unwrap());
         let dir = std::mem::take(&mut self.dir);
         let stderr = self.stderr.lock().unwrap().clone();
         let data = dir.path().join("data");

@@ -324,3 +324,30 @@ fn f62_plain_answers_hold_no_more_bytes_than_they_may() {
     let count = |outcome: &str| rows.iter().filter(|r| r.outcome == outcome).count();
     assert_eq!((count("complete"), count("shed"), rows.len()), (served.len(), 8 - served.len(), 8));
 }
+
+/// Address space, in KiB as `ulimit` takes it.
+const SPACE_KB: u64 = 250_000;
+
+#[test]
+fn h9_a_limit_of_the_address_space_is_a_limit_of_the_memory() {
+    let a = Mock::answering("a", 3);
+    let limit = format!("-v {SPACE_KB}");
+    let gateway = Config::over(&[&a]).limit(&limit).gateway("max_held_mb: 1000").start();
+    assert_eq!(answers(&gateway), [(200, true); 3]);
+    let mut held = Vec::new();
+    while level(&gateway) < 3.0 {
+        held.push(big(&gateway, &a, BODY));
+        wait::until_true("it has looked at its memory", || {
+            let now = gateway.mapped() as f64 / (SPACE_KB << 10) as f64;
+            (gateway.metric("rhumb_overload_pressure{means=\"memory\"}") - now).abs() < 0.01
+        });
+        assert!(held.len() < 250, "it takes more than its address space");
+    }
+    assert_eq!(answers(&gateway), [(503, false); 3]);
+    is_well(&gateway);
+    a.release();
+    assert!(held.iter_mut().map(Client::answer).all(|answer| answer.status == 200 && answer.whole));
+    gateway.await_rest();
+    serves_again(&gateway);
+    gateway.stop();
+}

@@ -12,6 +12,7 @@ mod exit;
 mod explain;
 mod league;
 mod load;
+mod log;
 mod out;
 mod replay;
 mod sim;
@@ -51,6 +52,8 @@ enum Command {
     Top(top::Args),
     /// Decide again from the log and compare, bit for bit
     Replay(replay::Args),
+    /// Say what the decision log holds, or leave out its oldest rows
+    Log(log::Args),
     /// Simulate a grid under a scenario and compare routers
     Sim(sim::Args),
     /// Run an emulated engine server: the real API with the timing of a GPU
@@ -85,7 +88,31 @@ fn demo(args: rhumb_demo::DemoArgs) -> exit::Outcome {
     Ok(if failures == 0 { exit::DONE } else { exit::FAILED })
 }
 
+/// Where the address space is limited (`ulimit -v`), none of it may be kept for later: the C library reserves 64 MiB of it
+/// for each thread that asks it for memory, as the log's do, and the allocator keeps what it has had. Both read
+/// what to do instead when the program starts, so it starts again.
+#[cfg(target_os = "linux")]
+fn within_address_space() {
+    use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
+    use std::os::unix::process::CommandExt as _;
+    const SETTINGS: [(&str, &str); 2] =
+        [("MALLOC_ARENA_MAX", "1"), ("_RJEM_MALLOC_CONF", "retain:false,dirty_decay_ms:0,muzzy_decay_ms:0")];
+    let is_limited = getrlimit(Resource::RLIMIT_AS).is_ok_and(|(soft, _)| soft != RLIM_INFINITY);
+    // What somebody has set is theirs.
+    let missing = || SETTINGS.into_iter().filter(|(name, _)| std::env::var_os(name).is_none());
+    if !is_limited || missing().next().is_none() {
+        return;
+    }
+    let Ok(program) = std::env::current_exe() else { return };
+    // It returns only where it fails, and then this start goes on as well as it can.
+    let _ = std::process::Command::new(program).args(std::env::args_os().skip(1)).envs(missing()).exec();
+}
+
+#[cfg(not(target_os = "linux"))]
+fn within_address_space() {}
+
 fn main() -> ExitCode {
+    within_address_space();
     without_huge_pages();
     with_all_descriptors();
     let cli = Cli::parse();
@@ -97,6 +124,7 @@ fn main() -> ExitCode {
         Command::Drain(args) => drain::run(&args),
         Command::Top(args) => top::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Log(args) => log::run(&args),
         Command::Sim(args) => sim::run(&args),
         Command::Engine(args) => {
             rhumb_emulator::cli::run(args).map(|()| exit::DONE).map_err(|e| exit::Failure::new(exit::USAGE, e))

@@ -60,7 +60,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let missing = || {
         Failure::new(
             exit::MISSING,
-            format!("decision `{}` is not in the log (requests still running are logged when they end)", args.id),
+            format!("decision `{}` is not in the log (it may be a second old, or pruned)", args.id),
         )
     };
     let row = found.ok_or_else(missing)?;
@@ -86,8 +86,12 @@ pub(crate) fn run(args: &Args) -> Outcome {
     } else {
         match same {
             Some(true) => {
+                let ended = match row.outcome.as_str() {
+                    "running" => "the request has not ended".to_owned(),
+                    outcome => format!("the request ended: {outcome}"),
+                };
                 let by = if row.endpoint.is_empty() { String::new() } else { format!(", served by {}", row.endpoint) };
-                out::line(format_args!("replay    identical, bit for bit; the request ended: {}{by}", row.outcome))?;
+                out::line(format_args!("replay    identical, bit for bit; {ended}{by}"))?;
             }
             Some(false) => out::line(format_args!("replay    DIFFERENT from the logged decision"))?,
             None => out::line(format_args!("replay    under another policy than the logged `{}`", row.policy))?,

@@ -4,10 +4,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
 
 use rhumb_gateway::{Digest, Reloader};
 use rhumb_grid::index::Grid;
 use rhumb_grid::{Loaded, Problem, Purpose};
+use rhumb_process::Lines;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::exit::{self, Failure, Outcome};
@@ -108,18 +110,15 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let text = load::text(&args.config).map_err(|e| Failure::new(exit::USAGE, e))?;
     let (grid, warnings) = args.grid(&text).map_err(|e| Failure::new(exit::FOUND, e))?;
     let digest = Digest::of(text.as_bytes());
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_target(false)
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-        .with_max_level(tracing::Level::INFO)
-        .init();
+    let lines = say()?;
     let open = grid.config.tenants.is_empty();
     let (endpoints, sites) = (grid.config.endpoints.len(), grid.config.sites.len());
     let scheme = |tls: &Option<_>| if tls.is_some() { "https" } else { "http" };
     let (scheme, admin_scheme) = (scheme(&grid.config.gateway.tls), scheme(&grid.config.gateway.admin_tls));
     let mut signals = Signals::new()?;
-    let running = rhumb_gateway::start(grid, digest).map_err(|e| Failure::new(exit::USAGE, e))?;
+    let running = rhumb_gateway::start(grid, digest)
+        .inspect_err(|_| lines.finish(LINES_END))
+        .map_err(|e| Failure::new(exit::USAGE, e))?;
     tracing::info!(
         "serving {scheme}://{}/v1 over {endpoints} endpoints at {sites} sites; admin API at {admin_scheme}://{}",
         running.address,
@@ -134,13 +133,35 @@ pub(crate) fn run(args: &Args) -> Outcome {
     });
     stops.store(true, Ordering::Release);
     tracing::info!("stopping: requests in flight may end, a second signal ends them");
-    std::thread::spawn(move || {
+    let second = move || {
         // Whoever signals twice wants the end now; what the log has not committed yet is lost, as with a kill.
         signals.until_told_to_end(|| {});
         std::process::abort();
-    });
+    };
+    // Where no thread can be had, the first signal ends it all the same.
+    let _ = std::thread::Builder::new().name("rhumb-signals".into()).spawn(second);
     running.stop();
+    tracing::info!("stopped");
+    lines.finish(LINES_END);
     Ok(exit::DONE)
+}
+
+/// Longest time that the last log lines are given to be written.
+const LINES_END: Duration = Duration::from_secs(1);
+
+/// Log lines, those of panics too, go to the standard error stream as far as it takes them.
+fn say() -> Result<Lines, Failure> {
+    let lines = Lines::stderr().map_err(|e| Failure::new(exit::USAGE, format!("cannot start a thread: {e}")))?;
+    let writer = lines.clone();
+    tracing_subscriber::fmt()
+        .with_writer(move || writer.clone())
+        .with_target(false)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .with_max_level(tracing::Level::INFO)
+        .init();
+    // What is there by default writes to the stream itself, and waits for whoever does not read it.
+    std::panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
+    Ok(lines)
 }
 
 /// The signals that a gateway hears, from when it is made: none in between gets the default treatment.
@@ -149,6 +170,10 @@ struct Signals {
     term: Signal,
     int: Signal,
     hangup: Signal,
+    /// A file that grows beyond its limit (`ulimit -f`) ends the write and not the process: the log deals with it as with
+    /// a full disk.
+    #[cfg(target_os = "linux")]
+    _file_size: Signal,
 }
 
 impl Signals {
@@ -159,13 +184,22 @@ impl Signals {
         let handler = |kind| signal(kind).map_err(fail);
         let (term, int) = (handler(SignalKind::terminate())?, handler(SignalKind::interrupt())?);
         let hangup = handler(SignalKind::hangup())?;
+        #[cfg(target_os = "linux")]
+        let file_size = handler(SignalKind::from_raw(nix::sys::signal::Signal::SIGXFSZ as i32))?;
         drop(entered);
-        Ok(Self { runtime, term, int, hangup })
+        Ok(Self {
+            runtime,
+            term,
+            int,
+            hangup,
+            #[cfg(target_os = "linux")]
+            _file_size: file_size,
+        })
     }
 
     /// Tells of each SIGHUP until SIGTERM or SIGINT comes.
     fn until_told_to_end(&mut self, mut tell: impl FnMut()) {
-        let Self { runtime, term, int, hangup } = self;
+        let Self { runtime, term, int, hangup, .. } = self;
         runtime.block_on(async {
             loop {
                 tokio::select! {

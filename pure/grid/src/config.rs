@@ -59,8 +59,14 @@ pub struct Gateway {
     pub cors_origins: Vec<String>,
     /// Where the gateway stands; the estimate of a site's round trip before its first probe comes from it.
     pub location: Option<Location>,
-    /// Folder of the decision and usage log.
+    /// Folder of the decision and usage log; no other gateway may use it.
     pub data_dir: String,
+    /// Days that a row of the log is kept; 0: for ever.
+    #[schemars(range(max = 36_500))]
+    pub log_max_age_days: u32,
+    /// Size of the log at which its oldest rows are left out, in MiB; 0: without limit.
+    #[schemars(range(max = 1_073_741_824))]
+    pub log_max_mb: u64,
     /// Worker threads; 0 means one for each available core.
     #[schemars(range(max = 1024))]
     pub workers: u32,
@@ -92,7 +98,8 @@ pub struct Gateway {
     pub max_queue: u32,
     /// Servers that are asked for the addresses of endpoints, each `ADDRESS:PORT`; none: those of the system.
     pub dns_servers: Vec<String>,
-    /// Memory that the gateway may take, in MiB, if its control group allows no less. From 85 % on it turns requests away.
+    /// Memory that the gateway may take, in MiB, if its control group and the limit of its address space (`ulimit -v`)
+    /// allow no less. From 85 % on it turns requests away.
     #[schemars(range(min = 16, max = 16_777_216))]
     pub max_memory_mb: Option<u64>,
     /// Bodies of requests that are read or wait, and of plain answers until they are sent, in MiB together; default: a
@@ -130,6 +137,8 @@ impl Default for Gateway {
             cors_origins: Vec::new(),
             location: None,
             data_dir: "rhumb-data".into(),
+            log_max_age_days: 30,
+            log_max_mb: 10_240,
             workers: 0,
             max_body_bytes: 32 << 20,
             request_timeout_ms: 30_000,

@@ -149,7 +149,7 @@ impl Watched {
                 };
                 let origin = upstream.origin.clone();
                 let target = Target { origin, engine: endpoint.engine, headers: asked.0.clone() };
-                let loops = watch(target, &asked.2, &Arc::new(readings));
+                let loops = watch(target, &asked.2, &Arc::new(readings), &shared.lasting.tasks);
                 (asked, loops)
             });
             self.loops.insert(number, loops);

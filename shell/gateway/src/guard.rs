@@ -21,6 +21,7 @@ pub(crate) struct Guard {
     level: watch::Sender<Level>,
     pressure: Mutex<Pressure>,
     memory_max: Option<u64>,
+    mapped_max: Option<u64>,
     clients: Seats,
     admins: Seats,
     upstream: Bound,
@@ -125,16 +126,18 @@ impl Guard {
             Some(most) => (most as usize).min(descriptors * 3 / 4),
         };
         let memory_max = [gateway.max_memory_mb.map(|mb| mb << 20), means::memory_limit()].into_iter().flatten().min();
-        let held = match (gateway.max_held_mb, memory_max) {
-            (Some(mb), _) => mb << 20,
-            (None, limit) => limit.map_or(HELD_BYTES, |bytes| (bytes / 4).max(gateway.max_body_bytes)),
-        };
-        let memory = memory_max.map_or("no limit".into(), |bytes| format!("{} MiB", bytes >> 20));
+        let mapped_max = means::mapped_limit();
+        let unmapped = mapped_max.map(|most| most.saturating_sub(means::mapped_bytes()));
+        let room = [memory_max, unmapped].into_iter().flatten().min();
+        let share = room.map_or(HELD_BYTES, |bytes| (bytes / 4).max(gateway.max_body_bytes));
+        let held = gateway.max_held_mb.map_or(share, |mb| mb << 20);
+        let memory = room.map_or("no limit".into(), |bytes| format!("{} MiB", bytes >> 20));
         tracing::info!("room for {clients} connections, {} MiB of bodies that wait; memory: {memory}", held >> 20);
         Self {
             level: watch::Sender::default(),
             pressure: Mutex::default(),
             memory_max,
+            mapped_max,
             clients: Seats::new(clients, workers),
             admins: Seats::new(ADMINS, 1),
             upstream: Bound::new(descriptors - clients),
@@ -217,8 +220,9 @@ impl Guard {
         let counted = self.clients.taken() + self.upstream.taken();
         let open = means::descriptors_open().map_or(0, |open| open.saturating_sub(self.open_before));
         let share = |used: usize, most: usize| used as f64 / most.max(1) as f64;
+        let of = |most: Option<u64>, used: fn() -> u64| most.map_or(0.0, |most| used() as f64 / most as f64);
         let pressure = Pressure {
-            memory: self.memory_max.map_or(0.0, |most| means::memory_bytes() as f64 / most as f64),
+            memory: of(self.memory_max, means::memory_bytes).max(of(self.mapped_max, means::mapped_bytes)),
             descriptors: share(counted.max(open), self.descriptors),
             connections: share(self.clients.taken(), self.clients.kept_max()),
         };

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use rhumb_flow::budget::RetryBudget;
 use rhumb_flow::quarantine::Quarantine;
+use rhumb_process::Tasks;
 use rhumb_route::pins::Pins;
 use rhumb_route::prefix::PrefixIndex;
 use rhumb_store::Log;
@@ -28,6 +29,7 @@ pub(crate) type Budgeted = (u32, Number, Number);
 pub(crate) struct Lasting {
     pub(crate) ids: Ids,
     pub(crate) log: Log,
+    pub(crate) tasks: Tasks,
     pub(crate) turn: AtomicU64,
     pub(crate) known: Mutex<Known>,
     pub(crate) hold: Mutex<Hold>,
@@ -57,10 +59,11 @@ const PINS: usize = 1 << 18;
 const PIN_SHARDS: usize = 16;
 
 impl Lasting {
-    pub(crate) fn new(log: Log, drains: Drains, guard: Guard, names: Names, secret: Secret) -> Self {
+    pub(crate) fn new(log: Log, tasks: Tasks, drains: Drains, guard: Guard, names: Names, secret: Secret) -> Self {
         Self {
             ids: Ids::new(),
             log,
+            tasks,
             turn: AtomicU64::new(0),
             known: Mutex::default(),
             hold: Mutex::new(Hold::new()),

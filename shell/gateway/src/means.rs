@@ -5,8 +5,17 @@ use std::path::Path;
 
 /// Bytes of memory that the process holds; 0 where the system does not tell.
 pub(crate) fn memory_bytes() -> u64 {
+    statm(1)
+}
+
+/// Bytes of address space that the process has mapped; 0 where the system does not tell.
+pub(crate) fn mapped_bytes() -> u64 {
+    statm(0)
+}
+
+fn statm(field: usize) -> u64 {
     let Ok(statm) = fs::read_to_string("/proc/self/statm") else { return 0 };
-    let pages = statm.split_whitespace().nth(1).and_then(|p| p.parse::<u64>().ok()).unwrap_or(0);
+    let pages = statm.split_whitespace().nth(field).and_then(|p| p.parse::<u64>().ok()).unwrap_or(0);
     pages * page_bytes()
 }
 
@@ -19,6 +28,12 @@ fn page_bytes() -> u64 {
 pub(crate) fn memory_limit() -> Option<u64> {
     let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     least_limit(&groups, Path::new("/sys/fs/cgroup"))
+}
+
+/// Bytes of address space that the process may map (`ulimit -v`). Beyond it memory is refused, which ends the process.
+pub(crate) fn mapped_limit() -> Option<u64> {
+    let (soft, _) = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_AS).ok()?;
+    Some(soft).filter(|bytes| *bytes < UNLIMITED)
 }
 
 /// Version 2 names one group (`0::/PATH`), version 1 one for each controller (`8:memory:/PATH`). In a container the
@@ -91,7 +106,7 @@ mod tests {
     #[test]
     #[cfg(target_os = "linux")]
     fn the_process_is_seen() {
-        assert!(memory_bytes() > 1 << 20);
+        assert!(memory_bytes() > 1 << 20 && mapped_bytes() > memory_bytes());
         let before = descriptors_open().unwrap();
         let held: Vec<_> = (0..50).map(|_| fs::File::open("/dev/null").unwrap()).collect();
         assert!(descriptors_open().unwrap() >= before + 40 && descriptor_limit() > before);

@@ -14,6 +14,7 @@ use prometheus_client::registry::{Registry, Unit};
 use rhumb_flow::blame::Failure;
 use rhumb_grid::config::Priority;
 use rhumb_grid::index::Grid;
+use rhumb_process::lines_lost;
 use rhumb_route::explain::Names as _;
 use rhumb_store::{Ended, Outcome};
 
@@ -99,6 +100,11 @@ struct ResultLabel {
     result: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TaskLabel {
+    task: &'static str,
+}
+
 /// The gateway's metrics, by the positions of one configuration.
 #[derive(Clone)]
 pub(crate) struct Metrics {
@@ -155,6 +161,11 @@ struct Gauges {
     power_price: Family<SiteLabel, GaugeF>,
     view: GaugeF,
     backlog: GaugeF,
+    log_waiting: GaugeF,
+    log_waiting_bytes: GaugeF,
+    log_dropped: Counter,
+    lines_lost: Counter,
+    restarts: Family<TaskLabel, Counter>,
     waiting_here: Family<PriorityLabel, GaugeF>,
     window: Family<EndpointLabel, GaugeF>,
     level: GaugeF,
@@ -340,6 +351,15 @@ impl Gauges {
         );
         r.register("connections", "Connections of clients", self.connections.clone());
         r.register("log_backlog", "Messages the decision log has not taken yet", self.backlog.clone());
+        let text = "Rows of the decision log that wait in memory for the disk";
+        r.register("log_waiting_rows", text, self.log_waiting.clone());
+        r.register("log_waiting_bytes", "Memory that they take", self.log_waiting_bytes.clone());
+        let text = "Rows of the decision log that were lost: they could not be written, and no more could wait";
+        r.register("log_dropped", text, self.log_dropped.clone());
+        let text = "Lines for the standard error stream that were lost: they could not be written";
+        r.register("log_lines_lost", text, self.lines_lost.clone());
+        let text = "Background tasks that had panicked and were started again";
+        r.register("task_restarts", text, self.restarts.clone());
     }
 
     fn set(&self, shared: &Shared) {
@@ -362,7 +382,16 @@ impl Gauges {
             self.waiting_here.get_or_create(&PriorityLabel { priority }).set(hold.waiting(p) as f64);
         }
         drop(hold);
-        self.backlog.set(shared.lasting.log.backlog() as f64);
+        let log = &shared.lasting.log;
+        self.backlog.set(log.backlog() as f64);
+        let (rows, bytes) = log.spooled();
+        self.log_waiting.set(rows as f64);
+        self.log_waiting_bytes.set(bytes as f64);
+        raise(&self.log_dropped, log.dropped());
+        raise(&self.lines_lost, lines_lost());
+        for (task, restarts) in shared.lasting.tasks.restarts() {
+            raise(&self.restarts.get_or_create(&TaskLabel { task }), restarts);
+        }
         let guard = &shared.lasting.guard;
         self.level.set(f64::from(guard.level() as u8));
         for (means, used) in guard.pressure().named() {
@@ -444,4 +473,9 @@ impl Gauges {
         let age = now_ms.saturating_sub(at_ms) as f64 / 1e3;
         self.age.get_or_create(&SignalLabel { endpoint, signal }).set(age);
     }
+}
+
+/// Has a counter say what is counted elsewhere.
+fn raise(counter: &Counter, to: u64) {
+    counter.inc_by(to.saturating_sub(counter.get()));
 }

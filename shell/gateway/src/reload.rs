@@ -16,6 +16,7 @@ use serde::Serialize;
 use crate::lasting::Lasting;
 use crate::live::lock;
 use crate::metrics::{REFUSED, TAKEN, UNCHANGED};
+use crate::serve::retention;
 use crate::shared::{Shared, upstreams};
 use crate::version::{Digest, Version};
 
@@ -77,6 +78,7 @@ impl Gateway {
         let lasting: &Arc<Lasting> = &before.lasting;
         let shared = Arc::new(Shared::new(lasting, grid, upstreams, version, Some(&before)));
         lasting.enter(&shared);
+        lasting.log.keep(retention(&shared.grid.config.gateway));
         // The first decision finds what is known, not a blank.
         shared.publish();
         self.current.store(shared);

@@ -433,15 +433,27 @@ pub(crate) fn health(shared: &Shared, path: &str) -> Response<Answer> {
     if path == "/health/live" { text("text/plain", "live\n".into()) } else { ready(shared) }
 }
 
-/// Ready while any endpoint is not known to be ill.
+/// Ready while any endpoint is not known to be ill and the gateway's own background tasks run.
 fn ready(shared: &Shared) -> Response<Answer> {
-    if shared.view.load().rows.iter().any(|r| r.health == CandidateHealth::Healthy) {
-        return text("text/plain", "ready\n".into());
-    }
-    let mut response = text("text/plain", "every endpoint is ill\n".into());
+    let (of_endpoints, own): (Vec<_>, Vec<_>) =
+        shared.lasting.tasks.down().into_iter().partition(|kind| TASKS_OF_ENDPOINTS.contains(kind));
+    let down =
+        |kinds: &[&str]| format!("background tasks that have failed and are started again: {}\n", kinds.join(", "));
+    let is_any_well = shared.view.load().rows.iter().any(|r| r.health == CandidateHealth::Healthy);
+    let said = match (is_any_well, own.is_empty(), of_endpoints.is_empty()) {
+        (true, true, true) => return text("text/plain", "ready\n".into()),
+        // What one endpoint makes fail takes the gateway from nobody.
+        (true, true, false) => return text("text/plain", format!("ready; {}", down(&of_endpoints)).into()),
+        (_, false, _) => down(&own),
+        (false, true, _) => "every endpoint is ill\n".to_owned(),
+    };
+    let mut response = text("text/plain", said.into());
     *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     response
 }
+
+/// Background tasks that there is one of for each endpoint, or name of one.
+const TASKS_OF_ENDPOINTS: [&str; 4] = ["canary", "name", "probe", "scrape"];
 
 pub(crate) fn text(content_type: &'static str, body: Bytes) -> Response<Answer> {
     let mut response = Response::new(Answer::Whole(body));

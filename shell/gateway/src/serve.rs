@@ -4,16 +4,17 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rhumb_grid::config;
 use rhumb_grid::index::Grid;
-use rhumb_store::{Log, StoreError};
+use rhumb_process::Tasks;
+use rhumb_store::{Log, Retention, StoreError};
 use rhumb_upstream::{Names, NamesError, OriginError, TlsError};
 use tokio::runtime::Builder;
 use tokio::sync::watch;
 
-use crate::connection::{Role, serve};
+use crate::connection::{self, Role};
 use crate::drain::Drains;
 use crate::guard::Guard;
 use crate::lasting::Lasting;
@@ -26,6 +27,12 @@ use crate::{control, pool};
 
 /// Longest time that requests in flight are given to end when the gateway stops.
 const DRAIN: Duration = Duration::from_secs(30);
+
+/// Longest time that threads take to end after that. A stop has a deadline whatever a thread waits for.
+const THREADS_END: Duration = Duration::from_secs(5);
+
+/// Longest time that the log is given to write its last rows when the gateway stops.
+const LOG_ENDS: Duration = Duration::from_secs(5);
 
 /// What keeps a gateway from starting.
 #[derive(Debug, thiserror::Error)]
@@ -70,20 +77,25 @@ pub struct Running {
     gateway: Arc<Gateway>,
     stop: watch::Sender<bool>,
     threads: Vec<JoinHandle<()>>,
-    log_thread: Option<JoinHandle<()>>,
 }
 
 impl Running {
-    /// Stops taking requests, lets those in flight end, and writes the log to its last row.
+    /// Stops taking requests, lets those in flight end, and writes the log to its last row. None of it is waited for
+    /// beyond its deadline.
     pub fn stop(mut self) {
         self.stop.send_replace(true);
+        let deadline = Instant::now() + DRAIN + THREADS_END;
         for thread in self.threads.drain(..) {
-            let _ = thread.join();
+            while !thread.is_finished() && Instant::now() < deadline {
+                std::thread::park_timeout(Duration::from_millis(2));
+            }
+            if thread.is_finished() {
+                let _ = thread.join();
+            } else {
+                tracing::error!("thread `{}` does not end and is left", thread.thread().name().unwrap_or_default());
+            }
         }
-        self.gateway.now().lasting.log.stop();
-        if let Some(thread) = self.log_thread.take() {
-            let _ = thread.join();
-        }
+        self.gateway.now().lasting.log.stop(LOG_ENDS);
     }
 
     /// Each site now, as this gateway sees it.
@@ -107,13 +119,19 @@ impl Running {
 /// # Errors
 /// An address, the data folder or a thread cannot be had.
 pub fn start(grid: Grid, digest: Digest) -> Result<Running, StartError> {
+    let tasks = Tasks::default();
+    // The folder comes first: of two gateways with one configuration, the second is to hear of the first.
+    let log = Log::open(Path::new(&grid.config.gateway.data_dir), retention(&grid.config.gateway), &tasks)?;
+    serve(grid, digest, &log, &tasks).inspect_err(|_| log.stop(LOG_ENDS))
+}
+
+fn serve(grid: Grid, digest: Digest, log: &Log, tasks: &Tasks) -> Result<Running, StartError> {
     let config = grid.config.gateway.clone();
     let listen = bind(&config.listen)?;
     let admin_listen = bind(&config.admin_listen)?;
     let (tls, admin_tls) = (certificate(config.tls.as_ref())?, certificate(config.admin_tls.as_ref())?);
-    let names = Names::new(&name_servers(&config))?;
+    let names = Names::new(&name_servers(&config), tasks)?;
     let upstreams = upstreams(&grid, &names)?;
-    let (log, log_thread) = Log::open(Path::new(&config.data_dir))?;
     let drains = Drains::open(Path::new(&config.data_dir)).map_err(StartError::Drains)?;
     let version = Version { ordinal: 1, digest };
     let workers = match config.workers {
@@ -122,7 +140,7 @@ pub fn start(grid: Grid, digest: Digest) -> Result<Running, StartError> {
     };
     let guard = Guard::new(&grid.config, workers);
     let secret = Secret::open(Path::new(&config.data_dir)).map_err(StartError::Salt)?;
-    let lasting = Arc::new(Lasting::new(log, drains, guard, names, secret));
+    let lasting = Arc::new(Lasting::new(log.clone(), tasks.clone(), drains, guard, names, secret));
     let shared = Shared::new(&lasting, grid, upstreams, version, None);
     let gateway = Arc::new(Gateway::new(shared));
     let (stop, stopped) = watch::channel(false);
@@ -131,25 +149,46 @@ pub fn start(grid: Grid, digest: Digest) -> Result<Running, StartError> {
     let mut threads = Vec::with_capacity(workers + 1);
     for i in 0..workers {
         let listener = listen.try_clone().map_err(StartError::Thread)?;
-        let (gateway, stopped, tls) = (Arc::clone(&gateway), stopped.clone(), tls.clone());
+        let (gateway, stopped, tls, tasks) = (Arc::clone(&gateway), stopped.clone(), tls.clone(), tasks.clone());
         threads.push(thread(&format!("rhumb-{i}"), async move {
             // It ends with the runtime, when the last connection has.
-            tokio::spawn(pool::tend(Arc::clone(&gateway.now().lasting)));
+            keep(tasks, "pool", Arc::clone(&gateway), |g| pool::tend(Arc::clone(&g.now().lasting)));
             accept(listener, tls, stopped, gateway, Role::Data).await;
         })?);
     }
-    let admin_gateway = Arc::clone(&gateway);
+    let (admin_gateway, tasks) = (Arc::clone(&gateway), tasks.clone());
     threads.push(thread("rhumb-control", async move {
         // It ends with the runtime, when the admin listener has closed.
-        tokio::spawn(control::run(Arc::clone(&admin_gateway)));
-        let watched = Arc::clone(&admin_gateway.now().lasting);
-        tokio::spawn(async move { watched.guard.watch().await });
+        keep(tasks.clone(), "control", Arc::clone(&admin_gateway), control::run);
+        keep(tasks.clone(), "guard", Arc::clone(&admin_gateway), |g| {
+            // Not the configuration of now, which would be in use for ever.
+            let lasting = Arc::clone(&g.now().lasting);
+            async move { lasting.guard.watch().await }
+        });
         for certificate in [tls, admin_tls.clone()].into_iter().flatten() {
-            tokio::spawn(certificate.watch());
+            let tasks = tasks.clone();
+            tokio::spawn(async move { tasks.keep("certificate", move || certificate.clone().watch()).await });
         }
         accept(admin_listen, admin_tls, stopped, admin_gateway, Role::Admin).await;
     })?);
-    Ok(Running { address, admin_address, gateway, stop, threads, log_thread: Some(log_thread) })
+    Ok(Running { address, admin_address, gateway, stop, threads })
+}
+
+/// Runs a background task of a gateway until the runtime ends. One that panics is started again.
+fn keep<F>(tasks: Tasks, kind: &'static str, gateway: Arc<Gateway>, begin: impl Fn(Arc<Gateway>) -> F + Send + 'static)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    tokio::spawn(async move { tasks.keep(kind, move || begin(Arc::clone(&gateway))).await });
+}
+
+/// How long the log keeps its rows, as the configuration says.
+pub(crate) fn retention(gateway: &config::Gateway) -> Retention {
+    let some = |n: u64| Some(n).filter(|n| *n > 0);
+    Retention {
+        age: some(gateway.log_max_age_days.into()).map(|days| Duration::from_secs(days * 24 * 3_600)),
+        bytes: some(gateway.log_max_mb).map(|mb| mb << 20),
+    }
 }
 
 fn certificate(files: Option<&config::ListenTls>) -> Result<Option<Arc<Certificate>>, TlsError> {
@@ -205,7 +244,8 @@ async fn accept(
         };
         match taken {
             Ok((stream, seat)) => {
-                let connection = serve(stream, tls.clone(), seat, Arc::clone(&gateway), role, stopped.clone());
+                let connection =
+                    connection::serve(stream, tls.clone(), seat, Arc::clone(&gateway), role, stopped.clone());
                 let stands = stands.clone();
                 tokio::spawn(async move {
                     connection.await;

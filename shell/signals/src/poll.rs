@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rhumb_grid::config::EngineKind;
+use rhumb_process::Tasks;
 use rhumb_upstream::{Conn, Error, Origin, Request};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
@@ -62,18 +63,30 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Largest metrics page read.
 const PAGE_BYTES_MAX: usize = 4 << 20;
 
-/// Watches an endpoint on the current runtime until what it returns is dropped.
-pub fn watch(target: Target, manner: &Manner, sink: &Arc<impl Sink>) -> JoinSet<()> {
+/// Watches an endpoint on the current runtime until what it returns is dropped. A loop that panics is started again.
+pub fn watch(target: Target, manner: &Manner, sink: &Arc<impl Sink>, tasks: &Tasks) -> JoinSet<()> {
     let mut loops = JoinSet::new();
     let target = Arc::new(target);
-    loops.spawn(probe_loop(Arc::clone(&target), manner.clone(), Arc::clone(sink)));
+    let (of, how, to) = (Arc::clone(&target), manner.clone(), Arc::clone(sink));
+    keep(&mut loops, tasks, "probe", move || probe_loop(Arc::clone(&of), how.clone(), Arc::clone(&to)));
     if target.engine != EngineKind::Generic {
-        loops.spawn(scrape_loop(Arc::clone(&target), manner.scrape_every, Arc::clone(sink)));
+        let (of, every, to) = (Arc::clone(&target), manner.scrape_every, Arc::clone(sink));
+        keep(&mut loops, tasks, "scrape", move || scrape_loop(Arc::clone(&of), every, Arc::clone(&to)));
     }
     if !manner.questions.is_empty() {
-        loops.spawn(canary_loop(target, manner.questions.clone(), manner.canary_every, Arc::clone(sink)));
+        let (questions, every, to) = (manner.questions.clone(), manner.canary_every, Arc::clone(sink));
+        let begin = move || canary_loop(Arc::clone(&target), questions.clone(), every, Arc::clone(&to));
+        keep(&mut loops, tasks, "canary", begin);
     }
     loops
+}
+
+fn keep<F>(loops: &mut JoinSet<()>, tasks: &Tasks, kind: &'static str, begin: impl Fn() -> F + Send + 'static)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let tasks = tasks.clone();
+    loops.spawn(async move { tasks.keep(kind, begin).await });
 }
 
 pub(crate) fn ticker(every: Duration) -> tokio::time::Interval {
@@ -172,5 +185,44 @@ async fn get(target: &Target, path: &str, slot: &mut Option<Conn>) -> Result<(u1
                 return Ok((status, body.to_vec(), took));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    /// Panics at the first of its failures.
+    #[derive(Default)]
+    struct Fragile(AtomicUsize);
+
+    impl Sink for Fragile {
+        fn load(&self, _: Reading) {}
+        fn load_failed(&self, _: &str) {}
+        fn round_trip(&self, _: f64) {}
+        fn probe_failed(&self) {
+            assert!(self.0.fetch_add(1, Ordering::SeqCst) > 0, "the first");
+        }
+        fn canary(&self, _: &str, _: Answered) {}
+    }
+
+    #[test]
+    fn h1_a_probe_that_panics_goes_on() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let (sink, tasks) = (Arc::new(Fragile::default()), Tasks::with_pause(Duration::from_millis(1)));
+        // Port 0 of the own machine refuses connections.
+        let origin = Origin::parse("http://127.0.0.1:0").unwrap();
+        let target = Target { origin, engine: EngineKind::Generic, headers: String::new() };
+        let every = Duration::from_millis(1);
+        let manner = Manner { scrape_every: every, probe_every: every, canary_every: every, questions: Vec::new() };
+        runtime.block_on(async {
+            let _loops = watch(target, &manner, &sink, &tasks);
+            while sink.0.load(Ordering::SeqCst) < 3 {
+                tokio::task::yield_now().await;
+            }
+        });
+        assert_eq!(tasks.restarts(), [("probe", 1)]);
     }
 }

@@ -52,7 +52,7 @@ impl Intent {
 }
 
 /// A request ended. Exactly one of these follows each [`Intent`].
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub struct Ended {
     /// The request.
     pub id: u64,
@@ -101,6 +101,10 @@ pub enum Outcome {
     Shed,
     /// It broke the connection to too many endpoints, and is tried no more.
     Quarantined,
+    /// It has not ended.
+    Running,
+    /// The gateway ended before it did: how it ended is not known.
+    Lost,
 }
 
 impl Outcome {
@@ -116,6 +120,8 @@ impl Outcome {
             Self::NothingEligible => "nothing_eligible",
             Self::Shed => "shed",
             Self::Quarantined => "quarantined",
+            Self::Running => "running",
+            Self::Lost => "lost",
         }
     }
 }

@@ -47,7 +47,7 @@ impl<T> Inbox<T> {
     }
 
     /// Takes everything into `out`, waiting for something at most so long.
-    pub(crate) fn take(&self, out: &mut Vec<T>, wait: Duration) {
+    pub(crate) fn take(&self, out: &mut impl Extend<T>, wait: Duration) {
         let queue = self.lock();
         let waited = self.wake.wait_timeout_while(queue, wait, |q| q.messages.is_empty());
         let (queue, _) = waited.unwrap_or_else(PoisonError::into_inner);
@@ -58,7 +58,7 @@ impl<T> Inbox<T> {
         let gathered = self.wake.wait_timeout_while(queue, LINGER, gather);
         let (mut queue, _) = gathered.unwrap_or_else(PoisonError::into_inner);
         queue.urgent = false;
-        out.append(&mut queue.messages);
+        out.extend(queue.messages.drain(..));
     }
 
     /// Messages waiting.

@@ -1,18 +1,40 @@
 //! Reading the log back.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use rhumb_route::decide::World;
 use rhumb_route::record::{Kept, Record};
 use rhumb_route::row::Overlay;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
+use crate::database::{FILE, has_config};
 use crate::entry::{Logged, Row};
-use crate::writer::{FILE, StoreError, decode_record, decode_row, has_config};
+use crate::error::StoreError;
+use crate::prune::Size;
+use crate::request::{decode_record, decode_row};
 
 /// A log opened for reading, beside a gateway that may be writing it.
 pub struct Reader {
     db: Connection,
+    wal: PathBuf,
+}
+
+/// What a log holds.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Status {
+    /// Rows of requests, by how they ended.
+    pub outcomes: BTreeMap<String, u64>,
+    /// When the first and the last request of the log came; wall clock, ms since 1970.
+    pub oldest_unix_ms: Option<u64>,
+    /// As above.
+    pub newest_unix_ms: Option<u64>,
+    /// Bytes of the file.
+    pub file_bytes: u64,
+    /// Those of them that hold nothing and are used again.
+    pub free_bytes: u64,
+    /// Bytes of the write-ahead log beside it.
+    pub wal_bytes: u64,
 }
 
 impl Reader {
@@ -25,7 +47,9 @@ impl Reader {
         if !path.exists() {
             return Err(StoreError::Missing(path));
         }
-        Ok(Self { db: Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)? })
+        let open = || Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY);
+        let db = open().map_err(|why| StoreError::Database { path: path.clone(), why })?;
+        Ok(Self { db, wal: data_dir.join(format!("{FILE}-wal")) })
     }
 
     /// The row of a decision.
@@ -57,14 +81,26 @@ impl Reader {
         })
     }
 
-    /// Rows by outcome.
+    /// What the log holds.
     ///
     /// # Errors
     /// The log cannot be read.
-    pub fn outcomes(&self) -> Result<Vec<(String, u64)>, StoreError> {
-        let mut q = self.db.prepare("select outcome, count(*) from requests group by outcome order by outcome")?;
-        let rows = q.query_map([], |r| Ok((r.get(0)?, r.get::<_, i64>(1)? as u64)))?;
-        Ok(rows.collect::<Result<_, _>>()?)
+    pub fn status(&self) -> Result<Status, StoreError> {
+        let mut q = self.db.prepare("select outcome, count(*) from requests group by outcome")?;
+        let outcomes = q.query_map([], |r| Ok((r.get(0)?, r.get::<_, i64>(1)? as u64)))?;
+        let at = |order: &str| {
+            let sql = format!("select at_unix_ms from requests order by id {order} limit 1");
+            self.db.query_row(&sql, [], |r| r.get::<_, i64>(0).map(|ms| ms as u64)).optional()
+        };
+        let size = Size::of(&self.db)?;
+        Ok(Status {
+            outcomes: outcomes.collect::<Result<_, _>>()?,
+            oldest_unix_ms: at("asc")?,
+            newest_unix_ms: at("desc")?,
+            file_bytes: size.bytes,
+            free_bytes: size.free,
+            wal_bytes: self.wal.metadata().map_or(0, |file| file.len()),
+        })
     }
 }
 

@@ -10,6 +10,7 @@ use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig};
 use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use rhumb_process::Tasks;
 use tokio::sync::{mpsc, watch};
 
 use crate::last_good::LastGood;
@@ -62,7 +63,7 @@ impl Names {
     ///
     /// # Errors
     /// The system's configuration is unusable, or no thread can be had.
-    pub fn new(servers: &[SocketAddr]) -> Result<Self, NamesError> {
+    pub fn new(servers: &[SocketAddr], tasks: &Tasks) -> Result<Self, NamesError> {
         let mut builder = match servers {
             [] => TokioResolver::builder_tokio()?,
             servers => {
@@ -78,9 +79,12 @@ impl Names {
         let resolver = builder.build()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (wanted, mut next) = mpsc::unbounded_channel::<Wanted>();
+        let tasks = tasks.clone();
         let work = async move {
             while let Some((host, found)) = next.recv().await {
-                tokio::spawn(follow(resolver.clone(), host, found));
+                let (resolver, tasks, found) = (resolver.clone(), tasks.clone(), Arc::new(found));
+                let begin = move || follow(resolver.clone(), host.clone(), Arc::clone(&found));
+                tokio::spawn(async move { tasks.keep("name", begin).await });
             }
         };
         std::thread::Builder::new().name("rhumb-names".into()).spawn(move || runtime.block_on(work))?;
@@ -123,7 +127,7 @@ fn server(address: &SocketAddr) -> NameServerConfig {
 }
 
 /// Looks a name up until nobody wants it any more.
-async fn follow(resolver: TokioResolver, host: String, found: watch::Sender<Found>) {
+async fn follow(resolver: TokioResolver, host: String, found: Arc<watch::Sender<Found>>) {
     let mut names = LastGood::default();
     loop {
         let looked_up = tokio::select! {

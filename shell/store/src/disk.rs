@@ -1,0 +1,213 @@
+//! The thread that writes to the disk. Whatever the disk or another process does, only this thread waits for it.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use crate::database::{Database, Identity, ViewNote};
+use crate::error::StoreError;
+use crate::inbox::Inbox;
+use crate::log::{Message, State};
+use crate::prune::{self, Pruned};
+use crate::spool::Batch;
+
+/// Between two attempts to write the same rows.
+const RETRY_EVERY: Duration = Duration::from_millis(500);
+
+/// Between two looks at what is to be left out.
+const PRUNE_EVERY: Duration = Duration::from_secs(5);
+
+/// Between two notes of the view that decisions are made on.
+const NOTE_EVERY: Duration = Duration::from_secs(5);
+
+/// One cause of failures is said at most this often.
+const SAY_EVERY: Duration = Duration::from_secs(60);
+
+/// The log in its folder, open or to be opened.
+pub(crate) struct Disk {
+    folder: PathBuf,
+    run: u64,
+    database: Option<Database>,
+    /// The file that was written to last.
+    file: Option<Identity>,
+    /// That file is in its place no more, and no other has been opened yet.
+    is_gone: bool,
+    /// The log knows of this run.
+    has_begun: bool,
+    /// What is being written: it stays here until it is.
+    batch: Option<Batch>,
+    /// When it is to be noted next on which view decisions are made.
+    next_note: Instant,
+    next_prune: Instant,
+    /// Causes of failures, and when each was last said.
+    said: BTreeMap<String, Instant>,
+    is_failing: bool,
+    inbox: Arc<Inbox<Message>>,
+    state: Arc<State>,
+}
+
+pub(crate) fn unix_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
+}
+
+impl Disk {
+    /// Opens the log in a folder.
+    ///
+    /// # Errors
+    /// It cannot be used, and that will not pass by itself.
+    pub(crate) fn open(
+        folder: PathBuf,
+        run: u64,
+        inbox: Arc<Inbox<Message>>,
+        state: Arc<State>,
+    ) -> Result<Self, StoreError> {
+        let mut disk = Self {
+            folder,
+            run,
+            database: None,
+            file: None,
+            is_gone: false,
+            has_begun: false,
+            batch: None,
+            next_note: Instant::now(),
+            next_prune: Instant::now(),
+            said: BTreeMap::new(),
+            is_failing: false,
+            inbox,
+            state,
+        };
+        match disk.ready() {
+            Ok(_) => {}
+            Err(why) if why.may_pass() => disk.has_failed(&why),
+            Err(why) => return Err(why),
+        }
+        Ok(disk)
+    }
+
+    /// Writes what comes until there will be no more, or it is given up.
+    pub(crate) fn run(&mut self, batches: &Receiver<Batch>) {
+        while !self.state.gives_up.load(Ordering::Relaxed) {
+            if self.batch.is_some() {
+                self.write();
+                continue;
+            }
+            match batches.recv_timeout(self.next_prune.saturating_duration_since(Instant::now())) {
+                Ok(batch) => self.batch = Some(batch),
+                Err(RecvTimeoutError::Timeout) => self.prune(batches),
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    /// Closes the file.
+    pub(crate) fn close(&mut self) {
+        self.database = None;
+    }
+
+    /// The log, ready to be written, and whether it is another file than before.
+    fn ready(&mut self) -> Result<(&mut Database, bool), StoreError> {
+        let before = self.database.take();
+        self.is_gone |= before.as_ref().is_some_and(|database| !database.is_in_place());
+        let mut database = match before.filter(|_| !self.is_gone) {
+            Some(database) => database,
+            None => Database::open(&self.folder)?,
+        };
+        let before = std::mem::replace(&mut self.file, database.identity());
+        let is_new = std::mem::take(&mut self.is_gone) || before.is_some() && before != self.file;
+        if is_new {
+            let folder = self.folder.display();
+            tracing::error!(
+                "the decision log in `{folder}` was deleted or replaced while it was written: it begins anew"
+            );
+        }
+        if !self.has_begun {
+            let lost = database.begin_run(self.run)?;
+            self.has_begun = true;
+            if lost > 0 {
+                tracing::warn!(
+                    "{lost} requests were running when the gateway before this one ended: they are logged as `lost`"
+                );
+            }
+        }
+        Ok((self.database.insert(database), is_new))
+    }
+
+    /// Tries to write the batch; if it cannot be, waits a moment.
+    fn write(&mut self) {
+        let Some(batch) = self.batch.take() else { return };
+        let run = self.run;
+        let newest = batch.ended.iter().chain(&batch.running).map(|row| row.view).max();
+        let note = newest.filter(|_| self.next_note <= Instant::now());
+        let note = note.map(|view| ViewNote { at_unix_ms: unix_ms(), view });
+        let written = self.ready().and_then(|(database, is_new)| {
+            database.write(run, &batch, note)?;
+            // What was written to a file that is in its place no more has to be written again.
+            Ok((is_new, database.is_in_place()))
+        });
+        match written {
+            Ok((is_new, true)) => {
+                if note.is_some() {
+                    self.next_note = Instant::now() + NOTE_EVERY;
+                }
+                if std::mem::take(&mut self.is_failing) {
+                    tracing::info!("the decision log is written again");
+                    self.said.clear();
+                }
+                self.inbox.push(Message::Written { is_new }, true);
+            }
+            Ok((_, false)) => self.batch = Some(batch),
+            Err(why) => {
+                self.batch = Some(batch);
+                self.has_failed(&why);
+                std::thread::park_timeout(RETRY_EVERY);
+            }
+        }
+    }
+
+    /// Says why, unless that was said just now, and does what may help.
+    fn has_failed(&mut self, why: &StoreError) {
+        self.is_failing = true;
+        let now = Instant::now();
+        self.said.retain(|_, at| now.duration_since(*at) < SAY_EVERY);
+        if let Entry::Vacant(unsaid) = self.said.entry(why.to_string()) {
+            tracing::error!("the decision log cannot be written, its rows wait in memory: {why}");
+            unsaid.insert(now);
+        }
+        if why.leaves_the_file() {
+            if let Some(database) = &self.database {
+                let _ = database.empty_wal();
+            }
+        } else {
+            self.database = None;
+        }
+    }
+
+    /// Leaves out old rows, step by step until there are no more or something is to be written.
+    fn prune(&mut self, batches: &Receiver<Batch>) {
+        self.next_prune = Instant::now() + PRUNE_EVERY;
+        let keep = self.state.retention();
+        let Some(database) = self.database.as_ref().filter(|d| d.is_in_place()) else { return };
+        let db = &database.db;
+        let mut work = || -> rusqlite::Result<()> {
+            while prune::step(db, unix_ms(), &keep)? != Pruned::default() {
+                match batches.try_recv() {
+                    Ok(batch) => {
+                        self.batch = Some(batch);
+                        self.next_prune = Instant::now();
+                        break;
+                    }
+                    Err(TryRecvError::Disconnected) => break,
+                    Err(TryRecvError::Empty) => {}
+                }
+            }
+            Ok(())
+        };
+        if let Err(why) = work() {
+            self.has_failed(&why.into());
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! The handle of the log, and what its threads have in common.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rhumb_process::Tasks;
+
+use crate::disk::{Disk, unix_ms};
+use crate::entry::{Ended, Intent};
+use crate::error::StoreError;
+use crate::inbox::Inbox;
+use crate::keeper::Keeper;
+use crate::prune::Retention;
+use crate::spool::Spool;
+
+pub(crate) enum Message {
+    Decided(Box<Intent>),
+    Ended(Ended),
+    Find(u64, Sender<Option<Intent>>),
+    /// What was handed over last is on the disk, in another file than what came before or in the same.
+    Written {
+        is_new: bool,
+    },
+    /// The disk has closed its file.
+    Closed,
+    /// Everything is to be written by then, and the end said.
+    Stop(Instant, Sender<()>),
+}
+
+/// What the threads of a log and its readers have in common.
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    retention: Mutex<Retention>,
+    /// Nobody waits for what is not written yet.
+    pub(crate) gives_up: AtomicBool,
+    /// Rows that were lost.
+    pub(crate) dropped: AtomicU64,
+    rows: AtomicUsize,
+    bytes: AtomicUsize,
+}
+
+impl State {
+    pub(crate) fn retention(&self) -> Retention {
+        *self.retention.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn waits(&self, spool: &Spool) {
+        self.rows.store(spool.rows(), Ordering::Relaxed);
+        self.bytes.store(spool.bytes(), Ordering::Relaxed);
+    }
+}
+
+/// A handle that the data plane writes through. It never waits.
+#[derive(Clone)]
+pub struct Log {
+    inbox: Arc<Inbox<Message>>,
+    state: Arc<State>,
+}
+
+impl Log {
+    /// Opens or creates the log in a data folder and starts its threads. Where the disk is full or another process has
+    /// locked the file, rows wait for that to pass.
+    ///
+    /// # Errors
+    /// The folder or the file cannot be used, or another gateway uses them.
+    pub fn open(data_dir: &Path, retention: Retention, tasks: &Tasks) -> Result<Self, StoreError> {
+        let (inbox, state) = (Arc::new(Inbox::new()), Arc::new(State::default()));
+        let log = Self { inbox: Arc::clone(&inbox), state: Arc::clone(&state) };
+        log.keep(retention);
+        let run = unix_ms();
+        let mut disk = Disk::open(data_dir.to_owned(), run, Arc::clone(&inbox), Arc::clone(&state))?;
+        let (batches, next) = channel();
+        let mut keeper = Keeper::new(run, batches, state);
+        let (disk_tasks, keeper_tasks) = (tasks.clone(), tasks.clone());
+        let end = Arc::clone(&inbox);
+        let thread = |name: &str| std::thread::Builder::new().name(name.into());
+        let write = move || {
+            disk_tasks.keep_here("log_disk", || disk.run(&next));
+            disk.close();
+            end.push(Message::Closed, true);
+        };
+        thread("rhumb-log-disk").spawn(write).map_err(StoreError::Thread)?;
+        let take = move || keeper_tasks.keep_here("log", || keeper.run(&inbox));
+        thread("rhumb-log").spawn(take).map_err(StoreError::Thread)?;
+        Ok(log)
+    }
+
+    /// Changes how long rows are kept.
+    pub fn keep(&self, retention: Retention) {
+        *self.state.retention.lock().unwrap_or_else(PoisonError::into_inner) = retention;
+    }
+
+    /// Records a decision.
+    pub fn decided(&self, intent: Box<Intent>) {
+        self.inbox.push(Message::Decided(intent), false);
+    }
+
+    /// Records the end of a request.
+    pub fn ended(&self, ended: Ended) {
+        self.inbox.push(Message::Ended(ended), false);
+    }
+
+    /// The decision of that id, if it is recent. Blocks for the log's thread: not for the data plane.
+    pub fn find(&self, id: u64) -> Option<Intent> {
+        let (reply, answer) = channel();
+        self.inbox.push(Message::Find(id, reply), true);
+        answer.recv_timeout(Duration::from_secs(5)).ok().flatten()
+    }
+
+    /// Writes everything and closes the log. What cannot be written in this time is counted as lost.
+    pub fn stop(&self, within: Duration) {
+        let (done, is_done) = channel();
+        self.inbox.push(Message::Stop(Instant::now() + within, done), true);
+        // The thread answers by the deadline; it gets a moment more to do so.
+        let _ = is_done.recv_timeout(within + Duration::from_secs(1));
+    }
+
+    /// Messages not yet taken by the thread.
+    pub fn backlog(&self) -> usize {
+        self.inbox.len()
+    }
+
+    /// Rows of requests that have ended and are not on the disk yet, and the bytes that they take in memory.
+    pub fn spooled(&self) -> (usize, usize) {
+        (self.state.rows.load(Ordering::Relaxed), self.state.bytes.load(Ordering::Relaxed))
+    }
+
+    /// Rows that were lost since the log was opened.
+    pub fn dropped(&self) -> u64 {
+        self.state.dropped.load(Ordering::Relaxed)
+    }
+}

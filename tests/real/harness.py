@@ -207,22 +207,22 @@ def answer(connection, status, page, headers=""):
 
 
 class BrokenUpstream(Upstream):
-    """It answers every chat with three chunks, then closes the connection without `[DONE]`.
+    """It answers every chat with some words, then closes the connection without `[DONE]`.
 
     Chunked, the body is cut short, which HTTP itself shows as an error; otherwise it promised no length, and only the
     missing `[DONE]` gives the break away.
     """
 
-    CHUNKS = ('{"role":"assistant","content":""}', '{"content":" one"}', '{"content":" two"}')
-
-    def __init__(self, chunked):
+    def __init__(self, chunked, words=(" one", " two")):
         super().__init__()
         self.chunked = chunked
+        said = ("{" + f'"content":"{word}"' + "}" for word in words)
+        self.deltas = ('{"role":"assistant","content":""}', *said)
 
     def chat(self, connection, stream):
         framing = "transfer-encoding: chunked" if self.chunked else "connection: close"
         connection.sendall(f"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n{framing}\r\n\r\n".encode())
-        for delta in self.CHUNKS:
+        for delta in self.deltas:
             event = (
                 'data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1,"model":"broken",'
                 f'"choices":[{{"index":0,"delta":{delta},"finish_reason":null}}]}}\n\n'

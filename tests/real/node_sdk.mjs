@@ -1,5 +1,5 @@
 // What the official Node SDK makes of one chat, as JSON: the text that came, the error, and how often it was sent.
-// Usage: node node_sdk.mjs BASE_URL KEY CASE     CASE: `stream`, or the name of a scripted model
+// Usage: node node_sdk.mjs BASE_URL KEY CASE     CASE: `stream`, `too-long`, or the name of a scripted model
 import OpenAI from "openai";
 
 const [baseURL, apiKey, name] = process.argv.slice(2);
@@ -10,14 +10,18 @@ const counting = (url, options) => {
 };
 // The SDK as users have it: its own default of two retries stays on.
 const client = new OpenAI({ baseURL, apiKey, fetch: counting });
-const messages = [{ role: "user", content: `${name}: the river and the stone bridge` }];
+const words = name === "too-long" ? "the river and the stone bridge ".repeat(20_000) : "the river and the stone bridge";
+const messages = [{ role: "user", content: `${name}: ${words}` }];
 const headers = name === "silent" ? { "x-rhumb-deadline-ms": "500" } : {};
 const streamed = name === "stream" || name.startsWith("broken");
 try {
-  const model = name === "stream" ? "tiny" : name;
+  const model = name === "stream" || name === "too-long" ? "tiny" : name;
   const answer = await client.chat.completions.create({ model, messages, max_tokens: 12, stream: streamed }, { headers });
   if (streamed) {
-    for await (const chunk of answer) seen.text += chunk.choices[0]?.delta?.content ?? "";
+    for await (const chunk of answer) {
+      seen.text += chunk.choices[0]?.delta?.content ?? "";
+      if (name === "broken-slowly-read") await new Promise((read) => setTimeout(read, 30));
+    }
   } else {
     seen.text = answer.choices[0].message.content;
   }

@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import subprocess
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -21,6 +22,8 @@ import harness
 from harness import KEY, MODEL
 
 PROMPT = [{"role": "user", "content": "the river and the stone bridge"}]
+# More than one read takes, so that a client has some of them ahead of it when the engine breaks.
+WORDS = [f" w{i}" for i in range(1, 18)]
 # llama.cpp emits the role alone once a token is there, then one chunk for each token.
 TOKENS = 12
 
@@ -42,6 +45,7 @@ models:
   - {name: tiny}
   - {name: broken-cut}
   - {name: broken-close}
+  - {name: broken-slowly-read}
   - {name: busy}
   - {name: deadly}
   - {name: silent}
@@ -50,6 +54,7 @@ endpoints:
   - {name: live, site: live-site, url: "@LIVE@", engine: llama-cpp, max_concurrency: 4, models: [{model: tiny, context_tokens: 16384}]}
   - {name: cut, site: live-site, url: "@CUT@", models: [{model: broken-cut}]}
   - {name: close, site: live-site, url: "@CLOSE@", models: [{model: broken-close}]}
+  - {name: slowly, site: live-site, url: "@SLOWLY@", models: [{model: broken-slowly-read}]}
   - {name: busy, site: live-site, url: "@BUSY@", models: [{model: busy}]}
   - {name: silent, site: live-site, url: "@SILENT@", models: [{model: silent}]}
   - {name: deadly-1, site: live-site, url: "@DEADLY-1@", models: [{model: deadly}]}
@@ -73,6 +78,7 @@ def server(tmp_path_factory):
             scripted = {
                 "CUT": harness.BrokenUpstream(chunked=True),
                 "CLOSE": harness.BrokenUpstream(chunked=False),
+                "SLOWLY": harness.BrokenUpstream(chunked=True, words=WORDS),
                 "BUSY": harness.BusyUpstream(),
                 "SILENT": harness.SilentUpstream(),
                 **{f"DEADLY-{i}": harness.DeadlyUpstream() for i in range(1, 5)},
@@ -333,6 +339,28 @@ def test_a_deadline_that_has_passed_is_not_retried(scripted, client, sent):
     assert scripted["SILENT"].chats == chats + 1
 
 
+def test_a_slow_reader_gets_all_of_a_broken_stream(client, scripted):
+    text = ""
+    with (
+        pytest.raises(openai.APIError, match="stopped answering in the middle"),
+        client.chat.completions.create(model="broken-slowly-read", messages=PROMPT, stream=True) as answer,
+    ):
+        for chunk in answer:
+            text += chunk.choices[0].delta.content or ""
+            time.sleep(0.03)
+    assert text == "".join(WORDS)
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+def test_a_prompt_that_the_engine_cannot_hold_is_told_as_openai_tells_it(gateway, client, sent, streamed):
+    too_long = [{"role": "user", "content": PROMPT[0]["content"] * 20_000}]
+    with pytest.raises(openai.BadRequestError) as raised:
+        client.chat.completions.create(model=MODEL, messages=too_long, stream=streamed)
+    assert raised.value.code == "context_length_exceeded"
+    assert "maximum context length is 16384 tokens" in str(raised.value)
+    assert_refused_once(raised.value, sent)
+
+
 @pytest.fixture(scope="session")
 def node(server):
     """Runs one case of `node_sdk.mjs` and gives what the Node SDK made of it."""
@@ -363,6 +391,16 @@ def test_node_takes_an_honest_429_for_a_rate_limit(node, scripted):
     seen = node("busy")
     scripted["BUSY"].refusals = 0
     assert (seen["error"], seen["code"], seen["sent"]) == ("RateLimitError", "rate_limit_exceeded", 3)
+
+
+def test_node_reads_slowly_and_gets_all_of_a_broken_stream(node):
+    seen = node("broken-slowly-read")
+    assert (seen["text"], seen["error"], seen["sent"]) == ("".join(WORDS), "APIError", 1)
+
+
+def test_node_knows_a_prompt_that_is_too_long(node):
+    seen = node("too-long")
+    assert (seen["error"], seen["code"], seen["sent"]) == ("BadRequestError", "context_length_exceeded", 1)
 
 
 def test_node_does_not_bring_back_what_kills_engines(node):

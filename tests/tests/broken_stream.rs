@@ -148,8 +148,9 @@ fn f06_on_http_2_all_comes_before_the_reset() {
 
 #[test]
 fn f06_a_reader_that_stops_and_goes_on_gets_all_of_a_broken_stream() {
-    // More than the kernels hold, and less than all that may wait here.
-    let a = breaking(300);
+    // More than the kernels hold, and less than all that may wait here, where what comes together waits as one.
+    let said: String = (1..=300).map(|i| speech::said("a", &speech::token(i))).collect();
+    let a = Mock::start("a", vec![Step::Head, Step::Role, Step::Chunk(said.into_bytes()), Step::Fin]);
     let gateway = Config::over(&[&a]).gateway("client_stall_ms: 3000").start();
     let mut client = Client::connect_narrow(gateway.address, 4 << 10);
     client.send(&post("/v1/chat/completions", "", speech::ask(true).to_string().as_bytes()));

@@ -209,7 +209,6 @@ fn a_model_name_of_eight_megabytes_is_answered_shortly() {
         let answer = gateway.client().exchange(&post(CHAT, "", body.as_bytes()));
         let text = answer.error(404, "model_not_found");
         assert!(text.len() < 1_000, "{} bytes", text.len());
-        assert!(!text.contains("nearest"), "it is compared with no name: {text}");
     }
     gateway.stop();
 }

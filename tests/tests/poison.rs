@@ -113,7 +113,8 @@ fn a1_every_way_to_fail_harms_nobody_else_and_is_tried_at_two_engines_that_serve
         let gateway = Config::over(&mocks.iter().collect::<Vec<_>>()).alike().start();
         (0..30).for_each(|i| assert_eq!(gateway.chat(&ask("good", i, i % 2 == 0)).status, 200, "{what}"));
         mocks.iter().for_each(|m| m.when("poison", script.clone()));
-        for i in 0..12 {
+        // Without tenants all are one client's: ten in a row at one endpoint would be its trouble.
+        for i in 0..9 {
             gateway.chat(&ask("poison", i, true));
         }
         (0..12).for_each(|i| assert_eq!(gateway.chat(&ask("good", i, i % 2 == 0)).status, 200, "{what}"));

@@ -112,7 +112,7 @@ fn the_page_is_in_the_format_that_is_asked_for_and_describes_every_series() {
     let gateway = Config::over(&[&a]).start();
     assert_eq!(gateway.chat(&speech::ask(true)).status, 200);
     let page = |accept: &str| {
-        let request = format!("GET /metrics HTTP/1.1\r\nhost: grid\r\nconnection: close\r\n{accept}\r\n");
+        let request = format!("GET /metrics HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n{accept}\r\n", gateway.admin);
         let answer = Client::connect(gateway.admin).exchange(request.as_bytes());
         (answer.header("content-type").to_owned(), answer.text())
     };

@@ -258,6 +258,24 @@ impl Inquiry {
 mod tests {
     use super::*;
 
+    const ALL: [Failure; 15] = [
+        Failure::Unreachable,
+        Failure::Died,
+        Failure::Silent,
+        Failure::Unreadable,
+        Failure::TooLarge,
+        Failure::Busy,
+        Failure::Unavailable,
+        Failure::Server,
+        Failure::Credential,
+        Failure::Forbidden,
+        Failure::Missing,
+        Failure::ContextLength,
+        Failure::Invalid,
+        Failure::Other,
+        Failure::Looped,
+    ];
+
     fn attempt(endpoint: u32, failure: Failure, proven: bool) -> Attempt {
         Attempt { endpoint, model: 0, failure, proven }
     }
@@ -269,6 +287,39 @@ mod tests {
             assert_eq!(inquiry.failed(attempt(0, failure, true)), Next::Another);
             assert_eq!(inquiry.failed(attempt(1, failure, true)), Next::GiveUp);
             assert_eq!(inquiry.verdict(), Whose::Request, "{failure:?}");
+        }
+    }
+
+    #[test]
+    fn the_published_table_is_this_one() {
+        let page = include_str!("../../../docs/reliability.md");
+        let all = "unreachable connection_lost timeout unreadable_answer answer_too_large busy unavailable server_error \
+                   credential_refused forbidden model_missing context_length request_refused other_status loop";
+        let codes: Vec<&str> = ALL.iter().map(|f| f.code()).collect();
+        assert_eq!(codes.join(" "), all);
+        for failure in ALL {
+            let Rule { whose, counts, tries } = failure.rule();
+            let whose = match whose {
+                Whose::Request => "the request",
+                Whose::EndpointModel => "the endpoint, for that model",
+                Whose::Credential => "the gateway's credential there",
+                Whose::Endpoint => "the endpoint",
+                Whose::Nobody => "nobody",
+            };
+            let counts = match counts {
+                Counts::Never => "never",
+                Counts::AtOnce => "at once",
+                Counts::IfServedElsewhere => "if another serves it",
+            };
+            let tries = match tries {
+                Tries::SecondOpinion => "one more, unless this one serves others",
+                Tries::Two => "one more",
+                Tries::UntilAlike => "others, until two that serve others fail alike",
+                Tries::All => "others",
+            };
+            let row = format!("| {whose} | {counts} | {tries} |");
+            let is_there = |line: &str| line.starts_with(&format!("| `{}` |", failure.code())) && line.ends_with(&row);
+            assert!(page.lines().any(is_there), "no row of `{}` ends in {row}", failure.code());
         }
     }
 

@@ -34,6 +34,10 @@ const BUSY_MS: u64 = 1_000;
 const BUSY_MS_MIN: u64 = 100;
 const BUSY_MS_MAX: u64 = 30_000;
 
+/// For how long one is left alone that says it is unavailable and not until when, ms: what it was asked may be at fault,
+/// and others wait.
+const UNAVAILABLE_MS: u64 = 250;
+
 /// Whoever says so again and again is left alone for up to so many doublings of it.
 const BUSY_DOUBLINGS: u32 = 2;
 
@@ -133,6 +137,11 @@ impl Window {
             self.closed_until_ms = self.closed_until_ms.max(now_ms + if again { doubled } else { after_ms });
             self.refusals += u32::from(again && self.refusals < BUSY_DOUBLINGS);
         }
+    }
+
+    /// The endpoint called itself unavailable, to more than one client alone.
+    pub fn unavailable(&mut self, now_ms: u64) {
+        self.busy(now_ms, Some(UNAVAILABLE_MS));
     }
 
     /// How long it is still busy by its own word, ms.

@@ -80,8 +80,8 @@ impl Grid {
         self.names.keys().map(String::as_str)
     }
 
-    /// The names closest to one that is not known, best first, at most three. A text longer than any name is close to
-    /// none: comparing would cost as much as it is long, for each name.
+    /// The names closest to one that is not known, best first, at most three. Of a long text the beginning
+    /// is compared.
     pub fn nearest_models<'a>(&'a self, wrong: &str, allowed: impl Fn(&str) -> bool) -> Vec<&'a str> {
         closest(wrong, self.model_names().filter(|n| allowed(n)), 3)
     }
@@ -143,7 +143,6 @@ mod tests {
         assert_eq!(g.models_named("none"), None);
         assert_eq!(g.model_names().collect::<Vec<_>>(), ["auto", "large", "s", "small"]);
         assert_eq!(g.nearest_models("smal", |n| n != "s"), ["small", "large", "auto"]);
-        assert!(g.nearest_models(&"small".repeat(1_000_000), |_| true).is_empty(), "not even compared");
         assert_eq!(g.endpoint_site, [1]);
         assert_eq!(country("DE"), *b"DE");
     }

@@ -24,8 +24,7 @@ impl Shared {
             (Counts::AtOnce, _) => learnt.condition.unreachable(now_ms),
             _ => false,
         };
-        let is_busy =
-            failure == Failure::Busy || failure == Failure::Unavailable && learnt.condition.unavailable(now_ms, source);
+        let is_unavailable = failure == Failure::Unavailable && learnt.condition.unavailable(now_ms, source);
         if let Some(limit) = failed.said.context.and_then(|c| c.limit) {
             learnt.state.context = Some((target.model, u32::try_from(limit).unwrap_or(u32::MAX)));
         }
@@ -34,8 +33,10 @@ impl Shared {
             !matches!(rule.whose, Whose::Request | Whose::Nobody) && !(is_proven && failure == Failure::Invalid);
         let say = if is_own { learnt.troubles.note(now_ms, failure, failed.status, &said) } else { None };
         drop(learnt);
-        if is_busy {
+        if failure == Failure::Busy {
             lock(&self.lasting.hold).window_mut(number).busy(now_ms, failed.after_ms);
+        } else if is_unavailable {
+            lock(&self.lasting.hold).window_mut(number).unavailable(now_ms);
         }
         if let Some(count) = say {
             self.say(target, failed, count, &said);

@@ -489,7 +489,7 @@ impl Gateway {
         let proven = condition.is_proven(now_ms);
         let is_ill = failure.rule().counts == Counts::AtOnce && condition.unreachable(now_ms);
         if failure == Failure::Unavailable && condition.unavailable(now_ms, source) {
-            self.admission.window_mut(endpoint).busy(now_ms, None);
+            self.admission.window_mut(endpoint).unavailable(now_ms);
         }
         if is_ill {
             // Decisions read the view: an illness that waits for the next one costs the requests until then.

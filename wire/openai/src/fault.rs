@@ -167,7 +167,7 @@ pub fn scrub(message: &str) -> String {
     let first = message.split("Traceback (most recent call last)").next().unwrap_or_default();
     let first = first.split("\n\n").next().unwrap_or_default().trim();
     let mut out = String::with_capacity(first.len().min(4 * MESSAGE_MAX));
-    let is_border = |c: char| c.is_whitespace() || "'\"`()[]{}<>,;=|".contains(c);
+    let is_border = |c: char| c.is_whitespace() || c.is_control() || "'\"`()[]{}<>,;=|".contains(c);
     let mut after_bearer = false;
     for piece in first.split_inclusive(is_border) {
         let border = piece.chars().next_back().filter(|c| is_border(*c));

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use rhumb_gateway::EndpointNow;
+use rhumb_gateway::{EndpointNow, LastError};
 
 use crate::ask::Admin;
 use crate::exit::Failure;
@@ -133,9 +133,32 @@ impl Figures {
 }
 
 fn warnings(endpoint: &EndpointNow) -> Vec<String> {
-    let missing = endpoint.models_missing.iter();
-    let missing = missing.map(|model| format!("endpoint `{}` does not list its model `{model}`", endpoint.endpoint));
-    missing.chain(endpoint.probe_error.clone()).collect()
+    let name = &endpoint.endpoint;
+    let missing = endpoint.models_missing.iter().map(|m| format!("endpoint `{name}` does not list its model `{m}`"));
+    let refused = endpoint.models_refused.iter();
+    let refused =
+        refused.map(|m| format!("endpoint `{name}` is left alone for `{m}`: it says that it has no such model"));
+    let failing = endpoint.last_error.as_ref().map(|error| failing(name, endpoint.ill_since_ms, error));
+    missing.chain(refused).chain(failing).chain(endpoint.probe_error.clone()).collect()
+}
+
+/// What fails at an endpoint, how often and since when, and what its engine says of it.
+fn failing(name: &str, ill_since_ms: Option<u64>, error: &LastError) -> String {
+    let cause = error.cause.replace('_', " ");
+    let status = error.status.map(|status| format!(" (HTTP {status})")).unwrap_or_default();
+    let often = if error.count == 1 {
+        format!("{} ago", duration(error.ago_ms / 1_000))
+    } else {
+        format!(
+            "{} times in {}, last {} ago",
+            error.count,
+            duration(error.since_ms / 1_000),
+            duration(error.ago_ms / 1_000)
+        )
+    };
+    let ill = ill_since_ms.map(|ms| format!("; ill for {}", duration(ms / 1_000))).unwrap_or_default();
+    let said = if error.said.is_empty() { String::new() } else { format!("; it says: {}", error.said) };
+    format!("endpoint `{name}`: {cause}{status} {often}{ill}{said}")
 }
 
 fn config(said: &serde_json::Value) -> String {
@@ -154,7 +177,11 @@ fn refused(said: &serde_json::Value) -> Option<String> {
 /// The time since then, in the two largest of its units.
 fn since(unix_ms: &serde_json::Value) -> String {
     let then = SystemTime::UNIX_EPOCH + Duration::from_millis(unix_ms.as_u64().unwrap_or(0));
-    let s = then.elapsed().unwrap_or_default().as_secs();
+    duration(then.elapsed().unwrap_or_default().as_secs())
+}
+
+/// A time in the two largest of its units.
+fn duration(s: u64) -> String {
     match s {
         0..60 => format!("{s} s"),
         60..3_600 => format!("{} min {} s", s / 60, s % 60),

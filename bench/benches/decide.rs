@@ -30,7 +30,7 @@ fn scan_and_hash(bencher: Bencher<'_, '_>, prompt_bytes: usize) {
     );
     let mut hashes = Vec::new();
     bencher.bench_local(|| {
-        let s = scan(Api::Chat, black_box(body.as_bytes()), Limits::default()).expect("a valid request");
+        let s = scan(Api::Chat, black_box(body.as_bytes()), Limits::default(), &[]).expect("a valid request");
         block_hashes(body.as_bytes(), &s, 0, 8_192, &mut hashes);
         hashes.len()
     });

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use rhumb_grid::config::EngineKind;
-use rhumb_grid::{Catalogue, load, render};
+use rhumb_grid::{Catalogue, Purpose, load, render};
 use rhumb_openai::json::{JsonError, Limits, Walker};
 use rhumb_openai::request::{Api, Edits, Scan, block_hashes, forward, scan};
 use rhumb_openai::sse::{self, Splitter};
@@ -138,8 +138,8 @@ pub fn metrics(page: &[u8]) {
 pub fn config(text: &[u8]) {
     let text = String::from_utf8_lossy(text);
     let catalogue = Catalogue { gpus: &["h100"], shapes: &["llama-3.1-8b"] };
-    if let Err(problems) = load(&text, &|name| (!name.is_empty()).then(|| "secret-of-the-test".to_owned()), &catalogue)
-    {
+    let secret = |name: &str| (!name.is_empty()).then(|| "secret-of-the-test".to_owned());
+    if let Err(problems) = load(&text, &secret, &catalogue, Purpose::Serve) {
         assert!(!problems.is_empty());
         assert!(!render("rhumb.yaml", &text, &problems).is_empty());
     }

@@ -2,7 +2,7 @@
 
 use rhumb_tests::client::{Answer, post};
 use rhumb_tests::config::Config;
-use rhumb_tests::gateway::{Gateway, rhumb};
+use rhumb_tests::gateway::rhumb;
 use rhumb_tests::mock::Mock;
 use rhumb_tests::temp::TempDir;
 use rhumb_tests::{speech, wait};

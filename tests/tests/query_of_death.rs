@@ -108,16 +108,16 @@ fn f_quarantine_the_deaths_of_a_clients_retries_add_up() {
     let mut engines = engines(&vec![Step::Hang]);
     let gateway = over(&engines).policy("max_attempts: 1").start();
     let poison = post(CHAT, "", ask("poison", false).to_string().as_bytes());
-    for i in 0..3 {
+    for (i, engine) in engines.iter_mut().take(3).enumerate() {
         let mut client = gateway.client();
         client.send(&poison);
-        engines[i].await_requests(1);
-        engines[i].close();
+        engine.await_requests(1);
+        engine.close();
         assert_eq!(client.answer().status, if i < 2 { 502 } else { 422 }, "the engine dies of it");
         // It is gone for others, too, who find the next one.
         wait::until_true("it is known to be gone", || {
             gateway.chat(&ask("water", true));
-            gateway.of_endpoint("healthy", engines[i].name()) == 0.0
+            gateway.of_endpoint("healthy", engine.name()) == 0.0
         });
     }
     gateway.chat(&ask("poison", false)).error(422, "request_quarantined");

@@ -7,6 +7,7 @@ use clap::Subcommand;
 use rhumb_store::{Reader, Status, StoreError, prunable, prune};
 
 use crate::exit::{self, Failure, Outcome};
+use crate::out;
 
 /// Arguments of `rhumb log`.
 #[derive(clap::Args)]
@@ -71,9 +72,9 @@ pub(crate) fn run(args: &Args) -> Outcome {
         Command::Prune { folder, older_than, dry_run: true } => {
             let rows = prunable(&folder.data_dir, *older_than, unix_ms()).map_err(failure)?;
             if folder.json {
-                println!("{}", serde_json::json!({ "would_prune": rows }));
+                out::line(serde_json::json!({ "would_prune": rows }))?;
             } else {
-                println!("{rows} rows would be left out; nothing was changed");
+                out::line(format_args!("{rows} rows would be left out; nothing was changed"))?;
             }
             Ok(exit::DONE)
         }
@@ -84,10 +85,13 @@ pub(crate) fn run(args: &Args) -> Outcome {
                 let said = serde_json::json!({
                     "requests": requests, "view_rows": view_rows, "bytes_before": before, "bytes_after": after
                 });
-                println!("{said}");
+                out::line(said)?;
             } else {
-                println!("{} rows of requests and {} of views are left out", pruned.requests, pruned.view_rows);
-                println!("the file had {} and has {}", mib(before), mib(after));
+                out::line(format_args!(
+                    "{} rows of requests and {} of views are left out",
+                    pruned.requests, pruned.view_rows
+                ))?;
+                out::line(format_args!("the file had {} and has {}", mib(before), mib(after)))?;
             }
             Ok(exit::DONE)
         }
@@ -97,9 +101,9 @@ pub(crate) fn run(args: &Args) -> Outcome {
 fn status(folder: &Folder) -> Outcome {
     let status = Reader::open(&folder.data_dir).and_then(|log| log.status()).map_err(failure)?;
     if folder.json {
-        println!("{}", serde_json::to_string(&status).map_err(|e| Failure::new(1, e))?);
+        out::line(serde_json::to_string(&status).map_err(|e| Failure::new(exit::USAGE, e))?)?;
     } else {
-        print!("{}", human(&status, unix_ms()));
+        out::print(human(&status, unix_ms()))?;
     }
     Ok(exit::DONE)
 }

@@ -256,6 +256,8 @@ impl Inquiry {
 
 #[cfg(test)]
 mod tests {
+    use alloc::format;
+
     use super::*;
 
     const ALL: [Failure; 15] = [

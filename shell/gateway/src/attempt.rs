@@ -45,7 +45,7 @@ pub(crate) enum Served {
 /// Why a client gets nothing of a run.
 pub(crate) enum Unserved {
     /// It gets an error; where it was tried last.
-    Failed(ApiError, Option<Target>),
+    Failed(Box<(ApiError, Option<Target>)>),
     /// A more urgent request has its place: it is to ask for admission anew, and may be tried so often.
     Preempted(Box<Ledger>, u32),
 }
@@ -135,7 +135,7 @@ impl Journey<'_> {
                     self.shared.metrics.hedged(Hedged::Failed);
                 }
                 (ledger.outcome, ledger.status) = (outcome, error.status);
-                Err(Unserved::Failed(error, ledger.last))
+                Err(Unserved::Failed(Box::new((error, ledger.last))))
             }
             Err(Nothing::Preempted(left)) => {
                 // Its whole prompt is paid for, whatever of it was computed; the place is free once the try is gone.

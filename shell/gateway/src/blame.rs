@@ -29,9 +29,12 @@ impl Shared {
             learnt.state.context = Some((target.model, u32::try_from(limit).unwrap_or(u32::MAX)));
         }
         // A request's own fault is its client's to see.
-        let is_own =
-            !matches!(rule.whose, Whose::Request | Whose::Nobody) && !(is_proven && failure == Failure::Invalid);
-        let say = if is_own { learnt.troubles.note(now_ms, failure, failed.status, &said) } else { None };
+        let is_requests = rule.whose == Whose::Request || is_proven && failure == Failure::Invalid;
+        let say = if !is_requests && rule.whose != Whose::Nobody {
+            learnt.troubles.note(now_ms, failure, failed.status, &said)
+        } else {
+            None
+        };
         drop(learnt);
         if failure == Failure::Busy {
             lock(&self.lasting.hold).window_mut(number).busy(now_ms, failed.after_ms);

@@ -267,7 +267,10 @@ async fn complete(
                 let timing = [("decide", admitted - waited), ("queue", waited), ("first", start.elapsed())];
                 return Ok(answer(shared, id, served, timing));
             }
-            Err(Unserved::Failed(error, last)) => return Err(Refused::of(shared, id, last, error)),
+            Err(Unserved::Failed(failed)) => {
+                let (error, last) = *failed;
+                return Err(Refused::of(shared, id, last, error));
+            }
             Err(Unserved::Preempted(preempted, left)) => {
                 (ledger, most) = (*preempted, left);
                 // It waits again, for all of it.

@@ -205,6 +205,7 @@ mod tests {
         fn probe_failed(&self) {
             assert!(self.0.fetch_add(1, Ordering::SeqCst) > 0, "the first");
         }
+        fn models(&self, _: Listed) {}
         fn canary(&self, _: &str, _: Answered) {}
     }
 
@@ -216,7 +217,14 @@ mod tests {
         let origin = Origin::parse("http://127.0.0.1:0").unwrap();
         let target = Target { origin, engine: EngineKind::Generic, headers: String::new() };
         let every = Duration::from_millis(1);
-        let manner = Manner { scrape_every: every, probe_every: every, canary_every: every, questions: Vec::new() };
+        let manner = Manner {
+            scrape_every: every,
+            probe_every: every,
+            list_every: every,
+            served: Vec::new(),
+            canary_every: every,
+            questions: Vec::new(),
+        };
         runtime.block_on(async {
             let _loops = watch(target, &manner, &sink, &tasks);
             while sink.0.load(Ordering::SeqCst) < 3 {

@@ -86,8 +86,10 @@ pub enum Counts {
 pub enum Tries {
     /// One more, unless this endpoint serves others: then its word counts.
     SecondOpinion,
-    /// Two: the work is too long, or the answer too large, for a third.
+    /// Two: the answer is too large for a third.
     Two,
+    /// As many as the policy allows, but two where the work is long.
+    ByLength,
     /// As many as the policy allows, but no third where two that serve others fail alike.
     UntilAlike,
     /// As many as the policy allows.
@@ -110,11 +112,12 @@ impl Failure {
     #[must_use]
     pub fn rule(self) -> Rule {
         use Counts::{AtOnce, IfServedElsewhere, Never};
-        use Tries::{All, SecondOpinion, Two, UntilAlike};
+        use Tries::{All, ByLength, SecondOpinion, Two, UntilAlike};
         let (whose, counts, tries) = match self {
             Self::Unreachable => (Whose::Endpoint, AtOnce, All),
             Self::Died => (Whose::Endpoint, IfServedElsewhere, All),
-            Self::Silent | Self::TooLarge => (Whose::Endpoint, IfServedElsewhere, Two),
+            Self::Silent => (Whose::Endpoint, IfServedElsewhere, ByLength),
+            Self::TooLarge => (Whose::Endpoint, IfServedElsewhere, Two),
             Self::Unreadable | Self::Server => (Whose::Endpoint, IfServedElsewhere, UntilAlike),
             Self::Busy | Self::Looped => (Whose::Nobody, Never, All),
             Self::Unavailable => (Whose::Nobody, Never, UntilAlike),
@@ -180,6 +183,8 @@ pub struct Attempt {
     pub failure: Failure,
     /// The endpoint has answered other requests for this model lately, and has failed none since.
     pub proven: bool,
+    /// The work is long: it was predicted to take more than a sixth of the wait that the policy grants.
+    pub long: bool,
 }
 
 /// What becomes of a request after a failed attempt.
@@ -208,10 +213,12 @@ impl Inquiry {
     /// An attempt has failed.
     pub fn failed(&mut self, attempt: Attempt) -> Next {
         self.failed.push(attempt);
-        let Attempt { failure, proven, .. } = attempt;
+        let Attempt { failure, proven, long, .. } = attempt;
+        let is_second = self.failed.iter().filter(|a| a.failure == failure).count() > 1;
         let is_over = match failure.rule().tries {
-            Tries::SecondOpinion => proven || self.failed.iter().filter(|a| a.failure == failure).count() > 1,
-            Tries::Two => self.failed.iter().filter(|a| a.failure == failure).count() > 1,
+            Tries::SecondOpinion => proven || is_second,
+            Tries::Two => is_second,
+            Tries::ByLength => long && is_second,
             Tries::UntilAlike => self.is_alike(failure),
             Tries::All => false,
         };
@@ -279,7 +286,7 @@ mod tests {
     ];
 
     fn attempt(endpoint: u32, failure: Failure, proven: bool) -> Attempt {
-        Attempt { endpoint, model: 0, failure, proven }
+        Attempt { endpoint, model: 0, failure, proven, long: false }
     }
 
     #[test]
@@ -316,6 +323,7 @@ mod tests {
             let tries = match tries {
                 Tries::SecondOpinion => "one more, unless this one serves others",
                 Tries::Two => "one more",
+                Tries::ByLength => "others, or one more where the work is long",
                 Tries::UntilAlike => "others, until two that serve others fail alike",
                 Tries::All => "others",
             };
@@ -397,8 +405,10 @@ mod tests {
     #[test]
     fn e1_long_work_is_not_done_three_times() {
         let mut inquiry = Inquiry::default();
-        assert_eq!(inquiry.failed(attempt(0, Failure::Silent, true)), Next::Another);
-        assert_eq!(inquiry.failed(attempt(1, Failure::Silent, false)), Next::GiveUp);
+        let silent = |endpoint, long| Attempt { long, ..attempt(endpoint, Failure::Silent, true) };
+        assert_eq!(inquiry.failed(silent(0, true)), Next::Another);
+        assert_eq!(inquiry.clone().failed(silent(1, false)), Next::Another);
+        assert_eq!(inquiry.failed(silent(1, true)), Next::GiveUp);
         assert_eq!(inquiry.verdict(), Whose::Endpoint);
     }
 

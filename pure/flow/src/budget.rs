@@ -3,8 +3,10 @@
 /// Retries allowed in proportion to first attempts, so that a service that is busy is not also overrun: each first
 /// attempt earns a share of a retry, and a few a minute are free, so that rare requests have theirs.
 ///
-/// It is for answers that say "busy". What is broken is left alone by [`crate::health`] after a few failures, and the
-/// requests that a site takes with it when it falls silent, however many, are to be tried elsewhere.
+/// An answer that says "busy" takes a retry out. An error that may be the request's takes one out for each retry of a
+/// request that nobody serves in the end: while others serve what one fails, however many requests that is, they are tried
+/// elsewhere, and where everything fails, tries do not add up. The requests that a site takes with it when it dies or falls silent are
+/// always tried elsewhere.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RetryBudget {
     balance: f64,
@@ -33,14 +35,24 @@ impl RetryBudget {
         self.balance = (self.balance + EARNED).min(SAVED_MAX);
     }
 
-    /// Takes a retry out, if there is one.
-    pub fn retry(&mut self, now_ms: u64) -> bool {
+    /// There is a retry.
+    pub fn allows(&mut self, now_ms: u64) -> bool {
         let free = now_ms.saturating_sub(self.at_ms) as f64 / 1e3 * FREE_PER_S;
         self.at_ms = self.at_ms.max(now_ms);
         self.balance = (self.balance + free).min(SAVED_MAX);
-        let granted = self.balance >= 1.0;
+        self.balance >= 1.0
+    }
+
+    /// Takes retries out that were allowed and came to nothing.
+    pub fn in_vain(&mut self, retries: u32) {
+        self.balance = (self.balance - f64::from(retries)).max(0.0);
+    }
+
+    /// Takes a retry out, if there is one.
+    pub fn retry(&mut self, now_ms: u64) -> bool {
+        let granted = self.allows(now_ms);
         if granted {
-            self.balance -= 1.0;
+            self.in_vain(1);
         }
         granted
     }

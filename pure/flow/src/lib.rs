@@ -14,6 +14,7 @@ pub mod fair;
 pub mod health;
 pub mod hedge;
 pub mod overload;
+pub mod patience;
 pub mod peers;
 pub mod quarantine;
 pub mod ramp;

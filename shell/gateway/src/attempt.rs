@@ -17,7 +17,7 @@ use rhumb_openai::error::ApiError;
 use rhumb_openai::fault::{ContextLimit, EngineError};
 use rhumb_openai::request::{Api, Scan};
 use rhumb_openai::response::usage;
-use rhumb_route::decide::Target;
+use rhumb_route::decide::{Reason, Target};
 use rhumb_route::explain::Names as _;
 use rhumb_store::Outcome;
 use tokio::time::Sleep;
@@ -83,6 +83,8 @@ struct Failures {
     status: u16,
     /// What an engine said does not fit its context.
     context: Option<ContextLimit>,
+    /// What failed it last may be its own doing, or that of endpoints that are all known to fail.
+    is_doubtful: bool,
 }
 
 /// An end without an answer.
@@ -181,6 +183,10 @@ impl Journey<'_> {
             }
             if tries.iter().all(Option::is_none) {
                 self.blamed(ledger.source, failures);
+                if failures.is_doubtful {
+                    let in_vain = failover.attempts().saturating_sub(1);
+                    self.shared.budget(tenant, &targets[first], |b| b.in_vain(in_vain));
+                }
                 return Err(failures.end(self, failover.attempts()).into());
             }
             let (over, fail) = match poll_fn(|cx| poll_next(tries, &mut late, &mut preemptible, cx)).await {
@@ -207,11 +213,14 @@ impl Journey<'_> {
             if tries.iter().any(Option::is_some) {
                 continue;
             }
-            let next_place = match next? {
-                After::GiveUp => None,
-                After::BusyOne if !self.shared.budget(tenant, &target, |b| b.retry(self.shared.now_ms())) => None,
-                After::Another | After::BusyOne => self.next_target(&mut failover, failures),
+            let now_ms = self.shared.now_ms();
+            let is_granted = match next? {
+                After::GiveUp => false,
+                After::Another => true,
+                After::BusyOne => self.shared.budget(tenant, &target, |b| b.retry(now_ms)),
+                After::Doubtful => self.shared.budget(tenant, &target, |b| b.allows(now_ms)),
             };
+            let next_place = if is_granted { self.next_target(&mut failover, failures) } else { None };
             if let Some(place) = next_place {
                 next_try = Some((place, Permit::take(self.shared, targets[place].endpoint)));
             }
@@ -285,11 +294,14 @@ impl Journey<'_> {
         if is_blamable && lock(&self.shared.lasting.quarantine).is_blamed(now_ms, source) {
             sum.inquiry.known();
         }
+        sum.is_doubtful = is_blamable || self.placed.decision.reason == Reason::LastResort;
         (sum.said, sum.status) = (failed.said, failed.status);
         let (endpoint, model) = (target.endpoint, target.model);
-        Ok(match sum.inquiry.failed(rhumb_flow::blame::Attempt { endpoint, model, failure, proven }) {
+        let long = self.patience(target) > Duration::from_millis(self.policy.rates.first_token_timeout_ms);
+        Ok(match sum.inquiry.failed(rhumb_flow::blame::Attempt { endpoint, model, failure, proven, long }) {
             Next::GiveUp => After::GiveUp,
             Next::Another if matches!(failure, Failure::Busy | Failure::Unavailable) => After::BusyOne,
+            Next::Another if sum.is_doubtful => After::Doubtful,
             Next::Another => After::Another,
         })
     }
@@ -354,6 +366,8 @@ impl Journey<'_> {
 /// What is done after a failure.
 enum After {
     Another,
+    /// The same, while such retries are not in vain: it may be the request's doing, or all are known to fail.
+    Doubtful,
     /// The same, if there is a retry for it: the endpoint is busy.
     BusyOne,
     GiveUp,

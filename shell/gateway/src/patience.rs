@@ -5,9 +5,6 @@ use std::time::{Duration, Instant};
 use crate::tries::Fail;
 use rhumb_flow::blame::Failure;
 
-/// The wait is so many times what is predicted, where that is longer than what the policy grants.
-pub(crate) const OF_PREDICTED: f64 = 6.0;
-
 /// Signs that the endpoint is at work extend the wait up to so many times.
 const EXTENDED_MAX: u32 = 4;
 

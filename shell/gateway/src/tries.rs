@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use rhumb_flow::blame::Failure;
+use rhumb_flow::patience::first_content_ms;
 use rhumb_openai::error::ApiError;
 use rhumb_openai::fault::EngineError;
 use rhumb_openai::request::{Api, Edits, forward};
@@ -15,7 +16,7 @@ use rhumb_upstream::{Conn, Error, Origin, Request, Response};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::attempt::Journey;
-use crate::patience::{OF_PREDICTED, Patience};
+use crate::patience::Patience;
 use crate::pool;
 use crate::relay::Scanner;
 use crate::shed::Shed;
@@ -126,11 +127,10 @@ impl Journey<'_> {
     }
 
     /// How long the target is given until its first content: what the policy grants, or a multiple of what is predicted.
-    fn patience(&self, target: &Target) -> Duration {
+    pub(crate) fn patience(&self, target: &Target) -> Duration {
         let p = &target.predicted;
-        let predicted_ms = (p.begins_ms() - p.stalled_ms).clamp(0.0, 3.6e6);
-        let granted = Duration::from_millis(self.policy.rates.first_token_timeout_ms);
-        let wait = granted.max(Duration::from_secs_f64(OF_PREDICTED * predicted_ms / 1e3));
+        let granted_ms = self.policy.rates.first_token_timeout_ms;
+        let wait = Duration::from_secs_f64(first_content_ms(granted_ms, p.begins_ms() - p.stalled_ms) / 1e3);
         if self.scan.stream {
             return wait;
         }

@@ -44,10 +44,9 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes what comes, for as long as the process runs.
-    fn run(&self, mut out: impl Write) {
+    /// Writes what comes, for as long as the process runs, and says what is lost beyond `lost_before`.
+    fn run(&self, mut out: impl Write, mut lost_before: u64) {
         let mut unsaid = 0;
-        let mut lost_before = lines_lost();
         loop {
             let queue = self.lock();
             let waited = self.changed.wait_while(queue, |q| q.lines.is_empty());
@@ -83,8 +82,9 @@ impl Lines {
 
     fn to(out: impl Write + Send + 'static) -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
-        let writer = Arc::clone(&shared);
-        std::thread::Builder::new().name("rhumb-lines".into()).spawn(move || writer.run(out))?;
+        // Read here: lines may be lost before the thread begins.
+        let (writer, lost_before) = (Arc::clone(&shared), lines_lost());
+        std::thread::Builder::new().name("rhumb-lines".into()).spawn(move || writer.run(out, lost_before))?;
         Ok(Self(shared))
     }
 

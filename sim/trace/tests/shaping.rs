@@ -94,11 +94,11 @@ fn a_data_directory_without_the_file_is_named_with_it() {
     let error = |dir| open(&Kind::Agentic, dir, &Options::default()).err().unwrap().to_string();
     assert_eq!(
         error(None),
-        "no data directory is given to look for traces/agentic_coding_sessions.csv.zst in; set RHUMB_DATA_DIR or pass \
-         `--data DIR`"
+        "no data directory is given to look for traces/agentic_coding_requests.csv.zst in; set RHUMB_DATA_DIR or pass \
+         `--data DIR` (`rhumb sim data` says what is needed)"
     );
     assert!(
         error(Some(Path::new("/nowhere")))
-            .starts_with("/nowhere/traces/agentic_coding_sessions.csv.zst is not there; ")
+            .starts_with("/nowhere/traces/agentic_coding_requests.csv.zst is not there; ")
     );
 }

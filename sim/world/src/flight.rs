@@ -26,6 +26,10 @@ pub(crate) struct Flight {
     /// Length of the prompt as the gateway sees it.
     pub(crate) prompt_bytes: f64,
     pub(crate) targets: Vec<Target>,
+    /// All of them are known to fail.
+    pub(crate) is_last_resort: bool,
+    /// What failed it last may be its own doing.
+    pub(crate) is_doubtful: bool,
     pub(crate) failover: Failover,
     /// What it asked of admission.
     pub(crate) hold: Option<Hold>,

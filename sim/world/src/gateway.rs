@@ -480,6 +480,7 @@ impl Gateway {
         mut attempt: Attempt,
         failure: Failure,
         source: Source,
+        long: bool,
         inquiry: &mut Inquiry,
         now_us: u64,
     ) -> Next {
@@ -498,7 +499,7 @@ impl Gateway {
         if failure.rule().tries == Tries::UntilAlike && self.quarantine.is_blamed(now_ms, source) {
             inquiry.known();
         }
-        let next = inquiry.failed(rhumb_flow::blame::Attempt { endpoint, model, failure, proven });
+        let next = inquiry.failed(rhumb_flow::blame::Attempt { endpoint, model, failure, proven, long });
         if next == Next::GiveUp && failure.rule().tries == Tries::UntilAlike {
             self.quarantine.blame(now_ms, source);
         }

@@ -3,6 +3,7 @@
 use rhumb_chance::{hash, label, unit};
 use rhumb_flow::admission::{Admission, Ask as Hold, Turn, Verdict};
 use rhumb_flow::fair::{From, cost};
+use rhumb_route::decide::Reason;
 use rhumb_route::facts::Facts;
 
 use crate::clients::Told;
@@ -182,6 +183,7 @@ impl World<'_> {
             watch.decided(&Decided { now_us, gateway, request, tenant, facts, decision, newest_reading_us })?;
         }
         // The clients here send nothing that engines would refuse for its length: what may not fit is never tried.
+        flight.is_last_resort = decision.reason == Reason::LastResort;
         flight.targets = decision.targets;
         flight.targets.truncate(decision.fitting);
         Ok(Some(facts))

@@ -4,8 +4,9 @@ use std::collections::VecDeque;
 
 use rhumb_chance::{hash, label, unit};
 use rhumb_engine::Request;
-use rhumb_flow::blame::{Failure, Inquiry, Next};
+use rhumb_flow::blame::{Failure, Inquiry, Next, Tries};
 use rhumb_flow::failover::Failover;
+use rhumb_flow::patience::{first_content_ms, is_long};
 use rhumb_grid::config::Priority;
 
 use crate::attempt::Usage;
@@ -162,6 +163,8 @@ impl<'a> World<'a> {
             lost_us: 0,
             prompt_bytes: f64::from(ask.input_tokens) * BYTES_PER_TOKEN * spread,
             targets: Vec::new(),
+            is_last_resort: false,
+            is_doubtful: false,
             failover: Failover::new(terms.0.max_attempts),
             attempt: None,
             number: 0,
@@ -240,7 +243,8 @@ impl<'a> World<'a> {
         }
         let at_us = now_us + self.network.there_us(gateway, target.site);
         self.queue.at(at_us, Event::AtEndpoint { flight: ticket });
-        let timeout_us = self.setup.terms(flight.ask.tenant).0.first_token_timeout_ms * 1_000;
+        let predicted_ms = target.predicted.begins_ms() - target.predicted.stalled_ms;
+        let timeout_us = (first_content_ms(rates.first_token_timeout_ms, predicted_ms) * 1e3) as u64;
         let deadlines = &mut self.deadlines[gateway as usize];
         // In order, though tenants differ in patience: almost always this is the last one.
         let at = deadlines.partition_point(|(at_us, _)| *at_us <= now_us + timeout_us);
@@ -410,7 +414,14 @@ impl<'a> World<'a> {
                 granted = gateway.budget(flight.ask.tenant, &target).retry(now_us / 1_000);
             }
             Some(Fail::Failed(failure)) => {
-                granted = gateway.failed(attempt, failure, source, &mut flight.inquiry, now_us) == Next::Another;
+                flight.is_doubtful = false;
+                let granted_ms = self.setup.terms(flight.ask.tenant).0.first_token_timeout_ms;
+                let long = is_long(granted_ms, target.predicted.begins_ms() - target.predicted.stalled_ms);
+                granted = gateway.failed(attempt, failure, source, long, &mut flight.inquiry, now_us) == Next::Another;
+                if flight.is_last_resort || failure.rule().tries == Tries::UntilAlike {
+                    flight.is_doubtful = true;
+                    granted &= gateway.budget(flight.ask.tenant, &target).allows(now_us / 1_000);
+                }
             }
             None => gateway.rejected(attempt, now_us),
         }
@@ -428,6 +439,10 @@ impl<'a> World<'a> {
     pub(crate) fn give_up(&mut self, ticket: Ticket) {
         let Some(flight) = self.flights.get(ticket) else { return };
         let end = if flight.fail == Some(Fail::TooLarge) { End::Rejected } else { End::Failed };
+        if let (true, Some(first)) = (flight.is_doubtful, flight.targets.first()) {
+            let in_vain = flight.failover.attempts().saturating_sub(1);
+            self.gateways[flight.gateway as usize].budget(flight.ask.tenant, first).in_vain(in_vain);
+        }
         let told = Told::no_target(flight);
         self.refused(ticket, end, told);
     }

@@ -80,8 +80,8 @@ fn f18_the_retry_budget_bounds_what_gateways_add() {
 fn a_request_that_is_sent_again_is_one_request_from_its_first_sending() {
     let mut setup = setup(2, 1, Router::Rhumb);
     setup.clients = Clients { retries: 2, ..Clients::default() };
-    // Nothing answers for three seconds: those sent then come back after a second, as they are told to.
-    setup.faults = vec![fault(0, FaultKind::Errors(1.0), 0.0, 3.0), fault(1, FaultKind::Errors(1.0), 0.0, 3.0)];
+    // Nothing answers for four seconds: those sent then come back after a second, as they are told to.
+    setup.faults = vec![fault(0, FaultKind::Errors(1.0), 0.0, 4.0), fault(1, FaultKind::Errors(1.0), 0.0, 4.0)];
     let ran = run(&setup, &mut asks(60, 5.0, 2, 3).into_iter(), &mut Checks::default()).unwrap();
     oracles(&ran).unwrap();
     assert_eq!(ran.outcomes.len(), 60);

@@ -95,9 +95,9 @@ impl Condition {
     }
 
     /// It called itself unavailable and said no time to come back. True when it is to be taken for busy: it answers
-    /// nobody, or calls itself so again and again.
+    /// nobody of several tenants, or calls itself so again and again.
     pub fn unavailable(&mut self, now_ms: u64, source: Source) -> bool {
-        self.unavailable.failed(now_ms, source)
+        self.unavailable.failed(now_ms, source) && self.unavailable.is_of_many()
     }
 
     /// It refused the gateway's credential, or its credit is used up. True when this is what confirms it.

@@ -58,6 +58,12 @@ impl Evidence {
         self.failures < FAILURES_BESIDE_ANSWERS || !is_same
     }
 
+    /// The failures are those of several tenants, or so many that one alone would not explain them.
+    #[must_use]
+    pub fn is_of_many(&self) -> bool {
+        self.many_tenants || self.failures >= FAILURES_BESIDE_ANSWERS
+    }
+
     /// It answered a request.
     pub fn answered(&mut self, now_ms: u64, source: Source) {
         *self = Self { answered: Some((now_ms, source)), ..Self::default() };

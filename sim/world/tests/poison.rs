@@ -24,7 +24,8 @@ const SERVES_US: u64 = 1_000_000;
 const POISONER: u32 = 1;
 
 /// How an engine may fail on a request of its own accord.
-const FAILURES: [Failure; 4] = [Failure::Server, Failure::Died, Failure::Unreadable, Failure::Unavailable];
+const FAILURES: [Failure; 5] =
+    [Failure::Server, Failure::Died, Failure::Unreadable, Failure::Unavailable, Failure::TooLarge];
 
 struct Case {
     setup: Setup,

@@ -239,6 +239,13 @@ impl Inquiry {
             .map(|a| (*a, a.failure.rule().whose))
     }
 
+    /// What failed it last may be its own doing, or that of endpoints that are all known to fail: another try is for a
+    /// budget.
+    #[must_use]
+    pub fn is_doubtful(&self, is_last_resort: bool) -> bool {
+        self.failed.last().is_some_and(|a| is_last_resort || a.failure.rule().tries == Tries::UntilAlike)
+    }
+
     /// The failed attempts, in their order.
     #[must_use]
     pub fn attempts(&self) -> &[Attempt] {

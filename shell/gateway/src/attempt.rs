@@ -83,8 +83,6 @@ struct Failures {
     status: u16,
     /// What an engine said does not fit its context.
     context: Option<ContextLimit>,
-    /// What failed it last may be its own doing, or that of endpoints that are all known to fail.
-    is_doubtful: bool,
 }
 
 /// An end without an answer.
@@ -183,7 +181,7 @@ impl Journey<'_> {
             }
             if tries.iter().all(Option::is_none) {
                 self.blamed(ledger.source, failures);
-                if failures.is_doubtful {
+                if failures.inquiry.is_doubtful(self.is_last_resort()) {
                     let in_vain = failover.attempts().saturating_sub(1);
                     self.shared.budget(tenant, &targets[first], |b| b.in_vain(in_vain));
                 }
@@ -225,6 +223,10 @@ impl Journey<'_> {
                 next_try = Some((place, Permit::take(self.shared, targets[place].endpoint)));
             }
         }
+    }
+
+    fn is_last_resort(&self) -> bool {
+        self.placed.decision.reason == Reason::LastResort
     }
 
     pub(crate) fn targets(&self) -> &[Target] {
@@ -294,14 +296,13 @@ impl Journey<'_> {
         if is_blamable && lock(&self.shared.lasting.quarantine).is_blamed(now_ms, source) {
             sum.inquiry.known();
         }
-        sum.is_doubtful = is_blamable || self.placed.decision.reason == Reason::LastResort;
         (sum.said, sum.status) = (failed.said, failed.status);
         let (endpoint, model) = (target.endpoint, target.model);
         let long = self.patience(target) > Duration::from_millis(self.policy.rates.first_token_timeout_ms);
         Ok(match sum.inquiry.failed(rhumb_flow::blame::Attempt { endpoint, model, failure, proven, long }) {
             Next::GiveUp => After::GiveUp,
             Next::Another if matches!(failure, Failure::Busy | Failure::Unavailable) => After::BusyOne,
-            Next::Another if sum.is_doubtful => After::Doubtful,
+            Next::Another if sum.inquiry.is_doubtful(self.is_last_resort()) => After::Doubtful,
             Next::Another => After::Another,
         })
     }

@@ -28,8 +28,6 @@ pub(crate) struct Flight {
     pub(crate) targets: Vec<Target>,
     /// All of them are known to fail.
     pub(crate) is_last_resort: bool,
-    /// What failed it last may be its own doing.
-    pub(crate) is_doubtful: bool,
     pub(crate) failover: Failover,
     /// What it asked of admission.
     pub(crate) hold: Option<Hold>,

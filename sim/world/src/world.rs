@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use rhumb_chance::{hash, label, unit};
 use rhumb_engine::Request;
-use rhumb_flow::blame::{Failure, Inquiry, Next, Tries};
+use rhumb_flow::blame::{Failure, Inquiry, Next};
 use rhumb_flow::failover::Failover;
 use rhumb_flow::patience::{first_content_ms, is_long};
 use rhumb_grid::config::Priority;
@@ -164,7 +164,6 @@ impl<'a> World<'a> {
             prompt_bytes: f64::from(ask.input_tokens) * BYTES_PER_TOKEN * spread,
             targets: Vec::new(),
             is_last_resort: false,
-            is_doubtful: false,
             failover: Failover::new(terms.0.max_attempts),
             attempt: None,
             number: 0,
@@ -414,12 +413,10 @@ impl<'a> World<'a> {
                 granted = gateway.budget(flight.ask.tenant, &target).retry(now_us / 1_000);
             }
             Some(Fail::Failed(failure)) => {
-                flight.is_doubtful = false;
                 let granted_ms = self.setup.terms(flight.ask.tenant).0.first_token_timeout_ms;
                 let long = is_long(granted_ms, target.predicted.begins_ms() - target.predicted.stalled_ms);
                 granted = gateway.failed(attempt, failure, source, long, &mut flight.inquiry, now_us) == Next::Another;
-                if flight.is_last_resort || failure.rule().tries == Tries::UntilAlike {
-                    flight.is_doubtful = true;
+                if flight.inquiry.is_doubtful(flight.is_last_resort) {
                     granted &= gateway.budget(flight.ask.tenant, &target).allows(now_us / 1_000);
                 }
             }
@@ -439,7 +436,7 @@ impl<'a> World<'a> {
     pub(crate) fn give_up(&mut self, ticket: Ticket) {
         let Some(flight) = self.flights.get(ticket) else { return };
         let end = if flight.fail == Some(Fail::TooLarge) { End::Rejected } else { End::Failed };
-        if let (true, Some(first)) = (flight.is_doubtful, flight.targets.first()) {
+        if let (true, Some(first)) = (flight.inquiry.is_doubtful(flight.is_last_resort), flight.targets.first()) {
             let in_vain = flight.failover.attempts().saturating_sub(1);
             self.gateways[flight.gateway as usize].budget(flight.ask.tenant, first).in_vain(in_vain);
         }

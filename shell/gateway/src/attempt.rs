@@ -115,7 +115,7 @@ impl Journey<'_> {
     /// Tries so many of the ranked targets until one serves, from the one that admission has given a place at.
     pub(crate) async fn run(
         &self,
-        mut ledger: Ledger,
+        mut ledger: Box<Ledger>,
         most: u32,
         first: usize,
         permit: Permit,
@@ -141,7 +141,7 @@ impl Journey<'_> {
                 // Its whole prompt is paid for, whatever of it was computed; the place is free once the try is gone.
                 ledger.lost_usd += other.map_or(0.0, |t| t.flight.lost(false));
                 self.shared.metrics.preempted();
-                Err(Unserved::Preempted(Box::new(ledger), left))
+                Err(Unserved::Preempted(ledger, left))
             }
         }
     }
@@ -329,7 +329,7 @@ impl Journey<'_> {
     }
 
     /// The request is this target's from here on. Another try that still ran is cancelled, and paid for.
-    fn serve(&self, won: Try<'_>, opened: Opened, other: Option<Try<'_>>, mut ledger: Ledger) -> Served {
+    fn serve(&self, won: Try<'_>, opened: Opened, other: Option<Try<'_>>, mut ledger: Box<Ledger>) -> Served {
         if won.is_hedge || other.as_ref().is_some_and(|t| t.is_hedge) {
             self.shared.metrics.hedged(if won.is_hedge { Hedged::Won } else { Hedged::Lost });
         }

@@ -55,14 +55,15 @@ const FLUSH: Duration = Duration::from_secs(1);
 /// Longest time the first four bytes of a connection may take once one has come.
 const PREFACE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Serves a connection until it ends, has nothing to say for too long, or is unwanted.
+/// Serves a connection until it ends, has nothing to say for too long, or is unwanted. What is rare and large on the way is
+/// boxed: a connection that holds a stream open has no room for it. `_stands` is dropped with the connection.
 pub(crate) async fn serve(
     stream: TcpStream,
     tls: Option<Arc<Certificate>>,
     seat: Seat,
     gateway: Arc<Gateway>,
     role: Role,
-    mut stopped: watch::Receiver<bool>,
+    (mut stopped, _stands): (watch::Receiver<bool>, watch::Receiver<()>),
 ) {
     // An event must not wait for the client to acknowledge the one before.
     let _ = stream.set_nodelay(true);
@@ -173,7 +174,7 @@ async fn http1_connection<S>(
     }
     if busy.has_broken_off() {
         let wire = conn.into_parts().io.into_inner();
-        wire.break_off(busy.is_old(), stall, STAYS.min(stall)).await;
+        Box::pin(wire.break_off(busy.is_old(), stall, STAYS.min(stall))).await;
     }
 }
 
@@ -218,7 +219,7 @@ async fn open(
         let h2 = is_h2(&stream, patience).await;
         return Some((Wire::Plain(socket(stream)), h2));
     };
-    let (stream, h2) = certificate.accept(socket(stream)).await?;
+    let (stream, h2) = Box::pin(certificate.accept(socket(stream))).await?;
     Some((Wire::Tls(Box::new(stream)), h2))
 }
 

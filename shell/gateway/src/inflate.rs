@@ -33,6 +33,16 @@ pub(crate) fn coding(headers: &HeaderMap) -> Result<Option<Coding>, ApiError> {
     }
 }
 
+/// Not a part of its caller: its tables of some 40 KiB would be part of the stack of every request.
+#[cold]
+#[inline(never)]
+fn reader(coding: Coding, body: &[u8]) -> Box<dyn Read + Send + '_> {
+    match coding {
+        Coding::Gzip => Box::new(MultiGzDecoder::new(body)),
+        Coding::Deflate => Box::new(ZlibDecoder::new(body)),
+    }
+}
+
 /// What a body says that may be compressed, up to `limit` bytes of it.
 ///
 /// # Errors
@@ -43,11 +53,8 @@ pub(crate) async fn inflate(
     limit: u64,
     held: &mut Held<'_>,
 ) -> Result<Bytes, ApiError> {
-    let mut reader: Box<dyn Read + Send + '_> = match coding {
-        None => return Ok(body),
-        Some(Coding::Gzip) => Box::new(MultiGzDecoder::new(&body[..])),
-        Some(Coding::Deflate) => Box::new(ZlibDecoder::new(&body[..])),
-    };
+    let Some(coding) = coding else { return Ok(body) };
+    let mut reader = reader(coding, &body);
     let mut turn = vec![0; TURN_BYTES];
     let mut all = BytesMut::new();
     loop {

@@ -329,7 +329,12 @@ impl Ledger {
         let Shared { grid, names, .. } = &*self.shared;
         let asked = || grid.models_named(&self.model).filter(|models| models.len() == 1).map(|models| models[0]);
         let model = ended.served.map(|(_, model)| model).or_else(asked);
+        let nobody = grid.config.tenants.len();
+        let positions = ended.served.map(|(endpoint, model)| {
+            (self.tenant.unwrap_or(nobody) as u32, model, grid.endpoint_site[endpoint as usize])
+        });
         Of {
+            positions,
             tenant: self.tenant.map(|t| grid.config.tenants[t].name.as_str()),
             model: model.map_or(&self.model, |m| names.model(m)),
             site: ended.served.map(|(endpoint, _)| names.site(grid.endpoint_site[endpoint as usize])),

@@ -255,7 +255,8 @@ impl Metrics {
             let label = |e: &rhumb_grid::config::Endpoint| AttemptLabel { endpoint: e.name.clone(), result };
             grid.config.endpoints.iter().map(|e| self.attempts.get_or_create_owned(&label(e))).collect()
         };
-        Self { sent: attempt("sent"), failed: attempt("failed"), ..self.clone() }
+        let by_name = self.by_name.under_another();
+        Self { sent: attempt("sent"), failed: attempt("failed"), by_name, ..self.clone() }
     }
 
     /// A configuration has been read anew, with this result, one of [`RELOADS`].

@@ -33,11 +33,11 @@ impl Patience {
         self.until = (Instant::now() + self.step).clamp(self.until, self.end.max(self.until));
     }
 
-    /// Waits for a part of the attempt.
+    /// Waits for a part of the attempt. It is pinned by the caller: held by value, it would stand twice in this future.
     ///
     /// # Errors
     /// It took too long, or it failed.
-    pub(crate) async fn wait<T>(&self, part: impl Future<Output = Result<T, Fail>>) -> Result<T, Fail> {
+    pub(crate) async fn wait<T>(&self, part: impl Future<Output = Result<T, Fail>> + Unpin) -> Result<T, Fail> {
         let deadline = self.deadline.filter(|d| *d < self.until);
         let waited = tokio::time::timeout_at(deadline.unwrap_or(self.until).into(), part).await;
         waited.unwrap_or_else(|_| Err(if deadline.is_some() { Fail::Deadline } else { Failure::Silent.into() }))

@@ -116,7 +116,7 @@ pub(crate) struct Relay {
     held: Bytes,
     /// What a long event that has not ended takes counts so much.
     account: Option<OwnedSemaphorePermit>,
-    ledger: Ledger,
+    ledger: Box<Ledger>,
     pool_key: PoolKey,
     idle: Idle,
     /// When the endpoint last sent content. Heartbeats and the like show that it lives, not that it works.
@@ -161,7 +161,7 @@ enum State {
 }
 
 impl Relay {
-    pub(crate) fn new(opening: Opening, ledger: Ledger, idle: Idle, pool_key: PoolKey) -> Self {
+    pub(crate) fn new(opening: Opening, ledger: Box<Ledger>, idle: Idle, pool_key: PoolKey) -> Self {
         let Opening { response, splitter, scanner, held, account } = opening;
         let now = Instant::now();
         Self {

@@ -1,9 +1,9 @@
 //! What requests come to, by tenant, model and site. However many names there are, the series are bounded.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::Hash;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -88,14 +88,39 @@ impl<L: Clone + Eq + Ord + Hash, M: Clone, C: MetricConstructor<M>> Bounded<L, M
 
 /// Whose a request was, what it was for, and where it was served.
 pub(crate) struct Of<'a> {
+    /// The positions of tenant, model and site in the configuration, of a request that was served.
+    pub(crate) positions: Option<Positions>,
     pub(crate) tenant: Option<&'a str>,
     pub(crate) model: &'a str,
     pub(crate) site: Option<&'a str>,
 }
 
+/// Tenant (the last is nobody), model and site of a served request, by their places in the configuration.
+pub(crate) type Positions = (u32, u32, u32);
+
+/// Finding a series by its labels costs more than counting in it, so those of served requests are kept by position.
+type Known = Arc<Mutex<BTreeMap<(Positions, &'static str), Arc<Series>>>>;
+
+/// Most that are kept so.
+const KNOWN_MAX: usize = 4_096;
+
+/// The series of requests with the same labels, each made when it is first counted in.
+#[derive(Default)]
+struct Series {
+    requests: OnceLock<Counter>,
+    /// Prompt, cached, completion.
+    tokens: [OnceLock<Counter>; 3],
+    usd: OnceLock<Counter<f64, AtomicU64>>,
+    by_site: OnceLock<Counter>,
+    duration: OnceLock<Histogram>,
+    ttft: OnceLock<Histogram>,
+    per_token: OnceLock<Histogram>,
+}
+
 /// Counters and histograms of requests that have ended.
 #[derive(Clone)]
 pub(crate) struct RequestMetrics {
+    known: Known,
     requests: Bounded<TenantOutcome, Counter>,
     tokens: Bounded<TenantTokens, Counter>,
     usd: Bounded<TenantModel, Counter<f64, AtomicU64>>,
@@ -109,6 +134,7 @@ impl RequestMetrics {
     pub(crate) fn register(r: &mut Registry) -> Self {
         let histogram = |make: fn() -> Histogram| Bounded::new(Family::new_with_constructor(make), HISTOGRAMS_MAX);
         let all = Self {
+            known: Known::default(),
             requests: Bounded::new(Family::default(), COUNTERS_MAX),
             tokens: Bounded::new(Family::default(), COUNTERS_MAX),
             usd: Bounded::new(Family::default(), COUNTERS_MAX),
@@ -133,36 +159,63 @@ impl RequestMetrics {
         all
     }
 
+    /// The same series under another configuration, by whose positions they are kept.
+    pub(crate) fn under_another(&self) -> Self {
+        Self { known: Known::default(), ..self.clone() }
+    }
+
+    /// The series of a request.
+    fn series(&self, of: &Of<'_>, outcome: &'static str) -> Arc<Series> {
+        let Some(positions) = of.positions else { return Arc::default() };
+        let mut known = lock(&self.known);
+        if known.len() >= KNOWN_MAX {
+            known.clear();
+        }
+        Arc::clone(known.entry((positions, outcome)).or_default())
+    }
+
     pub(crate) fn ended(&self, e: &Ended, of: &Of<'_>) {
         let other = || OTHER.to_owned();
-        let (tenant, model) = (of.tenant.unwrap_or(NOBODY).to_owned(), of.model.to_owned());
+        let (tenant, model) = (|| of.tenant.unwrap_or(NOBODY).to_owned(), || of.model.to_owned());
         let outcome = e.outcome.code();
-        let label = TenantOutcome { tenant: tenant.clone(), model: model.clone(), outcome };
-        self.requests.of(label, |l| TenantOutcome { tenant: other(), model: other(), ..l }).inc();
-        for (kind, tokens) in
-            [("prompt", e.prompt_tokens), ("cached", e.cached_tokens), ("completion", e.completion_tokens)]
-        {
-            if tokens > 0 {
-                let label = TenantTokens { tenant: tenant.clone(), model: model.clone(), kind };
-                self.tokens.of(label, |l| TenantTokens { tenant: other(), model: other(), ..l }).inc_by(tokens);
-            }
+        let series = self.series(of, outcome);
+        let requests = series.requests.get_or_init(|| {
+            let label = TenantOutcome { tenant: tenant(), model: model(), outcome };
+            self.requests.of(label, |l| TenantOutcome { tenant: other(), model: other(), ..l })
+        });
+        requests.inc();
+        let tokens = [("prompt", e.prompt_tokens), ("cached", e.cached_tokens), ("completion", e.completion_tokens)];
+        for ((kind, tokens), series) in tokens.into_iter().zip(&series.tokens).filter(|((_, tokens), _)| *tokens > 0) {
+            let counter = series.get_or_init(|| {
+                let label = TenantTokens { tenant: tenant(), model: model(), kind };
+                self.tokens.of(label, |l| TenantTokens { tenant: other(), model: other(), ..l })
+            });
+            counter.inc_by(tokens);
         }
         if e.usd > 0.0 {
-            let label = TenantModel { tenant, model: model.clone() };
-            self.usd.of(label, |_| TenantModel { tenant: other(), model: other() }).inc_by(e.usd);
+            let usd = series.usd.get_or_init(|| {
+                let label = TenantModel { tenant: tenant(), model: model() };
+                self.usd.of(label, |_| TenantModel { tenant: other(), model: other() })
+            });
+            usd.inc_by(e.usd);
         }
         if let Some(site) = of.site {
-            let label = SiteOutcome { site: site.to_owned(), model: model.clone(), outcome };
-            self.by_site.of(label, |l| SiteOutcome { site: other(), model: other(), ..l }).inc();
+            let by_site = series.by_site.get_or_init(|| {
+                let label = SiteOutcome { site: site.to_owned(), model: model(), outcome };
+                self.by_site.of(label, |l| SiteOutcome { site: other(), model: other(), ..l })
+            });
+            by_site.inc();
         }
-        let observe = |histogram: &Bounded<ModelLabel, Histogram>, ms: f64| {
-            histogram.of(ModelLabel { model: model.clone() }, |_| ModelLabel { model: other() }).observe(ms / 1e3);
+        let observe = |series: &OnceLock<Histogram>, all: &Bounded<ModelLabel, Histogram>, ms: f64| {
+            let find = || all.of(ModelLabel { model: model() }, |_| ModelLabel { model: other() });
+            series.get_or_init(find).observe(ms / 1e3);
         };
-        observe(&self.duration, e.total_ms);
+        observe(&series.duration, &self.duration, e.total_ms);
         let Some(ttft_ms) = e.ttft_ms else { return };
-        observe(&self.ttft, ttft_ms);
+        observe(&series.ttft, &self.ttft, ttft_ms);
         if e.outcome == Outcome::Complete && e.completion_tokens > 1 {
-            observe(&self.per_token, (e.total_ms - ttft_ms).max(0.0) / (e.completion_tokens - 1) as f64);
+            let each_ms = (e.total_ms - ttft_ms).max(0.0) / (e.completion_tokens - 1) as f64;
+            observe(&series.per_token, &self.per_token, each_ms);
         }
     }
 }
@@ -193,9 +246,12 @@ mod tests {
         };
         for i in 0..COUNTERS_MAX + 7 {
             let (tenant, model) = (format!("t{i}"), format!("m{}", i % 40));
-            metrics.ended(&ended, &Of { tenant: Some(&tenant), model: &model, site: Some("s") });
+            metrics.ended(&ended, &Of { positions: None, tenant: Some(&tenant), model: &model, site: Some("s") });
         }
-        metrics.ended(&ended, &Of { tenant: Some("t0"), model: "m0", site: None });
+        metrics.ended(&ended, &Of { positions: None, tenant: Some("t0"), model: "m0", site: None });
+        // Kept by position, a series is the same one.
+        let of = Of { positions: Some((0, 0, 0)), tenant: Some("t0"), model: "m0", site: Some("s") };
+        (0..2).for_each(|_| metrics.ended(&ended, &of));
         let mut page = String::new();
         encode(&mut page, &registry).unwrap();
         let series = |metric: &str| page.lines().filter(|l| l.starts_with(&format!("{metric}{{"))).count();
@@ -205,11 +261,11 @@ mod tests {
         );
         assert_eq!(series("request_duration_seconds_count"), HISTOGRAMS_MAX + 1);
         for line in [
-            "tenant_requests_total{tenant=\"t0\",model=\"m0\",outcome=\"complete\"} 2",
+            "tenant_requests_total{tenant=\"t0\",model=\"m0\",outcome=\"complete\"} 4",
             "tenant_requests_total{tenant=\"other\",model=\"other\",outcome=\"complete\"} 7",
-            "tenant_tokens_total{tenant=\"t0\",model=\"m0\",kind=\"completion\"} 22",
+            "tenant_tokens_total{tenant=\"t0\",model=\"m0\",kind=\"completion\"} 44",
             "time_per_output_token_seconds_sum{model=\"m1\"} 0.65",
-            "site_requests_total{site=\"s\",model=\"m0\",outcome=\"complete\"} 13",
+            "site_requests_total{site=\"s\",model=\"m0\",outcome=\"complete\"} 15",
         ] {
             assert!(page.lines().any(|l| l == line), "{line} in {page}");
         }

@@ -234,7 +234,7 @@ async fn complete(
     }
     let mut asking = place::asking(shared, api, &caller, &asked, policy, models, &body, &scan);
     let id = asking.id;
-    let mut ledger = Ledger::new(shared, &asking, policy, start, caller.tenant, &scan, &body);
+    let mut ledger = Box::new(Ledger::new(shared, &asking, policy, start, caller.tenant, &scan, &body));
     if quarantine::holds(shared, &body, caller.tenant) {
         asking.decide();
         asking.record();
@@ -272,7 +272,7 @@ async fn complete(
                 return Err(Refused::of(shared, id, last, error));
             }
             Err(Unserved::Preempted(preempted, left)) => {
-                (ledger, most) = (*preempted, left);
+                (ledger, most) = (preempted, left);
                 // It waits again, for all of it.
                 if let Some(ask) = ledger.waited.take() {
                     lock(&shared.lasting.hold).settle(&ask, 0.0);
@@ -330,13 +330,15 @@ fn within_limits(api: Api, service: &Service, scan: &Scan) -> Result<(), ApiErro
 }
 
 fn caller(shared: &Shared, headers: &http::HeaderMap) -> Result<Caller, ApiError> {
-    let authorization = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
-    // Some clients have a header for the key alone.
-    let key = ["x-api-key", "api-key"]
-        .iter()
-        .find_map(|name| headers.get(*name))
-        .map(|key| [b"Bearer ", key.as_bytes()].concat());
-    shared.keys.caller(authorization.or(key.as_deref())).ok_or_else(ApiError::unauthorized)
+    let caller = match headers.get(header::AUTHORIZATION) {
+        Some(authorization) => shared.keys.caller(Some(authorization.as_bytes())),
+        None => {
+            // Some clients have a header for the key alone.
+            let key = ["x-api-key", "api-key"].iter().find_map(|name| headers.get(*name));
+            shared.keys.caller(key.map(|key| [b"Bearer ", key.as_bytes()].concat()).as_deref())
+        }
+    };
+    caller.ok_or_else(ApiError::unauthorized)
 }
 
 fn answer(shared: &Shared, id: u64, served: Served, timing: [(&str, Duration); 3]) -> Response<Answer> {

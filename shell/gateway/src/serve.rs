@@ -244,13 +244,8 @@ async fn accept(
         };
         match taken {
             Ok((stream, seat)) => {
-                let connection =
-                    connection::serve(stream, tls.clone(), seat, Arc::clone(&gateway), role, stopped.clone());
-                let stands = stands.clone();
-                tokio::spawn(async move {
-                    connection.await;
-                    drop(stands);
-                });
+                let whole = (stopped.clone(), stands.clone());
+                tokio::spawn(connection::serve(stream, tls.clone(), seat, Arc::clone(&gateway), role, whole));
             }
             // Out of descriptors in spite of the guard's count: those that end free some.
             Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,

@@ -1,5 +1,6 @@
 //! One try at one target: until it has sent content, or has failed in one of the ways that are told apart.
 
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
@@ -116,13 +117,19 @@ impl Journey<'_> {
     /// Dropping the future cancels it.
     pub(crate) async fn attempt(&self, target: &Target, tries: u32, before: u32) -> Result<Opened, Fail> {
         let mut patience = Patience::new(self.patience(target), self.deadline);
-        let response = patience.wait(self.send(target, tries, before)).await?;
-        let response = patience.wait(self.succeeded(target, response)).await?;
+        let response = patience.wait(pin!(self.send(target, tries, before))).await?;
+        if !(200..=299).contains(&response.head.status) {
+            return patience.wait(Box::pin(self.refused(target, response))).await;
+        }
+        if response.head.encoded {
+            // Something before it encodes what nobody asked to be encoded: that is no fault of the engine.
+            return Err(Failure::Other.into());
+        }
         patience.sign();
         if self.scan.stream {
             self.open_stream(target, response, &mut patience).await
         } else {
-            patience.wait(self.plain(target, response)).await
+            patience.wait(pin!(self.plain(target, response))).await
         }
     }
 
@@ -141,7 +148,7 @@ impl Journey<'_> {
         wait + Duration::from_millis(generating as u64)
     }
 
-    /// The connection used last, or a new one. A connection that had stood may have been closed just now: that is no
+    /// The connection used last, or a new one, whose making is rare and large, and apart therefore. A connection that had stood may have been closed just now: that is no
     /// failure of the target, and the request was not seen.
     async fn send(&self, target: &Target, tries: u32, before: u32) -> Result<Response, Fail> {
         let upstream = &self.shared.upstreams[target.endpoint as usize];
@@ -162,7 +169,7 @@ impl Journey<'_> {
         let request = Request { method: "POST", path: self.api.path(), headers: &headers, body: &body };
         let mut conn = match pool::take(self.shared.live[target.endpoint as usize].pool_key) {
             Some(conn) => conn,
-            None => self.connect(&upstream.origin).await?,
+            None => Box::pin(self.connect(&upstream.origin)).await?,
         };
         loop {
             let used = conn.is_used();
@@ -170,7 +177,7 @@ impl Journey<'_> {
                 Ok(response) => return Ok(response),
                 // Where it cannot be connected to again, it died, and the request may well have been seen.
                 Err(Error::NoAnswer) if used => {
-                    conn = self.connect(&upstream.origin).await.map_err(|fail| match fail {
+                    conn = Box::pin(self.connect(&upstream.origin)).await.map_err(|fail| match fail {
                         Fail::Failed(_) => Failure::Died.into(),
                         other => other,
                     })?;
@@ -200,13 +207,9 @@ impl Journey<'_> {
         self.policy.service.max_answer_tokens.filter(|_| self.api != Api::Embeddings)
     }
 
-    /// A response that says that it is an answer.
-    async fn succeeded(&self, target: &Target, response: Response) -> Result<Response, Fail> {
+    /// A response whose status says that it is no answer.
+    async fn refused(&self, target: &Target, response: Response) -> Result<Opened, Fail> {
         let status = response.head.status;
-        if (200..=299).contains(&status) {
-            // Something before it encodes what nobody asked to be encoded: that is no fault of the engine.
-            return if response.head.encoded { Err(Failure::Other.into()) } else { Ok(response) };
-        }
         // A gateway keeps to the deadline that was passed on to it, and no endpoint is ill for that.
         if status == 504 && self.deadline.is_some_and(|d| d <= Instant::now() + ROUNDING) {
             return Err(Fail::Deadline);
@@ -274,14 +277,14 @@ impl Journey<'_> {
         patience: &mut Patience,
     ) -> Result<Opened, Fail> {
         if response.head.content_type != "text/event-stream" {
-            return self.no_stream(target, response, patience).await;
+            return Box::pin(self.no_stream(target, response, patience)).await;
         }
         let upstream = &self.shared.upstreams[target.endpoint as usize];
         let hides_usage = upstream.states_usage && !self.scan.include_usage;
         let mut scanner = Scanner::new(hides_usage, self.scan.sequences());
         let (mut splitter, mut held, mut account) = (Splitter::default(), BytesMut::new(), None);
         loop {
-            let next = patience.wait(async { response.piece().await.map_err(Fail::from) }).await?;
+            let next = patience.wait(pin!(async { response.piece().await.map_err(Fail::from) })).await?;
             let Some(new) = next else { return Err(Failure::Unreadable.into()) };
             let run = splitter.push(new).map_err(|_| Failure::TooLarge)?;
             let came = !run.is_empty();
@@ -318,7 +321,7 @@ impl Journey<'_> {
 
     /// What came in place of a stream: an error, or something that is no answer.
     async fn no_stream(&self, target: &Target, response: Response, patience: &Patience) -> Result<Opened, Fail> {
-        let said = patience.wait(async { Ok(self.error_of(target, response).await) }).await?;
+        let said = patience.wait(pin!(async { Ok(self.error_of(target, response).await) })).await?;
         if said == EngineError::default() {
             return Err(Failure::Unreadable.into());
         }

@@ -220,7 +220,7 @@ impl Conn {
     fn response(mut self, head: Head, ahead: Bytes) -> Response {
         self.ahead = ahead;
         let body = Body::new(head.framing);
-        let inflate = head.gzip.then(|| Box::new(Inflate::new()));
+        let inflate = head.gzip.then(Inflate::new);
         Response { reusable: head.keep_alive, head, body, inflate, conn: Some(self) }
     }
 

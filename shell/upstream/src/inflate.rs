@@ -23,8 +23,11 @@ pub(crate) struct Inflate {
 const MALFORMED: Error = Error::Malformed("gzip");
 
 impl Inflate {
-    pub(crate) fn new() -> Self {
-        Self { decoder: MultiGzDecoder::new(Vec::new()), pending: Bytes::new(), begun: false, ended: false }
+    /// Not a part of its caller: its tables of some 40 KiB would be part of the stack of every answer.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn new() -> Box<Self> {
+        Box::new(Self { decoder: MultiGzDecoder::new(Vec::new()), pending: Bytes::new(), begun: false, ended: false })
     }
 
     /// The content of what has come; empty: more is needed.

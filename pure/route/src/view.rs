@@ -12,7 +12,7 @@ use rhumb_grid::geo::{distance_km, estimated_rtt_ms};
 use rhumb_grid::index::{Grid, country};
 use serde::{Deserialize, Serialize};
 
-use crate::decide::World;
+use crate::decide::{Target, World};
 use crate::floor::{Floors, floors};
 use crate::glance::{Glance, Glancing};
 use crate::habits::Habits;
@@ -36,6 +36,11 @@ impl View {
     /// The candidates of a model.
     pub fn rows(&self, model: u32) -> &[Row] {
         self.by_model.get(model as usize).map_or(&[], |r| &self.rows[r.clone()])
+    }
+
+    /// The row of a target, if it is still there.
+    pub fn row(&self, target: &Target) -> Option<&Row> {
+        self.rows(target.model).iter().find(|r| r.endpoint == target.endpoint)
     }
 }
 

@@ -88,7 +88,7 @@ struct Draining {
 }
 
 /// Has a site or an endpoint take fewer requests, or all again. Those endpoints afterwards.
-async fn drain(shared: &Shared, request: Request<Incoming>) -> Result<Vec<EndpointNow>, ApiError> {
+async fn drain(shared: &Arc<Shared>, request: Request<Incoming>) -> Result<Vec<EndpointNow>, ApiError> {
     let body = read(request.into_body(), CHANGE_BYTES_MAX, CHANGE_TIMEOUT, &mut shared.lasting.guard.holding()).await?;
     let Draining { name, accepts } = serde_json::from_slice(&body).map_err(|e| {
         let example = r#"{"name": "SITE OR ENDPOINT", "accepts": "new_and_existing" | "existing_only" | "none"}"#;

@@ -7,10 +7,11 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use rhumb_flow::blame::{Failure, Inquiry, Next, Tries, Whose};
-use rhumb_flow::budget::RetryBudget;
+use rhumb_core::failover::{self, Action, Failover, Request};
+use rhumb_core::refusal::Refusal;
+use rhumb_flow::blame::Failure;
 use rhumb_flow::evidence::Source;
-use rhumb_flow::failover::Failover;
+use rhumb_flow::patience::is_long;
 use rhumb_grid::config::{EngineErrors, Priority};
 use rhumb_grid::index::NamedRates;
 use rhumb_openai::error::ApiError;
@@ -24,9 +25,10 @@ use tokio::time::Sleep;
 
 use crate::chain::{Chain, HOPS_MAX};
 use crate::hold::Permit;
-use crate::ledger::{Flight, Ledger};
-use crate::live::lock;
+use crate::in_flight::InFlight;
+use crate::ledger::Ledger;
 use crate::metrics::Hedged;
+use crate::parts::LiveParts;
 use crate::place::Asking;
 use crate::preempt::Preemptible;
 use crate::quarantine;
@@ -67,17 +69,14 @@ pub(crate) struct Journey<'a> {
 /// A try under way. Dropping it cancels it at the endpoint, then frees its place there.
 pub(crate) struct Try<'a> {
     coming: Pin<Box<dyn Future<Output = Result<Opened, Fail>> + Send + 'a>>,
-    flight: Flight,
+    in_flight: InFlight,
     /// It is the second, beside one that is late.
     is_hedge: bool,
 }
 
-/// What the tries that have failed come to.
+/// What engines have said that failed, as far as its client may hear of it.
 #[derive(Default)]
-struct Failures {
-    inquiry: Inquiry,
-    busy: u32,
-    retry_after_ms: Option<u64>,
+struct Words {
     /// What the engine said that refused it last.
     said: EngineError,
     status: u16,
@@ -121,13 +120,12 @@ impl Journey<'_> {
         permit: Permit,
     ) -> Result<Served, Unserved> {
         let mut tries = [None, None];
-        let failover = Failover::new(most);
-        let mut failures = Failures::default();
-        let served = self.first_content(&mut ledger, &mut tries, &mut failures, failover, first, permit).await;
+        let mut failover = Failover::new(most);
+        let served = self.first_content(&mut ledger, &mut tries, &mut failover, first, permit).await;
         let other = tries.into_iter().flatten().next();
         match served {
             Ok((won, opened)) => {
-                self.shared.charge(ledger.source, &failures.inquiry);
+                self.shared.served(ledger.source, &failover);
                 Ok(self.serve(won, opened, other, ledger))
             }
             Err(Nothing::Ended((outcome, error))) => {
@@ -139,11 +137,18 @@ impl Journey<'_> {
             }
             Err(Nothing::Preempted(left)) => {
                 // Its whole prompt is paid for, whatever of it was computed; the place is free once the try is gone.
-                ledger.lost_usd += other.map_or(0.0, |t| t.flight.lost(false));
+                ledger.lost_usd += other.map_or(0.0, |t| t.in_flight.lost(false));
                 self.shared.metrics.preempted();
                 Err(Unserved::Preempted(ledger, left))
             }
         }
+    }
+
+    /// The request as failing over sees it.
+    pub(crate) fn request(&self, source: Source) -> Request<'_> {
+        let decision = &self.placed.decision;
+        let is_last_resort = decision.reason == Reason::LastResort;
+        Request { source, targets: &decision.targets, fitting: decision.fitting, is_last_resort }
     }
 
     /// The try that has content first. What else runs then stays in `tries`.
@@ -151,94 +156,68 @@ impl Journey<'_> {
         &'t self,
         ledger: &mut Ledger,
         tries: &mut [Option<Try<'t>>; 2],
-        failures: &mut Failures,
-        mut failover: Failover,
+        failover: &mut Failover,
         first: usize,
         permit: Permit,
     ) -> Result<(Try<'t>, Opened), Nothing> {
-        let targets = self.targets();
-        let tenant = ledger.tenant;
-        let mut next_try = failover.start(first).then_some((first, permit));
-        if ledger.attempts == 0 {
-            self.shared.budget(tenant, &targets[first], RetryBudget::first);
-        }
+        let (mut parts, request) = (LiveParts(self.shared), self.request(ledger.source));
+        let mut words = Words::default();
+        let is_first = ledger.attempts == 0;
+        let mut next_try = failover.start(&mut parts, &request, first, is_first).then_some((first, permit));
         let mut late: Option<Pin<Box<Sleep>>> = None;
         let mut preemptible = None;
-        let gives_way = self.priority == Priority::Batch && failover.keep_back();
+        let gives_way = self.priority == Priority::Batch && failover.order_mut().keep_back();
         loop {
             if let Some((place, permit)) = next_try.take() {
                 if self.deadline.is_some_and(|d| d <= Instant::now()) {
                     return Err((Outcome::Failed, ApiError::deadline_exceeded()).into());
                 }
-                let sent = self.depart(ledger, &mut failover, place, permit, false);
+                let sent = self.depart(ledger, failover, place, permit, false);
                 if ledger.attempts == 1 {
-                    late = self.hedge_after(&failover, &sent.flight).map(|ms| Box::pin(tokio::time::sleep(ms)));
+                    let after = self.hedge_after(ledger, failover, &sent.in_flight);
+                    late = after.map(|after| Box::pin(tokio::time::sleep(after)));
                 }
-                if gives_way && failover.attempts() == 1 {
-                    preemptible = Some(Preemptible::sent(self.shared, &sent.flight.target, ledger.plain));
+                if gives_way && failover.order().attempts() == 1 {
+                    preemptible = Some(Preemptible::sent(self.shared, sent.in_flight.target(), ledger.plain));
                 }
                 tries[0] = Some(sent);
             }
             if tries.iter().all(Option::is_none) {
-                self.blamed(ledger.source, failures);
-                if failures.inquiry.is_doubtful(self.is_last_resort()) {
-                    let in_vain = failover.attempts().saturating_sub(1);
-                    self.shared.budget(tenant, &targets[first], |b| b.in_vain(in_vain));
-                }
-                return Err(failures.end(self, failover.attempts()).into());
+                let refusal = failover.refusal(&mut parts, &request, self.shared.now_ms());
+                return Err(self.told(refusal, &words).into());
             }
             let (over, fail) = match poll_fn(|cx| poll_next(tries, &mut late, &mut preemptible, cx)).await {
                 Event::Over(won, Ok(opened)) => return Ok((won, opened)),
                 Event::Over(over, Err(fail)) => (over, fail),
-                Event::GiveWay => return Err(Nothing::Preempted(failover.left())),
+                Event::GiveWay => return Err(Nothing::Preempted(failover.order().left())),
                 Event::Late => {
                     preemptible = None;
-                    failover.give_back();
-                    tries[1] = self.hedge(ledger, &mut failover, targets[first].model);
+                    tries[1] = self.hedge(ledger, failover);
                     continue;
                 }
             };
             (late, preemptible) = (None, None);
-            failover.give_back();
-            let target = over.flight.target;
+            let target = *over.in_flight.target();
             if over.is_hedge {
                 self.shared.metrics.hedged(Hedged::Failed);
             }
             drop(over);
             ledger.last = Some(target);
-            let next = self.failed(ledger.source, tenant, &target, fail, failures);
-            // What one of two tries came to says nothing of the other, which may be about to answer.
-            if tries.iter().any(Option::is_some) {
-                continue;
-            }
-            let now_ms = self.shared.now_ms();
-            let is_granted = match next? {
-                After::GiveUp => false,
-                After::Another => true,
-                After::BusyOne => self.shared.budget(tenant, &target, |b| b.retry(now_ms)),
-                After::Doubtful => self.shared.budget(tenant, &target, |b| b.allows(now_ms)),
-            };
-            let next_place = if is_granted { self.next_target(&mut failover, failures) } else { None };
-            if let Some(place) = next_place {
-                next_try = Some((place, Permit::take(self.shared, targets[place].endpoint)));
+            let is_another_under_way = tries.iter().any(Option::is_some);
+            match self.failed(ledger, &target, fail, failover, &mut words, is_another_under_way) {
+                Ok(Action::Send(place)) => {
+                    next_try = Some((place, Permit::take(self.shared, request.targets[place].endpoint)));
+                }
+                Ok(Action::GiveUp | Action::Wait) => {}
+                // What one of two tries came to says nothing of the other, which may be about to answer.
+                Err(_) if is_another_under_way => {}
+                Err(ended) => return Err(ended.into()),
             }
         }
     }
 
-    fn is_last_resort(&self) -> bool {
-        self.placed.decision.reason == Reason::LastResort
-    }
-
     pub(crate) fn targets(&self) -> &[Target] {
         &self.placed.decision.targets
-    }
-
-    /// The target to try after one has failed: those whose context the request may exceed come last.
-    fn next_target(&self, failover: &mut Failover, failures: &Failures) -> Option<usize> {
-        let (targets, fitting) = (self.targets(), self.placed.decision.fitting);
-        let suits = |i: usize| failures.context.is_none() || self.has_more_context(&targets[i], failures);
-        let mut next = |among| failover.next_of(among, |i| targets[i].site, suits);
-        next(fitting).or_else(|| next(targets.len()))
     }
 
     /// Sends it to a target that it has a place at.
@@ -253,78 +232,80 @@ impl Journey<'_> {
         let target = &self.targets()[place];
         ledger.attempts += 1;
         self.shared.metrics.sent(target.endpoint);
-        let (tries, before) =
-            (failover.hand_down(self.targets().len()), ledger.attempts.saturating_sub(failover.attempts()));
+        let order = failover.order_mut();
+        let (tries, before) = (order.hand_down(self.targets().len()), ledger.attempts.saturating_sub(order.attempts()));
         Try {
             coming: Box::pin(self.attempt(target, tries, before)),
-            flight: Flight::new(self.shared, permit, *target, ledger.plain),
+            in_flight: InFlight::new(self.shared, permit, *target, !ledger.plain),
             is_hedge,
         }
     }
 
-    /// What a failure means for its endpoint and for the request.
+    /// What to do after an attempt at a target has failed.
     ///
     /// # Errors
-    /// The request ends with it.
+    /// The request ends with it, unless another attempt may be about to answer.
     fn failed(
         &self,
-        source: Source,
-        tenant: Option<usize>,
+        ledger: &Ledger,
         target: &Target,
         fail: Fail,
-        sum: &mut Failures,
-    ) -> Result<After, Ended> {
+        failover: &mut Failover,
+        words: &mut Words,
+        is_another_under_way: bool,
+    ) -> Result<Action, Ended> {
         let failed = match fail {
             Fail::Deadline => return Err((Outcome::Failed, ApiError::deadline_exceeded())),
             Fail::Shed(error) => return Err((Outcome::Shed, error)),
             Fail::Failed(failed) => *failed,
         };
-        let (failure, now_ms) = (failed.failure, self.shared.now_ms());
-        self.shared.metrics.failed(target.endpoint, self.shared.names.endpoint(target.endpoint), failure);
-        let proven = self.shared.note_failure(source, target, &failed, now_ms);
-        if failure == Failure::Busy {
-            sum.busy += 1;
-            sum.retry_after_ms = sum.retry_after_ms.max(failed.after_ms);
+        let (shared, failure, now_ms) = (self.shared, failed.failure, self.shared.now_ms());
+        shared.metrics.failed(target.endpoint, shared.names.endpoint(target.endpoint), failure);
+        let predicted = &target.predicted;
+        let of = failover::Failed {
+            failure,
+            after_ms: failed.after_ms,
+            context: failed.said.context.map(|c| c.limit.map(|limit| u32::try_from(limit).unwrap_or(u32::MAX))),
+            is_long: is_long(self.policy.rates.first_token_timeout_ms, predicted.begins_ms() - predicted.stalled_ms),
+        };
+        let noted = shared.note_failure(ledger.source, target, &failed, &of, now_ms);
+        let (mut parts, request) = (LiveParts(shared), self.request(ledger.source));
+        if failure == Failure::Died {
+            let fingerprint = quarantine::fingerprint(shared, self.body, ledger.tenant);
+            if failover.struck(&mut parts, target.endpoint, fingerprint, now_ms) {
+                tracing::warn!("a request is quarantined: engines break off while they read it");
+            }
         }
-        if failure == Failure::Died && quarantine::struck(self.shared, self.body, tenant, target.endpoint) {
-            return Err((Outcome::Quarantined, ApiError::quarantined()));
-        }
-        if failed.said.context.is_some() {
-            sum.context = failed.said.context.or(sum.context);
-        }
-        let is_blamable = failure.rule().tries == Tries::UntilAlike;
-        if is_blamable && lock(&self.shared.lasting.quarantine).is_blamed(now_ms, source) {
-            sum.inquiry.known();
-        }
-        (sum.said, sum.status) = (failed.said, failed.status);
-        let (endpoint, model) = (target.endpoint, target.model);
-        let long = self.patience(target) > Duration::from_millis(self.policy.rates.first_token_timeout_ms);
-        Ok(match sum.inquiry.failed(rhumb_flow::blame::Attempt { endpoint, model, failure, proven, long }) {
-            Next::GiveUp => After::GiveUp,
-            Next::Another if matches!(failure, Failure::Busy | Failure::Unavailable) => After::BusyOne,
-            Next::Another if sum.inquiry.is_doubtful(self.is_last_resort()) => After::Doubtful,
-            Next::Another => After::Another,
-        })
+        words.context = failed.said.context.or(words.context);
+        (words.said, words.status) = (failed.said, failed.status);
+        Ok(failover.failed(&mut parts, &request, target, (&of, noted), is_another_under_way, now_ms))
     }
 
-    /// The target's context is longer than what engines have said is too short.
-    fn has_more_context(&self, target: &Target, failures: &Failures) -> bool {
-        let view = self.shared.view.load();
-        let of =
-            |t: &Target| view.rows(t.model).iter().find(|r| r.endpoint == t.endpoint).map_or(0, |r| r.context_tokens);
-        let tried = failures.inquiry.attempts().iter().filter(|a| a.failure == Failure::ContextLength);
-        let longest =
-            tried.filter_map(|a| self.targets().iter().find(|t| (t.endpoint, t.model) == (a.endpoint, a.model)));
-        let longest = longest.map(of).max().unwrap_or(0);
-        // Where nothing tells them apart, the engine's own configuration may.
-        of(target) >= longest
+    /// What the client is told of a refusal, and how the request ends.
+    fn told(&self, refusal: Refusal, words: &Words) -> Ended {
+        match refusal {
+            Refusal::Looped => (Outcome::Failed, ApiError::loop_detected(HOPS_MAX)),
+            Refusal::ContextLength => {
+                let error = ApiError::engine_context_length(words.context.unwrap_or_default(), self.api.prompt_field());
+                (Outcome::Rejected, error)
+            }
+            Refusal::Invalid => (Outcome::Rejected, self.engine_refusal(words)),
+            Refusal::ModelMissing => (Outcome::Rejected, ApiError::engine_model_missing(&self.scan.model)),
+            Refusal::AnswerTooLarge => (Outcome::Failed, ApiError::answer_too_large()),
+            Refusal::Busy(ms) => (Outcome::Failed, ApiError::overloaded("Every suitable site is busy.", ms)),
+            Refusal::RequestFailed => (Outcome::Failed, ApiError::request_failed()),
+            Refusal::Quarantined => (Outcome::Quarantined, ApiError::quarantined()),
+            Refusal::Timeout => (Outcome::Failed, ApiError::upstream_timeout()),
+            Refusal::Failed => (Outcome::Failed, ApiError::upstream_failed()),
+        }
     }
 
-    /// A request that endpoints have failed alike which serve others is known for it from now on.
-    fn blamed(&self, source: Source, failures: &Failures) {
-        let alike = failures.inquiry.attempts().last().is_some_and(|a| a.failure.rule().tries == Tries::UntilAlike);
-        if alike && failures.inquiry.verdict() == Whose::Request {
-            lock(&self.shared.lasting.quarantine).blame(self.shared.now_ms(), source);
+    /// The engine's refusal, as far as the policy lets the client see it.
+    fn engine_refusal(&self, words: &Words) -> ApiError {
+        match self.policy.service.engine_errors {
+            EngineErrors::Pass => ApiError::engine_refused(words.status, &words.said, true),
+            EngineErrors::Map => ApiError::engine_refused(words.status, &words.said, false),
+            EngineErrors::Hide => ApiError::engine_refused(words.status, &EngineError::default(), false),
         }
     }
 
@@ -334,12 +315,12 @@ impl Journey<'_> {
             self.shared.metrics.hedged(if won.is_hedge { Hedged::Won } else { Hedged::Lost });
         }
         if let Some(lost) = other {
-            ledger.lost_usd += lost.flight.lost(!lost.is_hedge);
+            ledger.lost_usd += lost.in_flight.lost(!lost.is_hedge);
         }
-        let mut flight = won.flight;
-        flight.began(ledger.second_usd, ledger.source);
-        let target = flight.target;
-        ledger.flight = Some(flight);
+        let mut in_flight = won.in_flight;
+        in_flight.began(ledger.second_usd, ledger.source);
+        let target = *in_flight.target();
+        ledger.in_flight = Some(in_flight);
         ledger.status = 200;
         quarantine::cleared(self.shared, self.body, ledger.tenant);
         if let Some(session) = self.placed.session {
@@ -360,56 +341,6 @@ impl Journey<'_> {
                 let key = self.shared.live[target.endpoint as usize].pool_key;
                 Served::Stream(target, Box::new(Relay::new(*opening, ledger, idle, key)))
             }
-        }
-    }
-}
-
-/// What is done after a failure.
-enum After {
-    Another,
-    /// The same, while such retries are not in vain: it may be the request's doing, or all are known to fail.
-    Doubtful,
-    /// The same, if there is a retry for it: the endpoint is busy.
-    BusyOne,
-    GiveUp,
-}
-
-impl Failures {
-    /// What the client is told after so many tries, and how the request ends.
-    fn end(&self, journey: &Journey<'_>, attempts: u32) -> Ended {
-        let of = |failure: Failure| self.inquiry.attempts().iter().filter(|a| a.failure == failure).count() as u32;
-        let last = self.inquiry.attempts().last().map(|a| a.failure);
-        if let Some(limit) = self.context {
-            return (Outcome::Rejected, ApiError::engine_context_length(limit, journey.api.prompt_field()));
-        }
-        let error = match last {
-            _ if of(Failure::Looped) > 0 => ApiError::loop_detected(HOPS_MAX),
-            Some(Failure::Invalid) => return (Outcome::Rejected, self.refused(journey)),
-            Some(Failure::Missing) if of(Failure::Missing) == attempts => {
-                return (Outcome::Rejected, ApiError::engine_model_missing(&journey.scan.model));
-            }
-            Some(Failure::TooLarge) => ApiError::answer_too_large(),
-            _ if self.busy > 0 && self.busy + of(Failure::Unavailable) == attempts => {
-                ApiError::overloaded("Every suitable site is busy.", self.retry_after_ms.unwrap_or(1_000))
-            }
-            Some(last) if last.rule().tries == Tries::UntilAlike && self.inquiry.verdict() == Whose::Request => {
-                ApiError::request_failed()
-            }
-            Some(Failure::Unavailable) if of(Failure::Unavailable) == attempts => {
-                ApiError::overloaded("Every suitable site is busy.", 1_000)
-            }
-            Some(Failure::Silent) if of(Failure::Silent) == attempts => ApiError::upstream_timeout(),
-            _ => ApiError::upstream_failed(),
-        };
-        (Outcome::Failed, error)
-    }
-
-    /// The engine's refusal, as far as the policy lets the client see it.
-    fn refused(&self, journey: &Journey<'_>) -> ApiError {
-        match journey.policy.service.engine_errors {
-            EngineErrors::Pass => ApiError::engine_refused(self.status, &self.said, true),
-            EngineErrors::Map => ApiError::engine_refused(self.status, &self.said, false),
-            EngineErrors::Hide => ApiError::engine_refused(self.status, &EngineError::default(), false),
         }
     }
 }

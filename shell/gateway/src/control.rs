@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rhumb_core::endpoint::{CanaryAnswer, CanaryNews};
 use rhumb_grid::config::Model;
 use rhumb_route::view::LoadReport;
 use rhumb_signals::{Answered, Listed, Manner, Question, Reading, Sink, Target, watch};
@@ -35,7 +36,7 @@ impl Sink for Readings {
         learnt.load_error = None;
         let at_ms = self.lasting.now_ms();
         let Reading { running, waiting, kv_use, watts } = r;
-        learnt.state.report(LoadReport { running, waiting, kv_use, watts, own_in_flight, at_ms });
+        learnt.tracker.reported(LoadReport { running, waiting, kv_use, watts, own_in_flight, at_ms });
         drop(learnt);
         lock(&self.lasting.hold).window_mut(self.number).report(at_ms, own_in_flight, running, waiting, kv_use);
     }
@@ -50,18 +51,13 @@ impl Sink for Readings {
 
     fn round_trip(&self, ms: f64) {
         let now = self.lasting.now_ms();
-        let mut learnt = lock(&self.live.learnt);
-        learnt.state.rtt.add(ms);
-        learnt.state.rtt_at_ms = Some(now);
-        learnt.condition.probe_answered(now);
-        let rtt_ms = learnt.state.rtt.ms().unwrap_or(ms);
-        drop(learnt);
+        let rtt_ms = lock(&self.live.learnt).tracker.probe_answered(now, ms);
         lock(&self.lasting.hold).window_mut(self.number).round_trip(rtt_ms);
     }
 
     fn probe_failed(&self) {
         let now = self.lasting.now_ms();
-        if lock(&self.live.learnt).condition.probe_failed(now) {
+        if lock(&self.live.learnt).tracker.probe_failed(now) {
             tracing::warn!("endpoint `{}` is ill: probes fail", self.name);
         }
     }
@@ -98,18 +94,17 @@ impl Sink for Readings {
 
     fn canary(&self, model: &str, answered: Answered) {
         let now = self.lasting.now_ms();
-        let mut learnt = lock(&self.live.learnt);
-        if answered == Answered::Not {
-            if learnt.condition.unreachable(now) {
+        let answer = match answered {
+            Answered::Rightly => CanaryAnswer::Right,
+            Answered::Wrongly => CanaryAnswer::Wrong,
+            Answered::Not => CanaryAnswer::None,
+        };
+        match lock(&self.live.learnt).tracker.canary(now, model, answer) {
+            CanaryNews::None => {}
+            CanaryNews::Unhealthy => {
                 tracing::warn!("endpoint `{}` is ill: it does not answer its canary", self.name);
             }
-            return;
-        }
-        learnt.condition.canary_answered(now);
-        let is_right = answered == Answered::Rightly;
-        let before = learnt.canaries.insert(model.to_owned(), is_right);
-        if !is_right && before != Some(false) {
-            tracing::error!("endpoint `{}` answers the canary of `{model}` wrongly", self.name);
+            CanaryNews::Wrong => tracing::error!("endpoint `{}` answers the canary of `{model}` wrongly", self.name),
         }
     }
 }
@@ -140,7 +135,7 @@ impl Watched {
             let as_before = before.remove(&number).filter(|(before, _)| *before == asked);
             let loops = as_before.unwrap_or_else(|| {
                 // What was answered to other questions counts no more.
-                lock(&shared.live[i].learnt).canaries.clear();
+                lock(&shared.live[i].learnt).tracker.canaries.clear();
                 let readings = Readings {
                     lasting: Arc::clone(&shared.lasting),
                     number,

@@ -54,10 +54,11 @@ pub(crate) fn endpoints(shared: &Shared, which: impl Fn(&str, &str) -> bool) -> 
         which(endpoint, site).then(|| {
             let accepts = view.rows.iter().find(|r| r.endpoint == i as u32).map_or(Accepts::None, |r| r.accepts);
             let (learnt, configured) = (lock(&shared.live[i].learnt), &shared.grid.config.endpoints[i]);
-            let found = learnt.condition.found(now);
-            let (ill_since_ms, last_error) = (learnt.condition.ill_for_ms(now), learnt.troubles.last(now));
+            let tracker = &learnt.tracker;
+            let found = tracker.condition.found(now);
+            let (ill_since_ms, last_error) = (tracker.condition.ill_for_ms(now), learnt.troubles.last(now));
             let name = |number| shared.numbers.model_at(Number(number)).map(|m| shared.names.model(m).to_owned());
-            let models_refused = learnt.models.missing(now).filter_map(name).collect();
+            let models_refused = tracker.models.missing(now).filter_map(name).collect();
             let (models_missing, probe_error) = (learnt.models_missing.clone(), learnt.probe_error.clone());
             drop(learnt);
             EndpointNow {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use rhumb_core::candidates::unqueued_ttft_ms;
 use rhumb_flow::admission::{Admission, Ask, Candidate, Expected, Lane, Preempted, Turn, Verdict, stated};
 use rhumb_flow::fair::Ticket;
 use rhumb_flow::window::Window;
@@ -178,14 +179,8 @@ pub(crate) fn serves(versions: &[Arc<Shared>]) -> Vec<Vec<Lane>> {
 
 /// Targets as admission sees them.
 fn candidates<'a>(shared: &'a Shared, targets: &'a [Target]) -> impl Iterator<Item = Candidate> + Clone + 'a {
-    targets.iter().map(|t| Candidate {
-        endpoint: shared.numbers.endpoint(t.endpoint).0,
-        in_flight: shared.live[t.endpoint as usize].overlay().in_flight,
-        queue_ms: t.predicted.queue_ms,
-        crowd_ms: t.predicted.crowd_ms,
-        prefill_ms: t.predicted.prefill_ms,
-        ttft_ms: t.predicted.ttft_p95_ms - t.predicted.queue_ms,
-    })
+    let in_flight = |e: u32| shared.live[e as usize].overlay().in_flight;
+    rhumb_core::candidates::candidates(targets, |e| shared.numbers.endpoint(e).0, in_flight)
 }
 
 /// Has the first of those who wait look again: windows widen and endpoints recover without a request ending there.
@@ -206,9 +201,10 @@ impl Permit {
     pub(crate) fn spare(
         shared: &Arc<Shared>,
         targets: &[Target],
+        now_ms: u64,
         choose: impl FnOnce(&dyn Fn(usize) -> bool) -> Option<usize>,
     ) -> Option<(usize, Self)> {
-        let (hold, now_ms) = (lock(&shared.lasting.hold), shared.now_ms());
+        let hold = lock(&shared.lasting.hold);
         let to_spare = |e: u32| {
             let number = shared.numbers.endpoint(e);
             !hold.admission.is_wanted(number.0) && hold.has_room(now_ms, number)
@@ -288,9 +284,10 @@ pub(crate) async fn admit(
     asking.decide();
     asking.record();
     let targets = asking.targets();
-    let Some(first) = targets.first() else { return Ok(None) };
-    // The queue is what is waited for here.
-    let ttft_ms = first.predicted.ttft_p50_ms - first.predicted.queue_ms;
+    if targets.is_empty() {
+        return Ok(None);
+    }
+    let ttft_ms = unqueued_ttft_ms(targets);
     let (mut waiting, bound_ms) = {
         let mut hold = lock(&shared.lasting.hold);
         let verdict = if gave_way {

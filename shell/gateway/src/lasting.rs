@@ -88,6 +88,11 @@ impl Lasting {
         self.start.elapsed().as_millis() as u64
     }
 
+    /// Microseconds since this gateway started, at a moment after that.
+    pub(crate) fn us_at(&self, at: Instant) -> u64 {
+        at.saturating_duration_since(self.start).as_micros() as u64
+    }
+
     /// The version of the next view: no two views of a gateway share one.
     pub(crate) fn next_view(&self) -> u64 {
         self.views.fetch_add(1, Ordering::Relaxed) + 1

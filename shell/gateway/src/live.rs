@@ -1,13 +1,10 @@
 //! What is known of an endpoint right now: counters that requests move, and readings that others bring.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use rhumb_flow::condition::{Condition, Models};
+use rhumb_core::endpoint::EndpointTracker;
 use rhumb_route::row::Overlay;
-use rhumb_route::unanswered::Unanswered;
-use rhumb_route::view::EndpointState;
 
 use crate::pool::PoolKey;
 use crate::troubles::Troubles;
@@ -22,6 +19,7 @@ pub(crate) struct Live {
     /// Where connections to it are kept.
     pub(crate) pool_key: PoolKey,
     in_flight: AtomicU32,
+    /// The bits of a number of tokens, which is no whole one where it is expected.
     backlog_tokens: AtomicU64,
     /// When content last came from it, by the gateway's clock.
     heard_ms: AtomicU64,
@@ -34,17 +32,9 @@ pub(crate) struct Live {
 /// What readings and requests taught.
 #[derive(Default)]
 pub(crate) struct Learnt {
-    pub(crate) state: EndpointState,
-    pub(crate) unanswered: Unanswered,
-    pub(crate) condition: Condition,
-    /// By number, the models that it refuses although it should have them.
-    pub(crate) models: Models,
+    pub(crate) tracker: EndpointTracker,
     /// What failed there lately, by cause.
     pub(crate) troubles: Troubles,
-    /// By model, whether its canary was answered rightly last time.
-    pub(crate) canaries: BTreeMap<String, bool>,
-    /// One that it answers wrongly is answered rightly by nobody.
-    pub(crate) doubted: bool,
     /// Why the load could not be read, last time.
     pub(crate) load_error: Option<String>,
     /// Models that it should serve and does not list.
@@ -68,7 +58,7 @@ impl Live {
     pub(crate) fn overlay(&self) -> Overlay {
         Overlay {
             in_flight: f64::from(self.in_flight.load(Ordering::Relaxed)),
-            backlog_tokens: self.backlog_tokens.load(Ordering::Relaxed) as f64,
+            backlog_tokens: f64::from_bits(self.backlog_tokens.load(Ordering::Relaxed)),
         }
     }
 
@@ -87,14 +77,11 @@ impl Live {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Its prompt is to be computed.
-    pub(crate) fn asked(&self, prompt_tokens: u64) {
-        self.backlog_tokens.fetch_add(prompt_tokens, Ordering::Relaxed);
-    }
-
-    /// Its prompt has been computed.
-    pub(crate) fn answered(&self, prompt_tokens: u64) {
-        self.backlog_tokens.fetch_sub(prompt_tokens, Ordering::Relaxed);
+    /// So many prompt tokens more are to be computed there, or fewer.
+    pub(crate) fn backlog_add(&self, prompt_tokens: f64) {
+        let sum = |bits| Some((f64::from_bits(bits) + prompt_tokens).max(0.0).to_bits());
+        // The closure always has a value.
+        let _ = self.backlog_tokens.fetch_update(Ordering::Relaxed, Ordering::Relaxed, sum);
     }
 
     /// It is over.

@@ -423,8 +423,8 @@ impl Gauges {
             let name = || shared.names.endpoint(i).to_owned();
             let label = EndpointLabel { endpoint: name() };
             let learnt = lock(&live.learnt);
-            let s = &learnt.state;
-            self.healthy.get_or_create(&label).set(if learnt.condition.is_ill(now) { 0.0 } else { 1.0 });
+            let s = &learnt.tracker.state;
+            self.healthy.get_or_create(&label).set(if learnt.tracker.condition.is_ill(now) { 0.0 } else { 1.0 });
             self.models_missing.get_or_create(&label).set(learnt.models_missing.len() as f64);
             self.key_refused.get_or_create(&label).set(if learnt.probe_error.is_some() { 1.0 } else { 0.0 });
             self.correction.get_or_create(&label).set(s.ttft.factor());

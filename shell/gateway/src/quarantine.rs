@@ -31,17 +31,11 @@ fn about<T: Default>(
     if lock(&shared.lasting.quarantine).is_empty() {
         return T::default();
     }
-    let fingerprint = own_hash(body, shared.numbers.tenant(tenant));
+    let fingerprint = fingerprint(shared, body, tenant);
     ask(&mut lock(&shared.lasting.quarantine), fingerprint)
 }
 
-/// The endpoint died of it, as it looks; true when it is not to be tried any more.
-pub(crate) fn struck(shared: &Shared, body: &[u8], tenant: Option<usize>, endpoint: u32) -> bool {
-    let fingerprint = own_hash(body, shared.numbers.tenant(tenant));
-    let held =
-        lock(&shared.lasting.quarantine).struck(shared.now_ms(), fingerprint, shared.numbers.endpoint(endpoint).0);
-    if held {
-        tracing::warn!("a request is quarantined: engines break off while they read it");
-    }
-    held
+/// What the request is told by.
+pub(crate) fn fingerprint(shared: &Shared, body: &[u8], tenant: Option<usize>) -> u64 {
+    own_hash(body, shared.numbers.tenant(tenant))
 }

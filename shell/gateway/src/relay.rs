@@ -17,7 +17,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Sleep;
 
 use crate::body::{BrokenOff, PIECE_BYTES_MAX};
-use crate::ledger::{Flight, Ledger};
+use crate::ledger::Ledger;
 use crate::pace::Pace;
 use crate::pool::{self, PoolKey};
 use crate::tries::{HELD_UNCOUNTED, Opening};
@@ -165,7 +165,7 @@ impl Relay {
         let Opening { response, splitter, scanner, held, account } = opening;
         let now = Instant::now();
         Self {
-            pace: Pace::new(ledger.flight.as_ref().map_or(0.0, Flight::modelled_pace_ms)),
+            pace: Pace::new(ledger.in_flight.as_ref().map_or(0.0, |f| f.attempt.modelled_pace_ms())),
             paused: now,
             response: Some(response),
             splitter,
@@ -267,17 +267,17 @@ impl Relay {
 
     /// Content has come from the endpoint: whoever waits for more there knows that it is at work.
     fn heard(&self) {
-        if let Some(flight) = &self.ledger.flight {
+        if let Some(in_flight) = &self.ledger.in_flight {
             let shared = &self.ledger.shared;
-            shared.live[flight.target.endpoint as usize].heard(shared.now_ms());
+            shared.live[in_flight.target().endpoint as usize].heard(shared.now_ms());
         }
     }
 
     /// Others have had content from the endpoint in the last part of the wait.
     fn serves_others(&self) -> bool {
-        let Some(flight) = &self.ledger.flight else { return false };
+        let Some(in_flight) = &self.ledger.in_flight else { return false };
         let shared = &self.ledger.shared;
-        let silent_ms = shared.now_ms().saturating_sub(shared.live[flight.target.endpoint as usize].heard_ms());
+        let silent_ms = shared.now_ms().saturating_sub(shared.live[in_flight.target().endpoint as usize].heard_ms());
         u128::from(silent_ms) < self.idle.limit.as_millis() / 2
     }
 
@@ -316,8 +316,8 @@ impl Relay {
 
     /// What is seen of the endpoint's pace is learnt while the answer lasts: a slow one lasts long.
     fn teach(&self, token_ms: Option<f64>) {
-        if let (Some(ms), Some(flight)) = (token_ms, &self.ledger.flight) {
-            flight.pace(ms);
+        if let (Some(ms), Some(in_flight)) = (token_ms, &self.ledger.in_flight) {
+            in_flight.paced(ms);
         }
     }
 

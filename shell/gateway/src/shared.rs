@@ -1,32 +1,32 @@
 //! What the threads of a gateway have in common while one configuration is in force.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
+use rhumb_core::judge::{Finding, judge};
 use rhumb_flow::admission::{Lane, Lanes};
-use rhumb_flow::budget::RetryBudget;
-use rhumb_flow::condition::Found;
 use rhumb_flow::hedge::Hedging;
-use rhumb_flow::peers::{Peer, groups, outliers};
-use rhumb_grid::config::{Accepts, EngineKind};
+use rhumb_flow::peers::groups;
+use rhumb_grid::config::EngineKind;
 use rhumb_grid::index::Grid;
 use rhumb_route::decide::Target;
 use rhumb_route::explain::Names as _;
 use rhumb_route::facts::Hit;
 use rhumb_route::habits::Habits;
 use rhumb_route::learn::{Density, Ewma};
-use rhumb_route::row::CandidateHealth;
 use rhumb_route::view::{EndpointState, View, Viewer};
 use rhumb_upstream::{Names, Origin, OriginError, Tls};
 
 use crate::auth::Keys;
 use crate::lasting::Lasting;
-use crate::live::{Learnt, Live, lock};
+use crate::live::{Live, lock};
 use crate::metrics::Metrics;
 use crate::names::NameTable;
 use crate::numbers::{Number, Numbers};
+use crate::parts::LiveParts;
 use crate::salt;
 use crate::version::Version;
 
@@ -128,7 +128,7 @@ impl Shared {
             .map(|e| e.models.first().and_then(|s| perf(e, s)).map_or(PREFIX_BLOCKS_DEFAULT, |p| cache_blocks(&p)))
             .sum();
         for (_, live) in live.iter().enumerate().filter(|(endpoint, _)| viewer.is_modelled(*endpoint)) {
-            lock(&live.learnt).condition.showing_mut().expect_modelled();
+            lock(&live.learnt).tracker.condition.showing_mut().expect_modelled();
         }
         drop(perf);
         lock(&lasting.prefixes).resize(blocks);
@@ -169,8 +169,13 @@ impl Shared {
         self.lasting.now_ms()
     }
 
+    /// Microseconds since this gateway started: what requests are timed by.
+    pub(crate) fn now_us(&self) -> u64 {
+        self.lasting.us_at(Instant::now())
+    }
+
     /// Publishes a view of the present readings, here and under the newest configuration.
-    pub(crate) fn publish(&self) {
+    pub(crate) fn publish(self: &Arc<Self>) {
         self.publish_own();
         if !self.lasting.is_newest(self)
             && let Some(newest) = self.lasting.newest()
@@ -179,7 +184,7 @@ impl Shared {
         }
     }
 
-    fn publish_own(&self) {
+    fn publish_own(self: &Arc<Self>) {
         // One at a time: what was read before a drain must not be shown after it.
         let _publishing = lock(&self.publishing);
         let now = self.now_ms();
@@ -199,14 +204,12 @@ impl Shared {
             .zip((0..).zip(&self.grid.endpoint_site).map(accepts))
             .enumerate()
             .map(|(endpoint, ((live, window), accepts))| {
-                let mut learnt = lock(&live.learnt);
-                learnt.state.window = window;
-                learnt.state.accepts = accepts;
-                learnt.state.health = health(learnt.condition.found(now));
-                learnt.state.missing = missing(viewer.served(endpoint), &learnt, &self.numbers, now);
-                learnt.state.own_in_flight = live.overlay().in_flight;
-                learnt.state.stalled_ms = learnt.unanswered.stalled_ms(now);
-                learnt.state
+                let tracker = &mut lock(&live.learnt).tracker;
+                // Whoever is compared with its peers is so as it is now.
+                tracker.state.accepts = accepts;
+                let serves = viewer.served(endpoint).iter().map(|m| self.numbers.models[*m as usize].0);
+                let missing = tracker.missing(now, serves);
+                EndpointState { missing, ..tracker.snapshot(now, window, live.overlay().in_flight, accepts) }
             })
             .collect();
         drop(drains);
@@ -220,7 +223,7 @@ impl Shared {
 
     /// The view to decide on. The control thread publishes those of the newest configuration only: what still waits
     /// under an older one sees to its own.
-    pub(crate) fn current_view(&self) -> Arc<View> {
+    pub(crate) fn current_view(self: &Arc<Self>) -> Arc<View> {
         if !self.lasting.is_newest(self) && self.now_ms() >= self.viewed_at_ms.load(Ordering::Relaxed) + VIEW_MS {
             self.publish_own();
         }
@@ -228,69 +231,29 @@ impl Shared {
     }
 
     /// Compares endpoints with their peers, and finds those that are back.
-    fn judge(&self, now_ms: u64) {
-        self.judge_answers();
-        for group in &self.peers {
-            if group.iter().any(|e| lock(&self.live[*e].learnt).condition.is_suspect()) {
-                let peer = |e: &usize| {
-                    let learnt = lock(&self.live[*e].learnt);
-                    learnt.condition.peer(now_ms, learnt.state.accepts == Accepts::NewAndExisting)
-                };
-                let peers: Vec<Peer> = group.iter().map(peer).collect();
-                for place in outliers(&peers) {
-                    let endpoint = group[place];
-                    lock(&self.live[endpoint].learnt).condition.is_outlier(now_ms);
-                    let name = &self.grid.config.endpoints[endpoint].name;
-                    tracing::warn!("endpoint `{name}` is ill: it is far slower than its peers");
+    fn judge(self: &Arc<Self>, now_ms: u64) {
+        let name = |endpoint: u32| self.names.endpoint(endpoint);
+        for finding in judge(&mut LiveParts(self), self.live.len() as u32, &self.peers, now_ms) {
+            match finding {
+                Finding::Outlier { endpoint } => {
+                    tracing::warn!("endpoint `{}` is ill: it is far slower than its peers", name(endpoint));
+                }
+                Finding::CanaryDoubted { endpoint, model } => tracing::error!(
+                    "endpoint `{}` stays in use: no endpoint answers the canary of `{model}` rightly; is it right?",
+                    name(endpoint)
+                ),
+                Finding::Back { endpoint, away_ms } => {
+                    let per_s = lock(&self.viewer).prompt_tokens_per_s(endpoint as usize);
+                    lock(&self.lasting.hold).back(self.numbers.endpoint(endpoint), now_ms, away_ms, per_s);
+                    self.live[endpoint as usize].is_back.store(true, Ordering::Relaxed);
                 }
             }
         }
-        for (endpoint, live) in self.live.iter().enumerate() {
-            let (away_ms, number) = (lock(&live.learnt).condition.look(now_ms), self.numbers.endpoints[endpoint]);
-            if let Some(away_ms) = away_ms {
-                let per_s = lock(&self.viewer).prompt_tokens_per_s(endpoint);
-                lock(&self.lasting.hold).back(number, now_ms, away_ms, per_s);
-            }
-            if away_ms.is_some() || live.is_back.load(Ordering::Relaxed) {
-                live.is_back.store(lock(&self.lasting.hold).is_back(number, now_ms), Ordering::Relaxed);
+        for (live, number) in self.live.iter().zip(&self.numbers.endpoints) {
+            if live.is_back.load(Ordering::Relaxed) {
+                live.is_back.store(lock(&self.lasting.hold).is_back(*number, now_ms), Ordering::Relaxed);
             }
         }
-    }
-
-    /// An endpoint that answers a canary wrongly is ill, unless nobody answers it rightly: then it is more likely the
-    /// canary that is wrong, and an outage by a typing error is the worse failure.
-    fn judge_answers(&self) {
-        let mut right: BTreeSet<String> = BTreeSet::new();
-        for live in &self.live {
-            right.extend(lock(&live.learnt).canaries.iter().filter(|(_, is_right)| **is_right).map(|(m, _)| m.clone()));
-        }
-        for (live, endpoint) in self.live.iter().zip(&self.grid.config.endpoints) {
-            let mut learnt = lock(&live.learnt);
-            let mut wrong = learnt.canaries.iter().filter(|(_, is_right)| !**is_right);
-            let doubted = wrong.clone().find(|(model, _)| !right.contains(*model)).map(|(model, _)| model.clone());
-            let is_ill = wrong.any(|(model, _)| right.contains(model));
-            learnt.condition.canary(!is_ill);
-            if std::mem::replace(&mut learnt.doubted, doubted.is_some()) != doubted.is_some()
-                && let Some(model) = doubted
-            {
-                let name = &endpoint.name;
-                tracing::error!(
-                    "endpoint `{name}` stays in use: no endpoint answers the canary of `{model}` rightly; is it right?"
-                );
-            }
-        }
-    }
-
-    /// The retry budget of a tenant for a model at a site.
-    pub(crate) fn budget<T>(
-        &self,
-        tenant: Option<usize>,
-        target: &Target,
-        with: impl FnOnce(&mut RetryBudget) -> T,
-    ) -> T {
-        let n = &self.numbers;
-        let of = (n.tenant(tenant), n.models[target.model as usize], n.sites[target.site as usize]);
-        with(lock(&self.lasting.budgets).entry(of).or_default())
     }
 
     /// The lane of the models that one name stands for.
@@ -362,28 +325,12 @@ impl Shared {
         for (live, site) in self.live.iter().zip(&self.grid.endpoint_site) {
             let site = &mut out[*site as usize];
             site.in_flight += live.overlay().in_flight;
-            site.ill += usize::from(lock(&live.learnt).condition.is_ill(now));
+            site.ill += usize::from(lock(&live.learnt).tracker.condition.is_ill(now));
         }
         out
     }
 }
 
-/// What a way of being found ill means for the candidates of an endpoint.
-fn health(found: Option<Found>) -> CandidateHealth {
-    match found {
-        None => CandidateHealth::Healthy,
-        Some(Found::ByCanary) => CandidateHealth::WrongAnswers,
-        Some(Found::ByCredential) => CandidateHealth::CredentialRefused,
-        Some(Found::ByRequests | Found::ByProbes | Found::ByPeers) => CandidateHealth::Unhealthy,
-    }
-}
-
-/// One bit for each of an endpoint's models that it is left alone for.
-fn missing(served: &[u32], learnt: &Learnt, numbers: &Numbers, now_ms: u64) -> u128 {
-    let missing = learnt.models.missing(now_ms).filter_map(|number| numbers.model_at(Number(number)));
-    let place = |model: u32| served.iter().take(u128::BITS as usize).position(|m| *m == model);
-    missing.filter_map(place).fold(0, |bits, at| bits | 1 << at)
-}
 /// Bytes of JSON per token of a usual prompt: English text and some punctuation.
 const BYTES_PER_TOKEN: f64 = 4.2;
 

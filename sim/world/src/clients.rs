@@ -1,23 +1,11 @@
 //! Those who ask, beyond asking: they send again what failed, as the official SDKs do, and they leave.
 
-use rhumb_flow::blame::Whose;
-
 use rhumb_chance::{hash, label, unit};
+use rhumb_core::refusal::Retry;
 
-use crate::flight::{Fail, Flight};
 use crate::outcome::End;
 use crate::queue::{Event, Ticket};
 use crate::world::World;
-
-/// An error as a client's SDK reads it: `x-should-retry`, and `retry-after-ms` where the gateway states it.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Told {
-    pub(crate) retry: bool,
-    pub(crate) after_ms: Option<u64>,
-}
-
-/// What the gateway states with an error that no load explains (`ApiError` in `wire/openai`), ms.
-const AFTER_MS: u64 = 1_000;
 
 /// The first wait of an SDK that is told none, and its longest, s; it doubles each time.
 const BACKOFF_S: (f64, f64) = (0.5, 8.0);
@@ -30,8 +18,8 @@ const TOLD_MAX_MS: u64 = 120_000;
 
 /// How long an SDK waits before it sends a request again that it has sent `sends` times, µs (`_should_retry` and
 /// `_calculate_retry_timeout` of openai-python); `None`: it does not. `draw` is from 0 to 1.
-fn wait_us(told: Told, sends: u32, retries: u32, draw: f64) -> Option<u64> {
-    if !told.retry || sends > retries || told.after_ms.is_some_and(|ms| ms > TOLD_MAX_MS) {
+fn wait_us(told: Retry, sends: u32, retries: u32, draw: f64) -> Option<u64> {
+    if !told.may || sends > retries || told.after_ms.is_some_and(|ms| ms > TOLD_MAX_MS) {
         return None;
     }
     if let Some(ms) = told.after_ms.filter(|ms| *ms > 0) {
@@ -39,25 +27,6 @@ fn wait_us(told: Told, sends: u32, retries: u32, draw: f64) -> Option<u64> {
     }
     let doubled = BACKOFF_S.0 * f64::from(1_u32 << sends.saturating_sub(1).min(16));
     Some((doubled.min(BACKOFF_S.1) * (1.0 - JITTER * draw) * 1e6) as u64)
-}
-
-impl Told {
-    /// The gateway tells a client to come back after so long (429).
-    pub(crate) fn busy(after_ms: u64) -> Self {
-        Self { retry: true, after_ms: Some(after_ms) }
-    }
-
-    /// What the gateway says when no target is left for a request: as the live one does in `attempt.rs`.
-    pub(crate) fn no_target(flight: &Flight) -> Self {
-        match flight.fail {
-            Some(Fail::TooLarge) => Self { retry: false, after_ms: None },
-            Some(_) if flight.inquiry.verdict() == Whose::Request => Self { retry: false, after_ms: None },
-            Some(_) if flight.busy > 0 && flight.busy == flight.failover.attempts() => {
-                Self::busy(flight.retry_after_ms.unwrap_or(AFTER_MS))
-            }
-            _ => Self { retry: true, after_ms: Some(AFTER_MS) },
-        }
-    }
 }
 
 impl World<'_> {
@@ -76,7 +45,7 @@ impl World<'_> {
     }
 
     /// A request ends with an error before any content: its client sends it again, or its user has the error.
-    pub(crate) fn refused(&mut self, ticket: Ticket, end: End, told: Told) {
+    pub(crate) fn refused(&mut self, ticket: Ticket, end: End, told: Retry) {
         let now_us = self.queue.now_us;
         let draws = hash(self.setup.seed, label("clients"));
         let Some(flight) = self.flights.get(ticket) else { return };
@@ -109,8 +78,9 @@ impl World<'_> {
             gateway.leave(place);
         }
         let (mut served, mut tokens, mut usd) = (None, 0, 0.0);
-        if let Some(attempt) = flight.attempt.take() {
-            let (endpoint, site, sent_us) = (attempt.target.endpoint, attempt.target.site, attempt.sent_us);
+        if let Some(in_flight) = flight.in_flight.take() {
+            let (target, sent_us) = (in_flight.attempt.target, in_flight.attempt.sent_us());
+            let (endpoint, site) = (target.endpoint, target.site);
             let came = flight.first_at_gateway_us.is_some_and(|first_us| first_us <= now_us);
             // What has left the engine by now counts, the last of it though it is still on its way.
             tokens = match flight.done {
@@ -118,7 +88,7 @@ impl World<'_> {
                 true => flight.ask.output_tokens,
                 false => self.servers[endpoint as usize].sent_tokens(ticket.id(), flight.ask.output_tokens),
             };
-            usd = gateway.left(attempt, tokens, now_us);
+            usd = gateway.left(in_flight, tokens, now_us);
             served = came.then_some((endpoint, sent_us));
             if !flight.done {
                 let at_us = now_us + self.network.there_us(number, site);
@@ -141,7 +111,7 @@ mod tests {
 
     #[test]
     fn an_sdk_waits_as_it_is_told_or_doubles() {
-        let told = |after_ms| Told { retry: true, after_ms };
+        let told = |after_ms| Retry { may: true, after_ms };
         assert_eq!(wait_us(told(Some(700)), 1, 2, 0.5), Some(700_000));
         assert_eq!(wait_us(told(Some(120_000)), 2, 2, 0.5), Some(120_000_000));
         assert_eq!(wait_us(told(Some(120_001)), 1, 2, 0.5), None, "longer than it lets itself be told");
@@ -155,9 +125,9 @@ mod tests {
 
     #[test]
     fn an_sdk_stops_after_its_retries_and_when_it_is_told_to() {
-        let told = Told { retry: true, after_ms: None };
+        let told = Retry { may: true, after_ms: None };
         assert!(wait_us(told, 2, 2, 0.0).is_some() && wait_us(told, 3, 2, 0.0).is_none());
         assert!(wait_us(told, 1, 0, 0.0).is_none());
-        assert_eq!(wait_us(Told { retry: false, after_ms: None }, 1, 2, 0.0), None);
+        assert_eq!(wait_us(Retry { may: false, after_ms: None }, 1, 2, 0.0), None);
     }
 }

@@ -3,8 +3,7 @@
 use rhumb_chance::{hash, label, unit};
 use rhumb_flow::blame::Failure;
 
-use crate::attempt::Attempt;
-use crate::flight::Fail;
+use crate::attempt::InFlight;
 use crate::queue::Event;
 use crate::server::{Mode, Server};
 use crate::setup::{Fault, FaultKind};
@@ -50,11 +49,11 @@ impl World<'_> {
             let Some(flight) = self.flights.get(ticket) else { continue };
             // A first token that is on its way has not come either, as far as the gateway can tell.
             let came = flight.first_at_gateway_us.is_some_and(|first_us| first_us <= now_us);
-            let Some(attempt) = flight.attempt.as_ref().filter(|_| !came) else { continue };
-            let (endpoint, site) = (attempt.target.endpoint, attempt.target.site);
+            let Some(in_flight) = flight.in_flight.as_ref().filter(|_| !came) else { continue };
+            let (endpoint, site) = (in_flight.attempt.target.endpoint, in_flight.attempt.target.site);
             let there_us = self.network.there_us(gateway, site);
             self.queue.at(now_us + there_us, Event::Cancel { endpoint, id: ticket.id() });
-            flight.fail = Some(Fail::Failed(Failure::Silent));
+            flight.fail = Some(Failure::Silent.into());
             self.queue.at(now_us, Event::Failed { flight: ticket, tokens: 0 });
         }
     }
@@ -158,7 +157,8 @@ impl World<'_> {
         let now_us = self.queue.now_us;
         self.struck(fault).for_each(|server| server.frozen_us = Some(now_us));
         for (ticket, flight) in self.flights.iter() {
-            let Some(Attempt { target, .. }) = &flight.attempt else { continue };
+            let Some(InFlight { attempt, .. }) = &flight.in_flight else { continue };
+            let target = attempt.target;
             let begun = flight.first_us.is_some() && !flight.done;
             if fault.strikes(target.endpoint, target.site) && begun {
                 let idle_us = self.setup.terms(flight.ask.tenant).0.idle_timeout_ms * 1_000;
@@ -188,9 +188,10 @@ impl World<'_> {
         let (now_us, mut change) = (self.queue.now_us, 0.0);
         let mut resets = Vec::new();
         for (ticket, flight) in self.flights.iter() {
-            let Some(Attempt { target, sent_us, .. }) = &flight.attempt else { continue };
+            let Some(InFlight { attempt, .. }) = &flight.in_flight else { continue };
+            let (target, sent_us) = (attempt.target, attempt.sent_us());
             // What has not reached the site yet is refused there; what has left it arrives.
-            let reached = flight.reached_us > 0 && flight.reached_us >= *sent_us;
+            let reached = flight.reached_us > 0 && flight.reached_us >= sent_us;
             if fault.strikes(target.endpoint, target.site) && reached && !flight.done {
                 let server = &self.servers[target.endpoint as usize];
                 let tokens = server.sent_tokens(ticket.id(), flight.ask.output_tokens);

@@ -1,12 +1,12 @@
 //! Requests under way, in places that are used again.
 
+use rhumb_core::failover::{Failed, Failover, Request};
 use rhumb_flow::admission::Ask as Hold;
-use rhumb_flow::blame::{Failure, Inquiry};
+use rhumb_flow::blame::Failure;
 use rhumb_flow::evidence::Source;
-use rhumb_flow::failover::Failover;
 use rhumb_route::decide::Target;
 
-use crate::attempt::Attempt;
+use crate::attempt::InFlight;
 use crate::queue::Ticket;
 use crate::source::Ask;
 
@@ -40,7 +40,7 @@ pub(crate) struct Flight {
     /// For how long it was at its gateway until the last of them did, µs.
     pub(crate) lost_us: u64,
     /// The attempt under way at an endpoint.
-    pub(crate) attempt: Option<Attempt>,
+    pub(crate) in_flight: Option<InFlight>,
     /// Which attempt that is, counted over all requests at this place.
     pub(crate) number: u32,
     pub(crate) reached_us: u64,
@@ -53,24 +53,17 @@ pub(crate) struct Flight {
     pub(crate) done: bool,
     pub(crate) cached_tokens: u32,
     /// Why the attempt under way fails, if it does, or why the last one did.
-    pub(crate) fail: Option<Fail>,
-    /// The attempts that have failed, and what they show together.
-    pub(crate) inquiry: Inquiry,
-    /// Attempts that were told that the site is busy.
-    pub(crate) busy: u32,
-    /// The longest that any of them was told to stay away for, ms.
-    pub(crate) retry_after_ms: Option<u64>,
+    pub(crate) fail: Option<Failed>,
 }
 
-/// Why an attempt failed before its first token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fail {
-    /// The endpoint did not serve it.
-    Failed(Failure),
-    /// It is busy and said when to come back, ms.
-    Busy(u64),
-    /// It has no room for a request of this size.
-    TooLarge,
+/// An engine has no room for a request of this size.
+pub(crate) fn too_long() -> Failed {
+    Failed { context: Some(None), ..Failure::ContextLength.into() }
+}
+
+/// What failing over has to know of a request.
+pub(crate) fn request(source: Source, targets: &[Target], is_last_resort: bool) -> Request<'_> {
+    Request { source, targets, fitting: targets.len(), is_last_resort }
 }
 
 impl Flight {
@@ -88,17 +81,16 @@ impl Flight {
 
     /// Its attempt has given way: it is decided on once more, with the tries that are left.
     pub(crate) fn gave_way(&mut self) {
-        self.anew(self.failover.left());
+        self.anew(self.failover.order().left());
     }
 
     /// What is known of it at a gateway begins anew.
     fn anew(&mut self, max_attempts: u32) {
-        self.tried_before += self.failover.attempts();
+        self.tried_before += self.failover.order().attempts();
         self.failover = Failover::new(max_attempts);
         self.targets.clear();
         (self.hold, self.waits, self.held_us) = (None, None, None);
-        (self.fail, self.busy, self.retry_after_ms) = (None, 0, None);
-        self.inquiry = Inquiry::default();
+        self.fail = None;
         (self.reached_us, self.started_us, self.first_us, self.first_at_gateway_us) = (0, None, None, None);
         (self.done, self.cached_tokens) = (false, 0);
     }

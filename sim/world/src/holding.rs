@@ -1,12 +1,13 @@
 //! A request at its gateway: decided on, sent on or held, decided on again at its turn.
 
 use rhumb_chance::{hash, label, unit};
+use rhumb_core::refusal::Refusal;
 use rhumb_flow::admission::{Admission, Ask as Hold, Turn, Verdict};
 use rhumb_flow::fair::{From, cost};
 use rhumb_route::decide::Reason;
 use rhumb_route::facts::Facts;
 
-use crate::clients::Told;
+use crate::flight::request;
 use crate::gateway::Asked;
 use crate::outcome::End;
 use crate::queue::{Event, Ticket};
@@ -56,13 +57,13 @@ impl World<'_> {
     fn give_way(&mut self, ticket: Ticket, watch: &mut impl Watch) -> Result<(), Breach> {
         let now_us = self.queue.now_us;
         let Some(flight) = self.flights.get(ticket) else { return Ok(()) };
-        let Some(attempt) = flight.attempt.take() else { return Ok(()) };
-        let (number, target) = (flight.gateway, attempt.target);
+        let Some(in_flight) = flight.in_flight.take() else { return Ok(()) };
+        let (number, target) = (flight.gateway, in_flight.attempt.target);
         let gateway = &mut self.gateways[number as usize];
         // What it waited for comes to nothing.
         gateway.settle(flight, 0, 0);
-        flight.lost_us += flight.held_us.unwrap_or(0) + now_us - attempt.sent_us;
-        flight.lost_usd += gateway.gave_way(attempt, now_us);
+        flight.lost_us += flight.held_us.unwrap_or(0) + now_us - in_flight.attempt.sent_us();
+        flight.lost_usd += gateway.gave_way(in_flight, now_us);
         flight.gave_way();
         self.gave_way += 1;
         let at_us = now_us + self.network.there_us(number, target.site);
@@ -89,11 +90,11 @@ impl World<'_> {
     /// A request goes to a target for the first time.
     fn begin(&mut self, ticket: Ticket, target: usize) {
         let Some(flight) = self.flights.get(ticket) else { return };
-        flight.failover.start(target);
         // One that gave way has been tried for the first time before.
-        if flight.lost_us == 0 {
-            self.gateways[flight.gateway as usize].budget(flight.ask.tenant, &flight.targets[target]).first();
-        }
+        let is_first = flight.lost_us == 0;
+        let request = request(flight.source(), &flight.targets, flight.is_last_resort);
+        let memory = &mut self.gateways[flight.gateway as usize].memory;
+        flight.failover.start(memory, &request, target, is_first);
         self.send(ticket, target);
     }
 
@@ -190,6 +191,6 @@ impl World<'_> {
     }
 
     fn shed(&mut self, ticket: Ticket, after_ms: u64) {
-        self.refused(ticket, End::Shed, Told::busy(after_ms));
+        self.refused(ticket, End::Shed, Refusal::Busy(after_ms).retry());
     }
 }

@@ -13,6 +13,7 @@ mod clockwork;
 mod flight;
 mod gateway;
 mod holding;
+mod memory;
 mod network;
 mod outcome;
 mod queue;

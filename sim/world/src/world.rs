@@ -3,15 +3,15 @@
 use std::collections::VecDeque;
 
 use rhumb_chance::{hash, label, unit};
+use rhumb_core::failover::{Action, Failed, Failover};
+use rhumb_core::refusal::Refusal;
+use rhumb_core::usage::Usage;
 use rhumb_engine::Request;
-use rhumb_flow::blame::{Failure, Inquiry, Next};
-use rhumb_flow::failover::Failover;
+use rhumb_flow::blame::Failure;
 use rhumb_flow::patience::{first_content_ms, is_long};
 use rhumb_grid::config::Priority;
 
-use crate::attempt::Usage;
-use crate::clients::Told;
-use crate::flight::{Fail, Flight, Flights};
+use crate::flight::{Flight, Flights, request, too_long};
 use crate::gateway::Gateway;
 use crate::network::Network;
 use crate::outcome::{End, LeftOver, Outcome, Ran};
@@ -165,7 +165,7 @@ impl<'a> World<'a> {
             targets: Vec::new(),
             is_last_resort: false,
             failover: Failover::new(terms.0.max_attempts),
-            attempt: None,
+            in_flight: None,
             number: 0,
             reached_us: 0,
             started_us: None,
@@ -174,9 +174,6 @@ impl<'a> World<'a> {
             done: false,
             cached_tokens: 0,
             fail: None,
-            inquiry: Inquiry::default(),
-            busy: 0,
-            retry_after_ms: None,
             ask,
         });
         self.queue.at(at_us, Event::AtGateway { flight });
@@ -210,17 +207,6 @@ impl<'a> World<'a> {
         Ok(())
     }
 
-    /// Sends a request to its next target, or gives it up.
-    fn dispatch(&mut self, ticket: Ticket) {
-        let Some(flight) = self.flights.get(ticket) else { return };
-        flight.failover.give_back();
-        let targets = &flight.targets;
-        match flight.failover.next(targets.len(), |i| targets[i].site) {
-            Some(next) => self.send(ticket, next),
-            None => self.give_up(ticket),
-        }
-    }
-
     /// Sends a request to one of its targets.
     pub(crate) fn send(&mut self, ticket: Ticket, target: usize) {
         let now_us = self.queue.now_us;
@@ -228,12 +214,13 @@ impl<'a> World<'a> {
         let (gateway, target) = (flight.gateway, flight.targets[target]);
         let (rates, service, _) = self.setup.terms(flight.ask.tenant);
         let sender = &mut self.gateways[gateway as usize];
-        let mut attempt = sender.depart(&target, flight.ask.tenant, rates.second_usd, now_us);
-        if service.priority == Priority::Batch && flight.failover.attempts() == 1 && flight.failover.keep_back() {
-            sender.preemptible(&mut attempt, ticket);
+        let mut in_flight = sender.depart(&target, flight.ask.tenant, rates.second_usd, now_us);
+        let order = flight.failover.order_mut();
+        if service.priority == Priority::Batch && order.attempts() == 1 && order.keep_back() {
+            sender.preemptible(&mut in_flight, ticket);
         }
-        flight.attempt = Some(attempt);
-        flight.fail = Some(Fail::Failed(Failure::Unreachable));
+        flight.in_flight = Some(in_flight);
+        flight.fail = Some(Failure::Unreachable.into());
         self.attempts += 1;
         (flight.started_us, flight.first_us, flight.first_at_gateway_us) = (None, None, None);
         if self.network.is_cut(gateway, target.site) {
@@ -253,7 +240,7 @@ impl<'a> World<'a> {
     fn at_endpoint(&mut self, ticket: Ticket) {
         let now_us = self.queue.now_us;
         let Some(flight) = self.flights.get(ticket) else { return };
-        let Some(target) = flight.attempt.as_ref().map(|a| a.target) else { return };
+        let Some(target) = flight.in_flight.as_ref().map(|f| f.attempt.target) else { return };
         flight.reached_us = now_us;
         let gateway = flight.gateway;
         let server = &mut self.servers[target.endpoint as usize];
@@ -261,25 +248,25 @@ impl<'a> World<'a> {
         let poison = self.setup.clients.poison.filter(|p| p.hits(self.setup.seed, flight.ask.tenant, flight.request));
         let refused = match server.mode {
             Mode::Silent => {
-                flight.fail = Some(Fail::Failed(Failure::Silent));
+                flight.fail = Some(Failure::Silent.into());
                 return;
             }
             Mode::Dead | Mode::Refusing => true,
             Mode::Erring(share) if draw(share) => {
-                flight.fail = Some(Fail::Failed(Failure::Server));
+                flight.fail = Some(Failure::Server.into());
                 true
             }
             Mode::Busy(share) if draw(share) => {
-                flight.fail = Some(Fail::Busy(BUSY_FOR_MS));
+                flight.fail = Some(Failed { after_ms: Some(BUSY_FOR_MS), ..Failure::Busy.into() });
                 true
             }
             Mode::Up | Mode::Erring(_) | Mode::Busy(_) if let Some(poison) = poison => {
-                flight.fail = Some(Fail::Failed(poison.failure));
+                flight.fail = Some(poison.failure.into());
                 true
             }
             Mode::Up | Mode::Erring(_) | Mode::Busy(_) => {
                 // What fails it from here on is silence or the loss of its engine.
-                flight.fail = Some(Fail::Failed(Failure::Died));
+                flight.fail = Some(Failure::Died.into());
                 let request = Request {
                     id: ticket.id(),
                     prompt_blocks: flight.ask.blocks.clone(),
@@ -288,7 +275,7 @@ impl<'a> World<'a> {
                 };
                 let too_large = server.submit(request).is_err();
                 if too_large {
-                    flight.fail = Some(Fail::TooLarge);
+                    flight.fail = Some(too_long());
                 }
                 too_large
             }
@@ -361,39 +348,40 @@ impl<'a> World<'a> {
         let now_us = self.queue.now_us;
         let Some(flight) = self.flights.get(ticket) else { return };
         let source = flight.source();
-        let Some(attempt) = flight.attempt.as_mut() else { return };
+        let Some(in_flight) = flight.in_flight.as_mut() else { return };
         let gateway = &mut self.gateways[flight.gateway as usize];
-        gateway.charge(&flight.inquiry, source, now_us);
-        gateway.first(attempt, source, flight.ask.session, &flight.ask.blocks, now_us);
+        gateway.served(&flight.failover, source, now_us);
+        gateway.first(in_flight, source, flight.ask.session, &flight.ask.blocks, now_us);
     }
 
     fn last(&mut self, ticket: Ticket) {
         let now_us = self.queue.now_us;
         let Some(mut flight) = self.flights.remove(ticket) else { return };
-        let Some(attempt) = flight.attempt.take() else { return };
+        let Some(in_flight) = flight.in_flight.take() else { return };
+        let (prompt_tokens, output_tokens) = (flight.ask.input_tokens, flight.ask.output_tokens);
         let usage = Usage {
-            prompt_tokens: flight.ask.input_tokens,
-            cached_tokens: flight.cached_tokens,
-            output_tokens: flight.ask.output_tokens,
+            prompt_tokens: prompt_tokens.into(),
+            cached_tokens: flight.cached_tokens.into(),
+            output_tokens: output_tokens.into(),
         };
-        let (endpoint, sent_us) = (attempt.target.endpoint, attempt.sent_us);
+        let (endpoint, sent_us) = (in_flight.attempt.target.endpoint, in_flight.attempt.sent_us());
         let gateway = &mut self.gateways[flight.gateway as usize];
-        let usd = gateway.complete(attempt, usage, flight.source(), flight.prompt_bytes, now_us);
-        gateway.settle(&flight, usage.prompt_tokens, usage.output_tokens);
+        let usd = gateway.complete(in_flight, usage, flight.source(), flight.prompt_bytes, now_us);
+        gateway.settle(&flight, prompt_tokens, output_tokens);
         self.freed(flight.gateway, endpoint);
-        self.ended = Some((ticket, usage.output_tokens));
-        self.record(&flight, End::Complete, Some((endpoint, sent_us)), usage.output_tokens, usd);
+        self.ended = Some((ticket, output_tokens));
+        self.record(&flight, End::Complete, Some((endpoint, sent_us)), output_tokens, usd);
         self.follow(flight.ask.tag, now_us + flight.client_us);
     }
 
     fn failed(&mut self, ticket: Ticket, tokens: u32) {
         let now_us = self.queue.now_us;
         let Some(flight) = self.flights.get(ticket) else { return };
-        let Some(attempt) = flight.attempt.take() else { return };
+        let Some(in_flight) = flight.in_flight.take() else { return };
         let gateway = &mut self.gateways[flight.gateway as usize];
         if tokens > 0 {
-            let (endpoint, sent_us) = (attempt.target.endpoint, attempt.sent_us);
-            let usd = gateway.broke(attempt, tokens, flight.source(), now_us);
+            let (endpoint, sent_us) = (in_flight.attempt.target.endpoint, in_flight.attempt.sent_us());
+            let usd = gateway.broke(in_flight, tokens, flight.source(), now_us);
             let Some(flight) = self.flights.remove(ticket) else { return };
             gateway.settle(&flight, flight.ask.input_tokens, tokens);
             self.freed(flight.gateway, endpoint);
@@ -402,31 +390,16 @@ impl<'a> World<'a> {
             self.follow(flight.ask.tag, now_us + flight.client_us);
             return;
         }
-        let (number, target) = (flight.gateway, attempt.target);
-        let (mut granted, source) = (true, flight.source());
-        match flight.fail {
-            Some(Fail::TooLarge) => gateway.rejected(attempt, now_us),
-            Some(Fail::Busy(after_ms)) => {
-                gateway.busy(attempt, after_ms, now_us);
-                flight.busy += 1;
-                flight.retry_after_ms = flight.retry_after_ms.max(Some(after_ms));
-                granted = gateway.budget(flight.ask.tenant, &target).retry(now_us / 1_000);
-            }
-            Some(Fail::Failed(failure)) => {
-                let granted_ms = self.setup.terms(flight.ask.tenant).0.first_token_timeout_ms;
-                let long = is_long(granted_ms, target.predicted.begins_ms() - target.predicted.stalled_ms);
-                granted = gateway.failed(attempt, failure, source, long, &mut flight.inquiry, now_us) == Next::Another;
-                if flight.inquiry.is_doubtful(flight.is_last_resort) {
-                    granted &= gateway.budget(flight.ask.tenant, &target).allows(now_us / 1_000);
-                }
-            }
-            None => gateway.rejected(attempt, now_us),
-        }
+        let (number, target) = (flight.gateway, in_flight.attempt.target);
+        let granted_ms = self.setup.terms(flight.ask.tenant).0.first_token_timeout_ms;
+        let is_long = is_long(granted_ms, target.predicted.begins_ms() - target.predicted.stalled_ms);
+        let failed = Failed { is_long, ..flight.fail.unwrap_or(Failure::Other.into()) };
+        let request = request(flight.source(), &flight.targets, flight.is_last_resort);
+        let action = gateway.failed(in_flight, &request, &failed, &mut flight.failover, now_us);
         if let Some(ticket) = self.flights.renew(ticket) {
-            if granted {
-                self.dispatch(ticket);
-            } else {
-                self.give_up(ticket);
+            match action {
+                Action::Send(place) => self.send(ticket, place),
+                Action::GiveUp | Action::Wait => self.give_up(ticket),
             }
         }
         self.freed(number, target.endpoint);
@@ -435,20 +408,18 @@ impl<'a> World<'a> {
     /// No target is left: the user gets an error.
     pub(crate) fn give_up(&mut self, ticket: Ticket) {
         let Some(flight) = self.flights.get(ticket) else { return };
-        let end = if flight.fail == Some(Fail::TooLarge) { End::Rejected } else { End::Failed };
-        if let (true, Some(first)) = (flight.inquiry.is_doubtful(flight.is_last_resort), flight.targets.first()) {
-            let in_vain = flight.failover.attempts().saturating_sub(1);
-            self.gateways[flight.gateway as usize].budget(flight.ask.tenant, first).in_vain(in_vain);
-        }
-        let told = Told::no_target(flight);
-        self.refused(ticket, end, told);
+        let request = request(flight.source(), &flight.targets, flight.is_last_resort);
+        let gateway = &mut self.gateways[flight.gateway as usize];
+        let refusal = flight.failover.refusal(&mut gateway.memory, &request, self.queue.now_us / 1_000);
+        let end = if refusal == Refusal::ContextLength { End::Rejected } else { End::Failed };
+        self.refused(ticket, end, refusal.retry());
     }
 
     /// Nothing of an answer has come since its engine froze: its stream is given up if it still stands still.
     fn idle(&mut self, ticket: Ticket, since_us: u64) {
         let now_us = self.queue.now_us;
         let Some(flight) = self.flights.get(ticket).filter(|f| !f.done) else { return };
-        let Some(target) = flight.attempt.as_ref().map(|a| a.target) else { return };
+        let Some(target) = flight.in_flight.as_ref().map(|f| f.attempt.target) else { return };
         let server = &self.servers[target.endpoint as usize];
         if server.frozen_us != Some(since_us) {
             return;
@@ -492,7 +463,7 @@ impl<'a> World<'a> {
             place: flight.ask.place,
             endpoint: served.map_or(u32::MAX, |s| s.0),
             sends: flight.sends,
-            attempts: flight.tried_before + flight.failover.attempts(),
+            attempts: flight.tried_before + flight.failover.order().attempts(),
             input_tokens: flight.ask.input_tokens,
             cached_tokens: flight.cached_tokens,
             output_tokens,
@@ -517,8 +488,8 @@ impl<'a> World<'a> {
                 let ended = server.life == life && !server.stepping;
                 Some((endpoint, &server.engine, ended.then_some(&server.step)))
             }
-            Event::AtEndpoint { flight } => self.flights.get(flight).and_then(|f| f.attempt.as_ref()).map(|a| {
-                let endpoint = a.target.endpoint;
+            Event::AtEndpoint { flight } => self.flights.get(flight).and_then(|f| f.in_flight.as_ref()).map(|f| {
+                let endpoint = f.attempt.target.endpoint;
                 (endpoint, &self.servers[endpoint as usize].engine, None)
             }),
             _ => None,

@@ -6,14 +6,14 @@ pub const TARGETS_MAX: usize = 32;
 /// The way of one request through its ranked targets. What failed an endpoint often fails its whole site, so targets at
 /// sites where nothing has failed come first, in their order; then the others, in theirs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Failover {
+pub struct TargetOrder {
     left: u32,
     /// Kept back of those.
     kept: u32,
     tried: u32,
 }
 
-impl Failover {
+impl TargetOrder {
     /// A request that may be tried at so many targets.
     pub fn new(max_attempts: u32) -> Self {
         Self { left: max_attempts, kept: 0, tried: 0 }
@@ -96,52 +96,49 @@ impl Failover {
 mod tests {
     use super::*;
 
-    fn order(sites: &[u32], max_attempts: u32) -> ([usize; 8], u32) {
-        let mut failover = Failover::new(max_attempts);
+    fn order_of(sites: &[u32], max_attempts: u32) -> ([usize; 8], u32) {
+        let mut order = TargetOrder::new(max_attempts);
         let mut out = [usize::MAX; 8];
         for slot in &mut out {
-            let Some(next) = failover.next(sites.len(), |i| sites[i]) else { break };
+            let Some(next) = order.next(sites.len(), |i| sites[i]) else { break };
             *slot = next;
         }
-        (out, failover.attempts())
+        (out, order.attempts())
     }
 
     #[test]
     fn other_sites_come_first_then_the_rest_in_order() {
         let none = usize::MAX;
-        assert_eq!(order(&[1, 1, 2, 1, 3], 9), ([0, 2, 4, 1, 3, none, none, none], 5));
-        assert_eq!(order(&[1, 1, 2, 1, 3], 2), ([0, 2, none, none, none, none, none, none], 2));
-        assert_eq!(order(&[], 3).1, 0);
-        assert_eq!(order(&[7], 0).1, 0);
+        assert_eq!(order_of(&[1, 1, 2, 1, 3], 9), ([0, 2, 4, 1, 3, none, none, none], 5));
+        assert_eq!(order_of(&[1, 1, 2, 1, 3], 2), ([0, 2, none, none, none, none, none, none], 2));
+        assert_eq!(order_of(&[], 3).1, 0);
+        assert_eq!(order_of(&[7], 0).1, 0);
     }
 
     #[test]
     fn it_starts_where_admission_says() {
-        let mut failover = Failover::new(3);
-        assert!(failover.start(2));
-        assert_eq!(
-            (failover.next(4, |_| 0), failover.next(4, |_| 0), failover.next(4, |_| 0)),
-            (Some(0), Some(1), None)
-        );
-        assert!(!failover.start(3) && !Failover::new(9).start(TARGETS_MAX));
+        let mut order = TargetOrder::new(3);
+        assert!(order.start(2));
+        assert_eq!((order.next(4, |_| 0), order.next(4, |_| 0), order.next(4, |_| 0)), (Some(0), Some(1), None));
+        assert!(!order.start(3) && !TargetOrder::new(9).start(TARGETS_MAX));
     }
 
     #[test]
     fn those_that_do_not_suit_are_passed_over_and_stay_for_later() {
-        let mut failover = Failover::new(9);
-        assert!(failover.start(0));
-        assert_eq!(failover.next_of(4, |i| i as u32, |i| i == 2), Some(2));
-        assert_eq!(failover.next_of(4, |i| i as u32, |i| i == 2), None);
-        assert_eq!(failover.next(4, |i| i as u32), Some(1));
+        let mut order = TargetOrder::new(9);
+        assert!(order.start(0));
+        assert_eq!(order.next_of(4, |i| i as u32, |i| i == 2), Some(2));
+        assert_eq!(order.next_of(4, |i| i as u32, |i| i == 2), None);
+        assert_eq!(order.next(4, |i| i as u32), Some(1));
     }
 
     /// Tries at the end of a chain in which everything fails: `targets` of each gateway, from the first on.
     fn at_the_end(targets: &[usize], tries: u32, max_attempts: u32) -> u32 {
         let Some((own, behind)) = targets.split_first() else { return 1 };
-        let mut failover = Failover::new(tries.min(max_attempts));
+        let mut order = TargetOrder::new(tries.min(max_attempts));
         let mut sum = 0;
-        while failover.next(*own, |i| i as u32).is_some() {
-            sum += at_the_end(behind, failover.hand_down(*own), max_attempts);
+        while order.next(*own, |i| i as u32).is_some() {
+            sum += at_the_end(behind, order.hand_down(*own), max_attempts);
         }
         sum
     }
@@ -160,28 +157,28 @@ mod tests {
 
     #[test]
     fn no_target_is_tried_twice_and_too_many_are_left_out() {
-        let mut failover = Failover::new(100);
+        let mut order = TargetOrder::new(100);
         let mut seen = 0_u64;
-        while let Some(next) = failover.next(60, |i| i as u32 % 3) {
+        while let Some(next) = order.next(60, |i| i as u32 % 3) {
             assert_eq!(seen & (1 << next), 0);
             seen |= 1 << next;
         }
-        assert_eq!(failover.attempts() as usize, TARGETS_MAX);
+        assert_eq!(order.attempts() as usize, TARGETS_MAX);
     }
 
     #[test]
     fn a_try_that_is_kept_back_is_neither_made_nor_handed_down_until_it_is_given_back() {
-        let mut failover = Failover::new(3);
-        assert!(failover.start(0) && failover.keep_back());
-        assert_eq!((failover.hand_down(1), failover.left(), failover.is_open()), (2, 1, false));
-        let mut failover = Failover::new(3);
-        assert!(failover.start(0) && failover.keep_back() && !failover.keep_back());
-        let next = |failover: &mut Failover| failover.next(3, |i| i as u32);
-        assert_eq!((next(&mut failover), next(&mut failover), failover.left()), (Some(1), None, 1));
-        failover.give_back();
-        failover.give_back();
-        assert_eq!((next(&mut failover), failover.left()), (Some(2), 0));
-        let mut failover = Failover::new(2);
-        assert!(failover.start(0) && !failover.keep_back(), "a try is left for what fails");
+        let mut order = TargetOrder::new(3);
+        assert!(order.start(0) && order.keep_back());
+        assert_eq!((order.hand_down(1), order.left(), order.is_open()), (2, 1, false));
+        let mut order = TargetOrder::new(3);
+        assert!(order.start(0) && order.keep_back() && !order.keep_back());
+        let next = |order: &mut TargetOrder| order.next(3, |i| i as u32);
+        assert_eq!((next(&mut order), next(&mut order), order.left()), (Some(1), None, 1));
+        order.give_back();
+        order.give_back();
+        assert_eq!((next(&mut order), order.left()), (Some(2), 0));
+        let mut order = TargetOrder::new(2);
+        assert!(order.start(0) && !order.keep_back(), "a try is left for what fails");
     }
 }

@@ -1,0 +1,90 @@
+//! The parts of the gateway's memory that the core works on, each behind its lock.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use rhumb_core::Parts;
+use rhumb_core::endpoint::EndpointTracker;
+use rhumb_flow::budget::RetryBudget;
+use rhumb_flow::hedge::Hedging;
+use rhumb_flow::quarantine::Quarantine;
+use rhumb_flow::window::Window;
+use rhumb_route::account::Tariff;
+use rhumb_route::decide::Target;
+use rhumb_route::habits::Habits;
+
+use crate::hold::Permit;
+use crate::live::lock;
+use crate::shared::Shared;
+
+/// The gateway's memory under one configuration.
+pub(crate) struct LiveParts<'a>(pub(crate) &'a Arc<Shared>);
+
+impl Parts for LiveParts<'_> {
+    type Permit = Permit;
+
+    fn endpoint<T>(&mut self, endpoint: u32, with: impl FnOnce(&mut EndpointTracker) -> T) -> T {
+        with(&mut lock(&self.0.live[endpoint as usize].learnt).tracker)
+    }
+
+    fn workload<T>(&mut self, model: u32, with: impl FnOnce(&mut Habits) -> T) -> T {
+        with(&mut lock(&self.0.habits[model as usize]))
+    }
+
+    fn hedging<T>(&mut self, model: u32, with: impl FnOnce(&mut Hedging) -> T) -> T {
+        with(&mut lock(&self.0.hedging[model as usize]))
+    }
+
+    fn window<T>(&mut self, endpoint: u32, with: impl FnOnce(&mut Window) -> T) -> T {
+        with(lock(&self.0.lasting.hold).window_mut(self.0.numbers.endpoint(endpoint)))
+    }
+
+    fn quarantine<T>(&mut self, with: impl FnOnce(&mut Quarantine) -> T) -> T {
+        with(&mut lock(&self.0.lasting.quarantine))
+    }
+
+    fn budget<T>(&mut self, tenant: u32, target: &Target, with: impl FnOnce(&mut RetryBudget) -> T) -> T {
+        let numbers = &self.0.numbers;
+        let of = (tenant, numbers.models[target.model as usize], numbers.sites[target.site as usize]);
+        with(lock(&self.0.lasting.budgets).entry(of).or_default())
+    }
+
+    fn backlog_add(&mut self, endpoint: u32, tokens: f64) {
+        self.0.live[endpoint as usize].backlog_add(tokens);
+    }
+
+    fn backlog_sub(&mut self, endpoint: u32, tokens: f64) {
+        self.0.live[endpoint as usize].backlog_add(-tokens);
+    }
+
+    fn prompt_sent(&mut self, endpoint: u32, now_ms: u64, tokens: f64) {
+        if self.0.live[endpoint as usize].is_back.load(Ordering::Relaxed) {
+            lock(&self.0.lasting.hold).sent(self.0.numbers.endpoint(endpoint), now_ms, tokens);
+        }
+    }
+
+    fn spare(
+        &mut self,
+        targets: &[Target],
+        now_ms: u64,
+        choose: impl FnOnce(&dyn Fn(usize) -> bool) -> Option<usize>,
+    ) -> Option<(usize, Permit)> {
+        Permit::spare(self.0, targets, now_ms, choose)
+    }
+
+    fn tariff(&self, target: &Target) -> Tariff {
+        self.0.view.load().row(target).map_or(Tariff::NONE, Tariff::of)
+    }
+
+    fn context_tokens(&self, target: &Target) -> u32 {
+        self.0.view.load().row(target).map_or(0, |r| r.context_tokens)
+    }
+
+    fn model_number(&self, model: u32) -> u32 {
+        self.0.numbers.models[model as usize].0
+    }
+
+    fn endpoint_number(&self, endpoint: u32) -> u32 {
+        self.0.numbers.endpoint(endpoint).0
+    }
+}

@@ -155,13 +155,14 @@ impl Failover {
             return Action::Wait;
         }
         let is_doubtful = self.inquiry.is_doubtful(request.is_last_resort);
+        let tenant = request.source.tenant;
+        // What comes to nothing is charged where the request was sent first, so that is where it is allowed.
+        let first = request.targets.get(self.first).unwrap_or(target);
         let is_granted = match next {
             Next::GiveUp => false,
             Next::Another if self.is_quarantined => false,
-            Next::Another if failure == Failure::Busy => {
-                parts.budget(request.source.tenant, target, |b| b.retry(now_ms))
-            }
-            Next::Another if is_doubtful => parts.budget(request.source.tenant, target, |b| b.allows(now_ms)),
+            Next::Another if failure == Failure::Busy => parts.budget(tenant, target, |b| b.retry(now_ms)),
+            Next::Another if is_doubtful => parts.budget(tenant, first, |b| b.allows(now_ms)),
             Next::Another => true,
         };
         let place = if is_granted { self.next_place(parts, request) } else { None };

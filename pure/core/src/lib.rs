@@ -9,10 +9,16 @@ extern crate alloc;
 pub mod attempt;
 pub mod candidates;
 pub mod endpoint;
+pub mod facts;
 pub mod failover;
 pub mod judge;
+pub mod memory;
 pub mod parts;
+pub mod plain;
 pub mod refusal;
 pub mod usage;
 
 pub use parts::Parts;
+
+#[cfg(test)]
+mod tests;

@@ -43,9 +43,10 @@ impl RetryBudget {
         self.balance >= 1.0
     }
 
-    /// Takes retries out that were allowed and came to nothing.
+    /// Takes retries out that were allowed and came to nothing. Of several requests at a time each may have been allowed the
+    /// same one, so that the balance may fall below zero.
     pub fn in_vain(&mut self, retries: u32) {
-        self.balance = (self.balance - f64::from(retries)).max(0.0);
+        self.balance = (self.balance - f64::from(retries)).max(-SAVED_MAX);
     }
 
     /// Takes a retry out, if there is one.
@@ -81,6 +82,22 @@ mod tests {
     fn when_everything_fails_retries_stay_a_share_of_the_requests() {
         let (first, retries) = granted(100);
         assert!((0.2..=0.205).contains(&(retries as f64 / first as f64)), "{retries} of {first}");
+    }
+
+    #[test]
+    fn requests_that_are_allowed_the_same_retry_at_the_same_time_pay_for_it_later() {
+        let mut budget = RetryBudget::default();
+        let mut retries = 0;
+        for round in 0..1_000 {
+            let allowed = (0..10).filter(|_| {
+                budget.first();
+                budget.allows(round)
+            });
+            let allowed = allowed.count() as u32;
+            (0..allowed).for_each(|_| budget.in_vain(2));
+            retries += 2 * allowed;
+        }
+        assert!((1_900..=2_050).contains(&retries), "{retries} retries of 10,000 requests");
     }
 
     #[test]

@@ -68,7 +68,7 @@ impl Default for Density {
 impl Density {
     /// Tokens to be expected of a text of so many by the first estimate.
     pub fn tokens(&self, estimated: f64) -> f64 {
-        estimated * self.ratio() + self.added.mean()
+        estimated * self.ratio() + self.added()
     }
 
     /// An engine counted so many tokens for inputs with so much text together.
@@ -77,15 +77,21 @@ impl Density {
             return;
         }
         if estimated < SHORT_TOKENS * inputs {
-            self.added.add(((counted - estimated * self.ratio()) / inputs).clamp(0.0, ADDED_MAX));
+            // One prompt is denser than another: what is below and above must cancel out.
+            self.added.add(((counted - estimated * self.ratio()) / inputs).clamp(-ADDED_MAX, ADDED_MAX));
             return;
         }
-        let text = (counted - inputs * self.added.mean()).clamp(estimated * DENSITY_MIN, estimated * DENSITY_MAX);
+        let text = (counted - inputs * self.added()).clamp(estimated * DENSITY_MIN, estimated * DENSITY_MAX);
         self.counted += text;
         self.estimated += estimated;
         let kept = (DENSITY_MEMORY_TOKENS / self.estimated).min(1.0);
         self.counted *= kept;
         self.estimated *= kept;
+    }
+
+    /// What a template adds to each prompt.
+    fn added(&self) -> f64 {
+        self.added.mean().max(0.0)
     }
 
     fn ratio(&self) -> f64 {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use http::{Method, Request, Response};
 use hyper::body::Incoming;
+use rhumb_core::facts::{Estimates, RequestShape, facts};
 use rhumb_grid::config::Accepts;
 use rhumb_grid::index::Grid;
 use rhumb_openai::error::ApiError;
@@ -13,10 +14,8 @@ use rhumb_openai::json::Limits;
 use rhumb_openai::request::{Api, scan};
 use rhumb_route::decide::{Choice, KEPT, Scratch, World, decide};
 use rhumb_route::explain::{Explanation, explain, explain_record};
-use rhumb_route::facts::Facts;
-use rhumb_route::learn::Density;
 use rhumb_route::record::{Kept, Record};
-use rhumb_route::row::{Able, Overlay, Row};
+use rhumb_route::row::{Overlay, Row};
 use rhumb_route::view::{EndpointState, View, Viewer};
 use serde::{Deserialize, Serialize};
 
@@ -30,7 +29,7 @@ use crate::head;
 use crate::hold::look_again;
 use crate::live::lock;
 use crate::names::NameTable;
-use crate::place::expected;
+use crate::place::shape;
 use crate::reload::Gateway;
 use crate::routes::{failed, health, text};
 use crate::shared::Shared;
@@ -182,22 +181,12 @@ pub fn dry_run(grid: &Grid, body: &[u8]) -> Result<Explanation, ApiError> {
     let view = Viewer::new(grid, rhumb_route::view::perf_of(grid))
         .view(&vec![EndpointState::default(); grid.config.endpoints.len()], 0);
     let policy = grid.policy_for(None, None).map_err(|_| ApiError::invalid("The gateway's policy does not exist."))?;
-    let expected = expected(&scan.prompt, &Density::default());
-    let facts = Facts {
-        models: models.to_vec(),
-        prompt_tokens: expected.tokens,
-        output_tokens: scan.max_tokens.map_or(200.0, |m| m as f64),
-        max_tokens: scan.max_tokens,
-        bytes_per_token: 190.0,
-        needs: Able { vision: scan.prompt.images, audio: scan.prompt.audio, tools: scan.tools, embedding: false },
+    let shape = RequestShape {
         countries: policy.countries.clone(),
-        client_ms: 0.0,
         affinity: scan.conversation_hash.or(scan.cache_key_hash),
-        pin: None,
-        hits: Vec::new(),
-        longest_tokens: expected.longest,
-        certain_tokens: scan.prompt.certain_tokens(false) as f64,
+        ..shape(Api::Chat, &scan, models.to_vec())
     };
+    let facts = facts(shape, &Estimates::default());
     let choice = Choice { rates: policy.rates, router: grid.config.gateway.router, seed: 0 };
     let world = Then { view: &view, overlays: &[], kept: &[] };
     let decision = decide(&world, &facts, &choice, &mut Scratch::default());

@@ -77,6 +77,18 @@ impl Hold {
         self.admission.reconfigure(windows, serves, known.lanes(), queue_max);
     }
 
+    /// Admission alone, for a test that drives it.
+    #[cfg(test)]
+    pub(crate) fn admission(&self) -> &Admission {
+        &self.admission
+    }
+
+    /// The same, to change it.
+    #[cfg(test)]
+    pub(crate) fn admission_mut(&mut self) -> &mut Admission {
+        &mut self.admission
+    }
+
     /// The window of an endpoint.
     pub(crate) fn window(&self, endpoint: Number) -> &Window {
         self.admission.window(endpoint.0)
@@ -178,7 +190,10 @@ pub(crate) fn serves(versions: &[Arc<Shared>]) -> Vec<Vec<Lane>> {
 }
 
 /// Targets as admission sees them.
-fn candidates<'a>(shared: &'a Shared, targets: &'a [Target]) -> impl Iterator<Item = Candidate> + Clone + 'a {
+pub(crate) fn candidates<'a>(
+    shared: &'a Shared,
+    targets: &'a [Target],
+) -> impl Iterator<Item = Candidate> + Clone + 'a {
     let in_flight = |e: u32| shared.live[e as usize].overlay().in_flight;
     rhumb_core::candidates::candidates(targets, |e| shared.numbers.endpoint(e).0, in_flight)
 }

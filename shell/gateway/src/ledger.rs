@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use rhumb_core::facts::PromptSize;
 use rhumb_core::usage::Usage;
 use rhumb_flow::admission::Ask;
 use rhumb_flow::evidence::Source;
 use rhumb_flow::fair::cost;
 use rhumb_grid::config::EngineErrors;
 use rhumb_grid::index::NamedRates;
-use rhumb_openai::request::{Prompt, Scan};
+use rhumb_openai::request::Scan;
 use rhumb_openai::response;
 use rhumb_route::decide::Target;
 use rhumb_route::explain::Names as _;
@@ -19,7 +20,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 use crate::in_flight::InFlight;
 use crate::live::lock;
 use crate::parts::LiveParts;
-use crate::place::{Asking, Size};
+use crate::place::{Asking, prompt_size, sequences};
 use crate::request_metrics::Of;
 use crate::shared::Shared;
 
@@ -39,8 +40,9 @@ pub(crate) struct Ledger {
     pub(crate) model: String,
     /// Value of a second under the request's policy.
     pub(crate) second_usd: f64,
-    /// How large it is, as far as its text tells.
-    pub(crate) size: Size,
+    prompt: PromptSize,
+    /// Answers that it asks for.
+    sequences: f64,
     /// Bytes one token of the answer takes on the wire.
     pub(crate) bytes_per_token: f64,
     pub(crate) attempts: u32,
@@ -101,7 +103,8 @@ impl Ledger {
             engine_errors: policy.service.engine_errors,
             tokens_max: (body.len() as u64 + TOKENS_MAX, answer_max),
             second_usd: policy.rates.second_usd,
-            size: Size::of(scan),
+            prompt: prompt_size(&scan.prompt),
+            sequences: sequences(scan),
             bytes_per_token: asking.bytes_per_token(),
             attempts: 0,
             status: 0,
@@ -163,7 +166,8 @@ impl Ledger {
             let tokens = self.usage.filter(|_| self.pieces > PIECES_MIN).map(|u| u.output_tokens);
             attempt.completed(&mut LiveParts(&self.shared), tokens, self.source, now_us);
             if !estimated {
-                self.learn(&usage, attempt.target.model);
+                let estimates = self.shared.estimates(self.tenant, attempt.target.model);
+                lock(estimates).learn(&self.prompt, self.sequences, &usage);
             }
         }
         if let Some(ask) = self.waited {
@@ -200,17 +204,6 @@ impl Ledger {
             tenant: self.tenant.map(|t| grid.config.tenants[t].name.as_str()),
             model: model.map_or(&self.model, |m| names.model(m)),
             site: ended.served.map(|(endpoint, _)| names.site(grid.endpoint_site[endpoint as usize])),
-        }
-    }
-
-    /// What a whole answer of a model teaches of its tenant's requests: their length, and the density of their prompts.
-    fn learn(&self, usage: &Usage, model: u32) {
-        lock(self.shared.output_of(self.tenant, model)).add(usage.output_tokens as f64 / self.size.sequences);
-        // What an engine makes of an image or a recording says nothing of text, and token ids are no text.
-        let Prompt { inputs, text, ids, media, truncated, .. } = self.size.prompt;
-        if ids == 0 && media == 0 && !truncated {
-            let density = self.shared.density_of(self.tenant, model);
-            lock(density).learn(inputs as f64, text as f64, usage.prompt_tokens as f64);
         }
     }
 }

@@ -34,6 +34,8 @@ mod metrics;
 mod names;
 mod numbers;
 mod pace;
+#[cfg(test)]
+mod parity;
 mod parts;
 mod patience;
 mod place;

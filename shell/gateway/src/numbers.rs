@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use rhumb_core::facts::Estimates;
 use rhumb_flow::admission::{Lane, Lanes};
 use rhumb_flow::hedge::Hedging;
 use rhumb_grid::config::Endpoint;
 use rhumb_grid::index::Grid;
 use rhumb_route::habits::Habits;
-use rhumb_route::learn::{Density, Ewma};
 
 use crate::live::Live;
 
@@ -64,20 +64,9 @@ pub(crate) struct Known {
     /// By the numbers of the models that are wanted.
     lanes: Register<Vec<Number>>,
     live: Vec<Arc<Live>>,
-    output_tokens: BTreeMap<(u32, Number), Estimate>,
-    density: BTreeMap<(u32, Number), Arc<Mutex<Density>>>,
+    estimates: BTreeMap<(u32, Number), Arc<Mutex<Estimates>>>,
     hedging: BTreeMap<Number, Arc<Mutex<Hedging>>>,
     habits: BTreeMap<Number, Arc<Mutex<Habits>>>,
-}
-
-/// A mean that requests of several configurations teach.
-pub(crate) type Estimate = Arc<Mutex<Ewma>>;
-
-/// Answer length before one has been seen.
-const OUTPUT_TOKENS: f64 = 200.0;
-
-fn estimate(prior: f64) -> Estimate {
-    Arc::new(Mutex::new(Ewma::new(prior, 0.02)))
 }
 
 /// The numbers of a configuration, by position, and back.
@@ -125,14 +114,9 @@ impl Known {
         &self.live
     }
 
-    /// Answer length expected, by the numbers of tenant and model.
-    pub(crate) fn output_tokens(&mut self, of: (u32, Number)) -> Estimate {
-        Arc::clone(self.output_tokens.entry(of).or_insert_with(|| estimate(OUTPUT_TOKENS)))
-    }
-
-    /// How dense prompts are, by the numbers of tenant and model.
-    pub(crate) fn density(&mut self, of: (u32, Number)) -> Arc<Mutex<Density>> {
-        Arc::clone(self.density.entry(of).or_default())
+    /// What is expected of requests, by the numbers of tenant and model.
+    pub(crate) fn estimates(&mut self, of: (u32, Number)) -> Arc<Mutex<Estimates>> {
+        Arc::clone(self.estimates.entry(of).or_default())
     }
 
     /// When a second try is due for a model, and how many may be.

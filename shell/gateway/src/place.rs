@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use rhumb_core::facts::{PromptSize, RequestShape, facts};
 use rhumb_flow::admission::Ask;
 use rhumb_flow::fair::{From, cost};
 use rhumb_grid::config::{Model, Priority};
@@ -14,7 +15,6 @@ use rhumb_route::decide::{Choice, Decision, Drop, KEPT, Scratch, Target, World, 
 use rhumb_route::facts::{Facts, Hit};
 use rhumb_route::floor::Floors;
 use rhumb_route::glance::Glance;
-use rhumb_route::learn::Density;
 use rhumb_route::record::{Kept, fingerprint};
 use rhumb_route::row::{Able, Overlay, Row};
 use rhumb_route::view::View;
@@ -76,10 +76,6 @@ pub(crate) struct Asking<'a> {
 /// Longest prefix that is looked up: 8 MiB of prompt.
 const BLOCKS_MAX: usize = 8_192;
 
-/// A streamed token is a chunk of its own with its envelope; in a plain answer it is a word.
-const STREAM_BYTES_PER_TOKEN: f64 = 190.0;
-const PLAIN_BYTES_PER_TOKEN: f64 = 5.0;
-
 /// Overlays are kept with a decision, for a full explanation, up to so many endpoints.
 const OVERLAYS_MAX: usize = 256;
 
@@ -131,43 +127,23 @@ pub(crate) fn asking<'a>(
     let (tenant, number) = (caller.tenant, shared.numbers.tenant(caller.tenant));
     let session = asked.session.or_else(|| scan.conversation_hash.map(|h| own_hash(&h.to_le_bytes(), number)));
     let first_model = models.first().copied().unwrap_or(0);
-    let expected = expected(&scan.prompt, &lock(shared.density_of(tenant, first_model)));
     let mut blocks = Vec::new();
     block_hashes(body, scan, own_hash(b"", number), BLOCKS_MAX, &mut blocks);
-    let max_tokens = scan.max_tokens.or(policy.service.max_answer_tokens);
-    let output_tokens = if api == Api::Embeddings {
-        0.0
-    } else {
-        let learnt = lock(shared.output_of(tenant, first_model)).mean();
-        max_tokens.map_or(learnt, |m| learnt.min(m as f64)) * Size::of(scan).sequences
-    };
     let mut countries = policy.countries.clone();
     if let Some(t) = tenant {
         restrict(&mut countries, &shared.grid.config.tenants[t].countries);
     }
-    let facts = Facts {
-        models,
-        prompt_tokens: expected.tokens,
-        output_tokens,
-        max_tokens,
-        bytes_per_token: if scan.stream { STREAM_BYTES_PER_TOKEN } else { PLAIN_BYTES_PER_TOKEN },
-        needs: Able {
-            vision: scan.prompt.images,
-            audio: scan.prompt.audio,
-            tools: scan.tools,
-            embedding: api == Api::Embeddings,
-        },
+    let shape = RequestShape {
+        max_tokens: scan.max_tokens.or(policy.service.max_answer_tokens),
         countries,
         client_ms: asked.client_ms,
         // A session returns to its endpoint; without one, prompts that begin alike go where they may share a cache.
         affinity: session.or(scan.cache_key_hash).or(blocks.first().copied()),
-        pin: None,
-        hits: Vec::new(),
-        longest_tokens: expected.longest,
-        certain_tokens: scan.prompt.certain_tokens(api == Api::Embeddings) as f64,
+        ..shape(api, scan, models)
     };
+    let facts = facts(shape, &lock(shared.estimates(tenant, first_model)));
     let (id, at_unix_ms) = shared.lasting.ids.next();
-    let tokens_per_block = BLOCK_BYTES as f64 * expected.tokens / scan.prompt_span.len() as f64;
+    let tokens_per_block = BLOCK_BYTES as f64 * facts.prompt_tokens / scan.prompt_span.len() as f64;
     let router = shared.grid.config.gateway.router;
     Asking {
         shared,
@@ -187,46 +163,46 @@ pub(crate) fn asking<'a>(
     }
 }
 
-/// What an image or a recording is taken for, in tokens, until its size is understood.
-const MEDIA_TOKENS: f64 = 1_000.0;
-
-/// How many tokens a prompt is expected to have.
-pub(crate) struct Expected {
-    /// All inputs together.
-    pub(crate) tokens: f64,
-    /// The longest input.
-    pub(crate) longest: f64,
-}
-
-/// What is expected of a prompt by how dense others were. Token ids are counted and not estimated.
-pub(crate) fn expected(prompt: &Prompt, density: &Density) -> Expected {
-    let (ids, media) = (prompt.ids as f64, prompt.media as f64 * MEDIA_TOKENS);
-    // A list holds texts or token ids.
-    let (text, longest) = match prompt.text {
-        0 => (0.0, 0.0),
-        text => {
-            let inputs = prompt.inputs as f64;
-            (inputs * density.tokens(text as f64 / inputs), density.tokens(prompt.longest_text as f64))
-        }
-    };
-    Expected {
-        tokens: (text + ids + media).max(1.0),
-        longest: (longest.max(prompt.longest_ids as f64) + media).max(1.0),
+/// What a scanned body says by itself.
+pub(crate) fn shape(api: Api, scan: &Scan, models: Vec<u32>) -> RequestShape {
+    let is_embedding = api == Api::Embeddings;
+    RequestShape {
+        models,
+        prompt: prompt_size(&scan.prompt),
+        certain_tokens: scan.prompt.certain_tokens(is_embedding) as f64,
+        max_tokens: scan.max_tokens,
+        sequences: sequences(scan),
+        streams: scan.stream,
+        needs: Able {
+            vision: scan.prompt.images,
+            audio: scan.prompt.audio,
+            tools: scan.tools,
+            embedding: is_embedding,
+        },
+        countries: Vec::new(),
+        client_ms: 0.0,
+        affinity: None,
+        pin: None,
+        hits: Vec::new(),
     }
 }
 
-/// How large a request is, as far as its text tells.
-#[derive(Clone, Copy)]
-pub(crate) struct Size {
-    pub(crate) prompt: Prompt,
-    /// Answers that it asks for, as far as they are expected.
-    pub(crate) sequences: f64,
+/// A prompt as the core sees it.
+pub(crate) fn prompt_size(prompt: &Prompt) -> PromptSize {
+    PromptSize {
+        inputs: prompt.inputs as f64,
+        text: prompt.text as f64,
+        longest_text: prompt.longest_text as f64,
+        ids: prompt.ids as f64,
+        longest_ids: prompt.longest_ids as f64,
+        media: prompt.media as f64,
+        is_truncated: prompt.truncated,
+    }
 }
 
-impl Size {
-    pub(crate) fn of(scan: &Scan) -> Self {
-        Self { prompt: scan.prompt, sequences: scan.sequences().min(SEQUENCES_MAX) as f64 }
-    }
+/// Answers that a request asks for, as far as they are expected.
+pub(crate) fn sequences(scan: &Scan) -> f64 {
+    scan.sequences().min(SEQUENCES_MAX) as f64
 }
 
 /// What is expected of a request is bounded where its policy does not bound it.

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
+use rhumb_core::facts::{BYTES_PER_TOKEN, Estimates};
 use rhumb_core::judge::{Finding, judge};
 use rhumb_flow::admission::{Lane, Lanes};
 use rhumb_flow::hedge::Hedging;
@@ -16,7 +17,6 @@ use rhumb_route::decide::Target;
 use rhumb_route::explain::Names as _;
 use rhumb_route::facts::Hit;
 use rhumb_route::habits::Habits;
-use rhumb_route::learn::{Density, Ewma};
 use rhumb_route::view::{EndpointState, View, Viewer};
 use rhumb_upstream::{Names, Origin, OriginError, Tls};
 
@@ -55,10 +55,9 @@ pub(crate) struct Shared {
     /// When the last view was made, by the gateway's clock.
     viewed_at_ms: AtomicU64,
     pub(crate) viewer: Mutex<Viewer>,
-    /// Expected answer length, per tenant (the last is nobody) and model.
-    output_tokens: Vec<Arc<Mutex<Ewma>>>,
-    /// How dense prompts are, in the same order: nobody's prompts shape what is expected of another's.
-    density: Vec<Arc<Mutex<Density>>>,
+    /// What is expected of requests, per tenant (the last is nobody) and model: nobody's prompts shape what is expected of
+    /// another's.
+    estimates: Vec<Arc<Mutex<Estimates>>>,
     pub(crate) metrics: Metrics,
 }
 
@@ -111,10 +110,9 @@ impl Shared {
         let numbers = known.numbers(&grid, &lanes);
         let live: Vec<Arc<Live>> = numbers.endpoints.iter().map(|n| Arc::clone(&known.live()[n.at()])).collect();
         let tenants = (0..grid.config.tenants.len()).map(Some).chain([None]);
-        let (mut output_tokens, mut density) = (Vec::new(), Vec::new());
+        let mut estimates = Vec::new();
         for tenant in tenants.map(|t| numbers.tenant(t)) {
-            output_tokens.extend(numbers.models.iter().map(|m| known.output_tokens((tenant, *m))));
-            density.extend(numbers.models.iter().map(|m| known.density((tenant, *m))));
+            estimates.extend(numbers.models.iter().map(|m| known.estimates((tenant, *m))));
         }
         let habits = numbers.models.iter().map(|m| known.habits(*m)).collect();
         let hedging = numbers.models.iter().map(|m| known.hedging(*m)).collect();
@@ -143,8 +141,7 @@ impl Shared {
         Self {
             hedging,
             habits,
-            output_tokens,
-            density,
+            estimates,
             metrics: before.map_or_else(|| Metrics::new(&grid, &lasting.guard), |b| b.metrics.under(&grid)),
             names: Arc::new(NameTable::new(&grid, version.to_string(), before.map(|b| &*b.names))),
             keys: Keys::new(&grid),
@@ -176,18 +173,18 @@ impl Shared {
 
     /// Publishes a view of the present readings, here and under the newest configuration.
     pub(crate) fn publish(self: &Arc<Self>) {
-        self.publish_own();
+        self.publish_at(self.now_ms());
         if !self.lasting.is_newest(self)
             && let Some(newest) = self.lasting.newest()
         {
-            newest.publish_own();
+            newest.publish_at(newest.now_ms());
         }
     }
 
-    fn publish_own(self: &Arc<Self>) {
+    /// Publishes a view here, at this time by the gateway's clock.
+    pub(crate) fn publish_at(self: &Arc<Self>, now: u64) {
         // One at a time: what was read before a drain must not be shown after it.
         let _publishing = lock(&self.publishing);
-        let now = self.now_ms();
         self.judge(now);
         self.viewed_at_ms.store(now, Ordering::Relaxed);
         let windows: Vec<Option<f64>> = {
@@ -225,7 +222,7 @@ impl Shared {
     /// under an older one sees to its own.
     pub(crate) fn current_view(self: &Arc<Self>) -> Arc<View> {
         if !self.lasting.is_newest(self) && self.now_ms() >= self.viewed_at_ms.load(Ordering::Relaxed) + VIEW_MS {
-            self.publish_own();
+            self.publish_at(self.now_ms());
         }
         self.view.load_full()
     }
@@ -295,19 +292,10 @@ impl Shared {
         salt.filter(|_| self.upstreams[endpoint as usize].takes_salt)
     }
 
-    /// The estimate of answer lengths for a tenant and a model.
-    pub(crate) fn output_of(&self, tenant: Option<usize>, model: u32) -> &Mutex<Ewma> {
-        &self.output_tokens[self.place_of(tenant, model)]
-    }
-
-    /// How dense the prompts of a tenant for a model are.
-    pub(crate) fn density_of(&self, tenant: Option<usize>, model: u32) -> &Mutex<Density> {
-        &self.density[self.place_of(tenant, model)]
-    }
-
-    /// The place of a tenant and a model in the lists by both.
-    fn place_of(&self, tenant: Option<usize>, model: u32) -> usize {
-        tenant.unwrap_or(self.grid.config.tenants.len()) * self.grid.config.models.len() + model as usize
+    /// What is expected of the requests of a tenant for a model.
+    pub(crate) fn estimates(&self, tenant: Option<usize>, model: u32) -> &Mutex<Estimates> {
+        let tenant = tenant.unwrap_or(self.grid.config.tenants.len());
+        &self.estimates[tenant * self.grid.config.models.len() + model as usize]
     }
 
     /// Each site now.
@@ -330,9 +318,6 @@ impl Shared {
         out
     }
 }
-
-/// Bytes of JSON per token of a usual prompt: English text and some punctuation.
-const BYTES_PER_TOKEN: f64 = 4.2;
 
 fn cache_blocks(perf: &rhumb_engine::Perf) -> usize {
     let block_tokens = rhumb_openai::request::BLOCK_BYTES as f64 / BYTES_PER_TOKEN;

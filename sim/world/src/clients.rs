@@ -1,6 +1,7 @@
 //! Those who ask, beyond asking: they send again what failed, as the official SDKs do, and they leave.
 
 use rhumb_chance::{hash, label, unit};
+use rhumb_core::memory::Memory;
 use rhumb_core::refusal::Retry;
 
 use crate::outcome::End;
@@ -29,7 +30,7 @@ fn wait_us(told: Retry, sends: u32, retries: u32, draw: f64) -> Option<u64> {
     Some((doubled.min(BACKOFF_S.1) * (1.0 - JITTER * draw) * 1e6) as u64)
 }
 
-impl World<'_> {
+impl<M: Memory> World<'_, M> {
     /// A client leaves before its answer is whole, if it is one of those that do and stays no longer.
     pub(crate) fn may_leave(&mut self, ticket: Ticket, request: u64) {
         let clients = self.setup.clients;

@@ -1,6 +1,7 @@
 //! What happens by the clock and not by a request: readings, probes, views, deadlines, faults.
 
 use rhumb_chance::{hash, label, unit};
+use rhumb_core::memory::Memory;
 use rhumb_flow::blame::Failure;
 
 use crate::attempt::InFlight;
@@ -16,7 +17,7 @@ const REQUESTS_MAX: f64 = 1e6;
 /// What a server's own dither adds to a probe at most, ms.
 const PROBE_DITHER_MS: f64 = 0.4;
 
-impl World<'_> {
+impl<M: Memory> World<'_, M> {
     /// Every engine's load is read.
     pub(crate) fn sample(&mut self) {
         self.board.take(self.queue.now_us, &self.servers, &self.falsified);

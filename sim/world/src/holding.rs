@@ -1,6 +1,7 @@
 //! A request at its gateway: decided on, sent on or held, decided on again at its turn.
 
 use rhumb_chance::{hash, label, unit};
+use rhumb_core::memory::Memory;
 use rhumb_core::refusal::Refusal;
 use rhumb_flow::admission::{Admission, Ask as Hold, Turn, Verdict};
 use rhumb_flow::fair::{From, cost};
@@ -14,7 +15,7 @@ use crate::queue::{Event, Ticket};
 use crate::watch::{Breach, Decided, Watch};
 use crate::world::{World, is_on};
 
-impl World<'_> {
+impl<M: Memory> World<'_, M> {
     /// A request has come: it goes, waits, or is told to come back.
     pub(crate) fn at_gateway(&mut self, ticket: Ticket, watch: &mut impl Watch) -> Result<(), Breach> {
         self.ask(ticket, false, watch)

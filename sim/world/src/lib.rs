@@ -13,7 +13,6 @@ mod clockwork;
 mod flight;
 mod gateway;
 mod holding;
-mod memory;
 mod network;
 mod outcome;
 mod queue;
@@ -36,4 +35,4 @@ pub use setup::{
 };
 pub use source::{Ask, Source};
 pub use watch::{Breach, Broken, Decided, Moment, Watch};
-pub use world::{WARM_UP_US, run};
+pub use world::{WARM_UP_US, run, run_on};

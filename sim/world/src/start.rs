@@ -1,11 +1,14 @@
 //! How a world begins: sites, gateways with their first view, and the clocks that tick from then on.
 
-use rhumb_grid::config::Location;
+use rhumb_core::memory::Memory;
+use rhumb_core::plain::PlainMemory;
+use rhumb_flow::admission::Lanes;
+use rhumb_grid::config::{Location, Router};
 use rhumb_route::view::{Viewer, perf_of};
 
 use crate::gateway::{Cache, Gateway};
 use crate::queue::Event;
-use crate::setup::{Energy, Setup};
+use crate::setup::{Choosing, Energy, Setup};
 use crate::site::Site;
 use crate::world::{WARM_UP_US, World};
 
@@ -25,16 +28,24 @@ pub(crate) fn sites(setup: &Setup) -> Vec<Site> {
 }
 
 /// A gateway knows the configuration, where it stands, and the speed model of each GPU and model: its prior.
-pub(crate) fn gateways(setup: &Setup) -> Vec<Gateway> {
-    let cache = cache(setup);
+pub(crate) fn memories(setup: &Setup) -> Vec<PlainMemory> {
     // One copy and one prior for all gateways: that of thousands of endpoints costs more than a short run.
     let (mut grid, perf) = (setup.grid.clone(), perf_of(&setup.grid));
-    let mut gateway = |location: Location| {
+    let lanes = Lanes::of(&setup.grid);
+    let mut memory = |location: Location| {
         grid.config.gateway.location = Some(location);
-        let viewer = Viewer::new(&grid, &perf);
-        Gateway::new(viewer, &setup.grid, &setup.choosing, setup.tenants.len(), cache)
+        let mut viewer = Viewer::new(&grid, &perf);
+        viewer.set_best_first(setup.choosing == Choosing::Router(Router::Rhumb));
+        PlainMemory::new(&setup.grid, viewer, &lanes, setup.tenants.len())
     };
-    setup.gateways.iter().map(|g| gateway(g.location)).collect()
+    setup.gateways.iter().map(|g| memory(g.location)).collect()
+}
+
+/// Gateways with these memories.
+pub(crate) fn gateways<M: Memory>(setup: &Setup, mut memory: impl FnMut(usize) -> M) -> Vec<Gateway<M>> {
+    let cache = cache(setup);
+    let gateway = |g| Gateway::new(memory(g), &setup.grid, &setup.choosing, Lanes::of(&setup.grid), cache);
+    (0..setup.gateways.len()).map(gateway).collect()
 }
 
 fn cache(setup: &Setup) -> Cache {
@@ -44,7 +55,7 @@ fn cache(setup: &Setup) -> Cache {
     Cache { blocks: (blocks as usize).max(NO_BLOCKS), block_tokens: f64::from(block_tokens) }
 }
 
-impl World<'_> {
+impl<M: Memory> World<'_, M> {
     /// Sets every clock going. Gateways tick in turn, not all at once.
     pub(crate) fn start_clocks(&mut self) {
         let gateways = self.gateways.len() as u64;

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use rhumb_chance::{hash, label, unit};
 use rhumb_core::failover::{Action, Failed, Failover};
+use rhumb_core::memory::Memory;
 use rhumb_core::refusal::Refusal;
 use rhumb_core::usage::Usage;
 use rhumb_engine::Request;
@@ -39,13 +40,13 @@ const BYTES_PER_TOKEN: f64 = 4.2;
 const BYTES_SPREAD: f64 = 0.15;
 
 /// A grid under traffic.
-pub(crate) struct World<'a> {
+pub(crate) struct World<'a, M> {
     pub(crate) setup: &'a Setup,
     pub(crate) queue: Queue,
     pub(crate) network: Network,
     pub(crate) servers: Vec<Server>,
     pub(crate) sites: Vec<Site>,
-    pub(crate) gateways: Vec<Gateway>,
+    pub(crate) gateways: Vec<Gateway<M>>,
     pub(crate) board: Board,
     pub(crate) falsified: Vec<Falsified>,
     pub(crate) flights: Flights,
@@ -73,7 +74,21 @@ pub(crate) struct World<'a> {
 /// # Errors
 /// An invariant that `watch` checks does not hold.
 pub fn run<W: Watch>(setup: &Setup, source: &mut dyn Source, watch: &mut W) -> Result<Ran, Broken> {
-    let mut world = World::new(setup, source);
+    let mut memories = crate::start::memories(setup).into_iter();
+    run_on(setup, source, watch, |_| memories.next().expect("one for each gateway"))
+}
+
+/// The same, on the memories of gateways that are made elsewhere, given the place of each gateway.
+///
+/// # Errors
+/// An invariant that `watch` checks does not hold.
+pub fn run_on<M: Memory, W: Watch>(
+    setup: &Setup,
+    source: &mut dyn Source,
+    watch: &mut W,
+    memory: impl FnMut(usize) -> M,
+) -> Result<Ran, Broken> {
+    let mut world = World::new(setup, source, memory);
     loop {
         let next_ask_us = world.next.as_ref().map(|ask| ask.at_us + WARM_UP_US);
         match (next_ask_us, world.queue.next_at_us()) {
@@ -102,8 +117,8 @@ pub fn run<W: Watch>(setup: &Setup, source: &mut dyn Source, watch: &mut W) -> R
     Ok(world.end())
 }
 
-impl<'a> World<'a> {
-    fn new(setup: &'a Setup, source: &'a mut dyn Source) -> Self {
+impl<'a, M: Memory> World<'a, M> {
+    fn new(setup: &'a Setup, source: &'a mut dyn Source, memory: impl FnMut(usize) -> M) -> Self {
         let sites = setup.grid.config.sites.len();
         let servers: Vec<Server> =
             setup.engines.iter().zip(&setup.grid.endpoint_site).map(|(spec, site)| Server::new(*spec, *site)).collect();
@@ -112,7 +127,7 @@ impl<'a> World<'a> {
             queue: Queue::default(),
             network: Network::new(&setup.rtt_ms, sites, setup.jitter, setup.seed),
             sites: crate::start::sites(setup),
-            gateways: crate::start::gateways(setup),
+            gateways: crate::start::gateways(setup, memory),
             board: Board::default(),
             falsified: vec![Falsified::No; sites],
             flights: Flights::default(),

@@ -6,7 +6,7 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use common::{asks, goodput, oracles, setup};
+use common::{asks, fault, goodput, oracles, setup};
 use rhumb_grid::config::Router;
 use rhumb_world::{Ask, Checks, End, Fault, FaultKind, Outcome, Ran, Setup, run};
 
@@ -14,10 +14,6 @@ const SLO_MS: f32 = 1_000.0;
 
 /// Requests a second of which four sites of two engines are at 80 % load.
 const BUSY_RPS: f64 = 48.0;
-
-fn fault(site: u32, kind: FaultKind, from_s: f64, until_s: f64) -> Fault {
-    Fault { from_us: (from_s * 1e6) as u64, until_us: (until_s * 1e6) as u64, site, endpoints: None, kind }
-}
 
 fn ran(setup: &Setup, asks: Vec<Ask>) -> Ran {
     let ran = run(setup, &mut asks.into_iter(), &mut Checks::default()).unwrap();
@@ -51,10 +47,12 @@ fn every_5_s(ran: &Ran, from_s: f64, until_s: f64) -> Vec<f64> {
 }
 
 /// Three of four sites for four fifths of their load: fifteen sixteenths at best. Five seconds are bad, when queues have
-/// filled and it is not overload yet; then it settles, and stays.
+/// filled and it is not overload yet; then it settles, and stays. How bad they are differs from seed to seed.
 #[test]
 fn f20_a_lost_site_costs_its_share_and_no_more() {
-    for seed in 11..=19 {
+    const SEEDS: std::ops::RangeInclusive<u64> = 11..=19;
+    let mut worst = Vec::new();
+    for seed in SEEDS {
         let ran = outage(seed);
         let before = goodput(&ran, SLO_MS, 10.0, LOST_S);
         let mut during = every_5_s(&ran, LOST_S, BACK_S);
@@ -64,10 +62,13 @@ fn f20_a_lost_site_costs_its_share_and_no_more() {
         assert!(settled.iter().all(|g| *g > 0.7 * mean), "it does not settle: {settled:.1?}");
         assert!(mean > 0.85 * before, "{mean:.1} a second without the site, {before:.1} with it");
         during.sort_by(f64::total_cmp);
-        assert!(during[0] > 0.6 * mean && during[1] > 0.7 * mean, "it swings: {during:.1?}");
+        assert!(during[0] > 0.5 * mean && during[1] > 0.7 * mean, "it swings: {during:.1?}");
+        worst.push(during[0] / mean);
         let after = goodput(&ran, SLO_MS, BACK_S + 30.0, END_S);
         assert!(after >= 0.95 * before, "{after:.1} a second half a minute after its return, {before:.1} before");
     }
+    println!("the worst five seconds, of the mean: {worst:.2?}");
+    assert!(worst.iter().sum::<f64>() / worst.len() as f64 > 0.7, "{worst:.2?}");
 }
 
 #[test]

@@ -4,18 +4,14 @@
 
 mod common;
 
-use common::{Crowd, asks, goodput, oracles, setup};
+use common::{Crowd, asks, fault, goodput, oracles, setup};
 use rhumb_grid::config::Router;
-use rhumb_world::{Checks, Clients, End, Fault, FaultKind, Ran, run};
+use rhumb_world::{Checks, Clients, End, FaultKind, Ran, run};
 
 const SLO_MS: f32 = 1_000.0;
 const BEGIN_S: f64 = 40.0;
 const CLEAR_S: f64 = 60.0;
 const END_S: f64 = 130.0;
-
-fn fault(site: u32, kind: FaultKind, from_s: f64, until_s: f64) -> Fault {
-    Fault { from_us: (from_s * 1e6) as u64, until_us: (until_s * 1e6) as u64, site, endpoints: None, kind }
-}
 
 /// Two thousand clients with an SDK's retries. A tenth of everything fails all the time; at so many of the four sites
 /// everything does for 20 s.

@@ -1,7 +1,11 @@
 //! A small grid and users by chance, for tests.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-#![allow(dead_code, clippy::allow_attributes, reason = "each test file uses a part of this")]
+#![allow(
+    dead_code,
+    clippy::allow_attributes,
+    clippy::unwrap_used,
+    reason = "each test file uses a part of this, and fails by panicking"
+)]
 
 use rhumb_chance::Rng;
 use rhumb_engine::{Limits, Perf, gpu, shape};
@@ -10,7 +14,8 @@ use rhumb_grid::index::Grid;
 use rhumb_grid::rates::Rates;
 use rhumb_grid::service::Service;
 use rhumb_world::{
-    Ask, Choosing, Clients, End, EngineSpec, GatewayAt, Jitter, Outcome, Place, Ran, Setup, Source, Telemetry, Tenant,
+    Ask, Choosing, Clients, End, EngineSpec, Fault, FaultKind, GatewayAt, Jitter, Outcome, Place, Ran, Setup, Source,
+    Telemetry, Tenant,
 };
 
 const SITES: [(&str, &str, f64, f64); 6] = [
@@ -65,6 +70,11 @@ pub(crate) fn setup(sites: usize, engines: usize, choosing: impl Into<Choosing>)
         energy: Vec::new(),
         seed: 7,
     }
+}
+
+/// A fault of a whole site from one time to another.
+pub(crate) fn fault(site: u32, kind: FaultKind, from_s: f64, until_s: f64) -> Fault {
+    Fault { from_us: (from_s * 1e6) as u64, until_us: (until_s * 1e6) as u64, site, endpoints: None, kind }
 }
 
 /// So many requests by chance, at so many a second.

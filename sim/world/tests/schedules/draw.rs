@@ -4,9 +4,9 @@ use rhumb_chance::Rng;
 use rhumb_engine::Limits;
 use rhumb_grid::config::{Preset, Router};
 use rhumb_grid::service::Service;
-use rhumb_world::{Clients, End, Fault, FaultKind};
+use rhumb_world::{Clients, End, FaultKind};
 
-use crate::common::{asks, beside_programs, people_and_programs, setup};
+use crate::common::{asks, beside_programs, fault, people_and_programs, setup};
 use crate::hold::{BACK_S, Case, LOOK_S, Share};
 
 const SITES: u32 = 4;
@@ -40,10 +40,6 @@ fn struck(rng: &mut Rng, seed: u64, rps: f64, longest_s: f64, kind: FaultKind) -
     case.fault_s = Some((begin_s, clear_s));
     case.drawn += &format!(", {kind:?} at site {site} from {begin_s:.1} to {clear_s:.1} s");
     case
-}
-
-fn fault(site: u32, kind: FaultKind, from_s: f64, until_s: f64) -> Fault {
-    Fault { from_us: (from_s * 1e6) as u64, until_us: (until_s * 1e6) as u64, site, endpoints: None, kind }
 }
 
 fn moderate(rng: &mut Rng) -> f64 {

@@ -1,0 +1,234 @@
+//! The memory of one gateway in plain fields: for whoever drives it from one thread.
+
+use alloc::collections::BTreeMap;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use rhumb_flow::admission::{Admission, Ask, Lanes, Turn, Verdict};
+use rhumb_flow::budget::RetryBudget;
+use rhumb_flow::fair::Ticket;
+use rhumb_flow::hedge::Hedging;
+use rhumb_flow::peers::groups;
+use rhumb_flow::quarantine::Quarantine;
+use rhumb_flow::window::Window;
+use rhumb_grid::config::{Accepts, Priority};
+use rhumb_grid::index::Grid;
+use rhumb_route::account::Tariff;
+use rhumb_route::decide::{Target, World};
+use rhumb_route::floor::Floors;
+use rhumb_route::glance::Glance;
+use rhumb_route::habits::Habits;
+use rhumb_route::row::{Overlay, Row};
+use rhumb_route::view::{EndpointState, View, Viewer};
+
+use crate::candidates::{candidates, unqueued_ttft_ms};
+use crate::endpoint::EndpointTracker;
+use crate::facts::Estimates;
+use crate::judge::{Finding, judge};
+use crate::memory::Memory;
+use crate::parts::Parts;
+
+/// A gateway's memory under one configuration, so that positions are the stable numbers too.
+#[derive(Debug)]
+pub struct PlainMemory {
+    viewer: Viewer,
+    /// The view that decisions are made on.
+    view: View,
+    /// What it is made of, kept for the next one.
+    states: Vec<EndpointState>,
+    /// By endpoint.
+    pub(crate) endpoints: Vec<EndpointTracker>,
+    /// Endpoints that are compared with each other.
+    peers: Vec<Vec<usize>>,
+    /// By endpoint, apart from the rest: a decision reads all of them and nothing else.
+    pub(crate) overlays: Vec<Overlay>,
+    /// By model.
+    habits: Vec<Habits>,
+    admission: Admission,
+    /// By tenant, then model.
+    estimates: Vec<Estimates>,
+    /// By model.
+    hedging: Vec<Hedging>,
+    /// By tenant, model and site.
+    budgets: BTreeMap<(u32, u32, u32), RetryBudget>,
+    quarantine: Quarantine,
+}
+
+impl PlainMemory {
+    /// That of a gateway which knows its configuration and nothing else yet.
+    #[must_use]
+    pub fn new(grid: &Grid, mut viewer: Viewer, lanes: &Lanes, tenants: usize) -> Self {
+        let (endpoints, models) = (grid.config.endpoints.len(), grid.config.models.len());
+        let states = vec![EndpointState::default(); endpoints];
+        Self {
+            view: viewer.view(&states, 0),
+            states,
+            endpoints: (0..endpoints).map(|e| EndpointTracker::new(viewer.is_modelled(e))).collect(),
+            peers: groups(grid),
+            overlays: vec![Overlay::default(); endpoints],
+            habits: vec![Habits::default(); models],
+            admission: Admission::over(grid, lanes),
+            estimates: vec![Estimates::default(); tenants.max(1) * models],
+            hedging: vec![Hedging::default(); models],
+            budgets: BTreeMap::new(),
+            quarantine: Quarantine::default(),
+            viewer,
+        }
+    }
+}
+
+impl World for PlainMemory {
+    fn rows(&self, model: u32) -> &[Row] {
+        self.view.rows(model)
+    }
+
+    fn overlay(&self, endpoint: u32) -> Overlay {
+        self.overlays[endpoint as usize]
+    }
+
+    fn floors(&self, model: u32) -> &[Floors] {
+        World::floors(&self.view, model)
+    }
+
+    fn glances(&self, model: u32) -> &[Glance] {
+        World::glances(&self.view, model)
+    }
+}
+
+impl Parts for PlainMemory {
+    type Permit = ();
+
+    fn endpoint<T>(&mut self, endpoint: u32, with: impl FnOnce(&mut EndpointTracker) -> T) -> T {
+        with(&mut self.endpoints[endpoint as usize])
+    }
+
+    fn workload<T>(&mut self, model: u32, with: impl FnOnce(&mut Habits) -> T) -> T {
+        with(&mut self.habits[model as usize])
+    }
+
+    fn hedging<T>(&mut self, model: u32, with: impl FnOnce(&mut Hedging) -> T) -> T {
+        with(&mut self.hedging[model as usize])
+    }
+
+    fn window<T>(&mut self, endpoint: u32, with: impl FnOnce(&mut Window) -> T) -> T {
+        with(self.admission.window_mut(endpoint))
+    }
+
+    fn quarantine<T>(&mut self, with: impl FnOnce(&mut Quarantine) -> T) -> T {
+        with(&mut self.quarantine)
+    }
+
+    fn budget<T>(&mut self, tenant: u32, target: &Target, with: impl FnOnce(&mut RetryBudget) -> T) -> T {
+        with(self.budgets.entry((tenant, target.model, target.site)).or_default())
+    }
+
+    fn backlog_add(&mut self, endpoint: u32, tokens: f64) {
+        self.overlays[endpoint as usize].backlog_tokens += tokens;
+    }
+
+    fn backlog_sub(&mut self, endpoint: u32, tokens: f64) {
+        let overlay = &mut self.overlays[endpoint as usize];
+        overlay.backlog_tokens = (overlay.backlog_tokens - tokens).max(0.0);
+    }
+
+    fn prompt_sent(&mut self, endpoint: u32, now_ms: u64, tokens: f64) {
+        self.admission.sent(endpoint, now_ms, tokens);
+    }
+
+    fn spare(
+        &mut self,
+        targets: &[Target],
+        now_ms: u64,
+        choose: impl FnOnce(&dyn Fn(usize) -> bool) -> Option<usize>,
+    ) -> Option<(usize, ())> {
+        let (admission, overlays) = (&self.admission, &self.overlays);
+        let has_room = |place: usize| {
+            let endpoint = targets[place].endpoint;
+            let in_flight = overlays[endpoint as usize].in_flight;
+            !admission.is_wanted(endpoint) && admission.has_room(now_ms, Priority::Batch, endpoint, in_flight)
+        };
+        choose(&has_room).map(|place| (place, ()))
+    }
+
+    fn tariff(&self, target: &Target) -> Tariff {
+        self.view.row(target).map_or(Tariff::NONE, Tariff::of)
+    }
+
+    fn context_tokens(&self, target: &Target) -> u32 {
+        self.view.row(target).map_or(0, |r| r.context_tokens)
+    }
+
+    fn model_number(&self, model: u32) -> u32 {
+        model
+    }
+
+    fn endpoint_number(&self, endpoint: u32) -> u32 {
+        endpoint
+    }
+}
+
+impl Memory for PlainMemory {
+    fn depart(&mut self, endpoint: u32) {
+        self.overlays[endpoint as usize].in_flight += 1.0;
+    }
+
+    fn depart_end(&mut self, endpoint: u32, has_begun: bool, now_ms: u64) {
+        self.overlays[endpoint as usize].in_flight -= 1.0;
+        if has_begun {
+            self.admission.window_mut(endpoint).completed(now_ms);
+        }
+    }
+
+    fn admission<T>(&mut self, with: impl FnOnce(&mut Admission) -> T) -> T {
+        with(&mut self.admission)
+    }
+
+    fn arrive(&mut self, now_ms: u64, ask: &Ask, targets: &[Target]) -> Verdict {
+        let (admission, overlays) = (&mut self.admission, &self.overlays);
+        let candidates = candidates(targets, |e| e, |e| overlays[e as usize].in_flight);
+        admission.arrive(now_ms, ask, unqueued_ttft_ms(targets), candidates)
+    }
+
+    fn turn(&mut self, now_ms: u64, ask: &Ask, waited_ms: f64, caller: Option<u32>, targets: &[Target]) -> Turn {
+        let (admission, overlays) = (&mut self.admission, &self.overlays);
+        let candidates = candidates(targets, |e| e, |e| overlays[e as usize].in_flight);
+        admission.turn(now_ms, ask, waited_ms, caller, candidates)
+    }
+
+    fn next(&mut self, now_ms: u64, endpoint: u32) -> Option<Ticket> {
+        self.admission.next(now_ms, endpoint, self.overlays[endpoint as usize].in_flight)
+    }
+
+    fn look_again(&mut self, now_ms: u64) -> Vec<Ticket> {
+        let (admission, overlays) = (&mut self.admission, &self.overlays);
+        admission.look_again(now_ms, |e| overlays[e as usize].in_flight)
+    }
+
+    fn estimates<T>(&mut self, tenant: u32, model: u32, with: impl FnOnce(&mut Estimates) -> T) -> T {
+        with(&mut self.estimates[tenant as usize * self.habits.len() + model as usize])
+    }
+
+    fn set_energy(&mut self, site: u32, usd_per_kwh: f64, carbon_g_per_kwh: f64) {
+        self.viewer.set_energy(site, usd_per_kwh, carbon_g_per_kwh);
+    }
+
+    fn publish(&mut self, now_ms: u64) {
+        let peers = core::mem::take(&mut self.peers);
+        for finding in judge(self, self.states.len() as u32, &peers, now_ms) {
+            if let Finding::Back { endpoint, away_ms } = finding {
+                let per_s = self.viewer.prompt_tokens_per_s(endpoint as usize);
+                self.admission.back(endpoint, now_ms, away_ms, per_s);
+            }
+        }
+        self.peers = peers;
+        let known = self.endpoints.iter().zip(&self.overlays);
+        for ((state, (known, overlay)), endpoint) in self.states.iter_mut().zip(known).zip(0..) {
+            let window = self.admission.window(endpoint).learnt(now_ms);
+            *state = known.snapshot(now_ms, window, overlay.in_flight, Accepts::NewAndExisting);
+        }
+        for (model, habits) in (0..).zip(&self.habits) {
+            self.viewer.set_habits(model, *habits);
+        }
+        self.view = self.viewer.view(&self.states, now_ms);
+    }
+}

@@ -70,6 +70,8 @@ pub fn simulated(rows: &[Row]) -> Vec<Seen> {
         service: Service::preset(Preset::Batch),
         tenants: Vec::new(),
         clients: Clients::default(),
+        hedges: false,
+        canaries: false,
         gateways: vec![GatewayAt { name: "g".into(), location: Location { latitude: 50.0, longitude: 8.0 } }],
         places: vec![Place { gateway: 0, rtt_ms: 0.0 }],
         rtt_ms: vec![0.0],

@@ -10,6 +10,7 @@ use rhumb_core::endpoint::EndpointTracker;
 use rhumb_core::facts::Estimates;
 use rhumb_core::memory::Memory;
 use rhumb_flow::admission::{Admission, Ask as AdmissionAsk, Turn, Verdict};
+use rhumb_flow::blame::Failure;
 use rhumb_flow::budget::RetryBudget;
 use rhumb_flow::fair::Ticket;
 use rhumb_flow::hedge::Hedging;
@@ -27,7 +28,7 @@ use rhumb_route::row::{Overlay, Row};
 use rhumb_route::view::View;
 use rhumb_store::{Log, Retention};
 use rhumb_upstream::Names;
-use rhumb_world::{Breach, Decided, FaultKind, Setup, Watch, run, run_on};
+use rhumb_world::{Breach, Decided, End, FaultKind, Poison, Setup, Watch, run, run_on};
 
 use self::common::{asks, fault, setup};
 use crate::drain::Drains;
@@ -240,16 +241,20 @@ impl Watch for Decisions {
     }
 }
 
-/// A world in which everything happens that a gateway learns from: four sites, of which one dies, one fails requests, one
-/// is busy and one far away stalls.
+/// A world in which everything happens that a gateway learns from: four sites, of which one dies and answers wrongly when it
+/// is back, one fails requests and falls silent, one is busy and one far away stalls; and requests that engines die of.
 fn world(seed: u64) -> Setup {
     let mut setup = setup(4, 2, Router::Rhumb);
     setup.engines.iter_mut().for_each(|spec| spec.limits.max_num_seqs = 16);
     setup.service.max_wait_ms = 2_000;
     setup.seed = seed;
     setup.clients.retries = 2;
+    setup.clients.poison = Some(Poison { tenant: 0, share: 0.01, failure: Failure::Died });
+    (setup.service.hedge, setup.hedges, setup.canaries) = (true, true, true);
+    setup.grid.config.gateway.canary_interval_ms = 5_000;
     setup.faults = vec![
         fault(0, FaultKind::Loss, 20.0, 30.0),
+        fault(0, FaultKind::WrongAnswers, 40.0, 60.0),
         fault(1, FaultKind::Errors(0.5), 35.0, 45.0),
         fault(2, FaultKind::Busy(0.6), 40.0, 50.0),
         fault(3, FaultKind::BrownOut(30.0), 25.0, 55.0),
@@ -272,6 +277,8 @@ fn simulated_worlds_run_the_same_on_a_live_gateways_memory() {
         assert_eq!((plain.0.len(), of_plain.attempts), (live.0.len(), of_live.attempts));
         let text = |outcomes: &[rhumb_world::Outcome]| format!("{outcomes:?}");
         assert_eq!(text(&of_plain.outcomes), text(&of_live.outcomes));
-        assert!(of_plain.decisions > 2_400, "some wait and are decided on again");
+        assert!(of_plain.decisions > of_plain.sent, "some wait and are decided on again");
+        assert!(of_plain.hedges.0 > 0 && of_plain.wrong_answers > 0, "some are hedged, and canaries find something");
+        assert!(of_plain.outcomes.iter().any(|o| o.end == End::Rejected), "some are quarantined");
     }
 }

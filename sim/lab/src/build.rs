@@ -136,6 +136,8 @@ impl Ground {
             service: Service::of(&policy(scenario)),
             tenants: tenants(scenario, &set),
             clients: clients(scenario),
+            hedges: scenario.hedges,
+            canaries: scenario.canaries,
             places: entries(&self.cities, &places),
             gateways,
             rtt_ms,

@@ -78,6 +78,8 @@ pub(crate) fn setup(scene: &Scene, scenario: &Scenario, router: RouterName, seed
         service: Service::of(&policy),
         tenants: Vec::new(),
         clients: clients(scenario),
+        hedges: scenario.hedges,
+        canaries: scenario.canaries,
         places: atlas.cities.iter().map(|c| place(c.location, &gateways)).collect(),
         gateways,
         rtt_ms,

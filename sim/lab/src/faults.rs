@@ -38,6 +38,7 @@ fn kind(plan: &FaultPlan, setup: &Setup) -> FaultKind {
             let named = plan.gateway.as_ref().and_then(|name| setup.gateways.iter().position(|g| g.name == *name));
             FaultKind::Partition(named.map(|g| g as u32))
         }
+        FaultName::WrongAnswers => FaultKind::WrongAnswers,
         FaultName::StaleTelemetry => FaultKind::StaleTelemetry,
         FaultName::LyingTelemetry => FaultKind::LyingTelemetry(by),
         FaultName::PowerCap => FaultKind::PowerCap(by.max(1e-3)),

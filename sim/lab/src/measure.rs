@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::build::tenants;
 use crate::knobs::Set;
 use crate::least::Least;
-use crate::scenario::{ClientsPlan, RouterName, Scenario, Slo};
+use crate::scenario::{ClientsPlan, FaultName, RouterName, Scenario, Slo};
 
 /// Quantiles and mean of a time, ms; `null` where nothing was measured.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -96,12 +96,27 @@ pub struct RouterReport {
     /// What users' programs did, where the scenario says that they do anything.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clients: Option<ClientFigures>,
+    /// Second attempts beside a late first, where the scenario has `hedges`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hedges: Option<HedgeFigures>,
+    /// Whole answers of engines that answered wrongly, where the scenario has such a fault.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wrong_answers: Option<u64>,
     /// By tenant, where the scenario has any.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub by_tenant: BTreeMap<String, Group>,
     /// By priority, where the scenario has tenants.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub by_priority: BTreeMap<String, Group>,
+}
+
+/// Second attempts of gateways.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct HedgeFigures {
+    /// Those that were made.
+    pub made: u64,
+    /// Those of them that had content first.
+    pub won: u64,
 }
 
 /// What users' programs did.
@@ -221,6 +236,8 @@ pub(crate) fn empty(scenario: &Scenario) -> serde_json::Value {
             upstream_attempts: 0,
             left: 0,
         }),
+        hedges: scenario.hedges.then_some(HedgeFigures { made: 0, won: 0 }),
+        wrong_answers: has_wrong_answers(scenario).then_some(0),
         by_tenant: tenants.iter().map(|t| (t.name.clone(), nobody())).collect(),
         by_priority: tenants.iter().map(|t| (t.service.priority.name().to_owned(), nobody())).collect(),
     };
@@ -315,9 +332,15 @@ pub(crate) fn report(setup: &Setup, ran: &Ran, scenario: &Scenario, gpu_hours_us
             upstream_attempts: ran.attempts,
             left: count(&|o| o.end == End::Left),
         }),
+        hedges: scenario.hedges.then_some(HedgeFigures { made: ran.hedges.0, won: ran.hedges.1 }),
+        wrong_answers: has_wrong_answers(scenario).then_some(ran.wrong_answers),
         by_tenant,
         by_priority,
     }
+}
+
+fn has_wrong_answers(scenario: &Scenario) -> bool {
+    scenario.faults.iter().any(|f| f.kind == FaultName::WrongAnswers)
 }
 
 fn by_site(setup: &Setup, all: &[Outcome]) -> BTreeMap<String, u64> {

@@ -120,6 +120,8 @@ impl Own {
             service: Service::of(&policy(scenario)),
             tenants: tenants(scenario, &set),
             clients: clients(scenario),
+            hedges: scenario.hedges,
+            canaries: scenario.canaries,
             places: entries(&self.cities, &places),
             gateways,
             rtt_ms: Wan::new(seed).matrix(&places, &sites),

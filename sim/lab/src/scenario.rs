@@ -23,6 +23,13 @@ pub struct Scenario {
     /// How users' programs behave.
     #[serde(default)]
     pub clients: ClientsPlan,
+    /// Gateways make a second attempt beside a first that is late, where the policy allows it (`hedge`, which interactive ones
+    /// do unless it says otherwise), as live ones do.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub hedges: bool,
+    /// Gateways ask every engine a canary, every half minute unless the configuration says otherwise, as live ones do.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub canaries: bool,
     /// What goes wrong.
     #[serde(default)]
     pub faults: Vec<FaultPlan>,
@@ -455,6 +462,8 @@ pub enum FaultName {
     Rtt,
     /// Nothing passes between the site and one gateway, or all.
     Partition,
+    /// Requests are answered in time, and wrongly.
+    WrongAnswers,
     /// Readings stay what they were.
     StaleTelemetry,
     /// Readings show a number of requests, whatever runs.

@@ -47,6 +47,7 @@ fn name(event: Event) -> String {
         Event::AtEndpoint { flight } => format!("{} reaches its endpoint", request(flight)),
         Event::Step { endpoint, .. } => format!("a step ends at endpoint {endpoint}"),
         Event::First { flight } => format!("first token of {} reaches the gateway", request(flight)),
+        Event::Late { flight } => format!("{} has had its time to begin", request(flight)),
         Event::Last { flight } => format!("last token of {} reaches the gateway", request(flight)),
         Event::Failed { flight, tokens: 0 } => format!("an attempt of {} fails", request(flight)),
         Event::Failed { flight, tokens } => format!("the stream of {} breaks after token {tokens}", request(flight)),

@@ -73,6 +73,7 @@ impl<M: Memory> World<'_, M> {
         let now_us = self.queue.now_us;
         let Some(ticket) = self.flights.ticket(slot, request) else { return };
         let Some(mut flight) = self.flights.remove(ticket) else { return };
+        self.drop_second(&flight);
         let number = flight.gateway;
         let gateway = &mut self.gateways[number as usize];
         if let Some((place, _)) = flight.waits {

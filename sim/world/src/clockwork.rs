@@ -1,6 +1,7 @@
 //! What happens by the clock and not by a request: readings, probes, views, deadlines, faults.
 
 use rhumb_chance::{hash, label, unit};
+use rhumb_core::endpoint::CanaryAnswer;
 use rhumb_core::memory::Memory;
 use rhumb_flow::blame::Failure;
 
@@ -32,6 +33,10 @@ impl<M: Memory> World<'_, M> {
         // The first tick of each probe period probes.
         if now_us % telemetry.probe_us < telemetry.publish_us {
             self.probe(gateway);
+        }
+        let canary_us = self.setup.grid.config.gateway.canary_interval_ms * 1_000;
+        if self.setup.canaries && now_us % canary_us.max(1) < telemetry.publish_us {
+            self.ask_canaries(gateway);
         }
         self.gateways[gateway as usize].publish(now_us);
         if self.gateways[gateway as usize].is_waiting() {
@@ -107,6 +112,24 @@ impl<M: Memory> World<'_, M> {
         }
     }
 
+    /// A gateway asks each engine a question whose answer it knows. It is answered at once: what asking costs is not modelled.
+    /// Whoever cannot be asked is the probes' to find.
+    fn ask_canaries(&mut self, gateway: u32) {
+        let now_ms = self.queue.now_us / 1_000;
+        for (endpoint, server) in (0..).zip(&self.servers) {
+            let answers = matches!(server.mode, Mode::Up | Mode::Erring(_) | Mode::Busy(_));
+            if !answers || self.network.is_cut(gateway, server.site) {
+                continue;
+            }
+            let answer = if server.answers_wrongly { CanaryAnswer::Wrong } else { CanaryAnswer::Right };
+            let served = &self.setup.grid.config.endpoints[endpoint as usize].models;
+            for model in served {
+                let memory = &mut self.gateways[gateway as usize].memory;
+                memory.endpoint(endpoint, |known| known.canary(now_ms, &model.model, answer));
+            }
+        }
+    }
+
     /// A fault begins or ends.
     pub(crate) fn fault(&mut self, index: u32, begins: bool) {
         let fault = self.setup.faults[index as usize];
@@ -123,6 +146,7 @@ impl<M: Memory> World<'_, M> {
             FaultKind::BrownOut(factor) => {
                 self.struck(&fault).for_each(|server| server.slow = if begins { factor } else { 1.0 });
             }
+            FaultKind::WrongAnswers => self.struck(&fault).for_each(|server| server.answers_wrongly = begins),
             FaultKind::Rtt(factor) => self.network.stretch(site, if begins { factor } else { 1.0 }),
             FaultKind::Partition(gateway) => self.network.set_cut(gateway, site, begins),
             FaultKind::StaleTelemetry => {

@@ -1,5 +1,7 @@
 //! Requests under way, in places that are used again.
 
+use std::collections::BTreeMap;
+
 use rhumb_core::failover::{Failed, Failover, Request};
 use rhumb_flow::admission::Ask as Hold;
 use rhumb_flow::blame::Failure;
@@ -10,8 +12,9 @@ use crate::attempt::InFlight;
 use crate::queue::Ticket;
 use crate::source::Ask;
 
-/// One request on its way.
-#[derive(Debug)]
+/// One request on its way, with one of its attempts. A second attempt beside it is a flight of its own until one of them has
+/// content, and the request is that one's from then on.
+#[derive(Debug, Clone)]
 pub(crate) struct Flight {
     pub(crate) ask: Ask,
     /// Counts requests by entry.
@@ -41,6 +44,10 @@ pub(crate) struct Flight {
     pub(crate) lost_us: u64,
     /// The attempt under way at an endpoint.
     pub(crate) in_flight: Option<InFlight>,
+    /// The other attempt of the same request, while two are under way.
+    pub(crate) beside: Option<Ticket>,
+    /// It is the second of the two.
+    pub(crate) is_hedge: bool,
     /// Which attempt that is, counted over all requests at this place.
     pub(crate) number: u32,
     pub(crate) reached_us: u64,
@@ -84,6 +91,27 @@ impl Flight {
         self.anew(self.failover.order().left());
     }
 
+    /// A second attempt beside this one, which has yet to be sent.
+    pub(crate) fn second(&self, first: Ticket) -> Self {
+        let mut second = Self { beside: Some(first), is_hedge: true, in_flight: None, ..self.clone() };
+        second.attempt_anew();
+        second
+    }
+
+    /// The request is this attempt's from now on, where `first` was the one that it stood beside.
+    pub(crate) fn take_over(&mut self, first: Self) {
+        self.is_hedge = false;
+        (self.failover, self.sends, self.tried_before) = (first.failover, first.sends, first.tried_before);
+        (self.hold, self.held_us) = (first.hold, first.held_us);
+        (self.lost_usd, self.lost_us) = (first.lost_usd, first.lost_us);
+    }
+
+    /// Nothing has happened to its attempt.
+    fn attempt_anew(&mut self) {
+        (self.reached_us, self.started_us, self.first_us, self.first_at_gateway_us) = (0, None, None, None);
+        (self.done, self.cached_tokens) = (false, 0);
+    }
+
     /// What is known of it at a gateway begins anew.
     fn anew(&mut self, max_attempts: u32) {
         self.tried_before += self.failover.order().attempts();
@@ -91,8 +119,7 @@ impl Flight {
         self.targets.clear();
         (self.hold, self.waits, self.held_us) = (None, None, None);
         self.fail = None;
-        (self.reached_us, self.started_us, self.first_us, self.first_at_gateway_us) = (0, None, None, None);
-        (self.done, self.cached_tokens) = (false, 0);
+        self.attempt_anew();
     }
 }
 
@@ -103,6 +130,10 @@ pub(crate) struct Flights {
     free: Vec<u32>,
     /// The last attempt number of each place.
     numbers: Vec<u32>,
+    /// Second attempts among them.
+    seconds: usize,
+    /// By request, the place of those that have moved to that of their second attempt.
+    moved: BTreeMap<u64, u32>,
 }
 
 impl Flights {
@@ -114,6 +145,7 @@ impl Flights {
             self.places.len() as u32 - 1
         });
         self.numbers[slot as usize] += 1;
+        self.seconds += usize::from(flight.is_hedge);
         flight.number = self.numbers[slot as usize];
         let ticket = Ticket { slot, attempt: flight.number };
         self.places[slot as usize] = Some(Box::new(flight));
@@ -134,6 +166,7 @@ impl Flights {
 
     /// The ticket of a request at a place, if it is still there.
     pub(crate) fn ticket(&self, slot: u32, request: u64) -> Option<Ticket> {
+        let slot = self.moved.get(&request).copied().unwrap_or(slot);
         let flight = self.places.get(slot as usize)?.as_deref().filter(|f| f.request == request)?;
         Some(Ticket { slot, attempt: flight.number })
     }
@@ -150,7 +183,22 @@ impl Flights {
     pub(crate) fn remove(&mut self, ticket: Ticket) -> Option<Flight> {
         self.get(ticket)?;
         self.free.push(ticket.slot);
-        self.places[ticket.slot as usize].take().map(|flight| *flight)
+        let flight = self.places[ticket.slot as usize].take().map(|flight| *flight)?;
+        self.seconds -= usize::from(flight.is_hedge);
+        self.moved.remove(&flight.request);
+        Some(flight)
+    }
+
+    /// A second attempt has content first: the request is that one's from now on. The first attempt, as far as it had come.
+    pub(crate) fn take_over(&mut self, second: Ticket, first: Ticket) -> Option<Flight> {
+        let first = self.remove(first)?;
+        let old = first.clone();
+        let flight = self.get(second)?;
+        flight.take_over(first);
+        let request = flight.request;
+        self.seconds -= 1;
+        self.moved.insert(request, second.slot);
+        Some(old)
     }
 
     /// Every request under way with its ticket.
@@ -163,6 +211,6 @@ impl Flights {
 
     /// Requests under way.
     pub(crate) fn len(&self) -> usize {
-        self.places.len() - self.free.len()
+        self.places.len() - self.free.len() - self.seconds
     }
 }

@@ -11,6 +11,7 @@ use rhumb_core::failover::{self, Action, Failed, Failover, note_failure};
 use rhumb_core::memory::Memory;
 use rhumb_core::usage::Usage;
 use rhumb_flow::admission::{Ask as Hold, Expected, Lane, Lanes, Preempted, Turn, Verdict};
+use rhumb_flow::blame::Failure;
 use rhumb_flow::evidence::Source;
 use rhumb_flow::fair::cost;
 use rhumb_grid::config::Router;
@@ -256,6 +257,7 @@ impl<M: Memory> Gateway<M> {
     ) {
         self.begun(in_flight);
         in_flight.attempt.began(&mut self.memory, source, in_flight.second_usd, now_us);
+        self.memory.quarantine(|q| q.cleared(source.request));
         let Target { endpoint, model, .. } = in_flight.attempt.target;
         if let Some(session) = session {
             self.pins.insert(session, (endpoint, model));
@@ -286,6 +288,27 @@ impl<M: Memory> Gateway<M> {
     /// Whose attempt is to give way.
     pub(crate) fn preempted(&self, preempted: Preempted) -> Option<Ticket> {
         self.preemptible.get(&preempted.number).copied()
+    }
+
+    /// An attempt is late, and may not be preempted any more. The place of a second attempt beside it, if there is one.
+    pub(crate) fn hedge(
+        &mut self,
+        first: &mut InFlight,
+        request: &failover::Request<'_>,
+        failover: &mut Failover,
+        now_us: u64,
+    ) -> Option<usize> {
+        self.begun(first);
+        failover.hedge(&mut self.memory, request, now_us / 1_000).map(|(place, _)| place)
+    }
+
+    /// Another attempt of the same request had content first; what this one has cost, USD. The second of the two is not late.
+    pub(crate) fn lost(&mut self, mut in_flight: InFlight, is_hedge: bool, now_us: u64) -> f64 {
+        if !is_hedge {
+            in_flight.attempt.was_late(&mut self.memory, now_us);
+        }
+        self.over(&mut in_flight, now_us);
+        in_flight.attempt.lost_usd()
     }
 
     /// An attempt gives way; its whole prompt is paid for, whatever of it has been computed, USD.
@@ -344,6 +367,7 @@ impl<M: Memory> Gateway<M> {
         request: &failover::Request<'_>,
         failed: &Failed,
         failover: &mut Failover,
+        is_another_under_way: bool,
         now_us: u64,
     ) -> Action {
         self.over(&mut in_flight, now_us);
@@ -353,7 +377,11 @@ impl<M: Memory> Gateway<M> {
             // Decisions read the view: an illness that waits for the next one costs the requests until then.
             self.publish(now_us);
         }
-        failover.failed(&mut self.memory, request, &target, (failed, noted), false, now_ms)
+        if failed.failure == Failure::Died {
+            // A request is the same however often its client sends it.
+            failover.struck(&mut self.memory, target.endpoint, request.source.request, now_ms);
+        }
+        failover.failed(&mut self.memory, request, &target, (failed, noted), is_another_under_way, now_ms)
     }
 
     /// A request is served: what it met before at other endpoints was not its own fault.

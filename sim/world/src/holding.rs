@@ -18,6 +18,13 @@ use crate::world::{World, is_on};
 impl<M: Memory> World<'_, M> {
     /// A request has come: it goes, waits, or is told to come back.
     pub(crate) fn at_gateway(&mut self, ticket: Ticket, watch: &mut impl Watch) -> Result<(), Breach> {
+        let now_ms = self.queue.now_us / 1_000;
+        let Some(flight) = self.flights.get(ticket) else { return Ok(()) };
+        let fingerprint = flight.source().request;
+        if self.gateways[flight.gateway as usize].memory.quarantine(|q| q.holds(now_ms, fingerprint)) {
+            self.refused(ticket, End::Rejected, Refusal::Quarantined.retry());
+            return Ok(());
+        }
         self.ask(ticket, false, watch)
     }
 

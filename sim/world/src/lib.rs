@@ -12,6 +12,7 @@ mod clients;
 mod clockwork;
 mod flight;
 mod gateway;
+mod hedging;
 mod holding;
 mod network;
 mod outcome;

@@ -79,6 +79,10 @@ pub struct Ran {
     pub attempts: u64,
     /// Batch requests taken back from an engine before their first byte, for more urgent ones.
     pub gave_way: u64,
+    /// Second attempts that gateways made beside a late first, and those of them that had content first.
+    pub hedges: (u64, u64),
+    /// Whole answers of engines that answered wrongly.
+    pub wrong_answers: u64,
     /// What is left of requests that have ended: nothing, or something leaks.
     pub left_over: LeftOver,
     /// Decisions made.

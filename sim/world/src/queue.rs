@@ -47,6 +47,11 @@ pub enum Event {
         /// The request.
         flight: Ticket,
     },
+    /// An attempt has had its time to begin: a second may be made beside it.
+    Late {
+        /// The request.
+        flight: Ticket,
+    },
     /// The last token reaches the gateway.
     Last {
         /// The request.

@@ -27,6 +27,8 @@ pub(crate) struct Server {
     pub(crate) engine: Engine,
     pub(crate) site: u32,
     pub(crate) mode: Mode,
+    /// What it answers is wrong, canaries among it.
+    pub(crate) answers_wrongly: bool,
     /// Since when nothing moves in it, if it is frozen, µs.
     pub(crate) frozen_us: Option<u64>,
     /// The end of the step under way is held up by that.
@@ -67,6 +69,7 @@ impl Server {
             engine: Engine::new(spec.perf, spec.limits),
             site,
             mode: Mode::Up,
+            answers_wrongly: false,
             frozen_us: None,
             held_up: false,
             slow: 1.0,

@@ -1,13 +1,16 @@
 //! What a simulated grid is made of.
 
 use rhumb_chance::{hash, label, unit};
+use rhumb_core::failover::Failed;
 use rhumb_engine::{Limits, Perf};
 use rhumb_flow::blame::Failure;
+use rhumb_flow::patience::is_long;
 use rhumb_grid::config::{Location, Router};
 use rhumb_grid::index::Grid;
 use rhumb_grid::rates::Rates;
 use rhumb_grid::service::Service;
 use rhumb_rivals::Rival;
+use rhumb_route::decide::Target;
 
 /// A grid to be simulated under one router.
 #[derive(Debug, Clone)]
@@ -24,6 +27,10 @@ pub struct Setup {
     pub tenants: Vec<Tenant>,
     /// How those who ask behave.
     pub clients: Clients,
+    /// Gateways make a second attempt beside a first that is late, where the policy of its request allows it.
+    pub hedges: bool,
+    /// Gateways ask every engine a canary as often as their configuration says.
+    pub canaries: bool,
     /// Where users enter.
     pub gateways: Vec<GatewayAt>,
     /// Where users are.
@@ -53,6 +60,13 @@ impl Setup {
             Some(t) => (&t.rates, &t.service, t.weight),
             None => (&self.rates, &self.service, 1.0),
         }
+    }
+
+    /// A failed attempt at a target as its gateway sees it.
+    pub(crate) fn failed(&self, tenant: u32, target: &Target, fail: Option<Failed>) -> Failed {
+        let granted_ms = self.terms(tenant).0.first_token_timeout_ms;
+        let is_long = is_long(granted_ms, target.predicted.begins_ms() - target.predicted.stalled_ms);
+        Failed { is_long, ..fail.unwrap_or(Failure::Other.into()) }
     }
 }
 
@@ -233,6 +247,8 @@ pub enum FaultKind {
     Rtt(f64),
     /// Nothing passes between it and one gateway, or any.
     Partition(Option<u32>),
+    /// Its engines answer in time, and wrongly.
+    WrongAnswers,
     /// Its readings stay what they were.
     StaleTelemetry,
     /// Its readings show this many requests, whatever runs.

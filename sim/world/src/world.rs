@@ -9,7 +9,7 @@ use rhumb_core::refusal::Refusal;
 use rhumb_core::usage::Usage;
 use rhumb_engine::Request;
 use rhumb_flow::blame::Failure;
-use rhumb_flow::patience::{first_content_ms, is_long};
+use rhumb_flow::patience::first_content_ms;
 use rhumb_grid::config::Priority;
 
 use crate::flight::{Flight, Flights, request, too_long};
@@ -64,6 +64,10 @@ pub(crate) struct World<'a, M> {
     steps: u64,
     /// Batch requests taken back for more urgent ones.
     pub(crate) gave_way: u64,
+    /// Second attempts made beside a late first, and those of them that had content first.
+    pub(crate) hedges: (u64, u64),
+    /// Whole answers of engines that answer wrongly.
+    wrong_answers: u64,
     outcomes: Vec<Outcome>,
     /// Request that the event under way ended, for those who look on.
     pub(crate) ended: Option<(Ticket, u32)>,
@@ -143,6 +147,8 @@ impl<'a, M: Memory> World<'a, M> {
             decisions: 0,
             steps: 0,
             gave_way: 0,
+            hedges: (0, 0),
+            wrong_answers: 0,
             outcomes: Vec::new(),
             ended: None,
             setup,
@@ -181,6 +187,8 @@ impl<'a, M: Memory> World<'a, M> {
             is_last_resort: false,
             failover: Failover::new(terms.0.max_attempts),
             in_flight: None,
+            beside: None,
+            is_hedge: false,
             number: 0,
             reached_us: 0,
             started_us: None,
@@ -207,6 +215,7 @@ impl<'a, M: Memory> World<'a, M> {
             Event::AtEndpoint { flight } => self.at_endpoint(flight),
             Event::Step { endpoint, life } => self.step_ended(endpoint, life),
             Event::First { flight } => self.first(flight),
+            Event::Late { flight } => self.late(flight),
             Event::Last { flight } => self.last(flight),
             Event::Failed { flight, tokens } => self.failed(flight, tokens),
             Event::Idle { flight, since_us } => self.idle(flight, since_us),
@@ -238,6 +247,7 @@ impl<'a, M: Memory> World<'a, M> {
         flight.fail = Some(Failure::Unreachable.into());
         self.attempts += 1;
         (flight.started_us, flight.first_us, flight.first_at_gateway_us) = (None, None, None);
+        self.may_hedge(ticket);
         if self.network.is_cut(gateway, target.site) {
             self.queue.at(now_us + CONNECT_TIMEOUT_US, Event::Failed { flight: ticket, tokens: 0 });
             return;
@@ -361,6 +371,7 @@ impl<'a, M: Memory> World<'a, M> {
 
     fn first(&mut self, ticket: Ticket) {
         let now_us = self.queue.now_us;
+        self.win(ticket);
         let Some(flight) = self.flights.get(ticket) else { return };
         let source = flight.source();
         let Some(in_flight) = flight.in_flight.as_mut() else { return };
@@ -380,6 +391,7 @@ impl<'a, M: Memory> World<'a, M> {
             output_tokens: output_tokens.into(),
         };
         let (endpoint, sent_us) = (in_flight.attempt.target.endpoint, in_flight.attempt.sent_us());
+        self.wrong_answers += u64::from(self.servers[endpoint as usize].answers_wrongly);
         let gateway = &mut self.gateways[flight.gateway as usize];
         let usd = gateway.complete(in_flight, usage, flight.source(), flight.prompt_bytes, now_us);
         gateway.settle(&flight, prompt_tokens, output_tokens);
@@ -392,6 +404,9 @@ impl<'a, M: Memory> World<'a, M> {
     fn failed(&mut self, ticket: Ticket, tokens: u32) {
         let now_us = self.queue.now_us;
         let Some(flight) = self.flights.get(ticket) else { return };
+        if tokens == 0 && flight.beside.is_some() {
+            return self.failed_beside(ticket);
+        }
         let Some(in_flight) = flight.in_flight.take() else { return };
         let gateway = &mut self.gateways[flight.gateway as usize];
         if tokens > 0 {
@@ -406,11 +421,9 @@ impl<'a, M: Memory> World<'a, M> {
             return;
         }
         let (number, target) = (flight.gateway, in_flight.attempt.target);
-        let granted_ms = self.setup.terms(flight.ask.tenant).0.first_token_timeout_ms;
-        let is_long = is_long(granted_ms, target.predicted.begins_ms() - target.predicted.stalled_ms);
-        let failed = Failed { is_long, ..flight.fail.unwrap_or(Failure::Other.into()) };
+        let failed = self.setup.failed(flight.ask.tenant, &target, flight.fail);
         let request = request(flight.source(), &flight.targets, flight.is_last_resort);
-        let action = gateway.failed(in_flight, &request, &failed, &mut flight.failover, now_us);
+        let action = gateway.failed(in_flight, &request, &failed, &mut flight.failover, false, now_us);
         if let Some(ticket) = self.flights.renew(ticket) {
             match action {
                 Action::Send(place) => self.send(ticket, place),
@@ -426,7 +439,10 @@ impl<'a, M: Memory> World<'a, M> {
         let request = request(flight.source(), &flight.targets, flight.is_last_resort);
         let gateway = &mut self.gateways[flight.gateway as usize];
         let refusal = flight.failover.refusal(&mut gateway.memory, &request, self.queue.now_us / 1_000);
-        let end = if refusal == Refusal::ContextLength { End::Rejected } else { End::Failed };
+        let end = match refusal {
+            Refusal::ContextLength | Refusal::Quarantined => End::Rejected,
+            _ => End::Failed,
+        };
         self.refused(ticket, end, refusal.retry());
     }
 
@@ -531,6 +547,8 @@ impl<'a, M: Memory> World<'a, M> {
             sent: self.sent,
             attempts: self.attempts,
             gave_way: self.gave_way,
+            hedges: self.hedges,
+            wrong_answers: self.wrong_answers,
             left_over,
             elapsed_s: now_us.saturating_sub(WARM_UP_US) as f64 / 1e6,
             events: self.queue.happened,

@@ -59,6 +59,8 @@ pub(crate) fn setup(sites: usize, engines: usize, choosing: impl Into<Choosing>)
         service: Service::preset(Preset::Batch),
         tenants: Vec::new(),
         clients: Clients::default(),
+        hedges: false,
+        canaries: false,
         rtt_ms: (0..gateways.len()).flat_map(|g| (0..sites).map(move |s| rtt(g, s))).collect(),
         places: (0..sites).map(|s| Place { gateway: (s % gateways.len()) as u32, rtt_ms: 10.0 + s as f64 }).collect(),
         gateways,

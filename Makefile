@@ -45,9 +45,10 @@ mutants: tools ## Break pure/route and wire/openai in every small way and see wh
 	@command -v cargo-mutants >/dev/null || cargo install --locked cargo-mutants
 	cargo mutants --package rhumb-route --package rhumb-openai --timeout 60 --jobs 2 --output target/mutants
 
-check: tools ## What CI checks before the tests: format, lints, licences
+check: tools ## What CI checks before the tests: format, lints, sizes and links, licences
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets --quiet -- -D warnings
+	cargo xtask tidy
 	@command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
 	cargo deny --log-level error check bans licenses sources
 

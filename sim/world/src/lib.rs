@@ -10,6 +10,7 @@ mod attempt;
 mod checks;
 mod clients;
 mod clockwork;
+mod closing;
 mod flight;
 mod gateway;
 mod hedging;

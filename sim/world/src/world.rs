@@ -15,7 +15,7 @@ use rhumb_grid::config::Priority;
 use crate::flight::{Flight, Flights, request, too_long};
 use crate::gateway::Gateway;
 use crate::network::Network;
-use crate::outcome::{End, LeftOver, Outcome, Ran};
+use crate::outcome::{End, Outcome, Ran};
 use crate::queue::{Event, Queue, Ticket};
 use crate::server::{Mode, Server};
 use crate::setup::Setup;
@@ -29,8 +29,6 @@ pub const WARM_UP_US: u64 = 3_000_000;
 
 /// A gateway gives up on a connection after this, as the live one does, µs.
 const CONNECT_TIMEOUT_US: u64 = 2_000_000;
-
-const HOUR_US: u64 = 3_600_000_000;
 
 /// What a busy engine tells a gateway to stay away for, ms.
 const BUSY_FOR_MS: u64 = 1_000;
@@ -58,17 +56,17 @@ pub(crate) struct World<'a, M> {
     bytes_seed: u64,
     fate_seed: u64,
     entered: u64,
-    sent: u64,
-    attempts: u64,
+    pub(crate) sent: u64,
+    pub(crate) attempts: u64,
     pub(crate) decisions: u64,
-    steps: u64,
+    pub(crate) steps: u64,
     /// Batch requests taken back for more urgent ones.
     pub(crate) gave_way: u64,
     /// Second attempts made beside a late first, and those of them that had content first.
     pub(crate) hedges: (u64, u64),
     /// Whole answers of engines that answer wrongly.
-    wrong_answers: u64,
-    outcomes: Vec<Outcome>,
+    pub(crate) wrong_answers: u64,
+    pub(crate) outcomes: Vec<Outcome>,
     /// Request that the event under way ended, for those who look on.
     pub(crate) ended: Option<(Ticket, u32)>,
 }
@@ -528,91 +526,6 @@ impl<'a, M: Memory> World<'a, M> {
         let (left, under_way) = (self.outcomes.len() as u64, self.flights.len() as u64);
         let (number, now_us, entered) = (self.queue.happened, self.queue.now_us, self.entered);
         watch.happened(&Moment { number, now_us, event, entered, left, under_way, engine, ended })
-    }
-
-    fn end(mut self) -> Ran {
-        let now_us = self.queue.now_us;
-        self.bill_energy();
-        let mut prefix_tokens = (0, 0);
-        let mut preemptions = 0;
-        for server in &self.servers {
-            let counted = server.counted();
-            prefix_tokens.0 += counted.looked_up;
-            prefix_tokens.1 += counted.found;
-            preemptions += counted.preemptions;
-        }
-        let left_over = self.left_over();
-        Ran {
-            outcomes: self.outcomes,
-            sent: self.sent,
-            attempts: self.attempts,
-            gave_way: self.gave_way,
-            hedges: self.hedges,
-            wrong_answers: self.wrong_answers,
-            left_over,
-            elapsed_s: now_us.saturating_sub(WARM_UP_US) as f64 / 1e6,
-            events: self.queue.happened,
-            decisions: self.decisions,
-            steps: self.steps,
-            sites: self.sites.iter().map(|s| s.totals).collect(),
-            prefix_tokens,
-            preemptions,
-        }
-    }
-
-    /// What is left once the last cancellations have arrived.
-    fn left_over(&mut self) -> LeftOver {
-        for event in self.queue.left() {
-            if let Event::Cancel { endpoint, id } = event {
-                self.servers[endpoint as usize].engine.cancel(id);
-            }
-        }
-        let mut left = LeftOver::default();
-        for gateway in &self.gateways {
-            let (in_flight, backlog_tokens, waiting) = gateway.holds();
-            left.in_flight += in_flight;
-            left.backlog_tokens += backlog_tokens;
-            left.waiting += waiting;
-        }
-        left.in_engines = self.servers.iter().map(|s| s.engine.running() + s.engine.waiting()).sum();
-        left
-    }
-
-    /// Bills the energy of every site up to now.
-    pub(crate) fn bill_energy(&mut self) {
-        let joules = self.joules_by_site();
-        for (site, joules) in self.sites.iter_mut().zip(joules) {
-            site.bill(joules);
-        }
-    }
-
-    /// Energy that the GPUs of each site have drawn, joules.
-    pub(crate) fn joules_by_site(&self) -> Vec<f64> {
-        let mut joules = vec![0.0; self.sites.len()];
-        for server in &self.servers {
-            joules[server.site as usize] += server.joules_at(self.queue.now_us);
-        }
-        joules
-    }
-
-    fn hour(&mut self) {
-        if self.queue.now_us == WARM_UP_US {
-            for (site, joules) in self.joules_by_site().into_iter().enumerate() {
-                self.sites[site].begin(joules);
-            }
-        }
-        self.bill_energy();
-        let hour = self.queue.now_us.saturating_sub(WARM_UP_US) / HOUR_US;
-        for (site, series) in self.setup.energy.iter().enumerate() {
-            let Some(energy) = series.get(hour as usize % series.len().max(1)) else { continue };
-            self.sites[site].set_energy(*energy);
-            for gateway in &mut self.gateways {
-                gateway.set_energy(site as u32, energy.usd_per_kwh, energy.carbon_g_per_kwh);
-            }
-        }
-        if !self.setup.energy.is_empty() {
-            self.queue.at(self.queue.now_us + HOUR_US, Event::Hour);
-        }
     }
 }
 

@@ -9,6 +9,11 @@ use std::ops::Range;
 use memchr::memchr2;
 use xxhash_rust::xxh3::xxh3_64;
 
+pub use self::units::UNITS;
+use self::units::{ASCII, first_byte, text_units, units};
+
+mod units;
+
 /// What is refused before an engine sees it.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -68,9 +73,6 @@ pub struct Tally {
     /// Numbers.
     pub numbers: u64,
 }
-
-/// Parts of a token that [`Tally`] counts in.
-pub const UNITS: u64 = 20;
 
 struct Frame {
     object: bool,
@@ -512,46 +514,6 @@ impl<'a> Walker<'a> {
 
     fn fail(&self, what: &'static str) -> JsonError {
         JsonError { what, at: self.at }
-    }
-}
-
-/// What an ASCII character counts: a quarter of a token.
-const ASCII: u64 = UNITS / 4;
-
-/// What a byte of UTF-8 counts, in [`UNITS`] of a token, by the script that a first byte shows. A character takes a quarter
-/// of a token in Latin and Greek, half of one in Cyrillic, Hebrew, Arabic and the Indic scripts, 0.7 in Chinese, Japanese and
-/// Korean, and one beyond them (emoji). Bytes after the first count nothing. A sum of comparisons, which the compiler turns
-/// into vector instructions.
-fn units(byte: u8) -> u8 {
-    5 * u8::from(byte < 0x80)
-        + 5 * u8::from(byte >= 0xC0)
-        + 5 * u8::from(byte >= 0xD0)
-        + 4 * u8::from(byte >= 0xE3)
-        + 6 * u8::from(byte >= 0xF0)
-}
-
-/// What a run of text counts. Bytes are added up side by side, as many rows as the sums of single bytes hold.
-fn text_units(run: &[u8]) -> u64 {
-    const LANES: usize = 32;
-    const ROWS: usize = 12;
-    let (blocks, rest) = run.as_chunks::<{ LANES * ROWS }>();
-    let mut total: u64 = rest.iter().map(|&b| u64::from(units(b))).sum();
-    for block in blocks {
-        let mut sums = [0_u8; LANES];
-        for row in block.as_chunks::<LANES>().0 {
-            sums.iter_mut().zip(row).for_each(|(sum, &b)| *sum += units(b));
-        }
-        total += sums.iter().map(|&sum| u64::from(sum)).sum::<u64>();
-    }
-    total
-}
-
-/// The first byte in UTF-8 of a character that an escape spells.
-fn first_byte(code: u16) -> u8 {
-    match code {
-        0..0x80 => code as u8,
-        0x80..0x800 => 0xC0 | (code >> 6) as u8,
-        _ => 0xE0 | (code >> 12) as u8,
     }
 }
 

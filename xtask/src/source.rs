@@ -43,6 +43,12 @@ impl Source {
         let src = folder.join("src");
         let mut uses: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         let files = rust_files(&src)?;
+        let mut tests: BTreeSet<String> = BTreeSet::new();
+        for file in &files {
+            tests.extend(test_modules(&src, file)?);
+        }
+        let files = files.into_iter().filter(|f| !tests.contains(&module(&src, f)));
+        let files: Vec<PathBuf> = files.collect();
         let modules: BTreeSet<String> = files.iter().map(|f| module(&src, f)).collect();
         for file in files {
             let text = std::fs::read_to_string(&file).map_err(|e| format!("{}: {e}", file.display()))?;
@@ -174,6 +180,19 @@ fn resolve(path: &[String], modules: &BTreeSet<String>) -> Option<String> {
     (1..=path.len()).rev().map(|n| path[..n].join("::")).find(|m| modules.contains(m))
 }
 
+/// Modules of tests that a file declares and that stand in files of their own.
+fn test_modules(src: &Path, file: &Path) -> Result<Vec<String>, String> {
+    let text = std::fs::read_to_string(file).map_err(|e| format!("{}: {e}", file.display()))?;
+    let parsed: File = syn::parse_file(&text).map_err(|e| format!("{}: {e}", file.display()))?;
+    let own = module(src, file);
+    let within = |name: String| if matches!(own.as_str(), "lib" | "main") { name } else { format!("{own}::{name}") };
+    let tests = parsed.items.into_iter().filter_map(|item| match item {
+        syn::Item::Mod(m) if m.content.is_none() && is_test(&m.attrs) => Some(within(m.ident.to_string())),
+        _ => None,
+    });
+    Ok(tests.collect())
+}
+
 /// The path of a file's module.
 fn module(src: &Path, file: &Path) -> String {
     let path = file.strip_prefix(src).unwrap_or(file).with_extension("");
@@ -181,13 +200,12 @@ fn module(src: &Path, file: &Path) -> String {
     parts.join("::")
 }
 
-/// Files of tests beside their module are named `tests.rs`.
 fn rust_files(folder: &Path) -> Result<Vec<PathBuf>, String> {
     let mut files = Vec::new();
     for path in entries(folder)? {
         if path.is_dir() {
             files.extend(rust_files(&path)?);
-        } else if path.extension().is_some_and(|e| e == "rs") && !path.ends_with("tests.rs") {
+        } else if path.extension().is_some_and(|e| e == "rs") {
             files.push(path);
         }
     }

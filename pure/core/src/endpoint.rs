@@ -103,8 +103,8 @@ impl EndpointTracker {
         if !is_right && before != Some(false) { CanaryNews::Wrong } else { CanaryNews::None }
     }
 
-    /// It as the next view shows it: with its learnt concurrency limit, where there is one, the requests of this gateway in
-    /// flight there, what an operator lets it take, and one bit for each of its models that it is left alone for.
+    /// It as the next view shows it, but for [`missing`](Self::missing): with its learnt concurrency limit, where there is one,
+    /// the requests of this gateway in flight there, and what an operator lets it take.
     pub fn snapshot(&self, now_ms: u64, window: Option<f64>, in_flight: f64, accepts: Accepts) -> EndpointState {
         EndpointState {
             window,

@@ -202,9 +202,23 @@ impl Failover {
         Some(parts.hedging(first.target.model, |hedging| hedging.first(predicted_ms)))
     }
 
-    /// Its first attempt is late: the place of a second, if there is a budget for one and another target has room.
-    pub fn hedge<P: Parts>(&mut self, parts: &mut P, request: &Request<'_>, now_ms: u64) -> Option<(usize, P::Permit)> {
+    /// Its first attempt is late: the place of a second, if there is a budget for one and another target has room. Its
+    /// fingerprint is taken only while any request is suspected of being what engines die of.
+    pub fn hedge<P: Parts>(
+        &mut self,
+        parts: &mut P,
+        request: &Request<'_>,
+        fingerprint: impl FnOnce() -> u64,
+        now_ms: u64,
+    ) -> Option<(usize, P::Permit)> {
         self.order.give_back();
+        // What engines die of is not to take two at a time.
+        if !parts.quarantine(|q| q.is_empty()) {
+            let fingerprint = fingerprint();
+            if parts.quarantine(|q| q.suspects(now_ms, fingerprint)) {
+                return None;
+            }
+        }
         let model = request.targets[self.first].model;
         let targets = &request.targets[..request.fitting];
         if !parts.hedging(model, |hedging| hedging.take()) {

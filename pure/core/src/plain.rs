@@ -224,7 +224,9 @@ impl Memory for PlainMemory {
         let known = self.endpoints.iter().zip(&self.overlays);
         for ((state, (known, overlay)), endpoint) in self.states.iter_mut().zip(known).zip(0..) {
             let window = self.admission.window(endpoint).learnt(now_ms);
-            *state = known.snapshot(now_ms, window, overlay.in_flight, Accepts::NewAndExisting);
+            let missing = known.missing(now_ms, self.viewer.served(endpoint as usize).iter().copied());
+            let shown = known.snapshot(now_ms, window, overlay.in_flight, Accepts::NewAndExisting);
+            *state = EndpointState { missing, ..shown };
         }
         for (model, habits) in (0..).zip(&self.habits) {
             self.viewer.set_habits(model, *habits);

@@ -177,7 +177,7 @@ fn while_another_attempt_runs_a_failure_decides_nothing() {
     let request = request(&decision);
     let mut failover = Failover::new(3);
     assert!(failover.start(&mut gateway.parts, &request, 0, true));
-    assert_eq!(failover.hedge(&mut gateway.parts, &request, 0), Some((1, ())));
+    assert_eq!(failover.hedge(&mut gateway.parts, &request, || 0, 0), Some((1, ())));
     let failed: Failed = Failure::Died.into();
     let noted = Noted { is_proven: false, is_unhealthy: false };
     let mut fail = |place: usize, beside| {

@@ -261,12 +261,13 @@ impl Journey<'_> {
         };
         let (shared, failure, now_ms) = (self.shared, failed.failure, self.shared.now_ms());
         shared.metrics.failed(target.endpoint, shared.names.endpoint(target.endpoint), failure);
-        let predicted = &target.predicted;
+        let (predicted, granted_ms) = (&target.predicted, self.policy.rates.first_token_timeout_ms);
         let of = failover::Failed {
             failure,
             after_ms: failed.after_ms,
             context: failed.said.context.map(|c| c.limit.map(|limit| u32::try_from(limit).unwrap_or(u32::MAX))),
-            is_long: is_long(self.policy.rates.first_token_timeout_ms, predicted.begins_ms() - predicted.stalled_ms),
+            // The wait for a plain answer has the time to generate it in it.
+            is_long: !self.scan.stream || is_long(granted_ms, predicted.begins_ms() - predicted.stalled_ms),
         };
         let noted = shared.note_failure(ledger.source, target, &failed, &of, now_ms);
         let (mut parts, request) = (LiveParts(shared), self.request(ledger.source));
@@ -283,7 +284,7 @@ impl Journey<'_> {
 
     /// What the client is told of a refusal, and how the request ends.
     fn told(&self, refusal: Refusal, words: &Words) -> Ended {
-        match refusal {
+        let (outcome, mut error) = match refusal {
             Refusal::Looped => (Outcome::Failed, ApiError::loop_detected(HOPS_MAX)),
             Refusal::ContextLength => {
                 let error = ApiError::engine_context_length(words.context.unwrap_or_default(), self.api.prompt_field());
@@ -297,7 +298,10 @@ impl Journey<'_> {
             Refusal::Quarantined => (Outcome::Quarantined, ApiError::quarantined()),
             Refusal::Timeout => (Outcome::Failed, ApiError::upstream_timeout()),
             Refusal::Failed => (Outcome::Failed, ApiError::upstream_failed()),
-        }
+        };
+        let retry = refusal.retry();
+        (error.retry, error.retry_after_ms) = (retry.may, retry.after_ms);
+        (outcome, error)
     }
 
     /// The engine's refusal, as far as the policy lets the client see it.

@@ -23,12 +23,9 @@ impl Journey<'_> {
 
     /// A second attempt, if its budget allows one and another target has room.
     pub(crate) fn hedge(&self, ledger: &mut Ledger, failover: &mut Failover) -> Option<Try<'_>> {
-        // What engines die of is not to take two at a time.
-        if quarantine::suspects(self.shared, self.body, ledger.tenant) {
-            return None;
-        }
-        let request = self.request(ledger.source);
-        let (place, permit) = failover.hedge(&mut LiveParts(self.shared), &request, self.shared.now_ms())?;
+        let (request, tenant, now_ms) = (self.request(ledger.source), ledger.tenant, self.shared.now_ms());
+        let fingerprint = || quarantine::fingerprint(self.shared, self.body, tenant);
+        let (place, permit) = failover.hedge(&mut LiveParts(self.shared), &request, fingerprint, now_ms)?;
         Some(self.depart(ledger, failover, place, permit, true))
     }
 }

@@ -249,7 +249,7 @@ fn world(seed: u64) -> Setup {
     setup.service.max_wait_ms = 2_000;
     setup.seed = seed;
     setup.clients.retries = 2;
-    setup.clients.poison = Some(Poison { tenant: 0, share: 0.01, failure: Failure::Died });
+    setup.clients.poison = Some(Poison { tenant: 0, share: 0.01, failure: Failure::Died, served_by: None });
     (setup.service.hedge, setup.hedges, setup.canaries) = (true, true, true);
     setup.grid.config.gateway.canary_interval_ms = 5_000;
     setup.faults = vec![

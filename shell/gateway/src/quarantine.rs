@@ -11,11 +11,6 @@ pub(crate) fn holds(shared: &Shared, body: &[u8], tenant: Option<usize>) -> bool
     about(shared, body, tenant, |quarantine, fingerprint| quarantine.holds(shared.now_ms(), fingerprint))
 }
 
-/// An endpoint has died of it lately.
-pub(crate) fn suspects(shared: &Shared, body: &[u8], tenant: Option<usize>) -> bool {
-    about(shared, body, tenant, |quarantine, fingerprint| quarantine.suspects(shared.now_ms(), fingerprint))
-}
-
 /// An endpoint answered it.
 pub(crate) fn cleared(shared: &Shared, body: &[u8], tenant: Option<usize>) {
     about(shared, body, tenant, Quarantine::cleared);

@@ -173,18 +173,22 @@ impl Shared {
 
     /// Publishes a view of the present readings, here and under the newest configuration.
     pub(crate) fn publish(self: &Arc<Self>) {
-        self.publish_at(self.now_ms());
+        self.publish_own();
         if !self.lasting.is_newest(self)
             && let Some(newest) = self.lasting.newest()
         {
-            newest.publish_at(newest.now_ms());
+            newest.publish_own();
         }
     }
 
-    /// Publishes a view here, at this time by the gateway's clock.
-    pub(crate) fn publish_at(self: &Arc<Self>, now: u64) {
-        // One at a time: what was read before a drain must not be shown after it.
+    fn publish_own(self: &Arc<Self>) {
+        // One at a time: what was read before a drain must not be shown after it, and no view is older than the one before.
         let _publishing = lock(&self.publishing);
+        self.publish_at(self.now_ms());
+    }
+
+    /// Publishes a view here, at this time by the gateway's clock. Nobody else does so meanwhile.
+    pub(crate) fn publish_at(self: &Arc<Self>, now: u64) {
         self.judge(now);
         self.viewed_at_ms.store(now, Ordering::Relaxed);
         let windows: Vec<Option<f64>> = {
@@ -222,7 +226,7 @@ impl Shared {
     /// under an older one sees to its own.
     pub(crate) fn current_view(self: &Arc<Self>) -> Arc<View> {
         if !self.lasting.is_newest(self) && self.now_ms() >= self.viewed_at_ms.load(Ordering::Relaxed) + VIEW_MS {
-            self.publish_at(self.now_ms());
+            self.publish_own();
         }
         self.view.load_full()
     }

@@ -148,8 +148,8 @@ impl Journey<'_> {
         wait + Duration::from_millis(generating as u64)
     }
 
-    /// The connection used last, or a new one, whose making is rare and large, and apart therefore. A connection that had stood may have been closed just now: that is no
-    /// failure of the target, and the request was not seen.
+    /// The connection used last, or a new one, whose making is rare and large and boxed therefore. A connection that had stood
+    /// may have been closed just now: that is no failure of the target, and the request was not seen.
     async fn send(&self, target: &Target, tries: u32, before: u32) -> Result<Response, Fail> {
         let upstream = &self.shared.upstreams[target.endpoint as usize];
         let model = upstream.served_as[target.model as usize].as_deref().unwrap_or(&self.scan.model);

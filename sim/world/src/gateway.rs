@@ -233,8 +233,10 @@ impl<M: Memory> Gateway<M> {
 
     /// A request leaves for a target.
     pub(crate) fn depart(&mut self, target: &Target, tenant: u32, second_usd: f64, now_us: u64) -> InFlight {
-        let row = self.memory.rows(target.model).iter().find(|r| r.endpoint == target.endpoint).copied();
-        if let (Some(policy), Some(row)) = (&mut self.rival, row) {
+        let row = |memory: &M| memory.rows(target.model).iter().find(|r| r.endpoint == target.endpoint).copied();
+        if let Some(policy) = &mut self.rival
+            && let Some(row) = row(&self.memory)
+        {
             let output_tokens = self.memory.estimates(tenant, target.model, |e| e.output_tokens());
             let p = &target.predicted;
             let prompt_tokens = p.uncached_tokens + p.cached_tokens;
@@ -299,7 +301,8 @@ impl<M: Memory> Gateway<M> {
         now_us: u64,
     ) -> Option<usize> {
         self.begun(first);
-        failover.hedge(&mut self.memory, request, now_us / 1_000).map(|(place, _)| place)
+        let fingerprint = || request.source.request;
+        failover.hedge(&mut self.memory, request, fingerprint, now_us / 1_000).map(|(place, _)| place)
     }
 
     /// Another attempt of the same request had content first; what this one has cost, USD. The second of the two is not late.

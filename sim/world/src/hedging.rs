@@ -14,7 +14,8 @@ impl<M: Memory> World<'_, M> {
         let now_us = self.queue.now_us;
         let Some(flight) = self.flights.get(ticket) else { return };
         let is_allowed = self.setup.hedges && self.setup.terms(flight.ask.tenant).1.hedge;
-        let is_first = flight.tried_before == 0 && flight.failover.order().attempts() == 1 && !flight.is_hedge;
+        // One that gave way has been tried for the first time before.
+        let is_first = flight.lost_us == 0 && flight.failover.order().attempts() == 1 && !flight.is_hedge;
         let Some(in_flight) = flight.in_flight.as_ref().filter(|_| is_allowed && is_first) else { return };
         let request = request(flight.source(), &flight.targets, flight.is_last_resort);
         let memory = &mut self.gateways[flight.gateway as usize].memory;

@@ -9,7 +9,7 @@ pub enum End {
     Broken,
     /// No target served it.
     Failed,
-    /// No engine has room for a request of its size.
+    /// No engine has room for a request of its size, or engines die of it.
     Rejected,
     /// It would have waited too long at its gateway and was told to come back.
     Shed,

@@ -111,7 +111,7 @@ pub struct Clients {
     pub leave_after_us: f64,
 }
 
-/// Requests that every engine fails on, whatever it does for others.
+/// Requests that engines fail on, whatever they do for others.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Poison {
     /// Whose they are.
@@ -120,12 +120,16 @@ pub struct Poison {
     pub share: f64,
     /// How engines fail on them.
     pub failure: Failure,
+    /// An engine that serves them all the same.
+    pub served_by: Option<u32>,
 }
 
 impl Poison {
-    /// Engines fail on this request of a tenant.
-    pub(crate) fn hits(&self, seed: u64, tenant: u32, request: u64) -> bool {
-        tenant == self.tenant && unit(hash(hash(seed, label("poison")), request)) < self.share
+    /// An engine fails on this request of a tenant.
+    pub(crate) fn hits(&self, seed: u64, tenant: u32, request: u64, endpoint: u32) -> bool {
+        tenant == self.tenant
+            && self.served_by != Some(endpoint)
+            && unit(hash(hash(seed, label("poison")), request)) < self.share
     }
 }
 

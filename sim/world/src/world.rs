@@ -18,7 +18,7 @@ use crate::network::Network;
 use crate::outcome::{End, Outcome, Ran};
 use crate::queue::{Event, Queue, Ticket};
 use crate::server::{Mode, Server};
-use crate::setup::Setup;
+use crate::setup::{Poison, Setup};
 use crate::site::Site;
 use crate::source::{Ask, Source};
 use crate::telemetry::{Board, Falsified};
@@ -268,7 +268,9 @@ impl<'a, M: Memory> World<'a, M> {
         let gateway = flight.gateway;
         let server = &mut self.servers[target.endpoint as usize];
         let draw = |share: f64| unit(hash(self.fate_seed ^ ticket.id(), flight.request)) < share;
-        let poison = self.setup.clients.poison.filter(|p| p.hits(self.setup.seed, flight.ask.tenant, flight.request));
+        let (tenant, request) = (flight.ask.tenant, flight.request);
+        let hits = |p: &Poison| p.hits(self.setup.seed, tenant, request, target.endpoint);
+        let poison = self.setup.clients.poison.filter(hits);
         let refused = match server.mode {
             Mode::Silent => {
                 flight.fail = Some(Failure::Silent.into());

@@ -41,7 +41,7 @@ fn a_request_that_engines_die_of_takes_three_and_no_more_however_often_its_clien
     let mut setup = setup(6, 1, Router::Rhumb);
     let tenant = |name: &str| Tenant { name: name.into(), rates: setup.rates, service: setup.service, weight: 1.0 };
     setup.tenants = vec![tenant("one")];
-    setup.clients.poison = Some(Poison { tenant: 0, share: 0.02, failure: Failure::Died });
+    setup.clients.poison = Some(Poison { tenant: 0, share: 0.02, failure: Failure::Died, served_by: None });
     setup.clients.retries = 5;
     let ran = ran(&setup);
     let dead: Vec<u32> = ran.outcomes.iter().filter(|o| o.end != End::Complete).map(|o| o.attempts).collect();

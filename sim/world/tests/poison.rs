@@ -1,11 +1,10 @@
 //! One client's requests that every engine fails on, by drawn schedules: nobody else is harmed, and no engine that
-//! answers others is called ill. `RHUMB_SEEDS` is how many schedules are drawn.
-
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+//! answers others is called ill. `RHUMB_SEEDS` is how many schedules are drawn,
+//! or a range of them.
 
 mod common;
 
-use common::{asks, oracles, setup};
+use common::{asks, oracles, seeds, setup};
 use rhumb_chance::Rng;
 use rhumb_flow::blame::Failure;
 use rhumb_grid::config::Router;
@@ -40,11 +39,13 @@ fn draw(seed: u64) -> Case {
     let engines = 2 + rng.below(4);
     let (good_rps, poison_rps) = (engines as f64 * (1.5 + 2.0 * rng.unit()), engines as f64 * (0.3 + 3.0 * rng.unit()));
     let (share, failure) = (if rng.unit() < 0.5 { 1.0 } else { rng.unit() }, FAILURES[rng.below(FAILURES.len())]);
+    // On half of the schedules one engine serves what the others fail on.
+    let served_by = (rng.unit() < 0.5).then(|| rng.below(engines) as u32);
     let mut setup = setup(engines, 1, Router::Rhumb);
     setup.seed = seed;
     let tenant = |name: &str| Tenant { name: name.into(), rates: setup.rates, service: setup.service, weight: 1.0 };
     setup.tenants = vec![tenant("others"), tenant("poisoner")];
-    setup.clients.poison = Some(Poison { tenant: POISONER, share, failure });
+    setup.clients.poison = Some(Poison { tenant: POISONER, share, failure, served_by });
     setup.clients.retries = rng.below(3) as u32;
     let mut all = asks((good_rps * LENGTH_S) as usize, good_rps, engines, seed);
     let bad = asks((poison_rps * LENGTH_S) as usize, poison_rps, engines, seed + 1);
@@ -52,7 +53,8 @@ fn draw(seed: u64) -> Case {
     all.extend(bad.into_iter().map(|ask| Ask { tenant: POISONER, tag: count + ask.tag, ..ask }));
     all.sort_by_key(|ask| ask.at_us);
     let drawn = format!(
-        "{engines} engines, {good_rps:.1} good a second, {poison_rps:.1} others of which {share:.2} end with {failure:?}"
+        "{engines} engines, {good_rps:.1} good a second, {poison_rps:.1} others of which {share:.2} end with {failure:?}, \
+         but for engine {served_by:?}"
     );
     Case { setup, asks: all, drawn }
 }
@@ -82,23 +84,22 @@ impl Watch for Wronged {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "how many schedules a test draws is whoever's who runs it")]
-fn schedules() -> u64 {
-    std::env::var("RHUMB_SEEDS").ok().filter(|t| !t.is_empty()).map_or(SCHEDULES, |t| t.parse().unwrap())
-}
-
 #[test]
 fn nobody_else_is_harmed_and_no_engine_that_answers_others_is_ill() {
-    let (mut asked, mut answered, mut attempts, mut decisions, mut wrong) = (0, 0, 0, 0, 0);
+    let (mut asked, mut answered, mut attempts, mut decisions, mut wrong, mut served) = (0, 0, 0, 0, 0, 0);
     let mut failed = Vec::new();
-    for seed in 0..schedules() {
+    for seed in seeds(SCHEDULES) {
         let Case { setup, asks, drawn } = draw(seed);
         let mut watch = Wronged { stepped_us: vec![None; setup.engines.len()], decisions: 0, wrong: 0 };
         let ran = run(&setup, &mut asks.into_iter(), &mut watch).unwrap();
         oracles(&ran).unwrap();
         let others: Vec<_> = ran.outcomes.iter().filter(|o| o.tenant != POISONER).collect();
         let whole = others.iter().filter(|o| o.end == End::Complete).count();
-        if whole * 100 < others.len() * 99 || watch.wrong > 0 {
+        // Where one engine serves what the others fail on, that counts against them: of those that have answered nobody for a
+        // few seconds it is all that is known, and they rest for a while.
+        let is_served = setup.clients.poison.is_some_and(|p| p.served_by.is_some());
+        served += if is_served { watch.wrong } else { 0 };
+        if whole * 100 < others.len() * 99 || (watch.wrong > 0 && !is_served) {
             failed.push(format!(
                 "seed {seed}, {drawn}: {whole} of {} answered, {} wrongly ill",
                 others.len(),
@@ -111,5 +112,6 @@ fn nobody_else_is_harmed_and_no_engine_that_answers_others_is_ill() {
     println!(
         "{answered} of {asked} of the others answered; {attempts} attempts; {wrong} of {decisions} decisions without an engine that served"
     );
+    assert!(served * 50 <= decisions, "{served} of {decisions} where an engine serves what others fail on");
     assert!(failed.is_empty(), "{}", failed.join("\n"));
 }

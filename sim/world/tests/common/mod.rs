@@ -3,8 +3,9 @@
 #![allow(
     dead_code,
     clippy::allow_attributes,
+    clippy::disallowed_methods,
     clippy::unwrap_used,
-    reason = "each test file uses a part of this, and fails by panicking"
+    reason = "each test file uses a part of this, fails by panicking, and runs the seeds that whoever runs it says"
 )]
 
 use rhumb_chance::Rng;
@@ -72,6 +73,13 @@ pub(crate) fn setup(sites: usize, engines: usize, choosing: impl Into<Choosing>)
         energy: Vec::new(),
         seed: 7,
     }
+}
+
+/// The seeds that a test runs: so many, or what `RHUMB_SEEDS` says, a number or a range of them.
+pub(crate) fn seeds(usually: u64) -> std::ops::Range<u64> {
+    let Some(text) = std::env::var("RHUMB_SEEDS").ok().filter(|t| !t.is_empty()) else { return 0..usually };
+    let number = |t: &str| t.parse().expect("RHUMB_SEEDS is a number of seeds, or a range such as 7..8");
+    text.split_once("..").map_or_else(|| 0..number(&text), |(from, to)| number(from)..number(to))
 }
 
 /// A fault of a whole site from one time to another.

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use rhumb_chance::Rng;
 use rhumb_world::{Ask, Breach, Checks, End, Event, Moment, Outcome, Ran, Setup, Watch, run};
 
-use crate::common::oracles;
+use crate::common::{oracles, seeds};
 
 /// Seeds of each fault where nothing else is said: all faults together take half a minute of two cores.
 const SEEDS: u64 = 15;
@@ -122,17 +122,10 @@ fn regressions(name: &str) -> impl Iterator<Item = u64> + '_ {
     })
 }
 
-#[expect(clippy::disallowed_methods, reason = "which seeds a test runs is whoever's who runs it")]
-fn seeds() -> std::ops::Range<u64> {
-    let Some(text) = std::env::var("RHUMB_SEEDS").ok().filter(|t| !t.is_empty()) else { return 0..SEEDS };
-    let number = |t: &str| t.parse().expect("RHUMB_SEEDS is a number of seeds, or a range such as 7..8");
-    text.split_once("..").map_or_else(|| 0..number(&text), |(from, to)| number(from)..number(to))
-}
-
 /// Draws a fault by every seed; panics with all that fail and how to see each again.
 pub(crate) fn hold(name: &str, draw: fn(&mut Rng, u64) -> Case) {
     let mut failed = String::new();
-    for seed in regressions(name).chain(seeds()) {
+    for seed in regressions(name).chain(seeds(SEEDS)) {
         let case = draw(&mut Rng::labelled(seed, name), seed);
         let drawn = case.drawn.clone();
         if let Err(why) = check(case) {

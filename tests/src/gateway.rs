@@ -269,11 +269,13 @@ impl Gateway {
         (of(self.address), of(self.admin))
     }
 
-    /// Waits until no request is in flight anywhere.
+    /// Waits until no request is in flight anywhere, and none waits.
     pub fn await_rest(&self) {
         wait::until_true("nothing is in flight", || {
             let page = self.metrics();
-            page.lines().filter(|l| l.starts_with("rhumb_endpoint_in_flight{")).all(|l| value(l) == 0.0)
+            let is_of_requests =
+                |l: &&str| l.starts_with("rhumb_endpoint_in_flight{") || l.starts_with("rhumb_queue_length{");
+            page.lines().filter(is_of_requests).all(|l| value(l) == 0.0)
         });
     }
 

@@ -5,6 +5,7 @@ use rhumb_route::account::Tariff;
 use rhumb_route::decide::Target;
 use rhumb_route::unanswered::Due;
 
+use crate::endpoint::EndpointTracker;
 use crate::parts::Parts;
 use crate::usage::Usage;
 
@@ -28,8 +29,8 @@ pub struct Attempt {
 const PACE_TOKENS_MIN: u64 = 8;
 
 impl Attempt {
-    /// A request leaves for a target. A plain answer does not show when its prompt was computed,
-    /// so it counts as in flight and not as backlog.
+    /// A request leaves for a target. A plain answer does not show when its prompt was computed, so it counts as in flight
+    /// and not as backlog.
     pub fn sent(parts: &mut impl Parts, target: Target, streams: bool, now_us: u64) -> Self {
         let (tokens, now_ms) = (target.predicted.uncached_tokens, now_us / 1_000);
         parts.workload(target.model, |workload| workload.sent(tokens));
@@ -76,7 +77,7 @@ impl Attempt {
         parts.endpoint(self.target.endpoint, |known| self.learn_ttft(known, observed_ms, now_us / 1_000));
     }
 
-    fn learn_ttft(&self, known: &mut crate::endpoint::EndpointTracker, observed_ms: f64, now_ms: u64) {
+    fn learn_ttft(&self, known: &mut EndpointTracker, observed_ms: f64, now_ms: u64) {
         self.tariff.learn_ttft(&mut known.state, &self.target, observed_ms);
         if known.state.is_unqueued(now_ms) {
             let at_site_ms = observed_ms - self.target.predicted.site_ms;

@@ -70,7 +70,6 @@ pub struct Failover {
     /// The target that it was sent to first.
     first: usize,
     is_quarantined: bool,
-    busy: u32,
     retry_after_ms: Option<u64>,
     is_too_long: bool,
 }
@@ -110,7 +109,6 @@ impl Failover {
             inquiry: Inquiry::default(),
             first: 0,
             is_quarantined: false,
-            busy: 0,
             retry_after_ms: None,
             is_too_long: false,
         }
@@ -139,7 +137,6 @@ impl Failover {
         let (&Failed { failure, after_ms, context, is_long }, noted) = failed;
         self.order.give_back();
         if failure == Failure::Busy {
-            self.busy += 1;
             self.retry_after_ms = self.retry_after_ms.max(after_ms);
         }
         self.is_too_long |= context.is_some();
@@ -288,7 +285,7 @@ impl Failover {
             Failure::Invalid => Refusal::Invalid,
             Failure::Missing if of(Failure::Missing) == attempts => Refusal::ModelMissing,
             Failure::TooLarge => Refusal::AnswerTooLarge,
-            _ if self.busy > 0 && self.busy + of(Failure::Unavailable) == attempts => {
+            _ if of(Failure::Busy) > 0 && of(Failure::Busy) + of(Failure::Unavailable) == attempts => {
                 Refusal::Busy(self.retry_after_ms.unwrap_or(RETRY_AFTER_MS))
             }
             _ if last.rule().tries == Tries::UntilAlike && self.inquiry.verdict() == Whose::Request => {

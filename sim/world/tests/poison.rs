@@ -1,6 +1,6 @@
 //! One client's requests that every engine fails on, by drawn schedules: nobody else is harmed, and no engine that
-//! answers others is called ill. `RHUMB_SEEDS` is how many schedules are drawn,
-//! or a range of them.
+//! answers others is called ill, unless another serves what it fails on. `RHUMB_SEEDS` is how many schedules are drawn, or a
+//! range of them.
 
 mod common;
 

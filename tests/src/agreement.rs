@@ -10,7 +10,7 @@ use rhumb_grid::config::{Config, Location, Preset, Router};
 use rhumb_grid::index::Grid;
 use rhumb_grid::rates::Rates;
 use rhumb_grid::service::Service;
-use rhumb_world::{Ask, Clients, End, EngineSpec, GatewayAt, Jitter, Place, Setup, Telemetry, run};
+use rhumb_world::{Arrival, Clients, End, EngineSpec, GatewayAt, Jitter, Place, Setup, Telemetry, run};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
@@ -83,7 +83,7 @@ pub fn simulated(rows: &[Row]) -> Vec<Seen> {
         energy: Vec::new(),
         seed: 0,
     };
-    let asks = rows.iter().map(|r| Ask {
+    let asks = rows.iter().map(|r| Arrival {
         at_us: (r.arrival_s * 1e6) as u64,
         place: 0,
         name: 0,
@@ -193,7 +193,7 @@ pub fn disordered(simulated: &[Seen], emulated: &[Seen], apart_ms: f64, of: fn(&
 
 /// A trace by chance that keeps the engine busy without drowning it.
 pub fn trace(count: usize) -> Vec<Row> {
-    let mut rng = rhumb_chance::Rng::labelled(11, "agreement");
+    let mut rng = rhumb_rng::Rng::labelled(11, "agreement");
     let mut arrival_s = 0.0;
     let row = |_| {
         arrival_s += rng.exponential(0.25);

@@ -186,7 +186,7 @@ fn where_every_site_is_ill_they_are_tried_all_the_same_and_nobody_is_named() {
     let gateway = Config::over(&[&a, &b]).start();
     a.close();
     b.close();
-    wait::until_true("both are ill", || {
+    wait::until_true("both are unhealthy", || {
         gateway.chat(&speech::ask(true));
         ["engine-alpha", "engine-beta"].iter().all(|name| gateway.of_endpoint("healthy", name) == 0.0)
     });

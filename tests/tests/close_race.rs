@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::thread;
 
-use rhumb_chance::Rng;
+use rhumb_rng::Rng;
 use rhumb_tests::client::{Client, post};
 use rhumb_tests::config::Config;
 use rhumb_tests::gateway::Gateway;

@@ -35,7 +35,7 @@ fn f19_three_gateways_in_a_row_try_no_more_than_the_first_one_may() {
     three_in_a_row("standard", |max_attempts| max_attempts);
 }
 
-/// One of three is kept back at the first gateway, for when it gives way; with fewer it never does.
+/// One of three is kept back at the first gateway, for when it is preempted; with fewer it never does.
 #[test]
 fn f19_nor_does_batch_work_which_keeps_a_try_for_when_it_gives_way() {
     three_in_a_row("batch", |max_attempts| max_attempts.min(2));

@@ -29,7 +29,7 @@ fn answers(clients: &mut [Client]) -> Vec<Answer> {
 }
 
 fn await_ill(gateway: &Gateway, endpoint: &str) {
-    wait::until_true("the endpoint is ill", || gateway.of_endpoint("healthy", endpoint) == 0.0);
+    wait::until_true("the endpoint is unhealthy", || gateway.of_endpoint("healthy", endpoint) == 0.0);
 }
 
 fn stream() -> String {
@@ -164,7 +164,7 @@ fn f25_one_whose_tokens_come_twenty_times_slower_than_its_peers_is_left_alone() 
     assert_eq!((gateway.of_endpoint("healthy", "b"), gateway.of_endpoint("healthy", "c")), (1.0, 1.0));
     drop(clients);
     let stderr = gateway.stop().stderr;
-    assert!(stderr.contains("endpoint `a` is ill: it is far slower than its peers"), "{stderr}");
+    assert!(stderr.contains("endpoint `a` is unhealthy: it is far slower than its peers"), "{stderr}");
 }
 
 #[test]

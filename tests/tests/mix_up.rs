@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use rhumb_chance::Rng;
+use rhumb_rng::Rng;
 use rhumb_tests::client::Client;
 use rhumb_tests::config::Config;
 use rhumb_tests::gateway::Gateway;

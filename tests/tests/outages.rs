@@ -128,7 +128,7 @@ fn f26_an_endpoint_that_comes_and_goes_is_left_alone_while_it_is_gone_and_shakes
             let failed = || gateway.metric("rhumb_attempts_total{endpoint=\"a\",result=\"failed\"}");
             let before = failed();
             mocks[0].set(status(500, "", ""));
-            wait::until_true("it is ill", || gateway.of_endpoint("healthy", "a") == 0.0);
+            wait::until_true("it is unhealthy", || gateway.of_endpoint("healthy", "a") == 0.0);
             clients.next(200);
             failures.push(failed() - before);
             mocks[0].set(at_pace(2, 10));

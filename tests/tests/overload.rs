@@ -28,7 +28,7 @@ fn asking(priority: &str) -> Vec<u8> {
     post(CHAT, &headers, speech::ask(true).to_string().as_bytes())
 }
 
-/// Answered whole, or told to come back.
+/// Answered whole, or rejected with Retry-After.
 fn is_honest(answer: &Answer) -> bool {
     if answer.status == 200 {
         return answer.whole && answer.events().last().is_some_and(|e| e == "[DONE]");

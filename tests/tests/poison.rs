@@ -1,9 +1,9 @@
-//! Requests that every engine fails on, beside good ones: nobody else is harmed, and no engine is called ill that answers
+//! Requests that every engine fails on, beside good ones: nobody else is harmed, and no engine is called unhealthy that answers
 //! others.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use rhumb_chance::Rng;
+use rhumb_rng::Rng;
 use rhumb_tests::client::post;
 use rhumb_tests::config::Config;
 use rhumb_tests::gateway::Gateway;

@@ -1,4 +1,4 @@
-//! Batch work gives way before its first byte to whoever waits for a first token, and is done afterwards.
+//! Batch work is preempted before its first byte by whoever waits for a first token, and is done afterwards.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 

@@ -100,10 +100,10 @@ fn a_page_is_written_whole() {
 fn the_whole_league_is_the_same_bytes_again() {
     let data = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
     if !data.is_dir() {
-        println!("the league is left out: there is no {}", data.display());
+        println!("the comparison is left out: there is no {}", data.display());
         return;
     }
-    let once = || sim(&["league", "--quick", "--seeds", "2", "--data", data.to_str().unwrap()]);
+    let once = || sim(&["comparison", "--quick", "--seeds", "2", "--data", data.to_str().unwrap()]);
     let (code, page, errors) = once();
     assert_eq!(code, 0, "{errors}");
     assert!(["b1", "b8", "rhumb", "gorgo", "Rhumb against each"].iter().all(|w| page.contains(w)), "{page}");
@@ -128,7 +128,9 @@ fn the_data_that_is_needed_is_named_with_its_source_and_licence() {
     let first = shown.lines().next().unwrap();
     assert!(first.starts_with("Runs without a data folder: demo, ") && first.contains("edge-43"), "{shown}");
     assert_eq!(shown.matches("  licence  ").count(), shown.matches("\n  for ").count(), "{shown}");
-    for word in ["traces/mooncake_conversation.jsonl.zst", "Apache-2.0", "CC-BY-4.0", "AzurePublicDataset", "league"] {
+    for word in
+        ["traces/mooncake_conversation.jsonl.zst", "Apache-2.0", "CC-BY-4.0", "AzurePublicDataset", "comparison"]
+    {
         assert!(shown.contains(word), "{word}: {shown}");
     }
     assert!(sim(&["data", "--data", "/nowhere"]).1.contains("(missing)"));

@@ -97,7 +97,7 @@ fn text(needed: &BTreeMap<String, Vec<&str>>, without: &[&str], dir: Option<&Pat
     let lacking: Vec<&str> = BENCHMARKS.into_iter().filter(|name| !without.contains(name)).collect();
     let _ = writeln!(
         out,
-        "`league` and `tune` run {};\nof these {} need it.\nHow each file is made: docs/reference/traces.md.",
+        "`comparison` and `tune` run {};\nof these {} need it.\nHow each file is made: docs/reference/traces.md.",
         BENCHMARKS.join(", "),
         lacking.join(", ")
     );

@@ -53,15 +53,14 @@ impl Times {
 fn lookups(count: u64) -> (Times, u64) {
     // The index forgets by halves: with twice the room it keeps all of them.
     let mut index = PrefixIndex::new(2 * BLOCKS);
-    let block = |conversation: u64, i: usize| rhumb_chance::hash(conversation, i as u64);
+    let block = |conversation: u64, i: usize| rhumb_rng::hash(conversation, i as u64);
     let blocks = |conversation: u64| -> Vec<u64> { (0..CONVERSATION).map(|i| block(conversation, i)).collect() };
     let conversations = (BLOCKS / CONVERSATION) as u64;
     for conversation in 0..conversations {
         index.insert(&blocks(conversation), (conversation % 1_000) as u32);
     }
     let (mut hits, mut missed) = (Vec::new(), 0_u64);
-    let asked: Vec<Vec<u64>> =
-        (0..count + count / 10).map(|i| blocks(rhumb_chance::hash(1, i) % conversations)).collect();
+    let asked: Vec<Vec<u64>> = (0..count + count / 10).map(|i| blocks(rhumb_rng::hash(1, i) % conversations)).collect();
     let mut turn = asked.iter().cycle();
     let times = Times::of(count, |_| {
         if let Some(blocks) = turn.next() {

@@ -69,7 +69,7 @@ fn read(args: &Args, answer: &[u8]) -> Result<Vec<EndpointNow>, Failure> {
 
 /// Whether an endpoint is well, and who says that it is not.
 pub(crate) fn health(endpoint: &EndpointNow) -> String {
-    endpoint.ill.as_ref().map_or("well".into(), |by| format!("ill, by its {by}"))
+    endpoint.ill.as_ref().map_or("well".into(), |by| format!("unhealthy: {by}"))
 }
 
 fn human(endpoints: &[EndpointNow]) -> String {

@@ -5,12 +5,12 @@
 
 mod ask;
 mod check;
+mod comparison;
 mod data;
 mod decisions;
 mod drain;
 mod exit;
 mod explain;
-mod league;
 mod load;
 mod log;
 mod out;

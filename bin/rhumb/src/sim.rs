@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use rhumb_lab::{Checks, Lab, LabError, Options, Progress, RouterName, Tracer};
 
 use crate::exit::{self, Failure, Outcome};
-use crate::{data, decisions, league, out};
+use crate::{comparison, data, decisions, out};
 
 /// Arguments of `rhumb sim`.
 #[derive(clap::Args)]
@@ -17,7 +17,7 @@ pub(crate) struct Args {
     command: Option<Command>,
     /// Name of a scenario (`rhumb sim list`) or a file
     scenario: Option<String>,
-    /// Competitor, in place of the scenario's own; give it several times for several
+    /// Router, in place of the scenario's own; give it several times for several
     #[arg(long = "router", value_name = "NAME", value_parser = router)]
     routers: Vec<RouterName>,
     /// Decides every draw: the same seed gives the same bytes
@@ -65,7 +65,7 @@ impl Data {
 enum Command {
     /// Name the scenarios that are built in
     List,
-    /// Say which data the scenarios, the league and the benchmarks need, from where, under which licence, and which run
+    /// Say which data the scenarios, the comparison and the benchmarks need, from where, under which licence, and which run
     /// without
     Data(Data),
     /// Run one router on one seed again and show what happens around an event
@@ -74,10 +74,10 @@ enum Command {
     Fidelity(Fidelity),
     /// Fit the engine model to a data folder and print its table of coefficients
     Fit(Fit),
-    /// Run every competitor on every benchmark and print the table (some minutes; --quick: less than one)
-    League(league::League),
-    /// Search the competitors' knobs on the first half of each benchmark's traffic and print what is best
-    Tune(league::Tune),
+    /// Run every router on every benchmark and print the table (some minutes; --quick: less than one)
+    Comparison(comparison::Comparison),
+    /// Search the routers' parameters on the first half of each benchmark's traffic and print what is best
+    Tune(comparison::Tune),
 }
 
 #[derive(clap::Args)]
@@ -110,7 +110,7 @@ struct Replay {
     /// Name of a scenario or a file
     #[arg(long, value_name = "NAME", default_value = "demo")]
     scenario: String,
-    /// Competitor
+    /// Router
     #[arg(long, value_name = "NAME", value_parser = router, default_value = "rhumb")]
     router: RouterName,
     /// Number of the event to look at
@@ -147,8 +147,8 @@ pub(crate) fn run(args: &Args) -> Outcome {
         Some(Command::Replay(replay)) => again(replay),
         Some(Command::Fidelity(args)) => fidelity(args),
         Some(Command::Fit(args)) => fit(args),
-        Some(Command::League(args)) => league::league(args),
-        Some(Command::Tune(args)) => league::tune(args),
+        Some(Command::Comparison(args)) => comparison::comparison(args),
+        Some(Command::Tune(args)) => comparison::tune(args),
         None => match args.scenario.as_deref() {
             Some("b9") => {
                 args.only("b9", "`--data` and `--json`", args.requests.is_none())?;

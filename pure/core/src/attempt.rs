@@ -1,9 +1,9 @@
 //! One attempt of a request at an endpoint: what it occupies there, and what it teaches.
 
 use rhumb_flow::evidence::Source;
-use rhumb_route::account::Tariff;
+use rhumb_route::account::PriceSnapshot;
 use rhumb_route::decide::Target;
-use rhumb_route::unanswered::Due;
+use rhumb_route::pending::PendingFirstToken;
 
 use crate::endpoint::EndpointTracker;
 use crate::parts::Parts;
@@ -14,11 +14,11 @@ use crate::usage::Usage;
 pub struct Attempt {
     /// Where it was sent.
     pub target: Target,
-    tariff: Tariff,
+    price_snapshot: PriceSnapshot,
     /// Prompt tokens that count as not computed yet.
     backlog: Option<f64>,
     /// Its place among those of its endpoint whose first content is waited for.
-    due: Option<Due>,
+    due: Option<PendingFirstToken>,
     /// Its answer is streamed. A plain one comes at once and does not show when it began.
     streams: bool,
     sent_us: u64,
@@ -41,7 +41,15 @@ impl Attempt {
             parts.backlog_add(target.endpoint, tokens);
         }
         parts.prompt_sent(target.endpoint, now_ms, tokens);
-        Self { target, tariff: parts.tariff(&target), backlog, due, streams, sent_us: now_us, first_us: None }
+        Self {
+            target,
+            price_snapshot: parts.price_snapshot(&target),
+            backlog,
+            due,
+            streams,
+            sent_us: now_us,
+            first_us: None,
+        }
     }
 
     /// Its first content has come. `second_usd` is what a second is worth to its request.
@@ -54,7 +62,7 @@ impl Attempt {
             let predicted = &self.target.predicted;
             // What neither the distance nor the own prompt explains.
             let waited_ms = (observed_ms - predicted.site_ms - predicted.prefill_ms).max(0.0);
-            let in_flight = self.target.overlay.in_flight;
+            let in_flight = self.target.local_load.in_flight;
             parts.window(endpoint, |window| window.first_token(now_ms, waited_ms, in_flight));
             self.learn_delay(parts, observed_ms);
         }
@@ -78,10 +86,10 @@ impl Attempt {
     }
 
     fn learn_ttft(&self, known: &mut EndpointTracker, observed_ms: f64, now_ms: u64) {
-        self.tariff.learn_ttft(&mut known.state, &self.target, observed_ms);
+        self.price_snapshot.learn_ttft(&mut known.state, &self.target, observed_ms);
         if known.state.is_unqueued(now_ms) {
             let at_site_ms = observed_ms - self.target.predicted.site_ms;
-            known.condition.showing_mut().first_token(at_site_ms, self.tariff.modelled_ttft_ms(&self.target));
+            known.health.performance_mut().first_token(at_site_ms, self.price_snapshot.modelled_ttft_ms(&self.target));
         }
     }
 
@@ -93,7 +101,7 @@ impl Attempt {
     /// Its endpoint sends tokens at this pace: its peers are compared with it, also while the answer lasts.
     pub fn paced(&self, parts: &mut impl Parts, token_ms: f64) {
         let modelled_ms = self.modelled_pace_ms();
-        parts.endpoint(self.target.endpoint, |known| known.condition.showing_mut().token(token_ms, modelled_ms));
+        parts.endpoint(self.target.endpoint, |known| known.health.performance_mut().token(token_ms, modelled_ms));
     }
 
     /// Its answer has been sent whole. Where its engine said how many tokens it has, and they came one by one, the pace is
@@ -110,9 +118,9 @@ impl Attempt {
             .zip(self.first_us)
             .map(|(tokens, first_us)| now_us.saturating_sub(first_us) as f64 / 1e3 / (tokens as f64 - 1.0));
         parts.endpoint(self.target.endpoint, |known| {
-            known.condition.completed(now_us / 1_000, source);
+            known.health.completed(now_us / 1_000, source);
             if let Some(token_ms) = token_ms {
-                self.tariff.learn_pace(&mut known.state, &self.target, token_ms);
+                self.price_snapshot.learn_pace(&mut known.state, &self.target, token_ms);
             }
         });
         parts.workload(self.target.model, |workload| workload.answered(self.since_sent_ms(now_us)));
@@ -122,7 +130,7 @@ impl Attempt {
     /// Its answer broke off after its first content, by the endpoint's doing. True when that is what confirms that the
     /// endpoint is unhealthy.
     pub fn broke_off(&self, parts: &mut impl Parts, source: Source, now_us: u64) -> bool {
-        parts.endpoint(self.target.endpoint, |known| known.condition.broke_off(now_us / 1_000, source))
+        parts.endpoint(self.target.endpoint, |known| known.health.broke_off(now_us / 1_000, source))
     }
 
     /// It is over, one way or the other: nothing of it is waited for any more. A second call does nothing.
@@ -143,7 +151,7 @@ impl Attempt {
     /// What it has cost, USD, where a token of its answer takes so many bytes on the wire.
     #[must_use]
     pub fn usd(&self, usage: &Usage, bytes_per_token: f64) -> f64 {
-        usage.usd(&self.tariff, &self.target.predicted, bytes_per_token)
+        usage.usd(&self.price_snapshot, &self.target.predicted, bytes_per_token)
     }
 
     /// What it has cost without any answer, USD: its prompt, most likely, as engines compute it before the first token.
@@ -155,7 +163,7 @@ impl Attempt {
     /// What a token was to take before anything was learnt of the endpoint, ms.
     #[must_use]
     pub fn modelled_pace_ms(&self) -> f64 {
-        self.tariff.modelled_pace_ms(&self.target)
+        self.price_snapshot.modelled_pace_ms(&self.target)
     }
 
     /// When it was sent, µs.

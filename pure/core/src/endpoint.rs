@@ -3,11 +3,11 @@
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 
-use rhumb_flow::condition::{Condition, Found, Models};
+use rhumb_flow::endpoint_health::{EndpointHealth, Found, Models};
 use rhumb_flow::evidence::Source;
 use rhumb_grid::config::Accepts;
+use rhumb_route::pending::{PendingFirstToken, PendingFirstTokens};
 use rhumb_route::row::CandidateHealth;
-use rhumb_route::unanswered::{Due, Unanswered};
 use rhumb_route::view::{EndpointState, LoadReport};
 
 /// What readings, probes, canaries and requests have taught of an endpoint.
@@ -16,14 +16,14 @@ pub struct EndpointTracker {
     /// Its load, its round trip, and how it departs from what is predicted.
     pub state: EndpointState,
     /// Whether it may be sent requests.
-    pub condition: Condition,
+    pub health: EndpointHealth,
     /// By number, the models that it refuses although it should have them.
     pub models: Models,
     /// By model, whether its canary was answered rightly last time.
     pub canaries: BTreeMap<String, bool>,
     /// It answers one wrongly that nobody answers rightly.
     pub(crate) is_canary_doubted: bool,
-    unanswered: Unanswered,
+    pending: PendingFirstTokens,
 }
 
 /// Whether and how an endpoint answered a canary.
@@ -52,24 +52,24 @@ impl EndpointTracker {
     /// Of an endpoint whose speed is modelled, or is not known before it is seen.
     #[must_use]
     pub fn new(is_modelled: bool) -> Self {
-        Self { condition: Condition::new(is_modelled), ..Self::default() }
+        Self { health: EndpointHealth::new(is_modelled), ..Self::default() }
     }
 
     /// A request leaves for it whose first content is predicted after so long.
-    pub(crate) fn sent(&mut self, now_ms: u64, begins_ms: f64) -> Due {
-        self.unanswered.sent(now_ms, begins_ms)
+    pub(crate) fn sent(&mut self, now_ms: u64, begins_ms: f64) -> PendingFirstToken {
+        self.pending.sent(now_ms, begins_ms)
     }
 
     /// The first content of a request is not waited for any more.
-    pub(crate) fn over(&mut self, due: Due) {
-        self.unanswered.over(due);
+    pub(crate) fn over(&mut self, due: PendingFirstToken) {
+        self.pending.over(due);
     }
 
     /// An answer begins, of a request sent at `sent_ms` to which a second is worth so much.
     pub(crate) fn answered(&mut self, now_ms: u64, sent_ms: u64, source: Source, model: u32, second_usd: f64) {
-        self.unanswered.began(now_ms);
+        self.pending.began(now_ms);
         self.state.others_second_usd.add(second_usd);
-        self.condition.answered(now_ms, sent_ms, source);
+        self.health.answered(now_ms, sent_ms, source);
         self.models.answered(model);
     }
 
@@ -82,22 +82,22 @@ impl EndpointTracker {
     pub fn probe_answered(&mut self, now_ms: u64, ms: f64) -> f64 {
         self.state.rtt.add(ms);
         self.state.rtt_at_ms = Some(now_ms);
-        self.condition.probe_answered(now_ms);
+        self.health.probe_answered(now_ms);
         self.state.rtt.ms().unwrap_or(ms)
     }
 
     /// A probe failed. True when that is what confirms that the endpoint is unhealthy.
     pub fn probe_failed(&mut self, now_ms: u64) -> bool {
-        self.condition.probe_failed(now_ms)
+        self.health.probe_failed(now_ms)
     }
 
     /// The canary of a model has come to this.
     pub fn canary(&mut self, now_ms: u64, model: &str, answer: CanaryAnswer) -> CanaryNews {
         if answer == CanaryAnswer::None {
-            let is_news = self.condition.unreachable(now_ms);
+            let is_news = self.health.unreachable(now_ms);
             return if is_news { CanaryNews::Unhealthy } else { CanaryNews::None };
         }
-        self.condition.canary_answered(now_ms);
+        self.health.canary_answered(now_ms);
         let is_right = answer == CanaryAnswer::Right;
         let before = self.canaries.insert(model.into(), is_right);
         if !is_right && before != Some(false) { CanaryNews::Wrong } else { CanaryNews::None }
@@ -109,9 +109,9 @@ impl EndpointTracker {
         EndpointState {
             window,
             accepts,
-            health: health(self.condition.found(now_ms)),
+            health: health(self.health.found(now_ms)),
             own_in_flight: in_flight,
-            stalled_ms: self.unanswered.stalled_ms(now_ms),
+            stalled_ms: self.pending.stalled_ms(now_ms),
             ..self.state
         }
     }

@@ -80,16 +80,16 @@ pub fn note_failure(parts: &mut impl Parts, source: Source, target: &Target, fai
     let (failure, rule) = (failed.failure, failed.failure.rule());
     let model = parts.model_number(target.model);
     let (noted, is_unavailable) = parts.endpoint(target.endpoint, |known| {
-        let is_proven = known.condition.is_proven(now_ms) && known.models.is_proven(model);
+        let is_proven = known.health.is_proven(now_ms) && known.models.is_proven(model);
         let is_unhealthy = match (rule.counts, rule.whose) {
-            (Counts::AtOnce, Whose::Credential) => known.condition.credential_refused(now_ms),
-            (Counts::AtOnce, _) => known.condition.unreachable(now_ms),
+            (Counts::AtOnce, Whose::Credential) => known.health.credential_refused(now_ms),
+            (Counts::AtOnce, _) => known.health.unreachable(now_ms),
             _ => false,
         };
         if let Some(tokens) = failed.context.flatten() {
             known.state.context = Some((target.model, tokens));
         }
-        let is_unavailable = failure == Failure::Unavailable && known.condition.unavailable(now_ms, source);
+        let is_unavailable = failure == Failure::Unavailable && known.health.unavailable(now_ms, source);
         (Noted { is_proven, is_unhealthy }, is_unavailable)
     });
     if failure == Failure::Busy {
@@ -207,7 +207,7 @@ impl Failover {
         request: &Request<'_>,
         fingerprint: impl FnOnce() -> u64,
         now_ms: u64,
-    ) -> Option<(usize, P::Permit)> {
+    ) -> Option<(usize, P::ConcurrencyPermit)> {
         self.order.give_back();
         // What engines die of is not to take two at a time.
         if !parts.quarantine(|q| q.is_empty()) {
@@ -244,8 +244,8 @@ impl Failover {
             let model = parts.model_number(attempt.model);
             let is_news = parts.endpoint(attempt.endpoint, |known| match whose {
                 Whose::EndpointModel => known.models.refused(model, now_ms, source),
-                Whose::Credential => known.condition.credential_refused(now_ms),
-                Whose::Endpoint | Whose::Request | Whose::Nobody => known.condition.charged(now_ms, source),
+                Whose::Credential => known.health.credential_refused(now_ms),
+                Whose::Endpoint | Whose::Request | Whose::Nobody => known.health.charged(now_ms, source),
             });
             if is_news {
                 confirmed(&attempt, whose);

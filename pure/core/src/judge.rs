@@ -38,23 +38,21 @@ pub fn judge(parts: &mut impl Parts, endpoints: u32, peers: &[Vec<usize>], now_m
     let mut findings = Vec::new();
     judge_canaries(parts, endpoints, &mut findings);
     for group in peers {
-        if !group.iter().any(|e| parts.endpoint(*e as u32, |known| known.condition.is_suspect())) {
+        if !group.iter().any(|e| parts.endpoint(*e as u32, |known| known.health.is_suspect())) {
             continue;
         }
         let peer = |e: &usize| {
-            parts.endpoint(*e as u32, |known| {
-                known.condition.peer(now_ms, known.state.accepts == Accepts::NewAndExisting)
-            })
+            parts.endpoint(*e as u32, |known| known.health.peer(now_ms, known.state.accepts == Accepts::NewAndExisting))
         };
         let shown: Vec<Peer> = group.iter().map(peer).collect();
         for place in outliers(&shown) {
             let endpoint = group[place] as u32;
-            parts.endpoint(endpoint, |known| known.condition.is_outlier(now_ms));
+            parts.endpoint(endpoint, |known| known.health.is_outlier(now_ms));
             findings.push(Finding::Outlier { endpoint });
         }
     }
     for endpoint in 0..endpoints {
-        if let Some(away_ms) = parts.endpoint(endpoint, |known| known.condition.look(now_ms)) {
+        if let Some(away_ms) = parts.endpoint(endpoint, |known| known.health.look(now_ms)) {
             findings.push(Finding::Back { endpoint, away_ms });
         }
     }
@@ -75,7 +73,7 @@ fn judge_canaries(parts: &mut impl Parts, endpoints: u32, findings: &mut Vec<Fin
             let mut wrong = known.canaries.iter().filter(|(_, is_right)| !**is_right).map(|(model, _)| model);
             let doubted = wrong.clone().find(|model| !right.contains(*model)).cloned();
             let is_wrong = wrong.any(|model| right.contains(model));
-            known.condition.canary(!is_wrong);
+            known.health.canary(!is_wrong);
             let was_doubted = core::mem::replace(&mut known.is_canary_doubted, doubted.is_some());
             doubted.filter(|_| !was_doubted)
         });

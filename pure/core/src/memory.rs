@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use rhumb_flow::admission::{Admission, Ask, Turn, Verdict};
+use rhumb_flow::admission::{Admission, AdmissionRequest, Turn, Verdict};
 use rhumb_flow::fair::Ticket;
 use rhumb_route::decide::{Target, World};
 
@@ -21,10 +21,17 @@ pub trait Memory: Parts + World {
     fn admission<T>(&mut self, with: impl FnOnce(&mut Admission) -> T) -> T;
 
     /// Decides on a request that comes, given its ranked targets.
-    fn arrive(&mut self, now_ms: u64, ask: &Ask, targets: &[Target]) -> Verdict;
+    fn arrive(&mut self, now_ms: u64, ask: &AdmissionRequest, targets: &[Target]) -> Verdict;
 
     /// Decides on a request whose turn it is after it waited so long, called by an endpoint or none in particular.
-    fn turn(&mut self, now_ms: u64, ask: &Ask, waited_ms: f64, caller: Option<u32>, targets: &[Target]) -> Turn;
+    fn turn(
+        &mut self,
+        now_ms: u64,
+        ask: &AdmissionRequest,
+        waited_ms: f64,
+        caller: Option<u32>,
+        targets: &[Target],
+    ) -> Turn;
 
     /// Whose turn it is at an endpoint, if that has room.
     fn next(&mut self, now_ms: u64, endpoint: u32) -> Option<Ticket>;

@@ -4,9 +4,9 @@ use rhumb_flow::budget::RetryBudget;
 use rhumb_flow::hedge::Hedging;
 use rhumb_flow::quarantine::Quarantine;
 use rhumb_flow::window::Window;
-use rhumb_route::account::Tariff;
+use rhumb_route::account::PriceSnapshot;
 use rhumb_route::decide::Target;
-use rhumb_route::habits::Habits;
+use rhumb_route::workload::WorkloadStats;
 
 use crate::endpoint::EndpointTracker;
 
@@ -16,13 +16,13 @@ use crate::endpoint::EndpointTracker;
 /// Endpoints, models and sites are given by their positions in the configuration.
 pub trait Parts {
     /// A place taken for an attempt at an endpoint.
-    type Permit;
+    type ConcurrencyPermit;
 
     /// What is known of an endpoint.
     fn endpoint<T>(&mut self, endpoint: u32, with: impl FnOnce(&mut EndpointTracker) -> T) -> T;
 
     /// What requests for a model are like.
-    fn workload<T>(&mut self, model: u32, with: impl FnOnce(&mut Habits) -> T) -> T;
+    fn workload<T>(&mut self, model: u32, with: impl FnOnce(&mut WorkloadStats) -> T) -> T;
 
     /// When a second attempt is due for a model, and how many may be.
     fn hedging<T>(&mut self, model: u32, with: impl FnOnce(&mut Hedging) -> T) -> T;
@@ -52,10 +52,10 @@ pub trait Parts {
         targets: &[Target],
         now_ms: u64,
         choose: impl FnOnce(&dyn Fn(usize) -> bool) -> Option<usize>,
-    ) -> Option<(usize, Self::Permit)>;
+    ) -> Option<(usize, Self::ConcurrencyPermit)>;
 
     /// What a target charges, by the present view; nothing where it is no longer in it.
-    fn tariff(&self, target: &Target) -> Tariff;
+    fn price_snapshot(&self, target: &Target) -> PriceSnapshot;
 
     /// Tokens that a target's context has, by the present view.
     fn context_tokens(&self, target: &Target) -> u32;

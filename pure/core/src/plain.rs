@@ -4,7 +4,7 @@ use alloc::collections::BTreeMap;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use rhumb_flow::admission::{Admission, Ask, Lanes, Turn, Verdict};
+use rhumb_flow::admission::{Admission, AdmissionRequest, QueueClasses, Turn, Verdict};
 use rhumb_flow::budget::RetryBudget;
 use rhumb_flow::fair::Ticket;
 use rhumb_flow::hedge::Hedging;
@@ -13,13 +13,13 @@ use rhumb_flow::quarantine::Quarantine;
 use rhumb_flow::window::Window;
 use rhumb_grid::config::{Accepts, Priority};
 use rhumb_grid::index::Grid;
-use rhumb_route::account::Tariff;
+use rhumb_route::account::PriceSnapshot;
+use rhumb_route::compact_row::CompactRow;
 use rhumb_route::decide::{Target, World};
-use rhumb_route::floor::Floors;
-use rhumb_route::glance::Glance;
-use rhumb_route::habits::Habits;
-use rhumb_route::row::{Overlay, Row};
+use rhumb_route::lower_bound::LowerBounds;
+use rhumb_route::row::{LocalLoad, Row};
 use rhumb_route::view::{EndpointState, View, Viewer};
+use rhumb_route::workload::WorkloadStats;
 
 use crate::candidates::{candidates, unqueued_ttft_ms};
 use crate::endpoint::EndpointTracker;
@@ -41,9 +41,9 @@ pub struct PlainMemory {
     /// Endpoints that are compared with each other.
     peers: Vec<Vec<usize>>,
     /// By endpoint, apart from the rest: a decision reads all of them and nothing else.
-    pub(crate) overlays: Vec<Overlay>,
+    pub(crate) local_loads: Vec<LocalLoad>,
     /// By model.
-    habits: Vec<Habits>,
+    workload: Vec<WorkloadStats>,
     admission: Admission,
     /// By tenant, then model.
     estimates: Vec<Estimates>,
@@ -57,7 +57,7 @@ pub struct PlainMemory {
 impl PlainMemory {
     /// That of a gateway which knows its configuration and nothing else yet.
     #[must_use]
-    pub fn new(grid: &Grid, mut viewer: Viewer, lanes: &Lanes, tenants: usize) -> Self {
+    pub fn new(grid: &Grid, mut viewer: Viewer, queue_classes: &QueueClasses, tenants: usize) -> Self {
         let (endpoints, models) = (grid.config.endpoints.len(), grid.config.models.len());
         let states = vec![EndpointState::default(); endpoints];
         Self {
@@ -65,9 +65,9 @@ impl PlainMemory {
             states,
             endpoints: (0..endpoints).map(|e| EndpointTracker::new(viewer.is_modelled(e))).collect(),
             peers: groups(grid),
-            overlays: vec![Overlay::default(); endpoints],
-            habits: vec![Habits::default(); models],
-            admission: Admission::over(grid, lanes),
+            local_loads: vec![LocalLoad::default(); endpoints],
+            workload: vec![WorkloadStats::default(); models],
+            admission: Admission::over(grid, queue_classes),
             estimates: vec![Estimates::default(); tenants.max(1) * models],
             hedging: vec![Hedging::default(); models],
             budgets: BTreeMap::new(),
@@ -82,28 +82,28 @@ impl World for PlainMemory {
         self.view.rows(model)
     }
 
-    fn overlay(&self, endpoint: u32) -> Overlay {
-        self.overlays[endpoint as usize]
+    fn local_load(&self, endpoint: u32) -> LocalLoad {
+        self.local_loads[endpoint as usize]
     }
 
-    fn floors(&self, model: u32) -> &[Floors] {
-        World::floors(&self.view, model)
+    fn lower_bounds(&self, model: u32) -> &[LowerBounds] {
+        World::lower_bounds(&self.view, model)
     }
 
-    fn glances(&self, model: u32) -> &[Glance] {
-        World::glances(&self.view, model)
+    fn compact_rows(&self, model: u32) -> &[CompactRow] {
+        World::compact_rows(&self.view, model)
     }
 }
 
 impl Parts for PlainMemory {
-    type Permit = ();
+    type ConcurrencyPermit = ();
 
     fn endpoint<T>(&mut self, endpoint: u32, with: impl FnOnce(&mut EndpointTracker) -> T) -> T {
         with(&mut self.endpoints[endpoint as usize])
     }
 
-    fn workload<T>(&mut self, model: u32, with: impl FnOnce(&mut Habits) -> T) -> T {
-        with(&mut self.habits[model as usize])
+    fn workload<T>(&mut self, model: u32, with: impl FnOnce(&mut WorkloadStats) -> T) -> T {
+        with(&mut self.workload[model as usize])
     }
 
     fn hedging<T>(&mut self, model: u32, with: impl FnOnce(&mut Hedging) -> T) -> T {
@@ -123,12 +123,12 @@ impl Parts for PlainMemory {
     }
 
     fn backlog_add(&mut self, endpoint: u32, tokens: f64) {
-        self.overlays[endpoint as usize].backlog_tokens += tokens;
+        self.local_loads[endpoint as usize].backlog_tokens += tokens;
     }
 
     fn backlog_sub(&mut self, endpoint: u32, tokens: f64) {
-        let overlay = &mut self.overlays[endpoint as usize];
-        overlay.backlog_tokens = (overlay.backlog_tokens - tokens).max(0.0);
+        let local_load = &mut self.local_loads[endpoint as usize];
+        local_load.backlog_tokens = (local_load.backlog_tokens - tokens).max(0.0);
     }
 
     fn prompt_sent(&mut self, endpoint: u32, now_ms: u64, tokens: f64) {
@@ -141,17 +141,17 @@ impl Parts for PlainMemory {
         now_ms: u64,
         choose: impl FnOnce(&dyn Fn(usize) -> bool) -> Option<usize>,
     ) -> Option<(usize, ())> {
-        let (admission, overlays) = (&self.admission, &self.overlays);
+        let (admission, local_loads) = (&self.admission, &self.local_loads);
         let has_room = |place: usize| {
             let endpoint = targets[place].endpoint;
-            let in_flight = overlays[endpoint as usize].in_flight;
+            let in_flight = local_loads[endpoint as usize].in_flight;
             !admission.is_wanted(endpoint) && admission.has_room(now_ms, Priority::Batch, endpoint, in_flight)
         };
         choose(&has_room).map(|place| (place, ()))
     }
 
-    fn tariff(&self, target: &Target) -> Tariff {
-        self.view.row(target).map_or(Tariff::NONE, Tariff::of)
+    fn price_snapshot(&self, target: &Target) -> PriceSnapshot {
+        self.view.row(target).map_or(PriceSnapshot::NONE, PriceSnapshot::of)
     }
 
     fn context_tokens(&self, target: &Target) -> u32 {
@@ -169,11 +169,11 @@ impl Parts for PlainMemory {
 
 impl Memory for PlainMemory {
     fn depart(&mut self, endpoint: u32) {
-        self.overlays[endpoint as usize].in_flight += 1.0;
+        self.local_loads[endpoint as usize].in_flight += 1.0;
     }
 
     fn depart_end(&mut self, endpoint: u32, has_begun: bool, now_ms: u64) {
-        self.overlays[endpoint as usize].in_flight -= 1.0;
+        self.local_loads[endpoint as usize].in_flight -= 1.0;
         if has_begun {
             self.admission.window_mut(endpoint).completed(now_ms);
         }
@@ -183,29 +183,36 @@ impl Memory for PlainMemory {
         with(&mut self.admission)
     }
 
-    fn arrive(&mut self, now_ms: u64, ask: &Ask, targets: &[Target]) -> Verdict {
-        let (admission, overlays) = (&mut self.admission, &self.overlays);
-        let candidates = candidates(targets, |e| e, |e| overlays[e as usize].in_flight);
+    fn arrive(&mut self, now_ms: u64, ask: &AdmissionRequest, targets: &[Target]) -> Verdict {
+        let (admission, local_loads) = (&mut self.admission, &self.local_loads);
+        let candidates = candidates(targets, |e| e, |e| local_loads[e as usize].in_flight);
         admission.arrive(now_ms, ask, unqueued_ttft_ms(targets), candidates)
     }
 
-    fn turn(&mut self, now_ms: u64, ask: &Ask, waited_ms: f64, caller: Option<u32>, targets: &[Target]) -> Turn {
-        let (admission, overlays) = (&mut self.admission, &self.overlays);
-        let candidates = candidates(targets, |e| e, |e| overlays[e as usize].in_flight);
+    fn turn(
+        &mut self,
+        now_ms: u64,
+        ask: &AdmissionRequest,
+        waited_ms: f64,
+        caller: Option<u32>,
+        targets: &[Target],
+    ) -> Turn {
+        let (admission, local_loads) = (&mut self.admission, &self.local_loads);
+        let candidates = candidates(targets, |e| e, |e| local_loads[e as usize].in_flight);
         admission.turn(now_ms, ask, waited_ms, caller, candidates)
     }
 
     fn next(&mut self, now_ms: u64, endpoint: u32) -> Option<Ticket> {
-        self.admission.next(now_ms, endpoint, self.overlays[endpoint as usize].in_flight)
+        self.admission.next(now_ms, endpoint, self.local_loads[endpoint as usize].in_flight)
     }
 
     fn look_again(&mut self, now_ms: u64) -> Vec<Ticket> {
-        let (admission, overlays) = (&mut self.admission, &self.overlays);
-        admission.look_again(now_ms, |e| overlays[e as usize].in_flight)
+        let (admission, local_loads) = (&mut self.admission, &self.local_loads);
+        admission.look_again(now_ms, |e| local_loads[e as usize].in_flight)
     }
 
     fn estimates<T>(&mut self, tenant: u32, model: u32, with: impl FnOnce(&mut Estimates) -> T) -> T {
-        with(&mut self.estimates[tenant as usize * self.habits.len() + model as usize])
+        with(&mut self.estimates[tenant as usize * self.workload.len() + model as usize])
     }
 
     fn set_energy(&mut self, site: u32, usd_per_kwh: f64, carbon_g_per_kwh: f64) {
@@ -221,15 +228,15 @@ impl Memory for PlainMemory {
             }
         }
         self.peers = peers;
-        let known = self.endpoints.iter().zip(&self.overlays);
-        for ((state, (known, overlay)), endpoint) in self.states.iter_mut().zip(known).zip(0..) {
+        let known = self.endpoints.iter().zip(&self.local_loads);
+        for ((state, (known, local_load)), endpoint) in self.states.iter_mut().zip(known).zip(0..) {
             let window = self.admission.window(endpoint).learnt(now_ms);
             let missing = known.missing(now_ms, self.viewer.served(endpoint as usize).iter().copied());
-            let shown = known.snapshot(now_ms, window, overlay.in_flight, Accepts::NewAndExisting);
+            let shown = known.snapshot(now_ms, window, local_load.in_flight, Accepts::NewAndExisting);
             *state = EndpointState { missing, ..shown };
         }
-        for (model, habits) in (0..).zip(&self.habits) {
-            self.viewer.set_habits(model, *habits);
+        for (model, workload) in (0..).zip(&self.workload) {
+            self.viewer.set_workload(model, *workload);
         }
         self.view = self.viewer.view(&self.states, now_ms);
     }

@@ -5,7 +5,7 @@ use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use rhumb_flow::admission::Lanes;
+use rhumb_flow::admission::QueueClasses;
 use rhumb_flow::blame::Failure;
 use rhumb_flow::evidence::Source;
 use rhumb_flow::peers::groups;
@@ -52,7 +52,7 @@ impl Gateway {
     fn new(endpoints: usize) -> Self {
         let grid = grid(endpoints);
         let viewer = Viewer::new(&grid, perf_of(&grid));
-        let parts = PlainMemory::new(&grid, viewer, &Lanes::of(&grid), 1);
+        let parts = PlainMemory::new(&grid, viewer, &QueueClasses::of(&grid), 1);
         Self { grid, parts }
     }
 
@@ -85,7 +85,7 @@ impl Gateway {
     /// All endpoints have answered another client.
     fn proven(mut self) -> Self {
         for endpoint in &mut self.parts.endpoints {
-            endpoint.condition.answered(0, 0, Source { tenant: 2, request: 1 });
+            endpoint.health.answered(0, 0, Source { tenant: 2, request: 1 });
         }
         self
     }
@@ -236,12 +236,12 @@ fn an_attempt_leaves_nothing_behind_however_it_ends() {
     let target = gateway.decide(0).targets[0];
     for end in 0..4 {
         let mut attempt = Attempt::sent(&mut gateway.parts, target, true, 1_000);
-        assert!(gateway.parts.overlays[0].backlog_tokens > 0.0);
+        assert!(gateway.parts.local_loads[0].backlog_tokens > 0.0);
         match end {
             0 => attempt.over(&mut gateway.parts),
             1 => {
                 attempt.began(&mut gateway.parts, BY, 0.0, 300_000);
-                assert_eq!(gateway.parts.overlays[0].backlog_tokens, 0.0, "its prompt is computed");
+                assert_eq!(gateway.parts.local_loads[0].backlog_tokens, 0.0, "its prompt is computed");
                 attempt.over(&mut gateway.parts);
             }
             2 => {
@@ -254,12 +254,12 @@ fn an_attempt_leaves_nothing_behind_however_it_ends() {
                 attempt.over(&mut gateway.parts);
             }
         }
-        assert_eq!(gateway.parts.overlays[0].backlog_tokens, 0.0);
+        assert_eq!(gateway.parts.local_loads[0].backlog_tokens, 0.0);
         let later = gateway.parts.endpoints[0].snapshot(60_000, None, 0.0, Accepts::NewAndExisting);
         assert_eq!(later.stalled_ms, 0.0, "nobody is waited for");
     }
     let plain = Attempt::sent(&mut gateway.parts, target, false, 1_000);
-    assert_eq!(gateway.parts.overlays[0].backlog_tokens, 0.0, "a plain answer does not show when it begins");
+    assert_eq!(gateway.parts.local_loads[0].backlog_tokens, 0.0, "a plain answer does not show when it begins");
     assert_eq!(plain.completed(&mut gateway.parts, Some(101), BY, 2_300_000), None);
 }
 
@@ -288,9 +288,9 @@ fn an_endpoint_that_is_far_slower_than_its_peers_is_found_and_comes_back() {
     let mut gateway = Gateway::new(3);
     let peers = groups(&gateway.grid);
     for (endpoint, ms) in [(0, 20.0), (1, 400.0), (2, 20.0)] {
-        let showing = gateway.parts.endpoints[endpoint].condition.showing_mut();
-        showing.expect_modelled();
-        (0..20).for_each(|_| showing.token(ms, 20.0));
+        let performance = gateway.parts.endpoints[endpoint].health.performance_mut();
+        performance.expect_modelled();
+        (0..20).for_each(|_| performance.token(ms, 20.0));
     }
     assert_eq!(judge(&mut gateway.parts, 3, &peers, 1_000), [Finding::Outlier { endpoint: 1 }]);
     let back = (1..).find_map(|i| judge(&mut gateway.parts, 3, &peers, 1_000 + i * 1_000).pop());

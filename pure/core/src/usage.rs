@@ -1,6 +1,6 @@
 //! What a request used, and what that cost.
 
-use rhumb_route::account::{Tariff, Tokens};
+use rhumb_route::account::{PriceSnapshot, Tokens};
 use rhumb_route::predict::Prediction;
 
 /// Tokens of one request.
@@ -24,9 +24,9 @@ impl Usage {
 
     /// What it cost, USD, where a token of the answer takes so many bytes on the wire.
     #[must_use]
-    pub fn usd(&self, tariff: &Tariff, predicted: &Prediction, bytes_per_token: f64) -> f64 {
+    pub fn usd(&self, price_snapshot: &PriceSnapshot, predicted: &Prediction, bytes_per_token: f64) -> f64 {
         let cached = self.cached_tokens as f64;
         let tokens = Tokens { uncached: self.prompt_tokens as f64 - cached, cached, output: self.output_tokens as f64 };
-        tariff.usd(&tokens, predicted.running, bytes_per_token)
+        price_snapshot.usd(&tokens, predicted.running, bytes_per_token)
     }
 }

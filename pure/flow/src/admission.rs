@@ -1,30 +1,30 @@
-//! Who may go now, who waits at the router, and who is told to come back.
+//! Who may go now, who waits at the router, and who is rejected with Retry-After.
 //!
 //! A request is held here rather than in an engine's queue: here it can still go to whichever endpoint has room first,
-//! give way to a more urgent one, and leave without a trace.
+//! be preempted by a more urgent one, and leave without a trace.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use rhumb_grid::config::Priority;
 
-pub use self::lanes::{Lanes, stated};
 use self::preempt::Unbegun;
 pub use self::preempt::{Expected, Preempted};
+pub use self::queue_classes::{QueueClasses, stated};
 use self::waiting::Waiting;
 
 use crate::fair::{FairQueue, From, Ticket};
-use crate::ramp::Ramp;
+use crate::slow_start::SlowStart;
 use crate::window::Window;
 
 /// Those who want the same: requests for one model, or one virtual model. They wait together and no others with them.
-pub type Lane = u32;
+pub type QueueClass = u32;
 
 /// What admission has to know of a request.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Ask {
+pub struct AdmissionRequest {
     /// What it wants.
-    pub lane: Lane,
+    pub queue_class: QueueClass,
     /// How urgent it is.
     pub priority: Priority,
     /// Who it is from.
@@ -37,7 +37,7 @@ pub struct Ask {
     pub wait_max_ms: f64,
     /// What it is expected to be served (see [`crate::fair::cost`]).
     pub cost: f64,
-    /// 0 to 1, drawn by the caller: spreads those who are told to come back.
+    /// 0 to 1, drawn by the caller: spreads those who are rejected with Retry-After.
     pub jitter: f64,
 }
 
@@ -72,7 +72,7 @@ pub enum Verdict {
         /// Once the request waits, this one is to be taken back: then there is room for it.
         preempted: Option<Preempted>,
     },
-    /// It would wait too long: it is told to come back after this, ms.
+    /// It would wait too long: it is rejected, with this as its Retry-After, ms.
     Refuse(u64),
 }
 
@@ -82,7 +82,7 @@ pub enum Turn {
     /// It goes to the candidate with this place in the ranking.
     Go(usize),
     /// It is to be put back. The endpoint that called it may have room for another, or has none.
-    Back {
+    Requeue {
         /// The next may be called to that endpoint.
         pass_on: bool,
     },
@@ -92,14 +92,14 @@ pub enum Turn {
 #[derive(Debug, Clone)]
 pub struct Admission {
     windows: Vec<Window>,
-    ramps: Vec<Ramp>,
+    ramps: Vec<SlowStart>,
     /// By endpoint: batch requests there that may be taken back.
     unbegun: Vec<Vec<Unbegun>>,
     /// How many have been.
     numbers: u64,
-    /// By endpoint: the lanes it serves.
-    serves: Vec<Vec<Lane>>,
-    lanes: Vec<Waiting>,
+    /// By endpoint: the queue classes it serves.
+    serves: Vec<Vec<QueueClass>>,
+    queue_classes: Vec<Waiting>,
     asks: BTreeMap<Ticket, Queued>,
     /// By priority, how many may wait.
     queue_max: usize,
@@ -107,7 +107,7 @@ pub struct Admission {
 
 #[derive(Debug, Clone)]
 struct Queued {
-    ask: Ask,
+    ask: AdmissionRequest,
     /// Its targets when it was last decided on: an endpoint that is none of them does not call it.
     targets: Vec<u32>,
 }
@@ -119,28 +119,34 @@ const LOOK_AHEAD: usize = 32;
 const RETRY_AFTER_MS: (f64, f64) = (250.0, 60_000.0);
 
 impl Admission {
-    /// For endpoints with these windows, and the lanes that each serves.
+    /// For endpoints with these windows, and the queue classes that each serves.
     #[must_use]
-    pub fn new(windows: Vec<Window>, serves: Vec<Vec<Lane>>, lanes: usize, queue_max: usize) -> Self {
+    pub fn new(windows: Vec<Window>, serves: Vec<Vec<QueueClass>>, queue_classes: usize, queue_max: usize) -> Self {
         Self {
-            ramps: windows.iter().map(|_| Ramp::default()).collect(),
+            ramps: windows.iter().map(|_| SlowStart::default()).collect(),
             unbegun: windows.iter().map(|_| Vec::new()).collect(),
             numbers: 0,
             windows,
             serves,
-            lanes: (0..lanes).map(|_| Waiting::default()).collect(),
+            queue_classes: (0..queue_classes).map(|_| Waiting::default()).collect(),
             asks: BTreeMap::new(),
             queue_max,
         }
     }
 
-    /// Goes on with these endpoints and at least so many lanes. A number keeps its meaning, so that whoever waits, and
-    /// what has been charged, stays: endpoints and lanes may be added and windows be others.
-    pub fn reconfigure(&mut self, windows: Vec<Window>, serves: Vec<Vec<Lane>>, lanes: usize, queue_max: usize) {
-        self.ramps.resize(windows.len(), Ramp::default());
+    /// Goes on with these endpoints and at least so many queue classes. A number keeps its meaning, so that whoever waits, and
+    /// what has been charged, stays: endpoints and queue classes may be added and windows be others.
+    pub fn reconfigure(
+        &mut self,
+        windows: Vec<Window>,
+        serves: Vec<Vec<QueueClass>>,
+        queue_classes: usize,
+        queue_max: usize,
+    ) {
+        self.ramps.resize(windows.len(), SlowStart::default());
         self.unbegun.resize(windows.len(), Vec::new());
         (self.windows, self.serves, self.queue_max) = (windows, serves, queue_max);
-        self.lanes.resize_with(self.lanes.len().max(lanes), Waiting::default);
+        self.queue_classes.resize_with(self.queue_classes.len().max(queue_classes), Waiting::default);
     }
 
     /// The window of an endpoint.
@@ -163,7 +169,7 @@ impl Admission {
 
     /// An endpoint is being loaded slowly.
     #[must_use]
-    pub fn is_back(&self, endpoint: u32, now_ms: u64) -> bool {
+    pub fn is_slow_starting(&self, endpoint: u32, now_ms: u64) -> bool {
         self.ramps[endpoint as usize].is_on(now_ms)
     }
 
@@ -175,7 +181,7 @@ impl Admission {
     /// Requests of a priority that wait.
     #[must_use]
     pub fn waiting(&self, priority: Priority) -> usize {
-        self.lanes.iter().map(|lane| lane.queue(priority).len()).sum()
+        self.queue_classes.iter().map(|queue_class| queue_class.queue(priority).len()).sum()
     }
 
     /// Nobody waits for anything.
@@ -187,7 +193,7 @@ impl Admission {
     /// Somebody waits for something that the endpoint serves.
     #[must_use]
     pub fn is_wanted(&self, endpoint: u32) -> bool {
-        let waits = |lane: &Lane| !self.lanes[*lane as usize].is_empty();
+        let waits = |queue_class: &QueueClass| !self.queue_classes[*queue_class as usize].is_empty();
         self.serves[endpoint as usize].iter().any(waits)
     }
 
@@ -196,28 +202,28 @@ impl Admission {
     pub fn arrive(
         &mut self,
         now_ms: u64,
-        ask: &Ask,
+        ask: &AdmissionRequest,
         ttft_ms: f64,
         candidates: impl Iterator<Item = Candidate> + Clone,
     ) -> Verdict {
-        self.lanes[ask.lane as usize].came(now_ms, ask);
-        let lane = &self.lanes[ask.lane as usize];
-        let is_first = lane.is_empty_before(ask.priority);
+        self.queue_classes[ask.queue_class as usize].came(now_ms, ask);
+        let queue_class = &self.queue_classes[ask.queue_class as usize];
+        let is_first = queue_class.is_empty_before(ask.priority);
         let (room_at, closed_ms) = match self.with_room(now_ms, ask, candidates.clone()) {
             Ok((i, _)) if is_first => {
-                self.lanes[ask.lane as usize].dispatch(now_ms, ask, 0.0);
+                self.queue_classes[ask.queue_class as usize].dispatch(now_ms, ask, 0.0);
                 return Verdict::Go(i);
             }
             Ok((_, endpoint)) => (Some(endpoint), 0),
             Err(closed_ms) => (None, closed_ms),
         };
-        let bound_ms = lane.bound_ms(ask, ttft_ms);
+        let bound_ms = queue_class.bound_ms(ask, ttft_ms);
         // A place that is made for it is to be its own, and not that of one before it.
         let preempted = if is_first { self.preempted(now_ms, ask, bound_ms, candidates) } else { None };
         if preempted.is_some() && self.waiting(ask.priority) < self.queue_max {
             return Verdict::Wait { bound_ms, room_at, preempted };
         }
-        let expected_ms = lane.expected_ms(now_ms, ask).max(closed_ms as f64);
+        let expected_ms = queue_class.expected_ms(now_ms, ask).max(closed_ms as f64);
         if expected_ms > bound_ms || self.waiting(ask.priority) >= self.queue_max {
             // Never sooner than the first of them says.
             return Verdict::Refuse(self.retry_after_ms(now_ms, ask, bound_ms).max(closed_ms));
@@ -225,18 +231,18 @@ impl Admission {
         Verdict::Wait { bound_ms, room_at, preempted: None }
     }
 
-    /// A request that has given way waits, for as long as it may. Its place looks free until whoever it is for has heard of
+    /// A request that has been preempted waits, for as long as it may. Its place looks free until whoever it is for has heard of
     /// it, so it is not asked for.
     #[must_use]
-    pub fn gave_way(ask: &Ask) -> Verdict {
+    pub fn requeue_preempted(ask: &AdmissionRequest) -> Verdict {
         Verdict::Wait { bound_ms: ask.wait_max_ms, room_at: None, preempted: None }
     }
 
     /// When a request that would not wait longer than `bound_ms` may come back, ms: when those before it have gone, as
     /// they go now.
     #[must_use]
-    pub fn retry_after_ms(&self, now_ms: u64, ask: &Ask, bound_ms: f64) -> u64 {
-        let expected_ms = self.lanes[ask.lane as usize].expected_ms(now_ms, ask);
+    pub fn retry_after_ms(&self, now_ms: u64, ask: &AdmissionRequest, bound_ms: f64) -> u64 {
+        let expected_ms = self.queue_classes[ask.queue_class as usize].expected_ms(now_ms, ask);
         let after = (expected_ms - bound_ms).clamp(RETRY_AFTER_MS.0, RETRY_AFTER_MS.1);
         (after * (1.0 + 0.5 * ask.jitter)) as u64
     }
@@ -246,21 +252,21 @@ impl Admission {
     pub fn turn(
         &mut self,
         now_ms: u64,
-        ask: &Ask,
+        ask: &AdmissionRequest,
         waited_ms: f64,
         caller: Option<u32>,
         mut candidates: impl Iterator<Item = Candidate> + Clone,
     ) -> Turn {
         match self.with_room(now_ms, ask, candidates.clone()) {
             Ok((i, _)) => {
-                self.lanes[ask.lane as usize].dispatch(now_ms, ask, waited_ms);
+                self.queue_classes[ask.queue_class as usize].dispatch(now_ms, ask, waited_ms);
                 self.queue_of(ask).charge(ask.from, ask.cost, ask.weight);
                 Turn::Go(i)
             }
             Err(_) => {
                 // One that is full to this request is full to its like; whoever yields less looks again soon.
                 let is_full = |c: Candidate| Some(c.endpoint) == caller && self.is_late_start(now_ms, ask, &c);
-                Turn::Back { pass_on: !candidates.any(is_full) }
+                Turn::Requeue { pass_on: !candidates.any(is_full) }
             }
         }
     }
@@ -268,19 +274,19 @@ impl Admission {
     /// The first candidate that has room, and its endpoint; without one, how long the first of them is still busy by its
     /// own word, ms. Where that one would start the request late, another takes it at once that would have its first
     /// token sooner. Otherwise the request waits here: the ranking says that the first is the best even so, and what waits
-    /// in an engine can neither give way, nor go elsewhere, nor be told to come back.
+    /// in an engine can neither be preempted, nor go elsewhere, nor be rejected with Retry-After.
     ///
     /// In overload it waits for the first all the same, and those where it would be late are none: a place farther away
     /// that is taken in a hurry sends those near it away in turn, until everybody is late.
     fn with_room(
         &self,
         now_ms: u64,
-        ask: &Ask,
+        ask: &AdmissionRequest,
         candidates: impl Iterator<Item = Candidate>,
     ) -> Result<(usize, u32), u64> {
         let mut opens_ms = u64::MAX;
         let mut first_ms = None;
-        let is_overload = self.lanes[ask.lane as usize].is_overload(ask);
+        let is_overload = self.queue_classes[ask.queue_class as usize].is_overload(ask);
         for (i, candidate) in candidates.enumerate() {
             let Candidate { endpoint, in_flight, queue_ms, ttft_ms, .. } = candidate;
             opens_ms = opens_ms.min(self.window(endpoint).closed_ms(now_ms));
@@ -297,7 +303,7 @@ impl Admission {
         Err(if opens_ms == u64::MAX { 0 } else { opens_ms })
     }
 
-    /// One more request of a priority may be sent to an endpoint: where more urgent ones have come lately for a lane that
+    /// One more request of a priority may be sent to an endpoint: where more urgent ones have come lately for a queue class that
     /// it serves, only beside room for some of them. They would wait for a place otherwise as long as an answer takes.
     #[must_use]
     pub fn has_room(&self, now_ms: u64, priority: Priority, endpoint: u32, in_flight: f64) -> bool {
@@ -311,16 +317,16 @@ impl Admission {
         }
     }
 
-    /// The strictest objective of more urgent requests that have come lately for a lane that the endpoint serves, ms.
+    /// The strictest objective of more urgent requests that have come lately for a queue class that the endpoint serves, ms.
     fn urgent_ms(&self, now_ms: u64, priority: Priority, endpoint: u32) -> Option<f64> {
-        let of_lane = |lane: &Lane| self.lanes[*lane as usize].urgent_ms(now_ms, priority);
+        let of_lane = |queue_class: &QueueClass| self.queue_classes[*queue_class as usize].urgent_ms(now_ms, priority);
         self.serves[endpoint as usize].iter().filter_map(of_lane).reduce(f64::min)
     }
 
     /// A candidate's engine would start the request late.
-    fn is_late_start(&self, now_ms: u64, ask: &Ask, c: &Candidate) -> bool {
-        let lane = &self.lanes[ask.lane as usize];
-        let yields = lane.yields(ask);
+    fn is_late_start(&self, now_ms: u64, ask: &AdmissionRequest, c: &Candidate) -> bool {
+        let queue_class = &self.queue_classes[ask.queue_class as usize];
+        let yields = queue_class.yields(ask);
         let crowd_ms = c.queue_ms.max(c.crowd_ms);
         let (queue_ms, most_ms) = match self.urgent_ms(now_ms, ask.priority, c.endpoint) {
             Some(slo_ms) => (crowd_ms, beside_ms(slo_ms, c)),
@@ -328,7 +334,7 @@ impl Admission {
                 let alone_ms = start_ms(START_OVERLOAD, ask, c);
                 (crowd_ms, alone_ms + yields * (beside_ms(ask.slo_ms, c).min(alone_ms) - alone_ms))
             }
-            None if lane.is_overload(ask) => (crowd_ms, start_ms(START_OVERLOAD, ask, c)),
+            None if queue_class.is_overload(ask) => (crowd_ms, start_ms(START_OVERLOAD, ask, c)),
             // What may be is half believed as long as nobody has had to wait.
             None => (c.queue_ms.max(0.5 * c.crowd_ms), start_ms(START, ask, c)),
         };
@@ -336,19 +342,19 @@ impl Admission {
     }
 
     /// A request waits from now on for one of its targets. Tickets are given once, in the order of arrival.
-    pub fn wait(&mut self, ticket: Ticket, ask: Ask, targets: impl Iterator<Item = u32>) {
+    pub fn wait(&mut self, ticket: Ticket, ask: AdmissionRequest, targets: impl Iterator<Item = u32>) {
         self.queue_of(&ask).push(ticket, ask.from, ask.weight);
         self.asks.insert(ticket, Queued { ask, targets: targets.collect() });
     }
 
     /// A request that could not use its turn waits on, before the others of its session.
-    pub fn put_back(&mut self, ticket: Ticket, ask: Ask, targets: impl Iterator<Item = u32>) {
+    pub fn put_back(&mut self, ticket: Ticket, ask: AdmissionRequest, targets: impl Iterator<Item = u32>) {
         self.queue_of(&ask).push_front(ticket, ask.from, ask.weight);
         self.asks.insert(ticket, Queued { ask, targets: targets.collect() });
     }
 
-    fn queue_of(&mut self, ask: &Ask) -> &mut FairQueue {
-        self.lanes[ask.lane as usize].queue_mut(ask.priority)
+    fn queue_of(&mut self, ask: &AdmissionRequest) -> &mut FairQueue {
+        self.queue_classes[ask.queue_class as usize].queue_mut(ask.priority)
     }
 
     /// A waiting request leaves; false when it does not wait (any more).
@@ -358,27 +364,27 @@ impl Admission {
     }
 
     /// The request whose turn it is at an endpoint that has so many in flight, if that has room for it; it does not wait
-    /// any more. The most urgent goes first, wherever it waits; among equals of several lanes the one that has waited
+    /// any more. The most urgent goes first, wherever it waits; among equals of several queue classes the one that has waited
     /// longest.
     pub fn next(&mut self, now_ms: u64, endpoint: u32, in_flight: f64) -> Option<Ticket> {
         if self.asks.is_empty() || !self.has_room(now_ms, Priority::Interactive, endpoint, in_flight) {
             return None;
         }
         let suits = |t: &Ticket| self.asks.get(t).is_some_and(|q| q.targets.contains(&endpoint));
-        let first =
-            |lane: &Lane, priority: usize| self.lanes[*lane as usize].in_turn(priority).take(LOOK_AHEAD).find(suits);
-        let lanes = &self.serves[endpoint as usize];
+        let first = |queue_class: &QueueClass, priority: usize| {
+            self.queue_classes[*queue_class as usize].in_turn(priority).take(LOOK_AHEAD).find(suits)
+        };
+        let queue_classes = &self.serves[endpoint as usize];
         let has_room = |(_, priority): &(_, Priority)| self.has_room(now_ms, *priority, endpoint, in_flight);
-        let ticket = Priority::ALL
-            .into_iter()
-            .take_while(has_room)
-            .find_map(|(_, priority)| lanes.iter().filter_map(|lane| first(lane, priority as usize)).min())?;
+        let ticket = Priority::ALL.into_iter().take_while(has_room).find_map(|(_, priority)| {
+            queue_classes.iter().filter_map(|queue_class| first(queue_class, priority as usize)).min()
+        })?;
         self.leave(ticket);
         Some(ticket)
     }
 
     /// Those who are to be decided on anew though nothing has ended at their targets, because windows widen, endpoints
-    /// recover and others become better meanwhile: the first in turn of every lane that an endpoint with room serves,
+    /// recover and others become better meanwhile: the first in turn of every queue class that an endpoint with room serves,
     /// given the requests in flight at each. They do not wait any more, so whoever finds no room would lose its turn to
     /// others meanwhile: where nothing has room, nobody looks.
     pub fn look_again(&mut self, now_ms: u64, in_flight: impl Fn(u32) -> f64) -> Vec<Ticket> {
@@ -387,13 +393,13 @@ impl Admission {
             return again;
         }
         let has_room = |e: &u32| self.has_room(now_ms, Priority::Interactive, *e, in_flight(*e));
-        let open: BTreeSet<Lane> = (0..self.serves.len() as u32)
+        let open: BTreeSet<QueueClass> = (0..self.serves.len() as u32)
             .filter(has_room)
             .flat_map(|e| self.serves[e as usize].iter().copied())
             .collect();
-        for lane in open {
-            let lane = &self.lanes[lane as usize];
-            let in_turn = (0..Priority::COUNT).flat_map(|p| lane.in_turn(p).take(LOOK_AHEAD));
+        for queue_class in open {
+            let queue_class = &self.queue_classes[queue_class as usize];
+            let in_turn = (0..Priority::COUNT).flat_map(|p| queue_class.in_turn(p).take(LOOK_AHEAD));
             again.extend(in_turn.take(LOOK_AHEAD));
         }
         again.retain(|ticket| self.leave(*ticket));
@@ -401,14 +407,14 @@ impl Admission {
     }
 
     /// A request ended having been served `cost` in truth: what was charged for it is corrected.
-    pub fn settle(&mut self, ask: &Ask, cost: f64) {
+    pub fn settle(&mut self, ask: &AdmissionRequest, cost: f64) {
         self.queue_of(ask).charge(ask.from, cost - ask.cost, ask.weight);
     }
 }
 
 /// How long a request may wait in an engine that may wait there for a share of its objective, ms. A prompt's own time is
 /// always let wait before it, so that engines do not run dry.
-fn start_ms(share: f64, ask: &Ask, c: &Candidate) -> f64 {
+fn start_ms(share: f64, ask: &AdmissionRequest, c: &Candidate) -> f64 {
     (share * ask.slo_ms).min(START_MS_MAX).max(c.prefill_ms)
 }
 
@@ -433,8 +439,8 @@ const START_BESIDE_PREFILL: f64 = 0.1;
 /// No engine does more for having more before it than this, ms.
 const START_MS_MAX: f64 = 1_000.0;
 
-mod lanes;
 mod preempt;
+mod queue_classes;
 #[cfg(test)]
 mod tests;
 mod waiting;

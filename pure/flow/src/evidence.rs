@@ -35,7 +35,7 @@ pub struct Evidence {
 }
 
 impl Evidence {
-    /// A request failed there that was not at fault. True when that confirms that the endpoint is ill.
+    /// A request failed there that was not at fault. True when that confirms that the endpoint is unhealthy.
     pub fn failed(&mut self, now_ms: u64, source: Source) -> bool {
         if self.failures == 0 {
             (self.first, self.many_tenants, self.many_requests) = (source, false, false);
@@ -69,7 +69,7 @@ impl Evidence {
         *self = Self { answered: Some((now_ms, source)), ..Self::default() };
     }
 
-    /// It has been found ill: after its rest one more failure is enough.
+    /// It has been found unhealthy: after its rest one more failure is enough.
     pub fn confirmed(&mut self) {
         (self.failures, self.answered) = (FAILURES - 1, None);
     }

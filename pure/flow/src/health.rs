@@ -1,9 +1,9 @@
-//! Whether an endpoint is confirmed ill.
+//! Whether an endpoint is confirmed unhealthy.
 
 /// Failures in a row that confirm illness. One may be chance, and every failed request is retried elsewhere anyway.
 pub const FAILURES_TO_ILL: u32 = 3;
 
-/// First rest of an ill endpoint.
+/// First rest of an unhealthy endpoint.
 pub const REST_MS_MIN: u64 = 1_000;
 
 /// Longest rest: an endpoint is never excluded for ever.
@@ -21,7 +21,7 @@ pub struct Health {
 impl Health {
     /// A request or a probe failed in a way that says the endpoint is broken, not that it is busy.
     pub fn failed(&mut self, now_ms: u64) {
-        if self.is_ill(now_ms) {
+        if self.is_unhealthy(now_ms) {
             return;
         }
         self.failures = self.failures.saturating_add(1);
@@ -30,9 +30,9 @@ impl Health {
         }
     }
 
-    /// It is ill beyond doubt: it rests at once.
+    /// It is unhealthy beyond doubt: it rests at once.
     pub fn condemn(&mut self, now_ms: u64) {
-        if !self.is_ill(now_ms) {
+        if !self.is_unhealthy(now_ms) {
             let rest = REST_MS_MIN.checked_shl(self.rests.min(16)).unwrap_or(REST_MS_MAX).min(REST_MS_MAX);
             self.rest_until_ms = now_ms + rest;
             self.rests = self.rests.saturating_add(1);
@@ -43,8 +43,8 @@ impl Health {
 
     /// It answered as it should.
     pub fn succeeded(&mut self, now_ms: u64) {
-        // An answer that was under way when it fell ill proves nothing.
-        if !self.is_ill(now_ms) {
+        // An answer that was under way when it became unhealthy proves nothing.
+        if !self.is_unhealthy(now_ms) {
             *self = Self::default();
         }
     }
@@ -55,7 +55,7 @@ impl Health {
     }
 
     /// It rests.
-    pub fn is_ill(&self, now_ms: u64) -> bool {
+    pub fn is_unhealthy(&self, now_ms: u64) -> bool {
         now_ms < self.rest_until_ms
     }
 }
@@ -72,9 +72,9 @@ mod tests {
         h.succeeded(1);
         h.failed(2);
         h.failed(2);
-        assert!(!h.is_ill(2));
+        assert!(!h.is_unhealthy(2));
         h.failed(2);
-        assert!(h.is_ill(2) && h.is_ill(1_001) && !h.is_ill(1_002));
+        assert!(h.is_unhealthy(2) && h.is_unhealthy(1_001) && !h.is_unhealthy(1_002));
     }
 
     #[test]
@@ -82,17 +82,17 @@ mod tests {
         let mut h = Health::default();
         let mut now = 0;
         for want in [1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000] {
-            while !h.is_ill(now) {
+            while !h.is_unhealthy(now) {
                 h.failed(now);
             }
             h.failed(now);
             h.succeeded(now);
-            assert!(h.is_ill(now + want - 1) && !h.is_ill(now + want), "{want}");
+            assert!(h.is_unhealthy(now + want - 1) && !h.is_unhealthy(now + want), "{want}");
             now += want;
         }
         h.succeeded(now);
         h.failed(now);
-        assert!(!h.is_ill(now));
+        assert!(!h.is_unhealthy(now));
     }
 
     #[test]
@@ -100,7 +100,7 @@ mod tests {
         let mut h = Health::default();
         (0..3).for_each(|_| h.failed(0));
         h.failed(1_000);
-        assert!(h.is_ill(1_000));
+        assert!(h.is_unhealthy(1_000));
     }
 
     #[test]
@@ -111,6 +111,6 @@ mod tests {
             h.failed(now);
             now += REST_MS_MAX;
         }
-        assert!(!h.is_ill(now));
+        assert!(!h.is_unhealthy(now));
     }
 }

@@ -12,7 +12,7 @@ use rhumb_grid::index::Grid;
 const FAR_WORSE: f64 = 5.0;
 
 /// So many times as long as this endpoint itself usually takes, against what was expected, is a change. A small machine
-/// among large ones is slow and not ill: its bill says so.
+/// among large ones is slow and not unhealthy: its bill says so.
 const CHANGED: f64 = 2.0;
 
 /// Comparisons need so many samples.
@@ -86,18 +86,18 @@ impl Trend {
 
 /// How an endpoint does against what was expected of it.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Showing {
+pub struct PerformanceStats {
     ttft: Trend,
     pace: Trend,
 }
 
-impl Default for Showing {
+impl Default for PerformanceStats {
     fn default() -> Self {
         Self::new(false)
     }
 }
 
-impl Showing {
+impl PerformanceStats {
     /// Of an endpoint whose speed is modelled, or is not known before it is seen.
     #[must_use]
     pub fn new(is_modelled: bool) -> Self {
@@ -147,7 +147,7 @@ impl Showing {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Peer {
     /// How it does.
-    pub showing: Showing,
+    pub performance: PerformanceStats,
     /// It is out of use for an illness.
     pub is_out: bool,
     /// It is in use otherwise: one that is drained neither counts among those that are left nor is compared with, since
@@ -173,9 +173,9 @@ pub fn groups(grid: &Grid) -> Vec<Vec<usize>> {
 pub fn outliers(peers: &[Peer]) -> Vec<usize> {
     let mut found: Vec<(f64, usize)> = Vec::new();
     for (i, peer) in peers.iter().enumerate().filter(|(_, p)| p.is_open && !p.is_out) {
-        let trends: [fn(&Showing) -> &Trend; 2] = [|s| &s.ttft, |s| &s.pace];
+        let trends: [fn(&PerformanceStats) -> &Trend; 2] = [|s| &s.ttft, |s| &s.pace];
         for trend in trends {
-            let own = trend(&peer.showing);
+            let own = trend(&peer.performance);
             if let Some(lately) = own.lately().filter(|_| own.has_changed())
                 && let Some(median) = median_of_others(peers, i, trend)
                 && lately - median > libm::log(FAR_WORSE)
@@ -198,9 +198,9 @@ pub fn outliers(peers: &[Peer]) -> Vec<usize> {
 }
 
 /// The median of what the others show; of an even number the worse of the middle two, so that doubt acquits.
-fn median_of_others(peers: &[Peer], own: usize, trend: fn(&Showing) -> &Trend) -> Option<f64> {
+fn median_of_others(peers: &[Peer], own: usize, trend: fn(&PerformanceStats) -> &Trend) -> Option<f64> {
     let others = peers.iter().enumerate().filter(|(i, p)| *i != own && p.is_open && !p.is_out);
-    let mut lately: Vec<f64> = others.filter_map(|(_, p)| trend(&p.showing).lately()).collect();
+    let mut lately: Vec<f64> = others.filter_map(|(_, p)| trend(&p.performance).lately()).collect();
     let middle = lately.len() / 2;
     if lately.is_empty() {
         return None;
@@ -214,12 +214,12 @@ mod tests {
     use super::*;
 
     fn peers(paces_ms: &[f64]) -> Vec<Peer> {
-        let showing = |ms: &f64| {
-            let mut s = Showing::new(true);
+        let performance = |ms: &f64| {
+            let mut s = PerformanceStats::new(true);
             (0..20).for_each(|_| s.token(*ms, 20.0));
-            Peer { showing: s, is_out: false, is_open: true }
+            Peer { performance: s, is_out: false, is_open: true }
         };
-        paces_ms.iter().map(showing).collect()
+        paces_ms.iter().map(performance).collect()
     }
 
     #[test]
@@ -250,23 +250,23 @@ mod tests {
     #[test]
     fn a_few_samples_or_what_nobody_notices_say_nothing() {
         let mut group = peers(&[20.0, 20.0, 20.0]);
-        group[0].showing.forget();
-        (0..7).for_each(|_| group[0].showing.token(2_000.0, 20.0));
+        group[0].performance.forget();
+        (0..7).for_each(|_| group[0].performance.token(2_000.0, 20.0));
         assert_eq!(outliers(&group), [] as [usize; 0]);
-        group[0].showing.token(2_000.0, 20.0);
+        group[0].performance.token(2_000.0, 20.0);
         assert_eq!(outliers(&group), [0]);
         let mut quick = peers(&[20.0; 3]);
-        (0..50).for_each(|_| quick[0].showing.token(40.0, 1.0));
+        (0..50).for_each(|_| quick[0].performance.token(40.0, 1.0));
         assert_eq!(outliers(&quick), [] as [usize; 0]);
     }
 
     #[test]
     fn a_machine_that_was_always_slow_is_slow_and_not_ill_until_it_changes() {
         let mut group = peers(&[20.0, 20.0, 20.0]);
-        group[1].showing = Showing::new(false);
-        (0..100).for_each(|_| group[1].showing.token(300.0, 20.0));
+        group[1].performance = PerformanceStats::new(false);
+        (0..100).for_each(|_| group[1].performance.token(300.0, 20.0));
         assert_eq!(outliers(&group), [] as [usize; 0]);
-        (0..30).for_each(|_| group[1].showing.token(2_000.0, 20.0));
+        (0..30).for_each(|_| group[1].performance.token(2_000.0, 20.0));
         assert_eq!(outliers(&group), [1]);
     }
 
@@ -274,14 +274,14 @@ mod tests {
     fn late_first_tokens_count_alike_and_nonsense_does_not() {
         let mut group = peers(&[20.0, 20.0, 20.0]);
         for (i, peer) in group.iter_mut().enumerate() {
-            (0..20).for_each(|_| peer.showing.first_token(if i == 2 { 5_000.0 } else { 120.0 }, 100.0));
+            (0..20).for_each(|_| peer.performance.first_token(if i == 2 { 5_000.0 } else { 120.0 }, 100.0));
         }
         assert_eq!(outliers(&group), [2]);
         let before = group[0];
         for bad in [f64::NAN, f64::INFINITY, -1.0] {
-            group[0].showing.first_token(bad, 100.0);
-            group[0].showing.token(20.0, bad);
-            group[0].showing.token(20.0, 0.0);
+            group[0].performance.first_token(bad, 100.0);
+            group[0].performance.token(20.0, bad);
+            group[0].performance.token(20.0, 0.0);
         }
         assert_eq!(group[0], before);
     }

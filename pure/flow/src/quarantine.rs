@@ -12,7 +12,7 @@ pub const DEATHS: usize = 3;
 /// every client to have given up its retries, short enough for one that was held by mistake.
 pub const WINDOW_MS: u64 = 600_000;
 
-/// Requests remembered. Each has broken a connection lately, so there are few; in a mass failure the oldest give way.
+/// Requests remembered. Each has broken a connection lately, so there are few; in a mass failure the oldest are dropped.
 const SUSPECTS_MAX: usize = 4_096;
 
 /// Fingerprints of requests whose connection broke after they had been sent and before any content, and where.

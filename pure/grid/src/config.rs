@@ -91,7 +91,7 @@ pub struct Gateway {
     /// Period in which each endpoint is asked the canaries of its models, in milliseconds.
     #[schemars(range(min = 50, max = 86_400_000))]
     pub canary_interval_ms: u64,
-    /// Holds what an endpoint could only queue at the router, where it can still go elsewhere, give way and leave.
+    /// Holds what an endpoint could only queue at the router, where it can still go elsewhere, be preempted and leave.
     pub hold: bool,
     /// Requests of one priority that may wait for a free endpoint.
     #[schemars(range(max = 1_000_000))]
@@ -618,7 +618,7 @@ pub struct Policy {
     /// How urgent its requests are unless they say otherwise (`x-rhumb-priority`, `service_tier`).
     #[serde(default)]
     pub priority: Option<Priority>,
-    /// Longest wait at the router for a free endpoint, in milliseconds; then the client is told when to come back.
+    /// Longest wait at the router for a free endpoint, in milliseconds; then the client is rejected with Retry-After.
     #[serde(default)]
     #[schemars(range(min = 1, max = 86_400_000))]
     pub max_wait_ms: Option<u64>,

@@ -6,7 +6,7 @@ use crate::view::EndpointState;
 
 /// What settling a request needs of the row it was decided on.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Tariff {
+pub struct PriceSnapshot {
     input_usd: f64,
     cached_usd: f64,
     output_usd: f64,
@@ -29,8 +29,8 @@ pub struct Tokens {
     pub output: f64,
 }
 
-impl Tariff {
-    /// The tariff of a candidate.
+impl PriceSnapshot {
+    /// The price snapshot of a candidate.
     pub fn of(r: &Row) -> Self {
         Self {
             input_usd: r.input_usd,
@@ -45,7 +45,7 @@ impl Tariff {
         }
     }
 
-    /// A tariff that charges nothing, for a candidate that is no longer in the view.
+    /// A price snapshot that charges nothing, for a candidate that is no longer in the view.
     pub const NONE: Self = Self {
         input_usd: 0.0,
         cached_usd: 0.0,

@@ -9,25 +9,25 @@ use serde::{Deserialize, Serialize};
 
 pub use self::by::{Candidate, decide_by};
 use crate::bill::{Bill, before_miss, bill, with_miss};
+use crate::compact_row::{BoundInputs, CompactRow};
 use crate::facts::Facts;
-use crate::floor::{CHUNK, Floor, Floors};
-use crate::glance::{Glance, Glancing};
+use crate::lower_bound::{CHUNK, LowerBound, LowerBounds};
 use crate::predict::{Prediction, predict};
-use crate::row::{CandidateHealth, Overlay, Row};
+use crate::row::{CandidateHealth, LocalLoad, Row};
 
 /// What the router can see of the grid.
 pub trait World {
     /// The candidates of a model, side by side.
     fn rows(&self, model: u32) -> &[Row];
     /// What this gateway has under way at an endpoint now.
-    fn overlay(&self, endpoint: u32) -> Overlay;
+    fn local_load(&self, endpoint: u32) -> LocalLoad;
     /// What the candidates of a model cost at least, chunk by chunk; empty where nothing is known, and then every
     /// candidate is looked at.
-    fn floors(&self, _model: u32) -> &[Floors] {
+    fn lower_bounds(&self, _model: u32) -> &[LowerBounds] {
         &[]
     }
     /// Glances at the candidates of a model, side by side as they are; empty where there are none.
-    fn glances(&self, _model: u32) -> &[Glance] {
+    fn compact_rows(&self, _model: u32) -> &[CompactRow] {
         &[]
     }
 }
@@ -41,7 +41,7 @@ pub enum Drop {
     Context,
     /// Its country is not among those allowed.
     Residency,
-    /// It is confirmed ill.
+    /// It is confirmed unhealthy.
     Unhealthy,
     /// Its site has no power left.
     Power,
@@ -105,7 +105,7 @@ pub struct Target {
     /// What the ranking goes by: the bill's total, or a baseline's key.
     pub key: f64,
     /// What this gateway had under way there.
-    pub overlay: Overlay,
+    pub local_load: LocalLoad,
 }
 
 /// Why the first target is first.
@@ -156,7 +156,7 @@ pub struct Decision {
     pub fitting: usize,
     /// Candidates looked at that may serve.
     pub eligible: u32,
-    /// Candidates not looked at: they cost more than the last target here at a glance, or for their distance alone.
+    /// Candidates not looked at: they cost more than the last target here at a compact, or for their distance alone.
     pub skipped: u32,
     /// Candidates dropped, by the order of [`Drop::ALL`].
     pub drops: [u32; Drop::COUNT],
@@ -204,13 +204,13 @@ pub struct Choice {
 /// The gate it fails. Gates of authority fail closed.
 pub fn evaluate(
     row: &Row,
-    overlay: &Overlay,
+    local_load: &LocalLoad,
     facts: &Facts,
     rates: &Rates,
     gates: Gates,
 ) -> Result<(Prediction, Bill), Drop> {
     gates.hold(row, facts)?;
-    let p = predict(row, overlay, facts);
+    let p = predict(row, local_load, facts);
     let b = bill(row, &p, facts, rates);
     Ok((p, b))
 }
@@ -272,12 +272,12 @@ pub struct Scratch {
     spans: Vec<Span>,
 }
 
-/// One candidate after the first pass. The overlay is kept because the live one moves on.
+/// One candidate after the first pass. The local load is kept because the live one moves on.
 #[derive(Debug, Clone, Copy)]
 struct Seen {
     key: f64,
     load: f64,
-    overlay: Overlay,
+    local_load: LocalLoad,
     /// The request is expected to fit its context.
     fits: bool,
 }
@@ -334,8 +334,8 @@ fn decide_with(world: &impl World, facts: &Facts, choice: &Choice, scratch: &mut
         reason: Reason::Nothing,
         largest_context: 0,
     };
-    let glancing = Glancing::new(facts, &choice.rates);
-    let mut look = Look { best: Best::new(), tight: Best::new(), pin: None, glancing, gates };
+    let bound_inputs = BoundInputs::new(facts, &choice.rates);
+    let mut look = Look { best: Best::new(), tight: Best::new(), pin: None, bound_inputs, gates };
     scratch.seen.clear();
     scratch.spans.clear();
     for &model in &facts.models {
@@ -355,10 +355,10 @@ fn decide_with(world: &impl World, facts: &Facts, choice: &Choice, scratch: &mut
     best.append(&tight);
     out.targets.reserve_exact(best.len);
     for &(key, at) in best.kept() {
-        let (row, overlay) = (scratch.row(world, at), scratch.seen[at].overlay);
-        if let Ok((predicted, bill)) = evaluate(row, &overlay, facts, &choice.rates, gates) {
+        let (row, local_load) = (scratch.row(world, at), scratch.seen[at].local_load);
+        if let Ok((predicted, bill)) = evaluate(row, &local_load, facts, &choice.rates, gates) {
             let Row { endpoint, site, model, .. } = *row;
-            out.targets.push(Target { endpoint, site, model, bill, predicted, key, overlay });
+            out.targets.push(Target { endpoint, site, model, bill, predicted, key, local_load });
         }
     }
     out
@@ -372,7 +372,7 @@ struct Look {
     tight: Best,
     /// The place of the pinned candidate, once it was met.
     pin: Option<usize>,
-    glancing: Glancing,
+    bound_inputs: BoundInputs,
     gates: Gates,
 }
 
@@ -387,52 +387,53 @@ impl Look {
         scratch: &mut Scratch,
         out: &mut Decision,
     ) {
-        let (rows, floors, glances) = (world.rows(model), world.floors(model), world.glances(model));
+        let (rows, lower_bounds, compact_rows) =
+            (world.rows(model), world.lower_bounds(model), world.compact_rows(model));
         for (chunk, here) in rows.chunks(CHUNK).enumerate() {
-            if let Some(floors) = floors.get(chunk) {
-                if self.is_enough(&floors.rest, facts, choice) {
+            if let Some(lower_bounds) = lower_bounds.get(chunk) {
+                if self.is_enough(&lower_bounds.rest, facts, choice) {
                     out.skipped += (rows.len() - chunk * CHUNK) as u32;
                     return;
                 }
-                if self.is_enough(&floors.chunk, facts, choice) {
+                if self.is_enough(&lower_bounds.chunk, facts, choice) {
                     out.skipped += here.len() as u32;
                     continue;
                 }
             }
-            let glances = glances.get(chunk * CHUNK..).unwrap_or_default();
+            let compact_rows = compact_rows.get(chunk * CHUNK..).unwrap_or_default();
             let mut side_by_side = false;
             for (i, row) in here.iter().enumerate() {
-                if glances.get(i).is_some_and(|g| self.is_glanced_out(world, model, g, facts, choice)) {
+                if compact_rows.get(i).is_some_and(|g| self.is_pruned(world, model, g, facts, choice)) {
                     (out.skipped, side_by_side) = (out.skipped + 1, false);
                     continue;
                 }
                 scratch.see(model, chunk * CHUNK + i, side_by_side);
                 side_by_side = true;
-                self.at(row, world.overlay(row.endpoint), facts, choice, &mut scratch.seen, out);
+                self.at(row, world.local_load(row.endpoint), facts, choice, &mut scratch.seen, out);
             }
         }
     }
 
     /// No candidate with at least this bill can be kept, or be as good as the best. A pin that was not met yet keeps the
     /// search on: why it was left is part of the record.
-    fn is_enough(&self, floor: &Floor, facts: &Facts, choice: &Choice) -> bool {
+    fn is_enough(&self, lower_bound: &LowerBound, facts: &Facts, choice: &Choice) -> bool {
         choice.router == Router::Rhumb
             && (facts.pin.is_none() || self.pin.is_some())
-            && self.best.is_beyond(floor.total_usd(facts, &choice.rates))
+            && self.best.is_beyond(lower_bound.total_usd(facts, &choice.rates))
     }
 
-    /// A glance shows that the candidate is no better than those kept.
-    fn is_glanced_out(&self, world: &impl World, model: u32, glance: &Glance, facts: &Facts, choice: &Choice) -> bool {
+    /// The lower bound shows that the candidate is no better than those kept.
+    fn is_pruned(&self, world: &impl World, model: u32, compact: &CompactRow, facts: &Facts, choice: &Choice) -> bool {
         choice.router == Router::Rhumb
             && self.best.len == KEPT
-            && facts.pin != Some((glance.endpoint, model))
-            && self.best.is_beyond(self.glancing.least_usd(glance, &world.overlay(glance.endpoint)))
+            && facts.pin != Some((compact.endpoint, model))
+            && self.best.is_beyond(self.bound_inputs.least_usd(compact, &world.local_load(compact.endpoint)))
     }
 
     fn at(
         &mut self,
         row: &Row,
-        overlay: Overlay,
+        local_load: LocalLoad,
         facts: &Facts,
         choice: &Choice,
         seen: &mut Vec<Seen>,
@@ -442,7 +443,7 @@ impl Look {
         let best = if fits { &mut self.best } else { &mut self.tight };
         let (key, load) = match self.gates.hold(row, facts) {
             Ok(()) => {
-                let p = predict(row, &overlay, facts);
+                let p = predict(row, &local_load, facts);
                 let least = before_miss(row, &p, facts, &choice.rates);
                 let is_pin = facts.pin == Some((row.endpoint, row.model));
                 let turn = out.eligible;
@@ -451,7 +452,7 @@ impl Look {
                 if choice.router == Router::Rhumb && !is_pin && best.is_beyond(least.total_usd()) {
                     (f64::INFINITY, load)
                 } else {
-                    let key = key(choice, row, &overlay, &with_miss(least, &p, &choice.rates), turn);
+                    let key = key(choice, row, &local_load, &with_miss(least, &p, &choice.rates), turn);
                     best.offer(key, at);
                     if is_pin {
                         self.pin = Some(at);
@@ -464,18 +465,18 @@ impl Look {
                 (f64::INFINITY, 0.0)
             }
         };
-        seen.push(Seen { key, load, overlay, fits });
+        seen.push(Seen { key, load, local_load, fits });
     }
 }
 
 /// What the ranking goes by.
-fn key(choice: &Choice, row: &Row, overlay: &Overlay, bill: &Bill, turn: u32) -> f64 {
+fn key(choice: &Choice, row: &Row, local_load: &LocalLoad, bill: &Bill, turn: u32) -> f64 {
     match choice.router {
         Router::Rhumb => bill.total_usd(),
         Router::RoundRobin => f64::from(turn),
         // Sites are told apart by their round trip; inside one, requests in flight decide.
-        Router::Nearest => row.rtt_ms * 1e6 + overlay.in_flight,
-        Router::LeastRequest => overlay.in_flight,
+        Router::Nearest => row.rtt_ms * 1e6 + local_load.in_flight,
+        Router::LeastRequest => local_load.in_flight,
         Router::Random | Router::PowerOfTwo => unit(mix(choice.seed, row.endpoint)),
     }
 }
@@ -626,6 +627,6 @@ fn unit(hash: u64) -> f64 {
 
 mod by;
 #[cfg(test)]
-mod floor_tests;
+mod lower_bound_tests;
 #[cfg(test)]
 mod tests;

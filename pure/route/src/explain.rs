@@ -147,7 +147,7 @@ pub struct Dropped {
     pub reason: String,
 }
 
-/// Explains a decision over every candidate of a world; the overlay must be the one of its time.
+/// Explains a decision over every candidate of a world; the local load must be the one of its time.
 pub fn explain(
     id: &str,
     view: u64,
@@ -166,7 +166,7 @@ pub fn explain(
     for &model in &facts.models {
         for row in world.rows(model) {
             let (site, endpoint, model) = place(row);
-            match evaluate(row, &world.overlay(row.endpoint), facts, &record.choice.rates, gates) {
+            match evaluate(row, &world.local_load(row.endpoint), facts, &record.choice.rates, gates) {
                 Err(drop) => dropped.push(Dropped { site, endpoint, model, reason: drop.code().into() }),
                 Ok((p, lines)) => {
                     let chosen = first.is_some_and(|t| (t.endpoint, t.model) == (row.endpoint, row.model));

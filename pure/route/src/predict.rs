@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::facts::Facts;
-use crate::row::{Overlay, Row};
+use crate::row::{LocalLoad, Row};
 
 /// The prediction for one candidate.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -52,9 +52,9 @@ const AGE_FULL_MS: f64 = 20_000.0;
 const T2_Q95: f64 = 2.919_986;
 
 /// Predicts one candidate: network, then the work queued before it, then its own uncached prompt, then one step.
-pub fn predict(row: &Row, overlay: &Overlay, facts: &Facts) -> Prediction {
+pub fn predict(row: &Row, local_load: &LocalLoad, facts: &Facts) -> Prediction {
     // The endpoint's own count is corrected by what this gateway has sent and finished since the report.
-    let total = (row.reported + overlay.in_flight - row.own_at_report).max(overlay.in_flight);
+    let total = (row.reported + local_load.in_flight - row.own_at_report).max(local_load.in_flight);
     let running = total.min(row.concurrency);
     let waiting = total - running;
     let cached_tokens = facts.cached_tokens(row.endpoint);
@@ -62,11 +62,11 @@ pub fn predict(row: &Row, overlay: &Overlay, facts: &Facts) -> Prediction {
     let pace_ms = (row.step_ms + row.step_ms_per_seq * (running + 1.0)) * row.pace_correction;
     // With every seat taken, one frees up each time one of the running sequences ends.
     let turn_ms = facts.output_tokens * pace_ms / row.concurrency;
-    let before_tokens = overlay.backlog_tokens + row.others_tokens;
+    let before_tokens = local_load.backlog_tokens + row.others_tokens;
     // What has kept others waiting for so long may well do so for as long again.
     let queue_ms = before_tokens * row.prefill_ms * row.ttft_correction + waiting * turn_ms + row.stalled_ms;
-    let own_share = (overlay.in_flight + 1.0) / (total + 1.0);
-    let crowd_ms = overlay.backlog_tokens * row.prefill_ms * row.ttft_correction / own_share;
+    let own_share = (local_load.in_flight + 1.0) / (total + 1.0);
+    let crowd_ms = local_load.backlog_tokens * row.prefill_ms * row.ttft_correction / own_share;
     let prefill_ms =
         (uncached_tokens * row.prefill_ms + row.step_ms + row.step_ms_per_seq * running) * row.ttft_correction;
     let ttft = facts.client_ms + row.rtt_ms + queue_ms + prefill_ms;

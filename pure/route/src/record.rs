@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::decide::{Choice, Decision, Scratch, World, decide};
 use crate::facts::Facts;
-use crate::row::{Overlay, Row};
+use crate::row::{LocalLoad, Row};
 
 /// What the log keeps of a decision: the request's facts, the choice, and the rows of the best candidates exactly as
 /// they were read.
@@ -29,7 +29,7 @@ pub struct Input {
     /// The row.
     pub row: Row,
     /// What the gateway had under way there.
-    pub overlay: Overlay,
+    pub local_load: LocalLoad,
 }
 
 /// A candidate that a decision kept, and what the gateway had under way there; its row is found by the view.
@@ -39,14 +39,18 @@ pub struct Kept {
     pub endpoint: u32,
     /// Index of the model.
     pub model: u32,
-    /// The overlay of the decision's time.
-    pub overlay: Overlay,
+    /// The local load of the decision's time.
+    pub local_load: LocalLoad,
 }
 
 impl Kept {
     /// The kept candidates of a decision, in its order.
     pub fn of(decision: &Decision) -> Vec<Self> {
-        decision.targets.iter().map(|t| Self { endpoint: t.endpoint, model: t.model, overlay: t.overlay }).collect()
+        decision
+            .targets
+            .iter()
+            .map(|t| Self { endpoint: t.endpoint, model: t.model, local_load: t.local_load })
+            .collect()
     }
 }
 
@@ -60,7 +64,7 @@ impl Record {
             }
             for row in world.rows(model) {
                 if let Some(k) = kept.iter().find(|k| (k.endpoint, k.model) == (row.endpoint, model)) {
-                    inputs.push(Input { row: *row, overlay: k.overlay });
+                    inputs.push(Input { row: *row, local_load: k.local_load });
                 }
             }
         }
@@ -90,14 +94,14 @@ impl Record {
 /// The world as a record kept it.
 pub(crate) struct Remembered {
     rows: Vec<Row>,
-    overlays: Vec<(u32, Overlay)>,
+    local_loads: Vec<(u32, LocalLoad)>,
 }
 
 impl Remembered {
     pub(crate) fn new(record: &Record) -> Self {
         Self {
             rows: record.inputs.iter().map(|i| i.row).collect(),
-            overlays: record.inputs.iter().map(|i| (i.row.endpoint, i.overlay)).collect(),
+            local_loads: record.inputs.iter().map(|i| (i.row.endpoint, i.local_load)).collect(),
         }
     }
 }
@@ -109,8 +113,8 @@ impl World for Remembered {
         &self.rows[start..start + len]
     }
 
-    fn overlay(&self, endpoint: u32) -> Overlay {
-        self.overlays.iter().find(|(e, _)| *e == endpoint).map(|(_, o)| *o).unwrap_or_default()
+    fn local_load(&self, endpoint: u32) -> LocalLoad {
+        self.local_loads.iter().find(|(e, _)| *e == endpoint).map(|(_, o)| *o).unwrap_or_default()
     }
 }
 

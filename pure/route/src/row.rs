@@ -118,10 +118,10 @@ pub struct Able {
     pub embedding: bool,
 }
 
-/// What this gateway itself has under way at an endpoint right now. It overlays the report at once, so that a burst
+/// What this gateway itself has under way at an endpoint right now. It is added to the report at once, so that a burst
 /// does not herd on old telemetry.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-pub struct Overlay {
+pub struct LocalLoad {
     /// Requests in flight.
     pub in_flight: f64,
     /// Prompt tokens of those that have not answered yet.

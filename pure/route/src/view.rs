@@ -12,12 +12,12 @@ use rhumb_grid::geo::{distance_km, estimated_rtt_ms};
 use rhumb_grid::index::{Grid, country};
 use serde::{Deserialize, Serialize};
 
+use crate::compact_row::{BoundInputs, CompactRow};
 use crate::decide::{Target, World};
-use crate::floor::{Floors, floors};
-use crate::glance::{Glance, Glancing};
-use crate::habits::Habits;
 use crate::learn::{Correction, Ewma, PowerPrice, Rtt};
-use crate::row::{Able, CandidateHealth, Overlay, Row};
+use crate::lower_bound::{LowerBounds, lower_bounds};
+use crate::row::{Able, CandidateHealth, LocalLoad, Row};
+use crate::workload::WorkloadStats;
 
 /// A snapshot. Its rows are sorted by model, so that the candidates of a model stand side by side, those that are
 /// expected to be good first.
@@ -28,8 +28,8 @@ pub struct View {
     /// Every candidate.
     pub rows: Vec<Row>,
     by_model: Vec<Range<usize>>,
-    floors: Vec<Vec<Floors>>,
-    glances: Vec<Glance>,
+    lower_bounds: Vec<Vec<LowerBounds>>,
+    compact_rows: Vec<CompactRow>,
 }
 
 impl View {
@@ -49,17 +49,17 @@ impl World for View {
         View::rows(self, model)
     }
 
-    fn floors(&self, model: u32) -> &[Floors] {
-        self.floors.get(model as usize).map_or(&[], Vec::as_slice)
+    fn lower_bounds(&self, model: u32) -> &[LowerBounds] {
+        self.lower_bounds.get(model as usize).map_or(&[], Vec::as_slice)
     }
 
-    fn glances(&self, model: u32) -> &[Glance] {
-        self.by_model.get(model as usize).map_or(&[], |r| &self.glances[r.clone()])
+    fn compact_rows(&self, model: u32) -> &[CompactRow] {
+        self.by_model.get(model as usize).map_or(&[], |r| &self.compact_rows[r.clone()])
     }
 
     /// A view alone knows of nothing under way.
-    fn overlay(&self, _: u32) -> Overlay {
-        Overlay::default()
+    fn local_load(&self, _: u32) -> LocalLoad {
+        LocalLoad::default()
     }
 }
 
@@ -191,7 +191,7 @@ pub struct Viewer {
     integrated_at_ms: Option<u64>,
     best_first: bool,
     /// By model.
-    habits: Vec<Habits>,
+    workload: Vec<WorkloadStats>,
 }
 
 /// An age that stands for "never read".
@@ -236,7 +236,7 @@ impl Viewer {
             version: 0,
             integrated_at_ms: None,
             best_first: c.gateway.router == Router::Rhumb,
-            habits: alloc::vec![Habits::default(); c.models.len()],
+            workload: alloc::vec![WorkloadStats::default(); c.models.len()],
         }
     }
 
@@ -265,8 +265,8 @@ impl Viewer {
     }
 
     /// What the requests for a model are like from now on.
-    pub fn set_habits(&mut self, model: u32, habits: Habits) {
-        self.habits[model as usize] = habits;
+    pub fn set_workload(&mut self, model: u32, workload: WorkloadStats) {
+        self.workload[model as usize] = workload;
     }
 
     /// The state of each site, as of the last snapshot.
@@ -305,10 +305,10 @@ impl Viewer {
                 Some(l) => {
                     row.reported = l.running + l.waiting;
                     row.own_at_report = l.own_in_flight;
-                    let habits = &self.habits[row.model as usize];
-                    row.others_tokens = l.others_waiting() * habits.prompt_tokens();
-                    row.others_per_ms = habits.per_ms(state.others.mean());
-                    row.unseen_ms = habits.left_ms(row.others_per_ms, row.prefill_ms);
+                    let workload = &self.workload[row.model as usize];
+                    row.others_tokens = l.others_waiting() * workload.prompt_tokens();
+                    row.others_per_ms = workload.per_ms(state.others.mean());
+                    row.unseen_ms = workload.left_ms(row.others_per_ms, row.prefill_ms);
                     row.load_age_ms = age(now_ms, l.at_ms);
                 }
                 // Without reports the gateway's own count is all there is: it is exact, but not the whole truth.
@@ -329,9 +329,9 @@ impl Viewer {
                 best_first(&mut rows[range.clone()], endpoints);
             }
         }
-        let floors = self.by_model.iter().map(|range| floors(&rows[range.clone()])).collect();
-        let glances = rows.iter().map(Glance::of).collect();
-        View { version: self.version, rows, by_model: self.by_model.clone(), floors, glances }
+        let lower_bounds = self.by_model.iter().map(|range| lower_bounds(&rows[range.clone()])).collect();
+        let compact_rows = rows.iter().map(CompactRow::of).collect();
+        View { version: self.version, rows, by_model: self.by_model.clone(), lower_bounds, compact_rows }
     }
 
     fn health(&self, row: &Row, state: &EndpointState) -> CandidateHealth {
@@ -387,10 +387,10 @@ impl Viewer {
 /// the order but time: a decision that meets the good ones first need not look at the others for long, and where the
 /// near are busy the good ones are not the near.
 fn best_first(rows: &mut [Row], endpoints: &[EndpointState]) {
-    let glancing = Glancing::middling();
+    let glancing = BoundInputs::middling();
     let least = |row: &Row| {
         let in_flight = endpoints[row.endpoint as usize].own_in_flight;
-        glancing.least_usd(&Glance::of(row), &Overlay { in_flight, backlog_tokens: 0.0 })
+        glancing.least_usd(&CompactRow::of(row), &LocalLoad { in_flight, backlog_tokens: 0.0 })
     };
     rows.sort_by_cached_key(|row| Order(least(row)));
 }

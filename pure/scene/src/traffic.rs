@@ -1,9 +1,9 @@
 //! Who asks what, and when: a stretch of a real trace, from users spread over real cities, with one region bursting.
 //! One seed gives the same requests to every router.
 
-use rhumb_chance::Rng;
 use rhumb_grid::config::Location;
 use rhumb_grid::geo::distance_km;
+use rhumb_rng::Rng;
 
 use crate::atlas::City;
 use crate::trace::TraceRow;

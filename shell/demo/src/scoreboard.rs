@@ -31,7 +31,7 @@ pub(crate) struct SiteRow {
     /// List price of a million tokens in the trace's mix of prompt and answer.
     pub(crate) usd_per_mtok: f64,
     pub(crate) ttft_p50_ms: Option<f64>,
-    /// Engines there that a gateway holds for ill.
+    /// Engines there that a gateway holds unhealthy.
     pub(crate) ill: usize,
 }
 

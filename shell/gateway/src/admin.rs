@@ -15,34 +15,34 @@ use rhumb_openai::request::{Api, scan};
 use rhumb_route::decide::{Choice, KEPT, Scratch, World, decide};
 use rhumb_route::explain::{Explanation, explain, explain_record};
 use rhumb_route::record::{Kept, Record};
-use rhumb_route::row::{Overlay, Row};
+use rhumb_route::row::{LocalLoad, Row};
 use rhumb_route::view::{EndpointState, View, Viewer};
 use serde::{Deserialize, Serialize};
 
 use rhumb_store::{Intent, format_id, parse_id};
 
+use crate::admission_queue::look_again;
 use crate::body::{Answer, read};
 use crate::endpoints::{EndpointNow, endpoints};
+use crate::epoch::ConfigEpoch;
 use crate::exposition;
 use crate::foreign;
 use crate::head;
-use crate::hold::look_again;
 use crate::live::lock;
 use crate::names::NameTable;
-use crate::place::shape;
 use crate::reload::Gateway;
 use crate::routes::{failed, health, text};
-use crate::shared::Shared;
+use crate::routing::shape;
 
 /// Answers one request of an admin.
 pub(crate) async fn handle(gateway: Arc<Gateway>, request: Request<Incoming>) -> Response<Answer> {
-    let shared = gateway.now();
+    let epoch = gateway.now();
     let path = request.uri().path().to_owned();
     // Health discloses nothing, and is asked for under whatever name a prober has.
     if matches!(path.as_str(), "/health" | "/health/live" | "/health/ready") {
-        return health(&shared, &path);
+        return health(&epoch, &path);
     }
-    if let Err(e) = head::check(&request).and_then(|()| foreign::check(&shared.grid.config.gateway, &request)) {
+    if let Err(e) = head::check(&request).and_then(|()| foreign::check(&epoch.grid.config.gateway, &request)) {
         return failed(&e, 0);
     }
     let method = if path == DRAIN { Method::POST } else { Method::GET };
@@ -51,15 +51,15 @@ pub(crate) async fn handle(gateway: Arc<Gateway>, request: Request<Incoming>) ->
     }
     if let Some(id) = path.strip_prefix("/admin/v1/decisions/") {
         return match parse_id(id) {
-            Some(id) => decision(shared, id).await,
+            Some(id) => decision(epoch, id).await,
             None => failed(&ApiError::invalid("A decision id has 13 characters, as in `x-rhumb-decision`."), 0),
         };
     }
     match path.as_str() {
-        "/metrics" => exposition::page(&shared, request.headers()),
-        "/admin/v1/config" => config(&gateway, &shared),
-        "/admin/v1/endpoints" => json(&endpoints(&shared, |_, _| true)),
-        DRAIN => match drain(&shared, request).await {
+        "/metrics" => exposition::page(&epoch, request.headers()),
+        "/admin/v1/config" => config(&gateway, &epoch),
+        "/admin/v1/endpoints" => json(&endpoints(&epoch, |_, _| true)),
+        DRAIN => match drain(&epoch, request).await {
             Ok(endpoints) => json(&endpoints),
             Err(e) => failed(&e, 0),
         },
@@ -87,8 +87,8 @@ struct Draining {
 }
 
 /// Has a site or an endpoint take fewer requests, or all again. Those endpoints afterwards.
-async fn drain(shared: &Arc<Shared>, request: Request<Incoming>) -> Result<Vec<EndpointNow>, ApiError> {
-    let body = read(request.into_body(), CHANGE_BYTES_MAX, CHANGE_TIMEOUT, &mut shared.lasting.guard.holding()).await?;
+async fn drain(epoch: &Arc<ConfigEpoch>, request: Request<Incoming>) -> Result<Vec<EndpointNow>, ApiError> {
+    let body = read(request.into_body(), CHANGE_BYTES_MAX, CHANGE_TIMEOUT, &mut epoch.state.limits.holding()).await?;
     let Draining { name, accepts } = serde_json::from_slice(&body).map_err(|e| {
         let example = r#"{"name": "SITE OR ENDPOINT", "accepts": "new_and_existing" | "existing_only" | "none"}"#;
         let e: String = e.to_string().chars().take(200).collect();
@@ -96,10 +96,10 @@ async fn drain(shared: &Arc<Shared>, request: Request<Incoming>) -> Result<Vec<E
     })?;
     let meant = |endpoint: &str, site: &str| endpoint == name || site == name;
     // One write at a time, each on top of the one before.
-    let _changing = lock(&shared.lasting.draining);
-    let drains = lock(&shared.lasting.drains).clone();
+    let _changing = lock(&epoch.state.draining);
+    let drains = lock(&epoch.state.drains).clone();
     // What has gone since may be opened for when it comes back.
-    if endpoints(shared, meant).is_empty() && !(accepts == Accepts::NewAndExisting && drains.has(&name)) {
+    if endpoints(epoch, meant).is_empty() && !(accepts == Accepts::NewAndExisting && drains.has(&name)) {
         let shown: String = name.chars().take(100).collect();
         let text = format!("There is no site or endpoint `{shown}`; GET /admin/v1/endpoints lists all.");
         return Err(ApiError::not_found(text));
@@ -108,12 +108,12 @@ async fn drain(shared: &Arc<Shared>, request: Request<Incoming>) -> Result<Vec<E
         tracing::error!("`{name}` is not drained: drains.json cannot be written: {e}");
         ApiError::invalid("Nothing was changed: the gateway cannot write drains.json in its data folder.")
     })?;
-    *lock(&shared.lasting.drains) = drains;
+    *lock(&epoch.state.drains) = drains;
     tracing::info!("`{name}` accepts {} from now on", accepts.name());
     // The view is what decisions read, and those who wait may have nothing to wait for.
-    shared.publish();
-    look_again(&shared.lasting.hold, shared.now_ms());
-    Ok(endpoints(shared, meant))
+    epoch.publish();
+    look_again(&epoch.state.queue, epoch.now_ms());
+    Ok(endpoints(epoch, meant))
 }
 
 fn json(value: &impl Serialize) -> Response<Answer> {
@@ -121,15 +121,15 @@ fn json(value: &impl Serialize) -> Response<Answer> {
 }
 
 /// The configuration in force, how the last reload went, and what requests are still served under besides.
-fn config(gateway: &Gateway, shared: &Shared) -> Response<Answer> {
+fn config(gateway: &Gateway, epoch: &ConfigEpoch) -> Response<Answer> {
     let mut said = serde_json::json!(gateway.status());
-    let older = shared.lasting.versions().into_iter().filter(|v| v.version != shared.version);
+    let older = epoch.state.versions().into_iter().filter(|v| v.version != epoch.version);
     said["still_serving"] = older.map(|v| v.version.to_string()).collect();
     text("application/json", said.to_string().into())
 }
 
-async fn decision(shared: Arc<Shared>, id: u64) -> Response<Answer> {
-    let log = shared.lasting.log.clone();
+async fn decision(epoch: Arc<ConfigEpoch>, id: u64) -> Response<Answer> {
+    let log = epoch.state.log.clone();
     let found = tokio::task::spawn_blocking(move || log.find(id)).await.ok().flatten();
     let Some(intent) = found else {
         let text = "This decision is not among the recent ones; `rhumb replay` reads older ones from the log.";
@@ -138,10 +138,10 @@ async fn decision(shared: Arc<Shared>, id: u64) -> Response<Answer> {
     json(&explained(&intent))
 }
 
-/// A view with the overlays of a decision's time.
+/// A view with the local loads of a decision's time.
 struct Then<'a> {
     view: &'a View,
-    overlays: &'a [Overlay],
+    local_loads: &'a [LocalLoad],
     kept: &'a [Kept],
 }
 
@@ -150,19 +150,19 @@ impl World for Then<'_> {
         self.view.rows(model)
     }
 
-    fn overlay(&self, endpoint: u32) -> Overlay {
-        let kept = || self.kept.iter().find(|k| k.endpoint == endpoint).map(|k| k.overlay);
-        self.overlays.get(endpoint as usize).copied().or_else(kept).unwrap_or_default()
+    fn local_load(&self, endpoint: u32) -> LocalLoad {
+        let kept = || self.kept.iter().find(|k| k.endpoint == endpoint).map(|k| k.local_load);
+        self.local_loads.get(endpoint as usize).copied().or_else(kept).unwrap_or_default()
     }
 }
 
 fn explained(intent: &Intent) -> Explanation {
     let (id, record) = (format_id(intent.id), intent.record());
     let version = intent.view.version;
-    if intent.overlays.is_empty() && intent.view.rows.iter().any(|r| r.endpoint as usize >= KEPT) {
+    if intent.local_loads.is_empty() && intent.view.rows.iter().any(|r| r.endpoint as usize >= KEPT) {
         return explain_record(&id, &record, &*intent.names);
     }
-    let world = Then { view: &intent.view, overlays: &intent.overlays, kept: &intent.kept };
+    let world = Then { view: &intent.view, local_loads: &intent.local_loads, kept: &intent.kept };
     explain(&id, version, &world, &intent.facts, &record, &*intent.names)
 }
 
@@ -188,7 +188,7 @@ pub fn dry_run(grid: &Grid, body: &[u8]) -> Result<Explanation, ApiError> {
     };
     let facts = facts(shape, &Estimates::default());
     let choice = Choice { rates: policy.rates, router: grid.config.gateway.router, seed: 0 };
-    let world = Then { view: &view, overlays: &[], kept: &[] };
+    let world = Then { view: &view, local_loads: &[], kept: &[] };
     let decision = decide(&world, &facts, &choice, &mut Scratch::default());
     let record = Record::new(view.version, &world, facts, choice, &Kept::of(&decision));
     Ok(explain("dry-run", view.version, &world, &record.facts, &record, &names))

@@ -1,375 +1,330 @@
-//! Targets in turn, until one sends content; beside one that is late, a second.
+//! One try at one target: until it has sent content, or has failed in one of the ways that are told apart.
 
-use std::future::poll_fn;
-use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use rhumb_core::failover::{self, Action, Failover, Request};
-use rhumb_core::refusal::Refusal;
+use bytes::{Bytes, BytesMut};
 use rhumb_flow::blame::Failure;
-use rhumb_flow::evidence::Source;
-use rhumb_flow::patience::is_long;
-use rhumb_grid::config::{EngineErrors, Priority};
-use rhumb_grid::index::NamedRates;
+use rhumb_flow::patience::first_content_ms;
 use rhumb_openai::error::ApiError;
-use rhumb_openai::fault::{ContextLimit, EngineError};
-use rhumb_openai::request::{Api, Scan};
-use rhumb_openai::response::usage;
-use rhumb_route::decide::{Reason, Target};
-use rhumb_route::explain::Names as _;
-use rhumb_store::Outcome;
-use tokio::time::Sleep;
+use rhumb_openai::fault::EngineError;
+use rhumb_openai::request::{Api, Edits, forward};
+use rhumb_openai::response::is_answer;
+use rhumb_openai::sse::{EVENT_BYTES_MAX, Splitter};
+use rhumb_route::decide::Target;
+use rhumb_store::format_id;
+use rhumb_upstream::{Conn, Error, Origin, Request, Response};
+use tokio::sync::OwnedSemaphorePermit;
 
-use crate::chain::{Chain, HOPS_MAX};
-use crate::hold::Permit;
-use crate::in_flight::InFlight;
-use crate::ledger::Ledger;
-use crate::metrics::Hedged;
-use crate::parts::LiveParts;
-use crate::place::Asking;
-use crate::preempt::Preemptible;
-use crate::quarantine;
-use crate::relay::{Idle, Relay};
-use crate::shared::Shared;
-use crate::tries::{Fail, Opened};
+use crate::failover::FailoverDriver;
+use crate::load_shedding::LoadShed;
+use crate::patience::Patience;
+use crate::pool;
+use crate::relay::Scanner;
 
-/// What a client gets.
-pub(crate) enum Served {
-    /// A plain answer.
-    Plain(Target, Bytes),
-    /// A stream whose first content has come.
-    Stream(Target, Box<Relay>),
+/// Longest wait for a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A deadline that is passed on in whole milliseconds may end so much earlier there than here.
+const ROUNDING: Duration = Duration::from_millis(5);
+
+/// Bytes that a stream may hold back before they count as held by the gateway.
+pub(crate) const HELD_UNCOUNTED: usize = 256 << 10;
+
+/// Longest plain answer.
+const ANSWER_BYTES_MAX: usize = 256 << 20;
+
+/// Most that is read of an engine's error, and the longest wait for it.
+const ERROR_BYTES_MAX: usize = 64 << 10;
+const ERROR_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Tokens that a plain answer is granted whose length nobody states: an essay.
+const UNSTATED_TOKENS: f64 = 2_048.0;
+
+/// Why a target did not serve.
+pub(crate) enum Fail {
+    /// What it came to.
+    Failed(Box<Failed>),
+    /// It did not begin within the client's deadline. How short that is says nothing of the target.
+    Deadline,
+    /// This gateway cannot go on with any target now, for want of its own means.
+    LoadShed(ApiError),
 }
 
-/// Why a client gets nothing of a run.
-pub(crate) enum Unserved {
-    /// It gets an error; where it was tried last.
-    Failed(Box<(ApiError, Option<Target>)>),
-    /// A more urgent request has its place: it is to ask for admission anew, and may be tried so often.
-    Preempted(Box<Ledger>, u32),
+/// A failed attempt, with what was said.
+#[derive(Debug)]
+pub(crate) struct Failed {
+    pub(crate) failure: Failure,
+    /// The status that says so; 0 where none came.
+    pub(crate) status: u16,
+    /// What the engine said.
+    pub(crate) said: EngineError,
+    /// When to come back, ms.
+    pub(crate) after_ms: Option<u64>,
 }
 
-/// A request on its way.
-pub(crate) struct Journey<'a> {
-    pub(crate) shared: &'a Arc<Shared>,
-    pub(crate) api: Api,
-    pub(crate) policy: &'a NamedRates,
-    pub(crate) scan: &'a Scan,
-    pub(crate) body: &'a Bytes,
-    pub(crate) placed: &'a Asking<'a>,
-    pub(crate) chain: Chain,
-    pub(crate) priority: Priority,
-    /// When the client's patience for the first content ends.
-    pub(crate) deadline: Option<Instant>,
-}
-
-/// A try under way. Dropping it cancels it at the endpoint, then frees its place there.
-pub(crate) struct Try<'a> {
-    coming: Pin<Box<dyn Future<Output = Result<Opened, Fail>> + Send + 'a>>,
-    in_flight: InFlight,
-    /// It is the second, beside one that is late.
-    is_hedge: bool,
-}
-
-/// What engines have said that failed, as far as its client may hear of it.
-#[derive(Default)]
-struct Words {
-    /// What the engine said that refused it last.
-    said: EngineError,
-    status: u16,
-    /// What an engine said does not fit its context.
-    context: Option<ContextLimit>,
-}
-
-/// An end without an answer.
-type Ended = (Outcome, ApiError);
-
-/// Why no target has sent content.
-enum Nothing {
-    Ended(Ended),
-    /// It gives way. So many tries are left.
-    Preempted(u32),
-}
-
-impl From<Ended> for Nothing {
-    fn from(ended: Ended) -> Self {
-        Self::Ended(ended)
+impl From<Failure> for Fail {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(Box::new(Failed { failure, status: 0, said: EngineError::default(), after_ms: None }))
     }
 }
 
-/// What happens first to the tries under way.
-#[expect(clippy::large_enum_variant, reason = "one is made at a time, and taken apart at once")]
-enum Event<'a> {
-    Over(Try<'a>, Result<Opened, Fail>),
-    /// The first of them is late.
-    Late,
-    /// It is to give way.
-    GiveWay,
+impl From<Error> for Fail {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::NoAnswer | Error::Truncated => Failure::Died.into(),
+            Error::Connect | Error::Exhausted => Failure::Unreachable.into(),
+            Error::Malformed(_) => Failure::Unreadable.into(),
+        }
+    }
 }
 
-impl Journey<'_> {
-    /// Tries so many of the ranked targets until one serves, from the one that admission has given a place at.
-    pub(crate) async fn run(
-        &self,
-        mut ledger: Box<Ledger>,
-        most: u32,
-        first: usize,
-        permit: Permit,
-    ) -> Result<Served, Unserved> {
-        let mut tries = [None, None];
-        let mut failover = Failover::new(most);
-        let served = self.first_content(&mut ledger, &mut tries, &mut failover, first, permit).await;
-        let other = tries.into_iter().flatten().next();
-        match served {
-            Ok((won, opened)) => {
-                self.shared.served(ledger.source, &failover);
-                Ok(self.serve(won, opened, other, ledger))
-            }
-            Err(Nothing::Ended((outcome, error))) => {
-                if other.is_some_and(|t| t.is_hedge) {
-                    self.shared.metrics.hedged(Hedged::Failed);
-                }
-                (ledger.outcome, ledger.status) = (outcome, error.status);
-                Err(Unserved::Failed(Box::new((error, ledger.last))))
-            }
-            Err(Nothing::Preempted(left)) => {
-                // Its whole prompt is paid for, whatever of it was computed; the place is free once the try is gone.
-                ledger.lost_usd += other.map_or(0.0, |t| t.in_flight.lost(false));
-                self.shared.metrics.preempted();
-                Err(Unserved::Preempted(ledger, left))
-            }
+impl Failed {
+    /// An answer that says that it is none, in its status or in words.
+    fn said(status: u16, after_ms: Option<u64>, said: EngineError) -> Self {
+        let failure = match said.context {
+            Some(_) => Failure::ContextLength,
+            None => Failure::of_status(status, after_ms.is_some()),
+        };
+        Self { failure, status, said, after_ms }
+    }
+
+    /// An error in place of an answer, inside one whose status was a success.
+    pub(crate) fn inside(said: EngineError) -> Self {
+        Self::said(said.status.unwrap_or(500), None, said)
+    }
+}
+
+/// A target that serves.
+pub(crate) enum Opened {
+    Plain(Bytes),
+    Stream(Box<Opening>),
+}
+
+/// A stream whose first content has come.
+pub(crate) struct Opening {
+    pub(crate) response: Response,
+    pub(crate) splitter: Splitter,
+    pub(crate) scanner: Scanner,
+    /// Everything up to and with the first content.
+    pub(crate) held: Bytes,
+    /// What is held counts so much.
+    pub(crate) account: Option<OwnedSemaphorePermit>,
+}
+
+impl FailoverDriver<'_> {
+    /// One try. A target that is a gateway itself may make so many `tries`; `before` were made until the request was preempted.
+    /// Dropping the future cancels it.
+    pub(crate) async fn attempt(&self, target: &Target, tries: u32, before: u32) -> Result<Opened, Fail> {
+        let mut patience = Patience::new(self.patience(target), self.deadline);
+        let response = patience.wait(pin!(self.send(target, tries, before))).await?;
+        if !(200..=299).contains(&response.head.status) {
+            return patience.wait(Box::pin(self.refused(target, response))).await;
+        }
+        if response.head.encoded {
+            // Something before it encodes what nobody asked to be encoded: that is no fault of the engine.
+            return Err(Failure::Other.into());
+        }
+        patience.sign();
+        if self.scan.stream {
+            self.open_stream(target, response, &mut patience).await
+        } else {
+            patience.wait(pin!(self.plain(target, response))).await
         }
     }
 
-    /// The request as failing over sees it.
-    pub(crate) fn request(&self, source: Source) -> Request<'_> {
-        let decision = &self.placed.decision;
-        let is_last_resort = decision.reason == Reason::LastResort;
-        Request { source, targets: &decision.targets, fitting: decision.fitting, is_last_resort }
+    /// How long the target is given until its first content: what the policy grants, or a multiple of what is predicted.
+    pub(crate) fn patience(&self, target: &Target) -> Duration {
+        let p = &target.predicted;
+        let granted_ms = self.policy.rates.first_token_timeout_ms;
+        let wait = Duration::from_secs_f64(first_content_ms(granted_ms, p.begins_ms() - p.stalled_ms) / 1e3);
+        if self.scan.stream {
+            return wait;
+        }
+        // A plain answer shows nothing until it is whole, so the time to generate it is granted too, generously.
+        let unstated = || (self.placed.output_tokens() * 8.0).max(UNSTATED_TOKENS);
+        let longest = self.scan.max_tokens.map_or_else(unstated, |m| m as f64);
+        let generating = (longest * p.pace_ms * 4.0).min(3.6e6);
+        wait + Duration::from_millis(generating as u64)
     }
 
-    /// The try that has content first. What else runs then stays in `tries`.
-    async fn first_content<'t>(
-        &'t self,
-        ledger: &mut Ledger,
-        tries: &mut [Option<Try<'t>>; 2],
-        failover: &mut Failover,
-        first: usize,
-        permit: Permit,
-    ) -> Result<(Try<'t>, Opened), Nothing> {
-        let (mut parts, request) = (LiveParts(self.shared), self.request(ledger.source));
-        let mut words = Words::default();
-        let is_first = ledger.attempts == 0;
-        let mut next_try = failover.start(&mut parts, &request, first, is_first).then_some((first, permit));
-        let mut late: Option<Pin<Box<Sleep>>> = None;
-        let mut preemptible = None;
-        let gives_way = self.priority == Priority::Batch && failover.order_mut().keep_back();
+    /// The connection used last, or a new one, whose making is rare and large and boxed therefore. A connection that had stood
+    /// may have been closed just now: that is no failure of the target, and the request was not seen.
+    async fn send(&self, target: &Target, tries: u32, before: u32) -> Result<Response, Fail> {
+        let upstream = &self.epoch.upstreams[target.endpoint as usize];
+        let model = upstream.served_as[target.model as usize].as_deref().unwrap_or(&self.scan.model);
+        let edits = Edits {
+            model,
+            ask_usage: upstream.states_usage,
+            most_tokens: self.most_tokens(),
+            allowed: upstream.allowed,
+            cache_salt: self.placed.salt(target.endpoint),
+        };
+        let body = forward(self.body, self.scan, &edits);
+        let chain = self.chain.lines(tries, self.deadline);
+        // An engine that has yet to let go of it would refuse the same name.
+        let again = if before > 0 { format!("-{}", before + 1) } else { String::new() };
+        let id = format_id(self.placed.id);
+        let headers = [upstream.headers.as_str(), "x-request-id: ", &id, &again, "\r\n", &chain].concat();
+        let request = Request { method: "POST", path: self.api.path(), headers: &headers, body: &body };
+        let mut conn = match pool::take(self.epoch.live[target.endpoint as usize].pool_key) {
+            Some(conn) => conn,
+            None => Box::pin(self.connect(&upstream.origin)).await?,
+        };
         loop {
-            if let Some((place, permit)) = next_try.take() {
-                if self.deadline.is_some_and(|d| d <= Instant::now()) {
-                    return Err((Outcome::Failed, ApiError::deadline_exceeded()).into());
+            let used = conn.is_used();
+            match conn.send(&upstream.origin, request).await {
+                Ok(response) => return Ok(response),
+                // Where it cannot be connected to again, it died, and the request may well have been seen.
+                Err(Error::NoAnswer) if used => {
+                    conn = Box::pin(self.connect(&upstream.origin)).await.map_err(|fail| match fail {
+                        Fail::Failed(_) => Failure::Died.into(),
+                        other => other,
+                    })?;
                 }
-                let sent = self.depart(ledger, failover, place, permit, false);
-                if ledger.attempts == 1 {
-                    let after = self.hedge_after(ledger, failover, &sent.in_flight);
-                    late = after.map(|after| Box::pin(tokio::time::sleep(after)));
-                }
-                if gives_way && failover.order().attempts() == 1 {
-                    preemptible = Some(Preemptible::sent(self.shared, sent.in_flight.target(), ledger.plain));
-                }
-                tries[0] = Some(sent);
-            }
-            if tries.iter().all(Option::is_none) {
-                let refusal = failover.refusal(&mut parts, &request, self.shared.now_ms());
-                return Err(self.told(refusal, &words).into());
-            }
-            let (over, fail) = match poll_fn(|cx| poll_next(tries, &mut late, &mut preemptible, cx)).await {
-                Event::Over(won, Ok(opened)) => return Ok((won, opened)),
-                Event::Over(over, Err(fail)) => (over, fail),
-                Event::GiveWay => return Err(Nothing::Preempted(failover.order().left())),
-                Event::Late => {
-                    preemptible = None;
-                    tries[1] = self.hedge(ledger, failover);
-                    continue;
-                }
-            };
-            (late, preemptible) = (None, None);
-            let target = *over.in_flight.target();
-            if over.is_hedge {
-                self.shared.metrics.hedged(Hedged::Failed);
-            }
-            drop(over);
-            ledger.last = Some(target);
-            let is_another_under_way = tries.iter().any(Option::is_some);
-            match self.failed(ledger, &target, fail, failover, &mut words, is_another_under_way) {
-                Ok(Action::Send(place)) => {
-                    next_try = Some((place, Permit::take(self.shared, request.targets[place].endpoint)));
-                }
-                Ok(Action::GiveUp | Action::Wait) => {}
-                // What one of two tries came to says nothing of the other, which may be about to answer.
-                Err(_) if is_another_under_way => {}
-                Err(ended) => return Err(ended.into()),
+                Err(error) => return Err(error.into()),
             }
         }
     }
 
-    pub(crate) fn targets(&self) -> &[Target] {
-        &self.placed.decision.targets
-    }
-
-    /// Sends it to a target that it has a place at.
-    pub(crate) fn depart(
-        &self,
-        ledger: &mut Ledger,
-        failover: &mut Failover,
-        place: usize,
-        permit: Permit,
-        is_hedge: bool,
-    ) -> Try<'_> {
-        let target = &self.targets()[place];
-        ledger.attempts += 1;
-        self.shared.metrics.sent(target.endpoint);
-        let order = failover.order_mut();
-        let (tries, before) = (order.hand_down(self.targets().len()), ledger.attempts.saturating_sub(order.attempts()));
-        Try {
-            coming: Box::pin(self.attempt(target, tries, before)),
-            in_flight: InFlight::new(self.shared, permit, *target, !ledger.plain),
-            is_hedge,
+    /// A new connection, if there is a descriptor for it: those that stand idle give theirs up.
+    async fn connect(&self, origin: &Origin) -> Result<Conn, Fail> {
+        let limits = &self.epoch.state.limits;
+        let place = limits.upstream().or_else(|| {
+            pool::clear();
+            limits.upstream()
+        });
+        let Some(place) = place else { return Err(Fail::LoadShed(limits.turn_away(LoadShed::Descriptors))) };
+        match Conn::connect(origin, CONNECT_TIMEOUT).await {
+            Ok(conn) => Ok(conn.at(place)),
+            Err(Error::Exhausted) => Err(Fail::LoadShed(limits.turn_away(LoadShed::Descriptors))),
+            Err(_) => Err(Failure::Unreachable.into()),
         }
     }
 
-    /// What to do after an attempt at a target has failed.
-    ///
-    /// # Errors
-    /// The request ends with it, unless another attempt may be about to answer.
-    fn failed(
+    /// What limits an answer that the client sets no length.
+    fn most_tokens(&self) -> Option<u64> {
+        self.policy.service.max_answer_tokens.filter(|_| self.api != Api::Embeddings)
+    }
+
+    /// A response whose status says that it is no answer.
+    async fn refused(&self, target: &Target, response: Response) -> Result<Opened, Fail> {
+        let status = response.head.status;
+        // A gateway keeps to the deadline that was passed on to it, and no endpoint is unhealthy for that.
+        if status == 504 && self.deadline.is_some_and(|d| d <= Instant::now() + ROUNDING) {
+            return Err(Fail::Deadline);
+        }
+        let after_ms = response.head.retry_after_ms;
+        let said = self.error_of(target, response).await;
+        let failed = Failed::said(status, after_ms, said);
+        if status == 504 && self.deadline.is_some() {
+            return Err(Fail::Failed(Box::new(Failed { failure: Failure::Other, ..failed })));
+        }
+        Err(Fail::Failed(Box::new(failed)))
+    }
+
+    /// What an engine says beside a status, as far as it comes soon and is short. Its connection is kept then.
+    async fn error_of(&self, target: &Target, mut response: Response) -> EngineError {
+        let body = tokio::time::timeout(ERROR_TIMEOUT, response.collect(ERROR_BYTES_MAX)).await;
+        let Ok(Ok(body)) = body else { return EngineError::default() };
+        if let Some(conn) = response.into_conn() {
+            pool::give(self.epoch.live[target.endpoint as usize].pool_key, conn);
+        }
+        EngineError::read(&body).unwrap_or_default()
+    }
+
+    async fn plain(&self, target: &Target, mut response: Response) -> Result<Opened, Fail> {
+        let body = self.collect(&mut response).await?;
+        if !is_answer(&body) {
+            return Err(match EngineError::read(&body) {
+                Some(said) => Fail::Failed(Box::new(Failed::inside(said))),
+                None => Failure::Unreadable.into(),
+            });
+        }
+        if let Some(conn) = response.into_conn() {
+            pool::give(self.epoch.live[target.endpoint as usize].pool_key, conn);
+        }
+        Ok(Opened::Plain(body))
+    }
+
+    /// Reads a plain answer, which counts as held until its client has the last of it. Where there is no room for it, this
+    /// gateway is at fault and nobody else.
+    async fn collect(&self, response: &mut Response) -> Result<Bytes, Fail> {
+        let mut held = self.epoch.state.limits.holding();
+        let (mut all, mut counted) = (BytesMut::new(), 0);
+        while let Some(piece) = response.piece().await? {
+            let length = all.len() + piece.len();
+            if length > ANSWER_BYTES_MAX {
+                return Err(Failure::TooLarge.into());
+            }
+            if length > counted {
+                // As much as the memory grows by, and no further ahead of what has come than what was declared.
+                let declared = response.length().map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX));
+                let wanted = (counted * 2).min(declared).max(length);
+                held.grow(wanted - counted).map_err(Fail::LoadShed)?;
+                counted = wanted;
+            }
+            all.extend_from_slice(&piece);
+        }
+        Ok(held.keep(all.freeze()))
+    }
+
+    /// Reads a stream until its first content; what comes before could as well be another target's.
+    async fn open_stream(
         &self,
-        ledger: &Ledger,
         target: &Target,
-        fail: Fail,
-        failover: &mut Failover,
-        words: &mut Words,
-        is_another_under_way: bool,
-    ) -> Result<Action, Ended> {
-        let failed = match fail {
-            Fail::Deadline => return Err((Outcome::Failed, ApiError::deadline_exceeded())),
-            Fail::Shed(error) => return Err((Outcome::Shed, error)),
-            Fail::Failed(failed) => *failed,
-        };
-        let (shared, failure, now_ms) = (self.shared, failed.failure, self.shared.now_ms());
-        shared.metrics.failed(target.endpoint, shared.names.endpoint(target.endpoint), failure);
-        let (predicted, granted_ms) = (&target.predicted, self.policy.rates.first_token_timeout_ms);
-        let of = failover::Failed {
-            failure,
-            after_ms: failed.after_ms,
-            context: failed.said.context.map(|c| c.limit.map(|limit| u32::try_from(limit).unwrap_or(u32::MAX))),
-            // The wait for a plain answer has the time to generate it in it.
-            is_long: !self.scan.stream || is_long(granted_ms, predicted.begins_ms() - predicted.stalled_ms),
-        };
-        let noted = shared.note_failure(ledger.source, target, &failed, &of, now_ms);
-        let (mut parts, request) = (LiveParts(shared), self.request(ledger.source));
-        if failure == Failure::Died {
-            let fingerprint = quarantine::fingerprint(shared, self.body, ledger.tenant);
-            if failover.struck(&mut parts, target.endpoint, fingerprint, now_ms) {
-                tracing::warn!("a request is quarantined: engines break off while they read it");
+        mut response: Response,
+        patience: &mut Patience,
+    ) -> Result<Opened, Fail> {
+        if response.head.content_type != "text/event-stream" {
+            return Box::pin(self.no_stream(target, response, patience)).await;
+        }
+        let upstream = &self.epoch.upstreams[target.endpoint as usize];
+        let hides_usage = upstream.states_usage && !self.scan.include_usage;
+        let mut scanner = Scanner::new(hides_usage, self.scan.sequences());
+        let (mut splitter, mut held, mut account) = (Splitter::default(), BytesMut::new(), None);
+        loop {
+            let next = patience.wait(pin!(async { response.piece().await.map_err(Fail::from) })).await?;
+            let Some(new) = next else { return Err(Failure::Unreadable.into()) };
+            let run = splitter.push(new).map_err(|_| Failure::TooLarge)?;
+            let came = !run.is_empty();
+            let passed = scanner.scan(run);
+            if scanner.error.is_some() && scanner.pieces == 0 {
+                return Err(Fail::Failed(Box::new(Failed::inside(scanner.error.unwrap_or_default()))));
             }
-        }
-        words.context = failed.said.context.or(words.context);
-        (words.said, words.status) = (failed.said, failed.status);
-        Ok(failover.failed(&mut parts, &request, target, (&of, noted), is_another_under_way, now_ms))
-    }
-
-    /// What the client is told of a refusal, and how the request ends.
-    fn told(&self, refusal: Refusal, words: &Words) -> Ended {
-        let (outcome, mut error) = match refusal {
-            Refusal::Looped => (Outcome::Failed, ApiError::loop_detected(HOPS_MAX)),
-            Refusal::ContextLength => {
-                let error = ApiError::engine_context_length(words.context.unwrap_or_default(), self.api.prompt_field());
-                (Outcome::Rejected, error)
+            if scanner.pieces > 0 {
+                let held = if held.is_empty() {
+                    passed
+                } else {
+                    held.extend_from_slice(&passed);
+                    held.freeze()
+                };
+                return Ok(Opened::Stream(Box::new(Opening { response, splitter, scanner, held, account })));
             }
-            Refusal::Invalid => (Outcome::Rejected, self.engine_refusal(words)),
-            Refusal::ModelMissing => (Outcome::Rejected, ApiError::engine_model_missing(&self.scan.model)),
-            Refusal::AnswerTooLarge => (Outcome::Failed, ApiError::answer_too_large()),
-            Refusal::Busy(ms) => (Outcome::Failed, ApiError::overloaded("Every suitable site is busy.", ms)),
-            Refusal::RequestFailed => (Outcome::Failed, ApiError::request_failed()),
-            Refusal::Quarantined => (Outcome::Quarantined, ApiError::quarantined()),
-            Refusal::Timeout => (Outcome::Failed, ApiError::upstream_timeout()),
-            Refusal::Failed => (Outcome::Failed, ApiError::upstream_failed()),
-        };
-        let retry = refusal.retry();
-        (error.retry, error.retry_after_ms) = (retry.may, retry.after_ms);
-        (outcome, error)
-    }
-
-    /// The engine's refusal, as far as the policy lets the client see it.
-    fn engine_refusal(&self, words: &Words) -> ApiError {
-        match self.policy.service.engine_errors {
-            EngineErrors::Pass => ApiError::engine_refused(words.status, &words.said, true),
-            EngineErrors::Map => ApiError::engine_refused(words.status, &words.said, false),
-            EngineErrors::Hide => ApiError::engine_refused(words.status, &EngineError::default(), false),
-        }
-    }
-
-    /// The request is this target's from here on. Another try that still ran is cancelled, and paid for.
-    fn serve(&self, won: Try<'_>, opened: Opened, other: Option<Try<'_>>, mut ledger: Box<Ledger>) -> Served {
-        if won.is_hedge || other.as_ref().is_some_and(|t| t.is_hedge) {
-            self.shared.metrics.hedged(if won.is_hedge { Hedged::Won } else { Hedged::Lost });
-        }
-        if let Some(lost) = other {
-            ledger.lost_usd += lost.in_flight.lost(!lost.is_hedge);
-        }
-        let mut in_flight = won.in_flight;
-        in_flight.began(ledger.second_usd, ledger.source);
-        let target = *in_flight.target();
-        ledger.in_flight = Some(in_flight);
-        ledger.status = 200;
-        quarantine::cleared(self.shared, self.body, ledger.tenant);
-        if let Some(session) = self.placed.session {
-            self.shared.pin(session, &target);
-        }
-        if !self.placed.blocks.is_empty() {
-            self.shared.cached(&self.placed.blocks, target.endpoint);
-        }
-        match opened {
-            Opened::Plain(body) => {
-                ledger.state_usage(usage(&body));
-                ledger.outcome = Outcome::Complete;
-                Served::Plain(target, body)
+            if scanner.done {
+                // An end marker without an answer before it.
+                return Err(Failure::Unreadable.into());
             }
-            Opened::Stream(opening) => {
-                let limit = Duration::from_millis(self.policy.rates.idle_timeout_ms);
-                let idle = Idle { limit, extensions: if self.scan.tools { 3 } else { 0 } };
-                let key = self.shared.live[target.endpoint as usize].pool_key;
-                Served::Stream(target, Box::new(Relay::new(*opening, ledger, idle, key)))
+            held.extend_from_slice(&passed);
+            let bytes = held.len() + splitter.held();
+            if bytes > EVENT_BYTES_MAX {
+                return Err(Failure::TooLarge.into());
+            }
+            if bytes > HELD_UNCOUNTED && !self.epoch.state.limits.hold(&mut account, bytes) {
+                return Err(Fail::LoadShed(self.epoch.state.limits.turn_away(LoadShed::Held)));
+            }
+            if came {
+                patience.sign();
             }
         }
     }
-}
 
-/// The try that is over first, or what else comes before.
-fn poll_next<'a>(
-    tries: &mut [Option<Try<'a>>; 2],
-    late: &mut Option<Pin<Box<Sleep>>>,
-    preemptible: &mut Option<Preemptible>,
-    cx: &mut Context<'_>,
-) -> Poll<Event<'a>> {
-    for slot in tries {
-        if let Some(running) = slot
-            && let Poll::Ready(result) = running.coming.as_mut().poll(cx)
-            && let Some(over) = slot.take()
-        {
-            return Poll::Ready(Event::Over(over, result));
+    /// What came in place of a stream: an error, or something that is no answer.
+    async fn no_stream(&self, target: &Target, response: Response, patience: &Patience) -> Result<Opened, Fail> {
+        let said = patience.wait(pin!(async { Ok(self.error_of(target, response).await) })).await?;
+        if said == EngineError::default() {
+            return Err(Failure::Unreadable.into());
         }
+        Err(Fail::Failed(Box::new(Failed::inside(said))))
     }
-    if preemptible.as_mut().is_some_and(|p| p.poll(cx).is_ready()) {
-        return Poll::Ready(Event::GiveWay);
-    }
-    if late.as_mut().is_some_and(|timer| timer.as_mut().poll(cx).is_ready()) {
-        *late = None;
-        return Poll::Ready(Event::Late);
-    }
-    Poll::Pending
 }

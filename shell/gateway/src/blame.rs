@@ -8,12 +8,12 @@ use rhumb_route::decide::Target;
 use rhumb_route::explain::Names as _;
 use std::sync::Arc;
 
+use crate::attempt::Failed;
+use crate::epoch::ConfigEpoch;
 use crate::live::lock;
 use crate::parts::LiveParts;
-use crate::shared::Shared;
-use crate::tries::Failed;
 
-impl Shared {
+impl ConfigEpoch {
     /// An attempt has failed: what that says of its endpoint, also in the log.
     pub(crate) fn note_failure(
         self: &Arc<Self>,
@@ -53,7 +53,7 @@ impl Shared {
             if whose == Whose::EndpointModel {
                 tracing::warn!("endpoint `{endpoint}` is left alone for model `{model}`: {why}, where others serve it");
             } else {
-                tracing::warn!("endpoint `{endpoint}` is ill: {why}, where others serve the same requests");
+                tracing::warn!("endpoint `{endpoint}` is unhealthy: {why}, where others serve the same requests");
             }
         });
         if is_news {
@@ -66,7 +66,7 @@ impl Shared {
         if failure == Failure::Credential {
             tracing::error!("endpoint `{name}` is left alone: it refuses the gateway's credential again and again");
         } else {
-            tracing::warn!("endpoint `{name}` is ill: {why}");
+            tracing::warn!("endpoint `{name}` is unhealthy: {why}");
         }
         // The view is what decisions read: an illness that waits for the next one costs the requests until then.
         self.publish();

@@ -12,10 +12,10 @@ use hyper::body::Incoming;
 use rhumb_openai::error::ApiError;
 
 use crate::breaking::Breaking;
-use crate::guard::Held;
+use crate::h2_stall;
 use crate::relay::Relay;
+use crate::resource_limits::Held;
 use crate::socket::Standing;
-use crate::turn;
 use crate::waiting::{Coming, Waiting};
 
 /// An answer's body.
@@ -96,7 +96,7 @@ impl Counted {
 impl Drop for Counted {
     fn drop(&mut self) {
         if let Answer::Stream(relay) = &mut self.answer {
-            relay.stalled = self.standing.is_stalled() || turn::is_over();
+            relay.stalled = self.standing.is_stalled() || h2_stall::is_over();
         }
     }
 }
@@ -107,7 +107,7 @@ impl Body for Counted {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
         let next = self.poll_bytes(cx);
-        turn::asked(next.is_ready());
+        h2_stall::asked(next.is_ready());
         next.map(|next| next.map(|bytes| bytes.map(Frame::data)))
     }
 

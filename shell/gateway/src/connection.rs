@@ -16,12 +16,12 @@ use tokio::sync::watch;
 
 use crate::body::Counted;
 use crate::breaking::STAYS;
-use crate::guard::{BRIEF, Seat};
+use crate::h2_stall::Streams;
+use crate::load_shedding::LoadShed;
 use crate::reload::Gateway;
-use crate::shed::Shed;
+use crate::resource_limits::{BRIEF, Seat};
 use crate::socket::{Socket, Standing};
 use crate::tls::{Certificate, Wire};
-use crate::turn::Streams;
 use crate::{admin, routes};
 
 /// Which of the two listeners a connection came to.
@@ -71,12 +71,12 @@ pub(crate) async fn serve(
     // Every request on the connection holds a clone until its answer has been sent; one is held here, one by the service.
     let busy = Arc::new(Standing::default());
     let standing = Arc::downgrade(&busy);
-    let guarded = Arc::clone(&gateway.now().lasting);
+    let guarded = Arc::clone(&gateway.now().state);
     let is_lent = seat.is_lent;
     let leave = async {
         let unwanted = async {
             match role {
-                Role::Data => guarded.guard.unwanted(|| standing.strong_count() <= 2).await,
+                Role::Data => guarded.limits.unwanted(|| standing.strong_count() <= 2).await,
                 // Whoever asks how the gateway is may stay.
                 Role::Admin => std::future::pending().await,
             }
@@ -144,13 +144,13 @@ async fn answer(
         Role::Data => routes::handle(gateway.now(), request).await,
         // A body could take its time.
         Role::Admin if is_lent && request.method() == Method::POST => {
-            routes::failed(&gateway.now().lasting.guard.turn_away(Shed::All), 0)
+            routes::failed(&gateway.now().state.limits.turn_away(LoadShed::All), 0)
         }
         Role::Admin => admin::handle(Arc::clone(&gateway), request).await,
     };
     let mut answer = answer.map(|answer| Counted::new(answer, busy, h2.then_some(stall)));
     // HTTP/2 knows no such header.
-    if !h2 && (is_lent || gateway.now().lasting.guard.level() > Level::Calm) {
+    if !h2 && (is_lent || gateway.now().state.limits.level() > Level::Calm) {
         answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     answer

@@ -11,19 +11,19 @@ use rhumb_signals::{Answered, Listed, Manner, Question, Reading, Sink, Target, w
 use rhumb_upstream::Tls;
 use tokio::task::JoinSet;
 
-use crate::hold::look_again;
-use crate::lasting::Lasting;
+use crate::admission_queue::look_again;
+use crate::epoch::{ConfigEpoch, VIEW_MS};
 use crate::live::{Live, lock};
 use crate::numbers::Number;
 use crate::reload::Gateway;
-use crate::shared::{Shared, VIEW_MS};
+use crate::state::GatewayState;
 
 /// Shortest period between two views.
 const PUBLISH_EVERY: Duration = Duration::from_millis(VIEW_MS);
 
 /// Receives the readings of an endpoint and stamps them with the gateway's own clock.
 struct Readings {
-    lasting: Arc<Lasting>,
+    state: Arc<GatewayState>,
     number: Number,
     name: String,
     live: Arc<Live>,
@@ -31,14 +31,14 @@ struct Readings {
 
 impl Sink for Readings {
     fn load(&self, r: Reading) {
-        let own_in_flight = self.live.overlay().in_flight;
+        let own_in_flight = self.live.local_load().in_flight;
         let mut learnt = lock(&self.live.learnt);
         learnt.load_error = None;
-        let at_ms = self.lasting.now_ms();
+        let at_ms = self.state.now_ms();
         let Reading { running, waiting, kv_use, watts } = r;
         learnt.tracker.reported(LoadReport { running, waiting, kv_use, watts, own_in_flight, at_ms });
         drop(learnt);
-        lock(&self.lasting.hold).window_mut(self.number).report(at_ms, own_in_flight, running, waiting, kv_use);
+        lock(&self.state.queue).window_mut(self.number).report(at_ms, own_in_flight, running, waiting, kv_use);
     }
 
     fn load_failed(&self, why: &str) {
@@ -50,15 +50,15 @@ impl Sink for Readings {
     }
 
     fn round_trip(&self, ms: f64) {
-        let now = self.lasting.now_ms();
+        let now = self.state.now_ms();
         let rtt_ms = lock(&self.live.learnt).tracker.probe_answered(now, ms);
-        lock(&self.lasting.hold).window_mut(self.number).round_trip(rtt_ms);
+        lock(&self.state.queue).window_mut(self.number).round_trip(rtt_ms);
     }
 
     fn probe_failed(&self) {
-        let now = self.lasting.now_ms();
+        let now = self.state.now_ms();
         if lock(&self.live.learnt).tracker.probe_failed(now) {
-            tracing::warn!("endpoint `{}` is ill: probes fail", self.name);
+            tracing::warn!("endpoint `{}` is unhealthy: probes fail", self.name);
         }
     }
 
@@ -93,7 +93,7 @@ impl Sink for Readings {
     }
 
     fn canary(&self, model: &str, answered: Answered) {
-        let now = self.lasting.now_ms();
+        let now = self.state.now_ms();
         let answer = match answered {
             Answered::Rightly => CanaryAnswer::Right,
             Answered::Wrongly => CanaryAnswer::Wrong,
@@ -102,7 +102,7 @@ impl Sink for Readings {
         match lock(&self.live.learnt).tracker.canary(now, model, answer) {
             CanaryNews::None => {}
             CanaryNews::Unhealthy => {
-                tracing::warn!("endpoint `{}` is ill: it does not answer its canary", self.name);
+                tracing::warn!("endpoint `{}` is unhealthy: it does not answer its canary", self.name);
             }
             CanaryNews::Wrong => tracing::error!("endpoint `{}` answers the canary of `{model}` wrongly", self.name),
         }
@@ -114,37 +114,37 @@ impl Sink for Readings {
 struct Watched {
     /// The configuration they are of.
     ordinal: u64,
-    loops: BTreeMap<Number, (Asked, JoinSet<()>)>,
+    loops: BTreeMap<Number, (RequestHeaders, JoinSet<()>)>,
 }
 
 /// The headers of what an endpoint is asked, the TLS that it is asked over, and what it is asked.
-type Asked = (String, Tls, Manner);
+type RequestHeaders = (String, Tls, Manner);
 
 impl Watched {
     /// Watches the endpoints of a configuration and no others.
-    fn follow(&mut self, shared: &Shared) {
-        if self.ordinal == shared.version.ordinal {
+    fn follow(&mut self, epoch: &ConfigEpoch) {
+        if self.ordinal == epoch.version.ordinal {
             return;
         }
-        self.ordinal = shared.version.ordinal;
-        let config = &shared.grid.config;
+        self.ordinal = epoch.version.ordinal;
+        let config = &epoch.grid.config;
         let mut before = std::mem::take(&mut self.loops);
         for (i, endpoint) in config.endpoints.iter().enumerate() {
-            let (upstream, number) = (&shared.upstreams[i], shared.numbers.endpoints[i]);
-            let asked = (upstream.headers.clone(), upstream.tls.clone(), manner(shared, i));
+            let (upstream, number) = (&epoch.upstreams[i], epoch.numbers.endpoints[i]);
+            let asked = (upstream.headers.clone(), upstream.tls.clone(), manner(epoch, i));
             let as_before = before.remove(&number).filter(|(before, _)| *before == asked);
             let loops = as_before.unwrap_or_else(|| {
                 // What was answered to other questions counts no more.
-                lock(&shared.live[i].learnt).tracker.canaries.clear();
+                lock(&epoch.live[i].learnt).tracker.canaries.clear();
                 let readings = Readings {
-                    lasting: Arc::clone(&shared.lasting),
+                    state: Arc::clone(&epoch.state),
                     number,
                     name: endpoint.name.clone(),
-                    live: Arc::clone(&shared.live[i]),
+                    live: Arc::clone(&epoch.live[i]),
                 };
                 let origin = upstream.origin.clone();
                 let target = Target { origin, engine: endpoint.engine, headers: asked.0.clone() };
-                let loops = watch(target, &asked.2, &Arc::new(readings), &shared.lasting.tasks);
+                let loops = watch(target, &asked.2, &Arc::new(readings), &epoch.state.tasks);
                 (asked, loops)
             });
             self.loops.insert(number, loops);
@@ -153,8 +153,8 @@ impl Watched {
 }
 
 /// What an endpoint is asked, and how often.
-fn manner(shared: &Shared, endpoint: usize) -> Manner {
-    let config = &shared.grid.config;
+fn manner(epoch: &ConfigEpoch, endpoint: usize) -> Manner {
+    let config = &epoch.grid.config;
     let every = Duration::from_millis;
     let question = |(model, served_as): (&Model, &Option<String>)| {
         let (canary, served_as) = (model.canary.as_ref()?, served_as.clone()?);
@@ -170,9 +170,9 @@ fn manner(shared: &Shared, endpoint: usize) -> Manner {
         scrape_every: every(config.gateway.scrape_interval_ms),
         probe_every: every(config.gateway.probe_interval_ms),
         list_every: every(config.gateway.model_list_interval_ms),
-        served: shared.upstreams[endpoint].served_as.iter().flatten().cloned().collect(),
+        served: epoch.upstreams[endpoint].served_as.iter().flatten().cloned().collect(),
         canary_every: every(config.gateway.canary_interval_ms),
-        questions: config.models.iter().zip(&shared.upstreams[endpoint].served_as).filter_map(question).collect(),
+        questions: config.models.iter().zip(&epoch.upstreams[endpoint].served_as).filter_map(question).collect(),
     }
 }
 
@@ -182,10 +182,10 @@ pub(crate) async fn run(gateway: Arc<Gateway>) {
     loop {
         let start = Instant::now();
         {
-            let shared = gateway.now();
-            watched.follow(&shared);
-            shared.publish();
-            look_again(&shared.lasting.hold, shared.now_ms());
+            let epoch = gateway.now();
+            watched.follow(&epoch);
+            epoch.publish();
+            look_again(&epoch.state.queue, epoch.now_ms());
         }
         // A large grid is published less often, so that it never takes more than a twentieth of a core.
         tokio::time::sleep(PUBLISH_EVERY.max(start.elapsed() * 20)).await;

@@ -1,13 +1,13 @@
 //! Each endpoint as this gateway sees it now.
 
-use rhumb_flow::condition::Found;
+use rhumb_flow::endpoint_health::Found;
 use rhumb_grid::config::Accepts;
 use rhumb_route::explain::Names as _;
 use serde::{Deserialize, Serialize};
 
+use crate::epoch::ConfigEpoch;
 use crate::live::lock;
 use crate::numbers::Number;
-use crate::shared::Shared;
 use crate::troubles::LastError;
 
 /// One endpoint.
@@ -19,7 +19,7 @@ pub struct EndpointNow {
     pub site: String,
     /// Which requests it takes.
     pub accepts: Accepts,
-    /// How it was found ill: `requests`, `probes`, `credential`, `peers`, `canary`; nothing when it is well.
+    /// How it was found unhealthy: `requests`, `probes`, `credential`, `peers`, `canary`; nothing when it is well.
     pub ill: Option<String>,
     /// For how long it has been, in milliseconds.
     #[serde(default)]
@@ -46,18 +46,18 @@ pub struct EndpointNow {
 }
 
 /// The endpoints for which `which` holds, given the names of endpoint and site.
-pub(crate) fn endpoints(shared: &Shared, which: impl Fn(&str, &str) -> bool) -> Vec<EndpointNow> {
-    let view = shared.view.load();
-    let now = shared.now_ms();
+pub(crate) fn endpoints(epoch: &ConfigEpoch, which: impl Fn(&str, &str) -> bool) -> Vec<EndpointNow> {
+    let view = epoch.view.load();
+    let now = epoch.now_ms();
     let endpoint_now = |(i, site): (usize, &u32)| {
-        let (endpoint, site) = (shared.names.endpoint(i as u32), shared.names.site(*site));
+        let (endpoint, site) = (epoch.names.endpoint(i as u32), epoch.names.site(*site));
         which(endpoint, site).then(|| {
             let accepts = view.rows.iter().find(|r| r.endpoint == i as u32).map_or(Accepts::None, |r| r.accepts);
-            let (learnt, configured) = (lock(&shared.live[i].learnt), &shared.grid.config.endpoints[i]);
+            let (learnt, configured) = (lock(&epoch.live[i].learnt), &epoch.grid.config.endpoints[i]);
             let tracker = &learnt.tracker;
-            let found = tracker.condition.found(now);
-            let (ill_since_ms, last_error) = (tracker.condition.ill_for_ms(now), learnt.troubles.last(now));
-            let name = |number| shared.numbers.model_at(Number(number)).map(|m| shared.names.model(m).to_owned());
+            let found = tracker.health.found(now);
+            let (ill_since_ms, last_error) = (tracker.health.unhealthy_for_ms(now), learnt.troubles.last(now));
+            let name = |number| epoch.numbers.model_at(Number(number)).map(|m| epoch.names.model(m).to_owned());
             let models_refused = tracker.models.missing(now).filter_map(name).collect();
             let (models_missing, probe_error) = (learnt.models_missing.clone(), learnt.probe_error.clone());
             drop(learnt);
@@ -69,13 +69,13 @@ pub(crate) fn endpoints(shared: &Shared, which: impl Fn(&str, &str) -> bool) -> 
                 ill_since_ms,
                 models_refused,
                 last_error,
-                in_flight: shared.live[i].overlay().in_flight,
-                window: lock(&shared.lasting.hold).window(shared.numbers.endpoints[i]).learnt(now),
+                in_flight: epoch.live[i].local_load().in_flight,
+                window: lock(&epoch.state.queue).window(epoch.numbers.endpoints[i]).learnt(now),
                 models_missing,
                 probe_error,
                 provisioned_usd_per_h: configured.gpu_hour_usd.map(|usd| usd * f64::from(configured.gpus)),
             }
         })
     };
-    shared.grid.endpoint_site.iter().enumerate().filter_map(endpoint_now).collect()
+    epoch.grid.endpoint_site.iter().enumerate().filter_map(endpoint_now).collect()
 }

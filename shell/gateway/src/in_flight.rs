@@ -6,23 +6,23 @@ use rhumb_core::attempt::Attempt;
 use rhumb_flow::evidence::Source;
 use rhumb_route::decide::Target;
 
-use crate::hold::Permit;
+use crate::admission_queue::ConcurrencyPermit;
+use crate::epoch::ConfigEpoch;
 use crate::live::lock;
 use crate::parts::LiveParts;
-use crate::shared::Shared;
 
 /// A request at an endpoint. Dropping it frees its place there.
 pub(crate) struct InFlight {
-    shared: Arc<Shared>,
-    permit: Permit,
+    epoch: Arc<ConfigEpoch>,
+    permit: ConcurrencyPermit,
     pub(crate) attempt: Attempt,
 }
 
 impl InFlight {
     /// Departs for a target.
-    pub(crate) fn new(shared: &Arc<Shared>, permit: Permit, target: Target, streams: bool) -> Self {
-        let attempt = Attempt::sent(&mut LiveParts(shared), target, streams, shared.now_us());
-        Self { shared: Arc::clone(shared), permit, attempt }
+    pub(crate) fn new(epoch: &Arc<ConfigEpoch>, permit: ConcurrencyPermit, target: Target, streams: bool) -> Self {
+        let attempt = Attempt::sent(&mut LiveParts(epoch), target, streams, epoch.now_us());
+        Self { epoch: Arc::clone(epoch), permit, attempt }
     }
 
     pub(crate) fn target(&self) -> &Target {
@@ -32,22 +32,22 @@ impl InFlight {
     /// Content has begun. `second_usd` is the value of a second to the request.
     pub(crate) fn began(&mut self, second_usd: f64, source: Source) {
         self.permit.served = true;
-        self.attempt.began(&mut LiveParts(&self.shared), source, second_usd, self.shared.now_us());
-        let live = &self.shared.live[self.target().endpoint as usize];
+        self.attempt.began(&mut LiveParts(&self.epoch), source, second_usd, self.epoch.now_us());
+        let live = &self.epoch.live[self.target().endpoint as usize];
         lock(&live.learnt).troubles.over();
-        live.heard(self.shared.now_ms());
+        live.heard(self.epoch.now_ms());
     }
 
     /// Tokens come from the endpoint at this pace.
     pub(crate) fn paced(&self, token_ms: f64) {
-        self.attempt.paced(&mut LiveParts(&self.shared), token_ms);
+        self.attempt.paced(&mut LiveParts(&self.epoch), token_ms);
     }
 
     /// Another target had content first. The endpoint is not at fault; where it is `late`, that is learnt as far as it went.
     /// What the request has cost there, USD.
     pub(crate) fn lost(&self, late: bool) -> f64 {
         if late {
-            self.attempt.was_late(&mut LiveParts(&self.shared), self.shared.now_us());
+            self.attempt.was_late(&mut LiveParts(&self.epoch), self.epoch.now_us());
         }
         self.attempt.lost_usd()
     }
@@ -55,6 +55,6 @@ impl InFlight {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.attempt.over(&mut LiveParts(&self.shared));
+        self.attempt.over(&mut LiveParts(&self.epoch));
     }
 }

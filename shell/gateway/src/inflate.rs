@@ -7,7 +7,7 @@ use flate2::bufread::{MultiGzDecoder, ZlibDecoder};
 use http::{HeaderMap, header};
 use rhumb_openai::error::ApiError;
 
-use crate::guard::Held;
+use crate::resource_limits::Held;
 
 /// How a body is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,17 +4,17 @@ use rhumb_grid::index::Grid;
 use rhumb_openai::error::{ApiError, quote};
 
 use crate::auth::Caller;
-use crate::place;
-use crate::shared::Shared;
+use crate::epoch::ConfigEpoch;
+use crate::routing;
 
 /// The list: models, their other names, and names that stand for several models.
-pub(crate) fn models(shared: &Shared, caller: &Caller) -> String {
-    let config = &shared.grid.config;
+pub(crate) fn models(epoch: &ConfigEpoch, caller: &Caller) -> String {
+    let config = &epoch.grid.config;
     let allowed = caller.tenant.map(|t| &config.tenants[t].models).filter(|m| !m.is_empty());
     let names = config.models.iter().flat_map(|m| std::iter::once(&m.name).chain(&m.aliases));
     let all = names.chain(config.virtual_models.iter().map(|v| &v.name));
     let entries: Vec<String> =
-        all.filter(|name| allowed.is_none_or(|a| a.contains(name))).map(|name| entry(&shared.grid, name)).collect();
+        all.filter(|name| allowed.is_none_or(|a| a.contains(name))).map(|name| entry(&epoch.grid, name)).collect();
     format!("{{\"object\":\"list\",\"data\":[{}]}}", entries.join(","))
 }
 
@@ -22,10 +22,10 @@ pub(crate) fn models(shared: &Shared, caller: &Caller) -> String {
 ///
 /// # Errors
 /// There is none of that name for this caller.
-pub(crate) fn model(shared: &Shared, caller: &Caller, name: &str) -> Result<String, ApiError> {
+pub(crate) fn model(epoch: &ConfigEpoch, caller: &Caller, name: &str) -> Result<String, ApiError> {
     let name = percent_encoding::percent_decode_str(name).decode_utf8_lossy();
-    place::models(shared, caller, &name)?;
-    Ok(entry(&shared.grid, &name))
+    routing::models(epoch, caller, &name)?;
+    Ok(entry(&epoch.grid, &name))
 }
 
 /// A model as clients read it: `root` is the model that an alias stands for, and the longest prompt plus answer stands

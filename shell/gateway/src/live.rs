@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rhumb_core::endpoint::EndpointTracker;
-use rhumb_route::row::Overlay;
+use rhumb_route::row::LocalLoad;
 
 use crate::pool::PoolKey;
 use crate::troubles::Troubles;
@@ -24,7 +24,7 @@ pub(crate) struct Live {
     /// When content last came from it, by the gateway's clock.
     heard_ms: AtomicU64,
     /// It is being loaded slowly after an absence.
-    pub(crate) is_back: AtomicBool,
+    pub(crate) is_slow_starting: AtomicBool,
     /// Apart from the counters: a decision over thousands of endpoints reads those of all and nothing else.
     pub(crate) learnt: Box<Mutex<Learnt>>,
 }
@@ -50,13 +50,13 @@ impl Live {
             in_flight: AtomicU32::new(0),
             backlog_tokens: AtomicU64::new(0),
             heard_ms: AtomicU64::new(0),
-            is_back: AtomicBool::new(false),
+            is_slow_starting: AtomicBool::new(false),
             learnt: Box::default(),
         }
     }
 
-    pub(crate) fn overlay(&self) -> Overlay {
-        Overlay {
+    pub(crate) fn local_load(&self) -> LocalLoad {
+        LocalLoad {
             in_flight: f64::from(self.in_flight.load(Ordering::Relaxed)),
             backlog_tokens: f64::from_bits(self.backlog_tokens.load(Ordering::Relaxed)),
         }

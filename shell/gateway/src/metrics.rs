@@ -18,10 +18,10 @@ use rhumb_process::lines_lost;
 use rhumb_route::explain::Names as _;
 use rhumb_store::{Ended, Outcome};
 
-use crate::guard::Guard;
+use crate::epoch::ConfigEpoch;
 use crate::live::lock;
 use crate::request_metrics::{Of, RequestMetrics};
-use crate::shared::Shared;
+use crate::resource_limits::ResourceLimits;
 
 type GaugeF = Gauge<f64, AtomicU64>;
 type CounterF = Counter<f64, AtomicU64>;
@@ -193,7 +193,7 @@ pub(crate) const UNCHANGED: &str = "unchanged";
 pub(crate) const REFUSED: &str = "refused";
 
 impl Metrics {
-    pub(crate) fn new(grid: &Grid, guard: &Guard) -> Self {
+    pub(crate) fn new(grid: &Grid, limits: &ResourceLimits) -> Self {
         let mut registry = Registry::with_prefix("rhumb");
         let requests = Family::<OutcomeLabel, Counter>::default();
         let attempts = Family::<AttemptLabel, Counter>::default();
@@ -215,7 +215,7 @@ impl Metrics {
         registry.register(
             "overload_shed",
             "Requests turned away for want of the gateway's own means",
-            guard.shed.clone(),
+            limits.shed.clone(),
         );
         let gauges = Gauges::default();
         gauges.register(&mut registry);
@@ -308,9 +308,9 @@ impl Metrics {
     }
 
     /// The page, as OpenMetrics.
-    pub(crate) fn page(&self, shared: &Shared) -> String {
+    pub(crate) fn page(&self, epoch: &ConfigEpoch) -> String {
         let _one = lock(&self.gauges.page);
-        self.gauges.set(shared);
+        self.gauges.set(epoch);
         let mut page = String::new();
         // Writing to a string does not fail.
         let _ = encode(&mut page, &self.registry);
@@ -324,7 +324,7 @@ impl Gauges {
         r.register("endpoint_running", "Requests running, as the engine last reported", self.running.clone());
         r.register("endpoint_waiting", "Requests waiting, as the engine last reported", self.waiting.clone());
         r.register("endpoint_kv_use", "Share of the KV cache in use, as the engine last reported", self.kv_use.clone());
-        r.register("endpoint_healthy", "1, or 0 while confirmed ill", self.healthy.clone());
+        r.register("endpoint_healthy", "1, or 0 while confirmed unhealthy", self.healthy.clone());
         let text = "Models that the endpoint should serve and does not list";
         r.register("endpoint_models_missing", text, self.models_missing.clone());
         let text = "1 while the endpoint refuses the key that it is asked for its models with, else 0";
@@ -363,10 +363,10 @@ impl Gauges {
         r.register("task_restarts", text, self.restarts.clone());
     }
 
-    fn set(&self, shared: &Shared) {
+    fn set(&self, epoch: &ConfigEpoch) {
         self.clear();
         // The newest last: where two say something of one name, its word counts.
-        let mut versions = shared.lasting.versions();
+        let mut versions = epoch.state.versions();
         if let Some(newest) = versions.pop() {
             for old in &versions {
                 self.endpoints(old);
@@ -378,28 +378,28 @@ impl Gauges {
             versions.push(newest);
         }
         self.in_flight(&versions);
-        let hold = lock(&shared.lasting.hold);
+        let queue = lock(&epoch.state.queue);
         for (priority, p) in Priority::ALL {
-            self.waiting_here.get_or_create(&PriorityLabel { priority }).set(hold.waiting(p) as f64);
+            self.waiting_here.get_or_create(&PriorityLabel { priority }).set(queue.waiting(p) as f64);
         }
-        drop(hold);
-        let log = &shared.lasting.log;
+        drop(queue);
+        let log = &epoch.state.log;
         self.backlog.set(log.backlog() as f64);
         let (rows, bytes) = log.spooled();
         self.log_waiting.set(rows as f64);
         self.log_waiting_bytes.set(bytes as f64);
         raise(&self.log_dropped, log.dropped());
         raise(&self.lines_lost, lines_lost());
-        for (task, restarts) in shared.lasting.tasks.restarts() {
+        for (task, restarts) in epoch.state.tasks.restarts() {
             raise(&self.restarts.get_or_create(&TaskLabel { task }), restarts);
         }
-        let guard = &shared.lasting.guard;
-        self.level.set(f64::from(guard.level() as u8));
-        for (means, used) in guard.pressure().named() {
+        let limits = &epoch.state.limits;
+        self.level.set(f64::from(limits.level() as u8));
+        for (means, used) in limits.pressure().named() {
             self.pressure.get_or_create(&MeansLabel { means }).set(used);
         }
-        self.held.set(guard.held_bytes() as f64);
-        self.connections.set(guard.connections() as f64);
+        self.held.set(limits.held_bytes() as f64);
+        self.connections.set(limits.connections() as f64);
     }
 
     /// What a configuration no longer has is not shown as it last was.
@@ -417,14 +417,14 @@ impl Gauges {
         self.config.clear();
     }
 
-    fn endpoints(&self, shared: &Shared) {
-        let now = shared.now_ms();
-        for (i, live) in (0u32..).zip(&shared.live) {
-            let name = || shared.names.endpoint(i).to_owned();
+    fn endpoints(&self, epoch: &ConfigEpoch) {
+        let now = epoch.now_ms();
+        for (i, live) in (0u32..).zip(&epoch.live) {
+            let name = || epoch.names.endpoint(i).to_owned();
             let label = EndpointLabel { endpoint: name() };
             let learnt = lock(&live.learnt);
             let s = &learnt.tracker.state;
-            self.healthy.get_or_create(&label).set(if learnt.tracker.condition.is_ill(now) { 0.0 } else { 1.0 });
+            self.healthy.get_or_create(&label).set(if learnt.tracker.health.is_unhealthy(now) { 0.0 } else { 1.0 });
             self.models_missing.get_or_create(&label).set(learnt.models_missing.len() as f64);
             self.key_refused.get_or_create(&label).set(if learnt.probe_error.is_some() { 1.0 } else { 0.0 });
             self.correction.get_or_create(&label).set(s.ttft.factor());
@@ -441,20 +441,20 @@ impl Gauges {
                 self.age(name(), "rtt", now, at);
             }
         }
-        let hold = lock(&shared.lasting.hold);
-        for (i, number) in (0u32..).zip(&shared.numbers.endpoints) {
-            let label = EndpointLabel { endpoint: shared.names.endpoint(i).to_owned() };
-            self.window.get_or_create(&label).set(hold.window(*number).limit(now));
+        let queue = lock(&epoch.state.queue);
+        for (i, number) in (0u32..).zip(&epoch.numbers.endpoints) {
+            let label = EndpointLabel { endpoint: epoch.names.endpoint(i).to_owned() };
+            self.window.get_or_create(&label).set(queue.window(*number).limit(now));
         }
     }
 
     /// Requests in flight under any configuration: what has moved to another address is flown to at both for a while.
-    fn in_flight(&self, versions: &[Arc<Shared>]) {
+    fn in_flight(&self, versions: &[Arc<ConfigEpoch>]) {
         let mut by_number = BTreeMap::new();
-        for shared in versions {
-            for (i, number) in (0u32..).zip(&shared.numbers.endpoints) {
-                let name = || shared.names.endpoint(i).to_owned();
-                by_number.entry(*number).or_insert_with(|| (name(), shared.live[i as usize].overlay().in_flight));
+        for epoch in versions {
+            for (i, number) in (0u32..).zip(&epoch.numbers.endpoints) {
+                let name = || epoch.names.endpoint(i).to_owned();
+                by_number.entry(*number).or_insert_with(|| (name(), epoch.live[i as usize].local_load().in_flight));
             }
         }
         for (endpoint, in_flight) in by_number.into_values() {
@@ -462,8 +462,8 @@ impl Gauges {
         }
     }
 
-    fn sites(&self, shared: &Shared) {
-        for (site, state) in shared.grid.config.sites.iter().zip(lock(&shared.viewer).sites()) {
+    fn sites(&self, epoch: &ConfigEpoch) {
+        for (site, state) in epoch.grid.config.sites.iter().zip(lock(&epoch.viewer).sites()) {
             let label = SiteLabel { site: site.name.clone() };
             self.watts.get_or_create(&label).set(state.watts);
             self.power_price.get_or_create(&label).set(state.power.usd_per_joule());

@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use rhumb_core::facts::Estimates;
-use rhumb_flow::admission::{Lane, Lanes};
+use rhumb_flow::admission::{QueueClass, QueueClasses};
 use rhumb_flow::hedge::Hedging;
 use rhumb_grid::config::Endpoint;
 use rhumb_grid::index::Grid;
-use rhumb_route::habits::Habits;
+use rhumb_route::workload::WorkloadStats;
 
 use crate::live::Live;
 
@@ -62,11 +62,11 @@ pub(crate) struct Known {
     models: Register<String>,
     tenants: Register<String>,
     /// By the numbers of the models that are wanted.
-    lanes: Register<Vec<Number>>,
+    queue_classes: Register<Vec<Number>>,
     live: Vec<Arc<Live>>,
     estimates: BTreeMap<(u32, Number), Arc<Mutex<Estimates>>>,
     hedging: BTreeMap<Number, Arc<Mutex<Hedging>>>,
-    habits: BTreeMap<Number, Arc<Mutex<Habits>>>,
+    workload: BTreeMap<Number, Arc<Mutex<WorkloadStats>>>,
 }
 
 /// The numbers of a configuration, by position, and back.
@@ -76,7 +76,7 @@ pub(crate) struct Numbers {
     pub(crate) sites: Vec<Number>,
     pub(crate) models: Vec<Number>,
     tenants: Vec<Number>,
-    lanes: Vec<Lane>,
+    queue_classes: Vec<QueueClass>,
     endpoint_at: BTreeMap<Number, u32>,
     model_at: BTreeMap<Number, u32>,
 }
@@ -85,16 +85,18 @@ pub(crate) struct Numbers {
 static POOL_KEYS: AtomicUsize = AtomicUsize::new(0);
 
 impl Known {
-    /// The numbers of a configuration and its lanes, new ones for what is new.
-    pub(crate) fn numbers(&mut self, grid: &Grid, lanes: &Lanes) -> Numbers {
+    /// The numbers of a configuration and its queue classes, new ones for what is new.
+    pub(crate) fn numbers(&mut self, grid: &Grid, queue_classes: &QueueClasses) -> Numbers {
         let c = &grid.config;
         let endpoints = self.endpoints.numbers(c.endpoints.iter().map(identity));
         self.live
             .resize_with(self.endpoints.0.len(), || Arc::new(Live::new(POOL_KEYS.fetch_add(1, Ordering::Relaxed))));
         let models = self.models.numbers(c.models.iter().map(|m| m.name.clone()));
-        let mut by_lane: Vec<(Lane, Number)> = lanes
+        let mut by_lane: Vec<(QueueClass, Number)> = queue_classes
             .iter()
-            .map(|(wanted, lane)| (lane, self.lanes.number(wanted.iter().map(|m| models[*m as usize]).collect())))
+            .map(|(wanted, queue_class)| {
+                (queue_class, self.queue_classes.number(wanted.iter().map(|m| models[*m as usize]).collect()))
+            })
             .collect();
         by_lane.sort_unstable();
         let back = |numbers: &[Number]| numbers.iter().copied().zip(0..).collect();
@@ -103,7 +105,7 @@ impl Known {
             model_at: back(&models),
             sites: self.sites.numbers(c.sites.iter().map(|s| s.name.clone())),
             tenants: self.tenants.numbers(c.tenants.iter().map(|t| t.name.clone())),
-            lanes: by_lane.into_iter().map(|(_, number)| number.0).collect(),
+            queue_classes: by_lane.into_iter().map(|(_, number)| number.0).collect(),
             endpoints,
             models,
         }
@@ -125,13 +127,13 @@ impl Known {
     }
 
     /// What the requests for a model are like.
-    pub(crate) fn habits(&mut self, model: Number) -> Arc<Mutex<Habits>> {
-        Arc::clone(self.habits.entry(model).or_default())
+    pub(crate) fn workload(&mut self, model: Number) -> Arc<Mutex<WorkloadStats>> {
+        Arc::clone(self.workload.entry(model).or_default())
     }
 
-    /// Lanes that have a number.
-    pub(crate) fn lanes(&self) -> usize {
-        self.lanes.0.len()
+    /// QueueClasses that have a number.
+    pub(crate) fn queue_classes(&self) -> usize {
+        self.queue_classes.0.len()
     }
 }
 
@@ -156,9 +158,9 @@ impl Numbers {
         tenant.map_or(0, |t| self.tenants[t].0 + 1)
     }
 
-    /// A lane of the configuration by its number.
-    pub(crate) fn lane(&self, lane: Lane) -> Lane {
-        self.lanes[lane as usize]
+    /// A queue class of the configuration by its number.
+    pub(crate) fn queue_class(&self, queue_class: QueueClass) -> QueueClass {
+        self.queue_classes[queue_class as usize]
     }
 }
 
@@ -181,7 +183,7 @@ mod tests {
     #[test]
     fn names_keep_their_numbers_wherever_they_stand() {
         let mut known = Known::default();
-        let mut number = |g: &Grid| known.numbers(g, &Lanes::of(g));
+        let mut number = |g: &Grid| known.numbers(g, &QueueClasses::of(g));
         let first = number(&grid(&[("a", "http://a"), ("b", "http://b")], &["m", "n"], &["t", "u"]));
         let second = number(&grid(&[("c", "http://c"), ("b", "http://b"), ("a", "http://x")], &["n"], &["u"]));
         assert_eq!(first.endpoints, [Number(0), Number(1)]);
@@ -189,9 +191,9 @@ mod tests {
         assert_eq!((second.endpoint_at(Number(1)), second.endpoint_at(Number(0))), (Some(1), None));
         assert_eq!((first.model_at(Number(1)), second.model_at(Number(1))), (Some(1), Some(0)));
         assert_eq!((first.tenant(Some(1)), second.tenant(Some(0)), second.tenant(None)), (2, 2, 0));
-        // A model's lane is the same one, and that of both models no one's any more.
-        assert_eq!(second.lanes.iter().filter(|l| first.lanes.contains(l)).count(), 1);
+        // A model's queue class is the same one, and that of both models no one's any more.
+        assert_eq!(second.queue_classes.iter().filter(|l| first.queue_classes.contains(l)).count(), 1);
         let back = number(&grid(&[("a", "http://a"), ("b", "http://b")], &["m", "n"], &["t", "u"]));
-        assert_eq!((back.endpoints, back.lanes), (first.endpoints, first.lanes));
+        assert_eq!((back.endpoints, back.queue_classes), (first.endpoints, first.queue_classes));
     }
 }

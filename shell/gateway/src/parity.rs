@@ -9,7 +9,7 @@ use rhumb_core::candidates::unqueued_ttft_ms;
 use rhumb_core::endpoint::EndpointTracker;
 use rhumb_core::facts::Estimates;
 use rhumb_core::memory::Memory;
-use rhumb_flow::admission::{Admission, Ask as AdmissionAsk, Turn, Verdict};
+use rhumb_flow::admission::{Admission, AdmissionRequest as AdmissionAsk, Turn, Verdict};
 use rhumb_flow::blame::Failure;
 use rhumb_flow::budget::RetryBudget;
 use rhumb_flow::fair::Ticket;
@@ -18,26 +18,26 @@ use rhumb_flow::quarantine::Quarantine;
 use rhumb_flow::window::Window;
 use rhumb_grid::config::{Location, Priority, Router};
 use rhumb_process::Tasks;
-use rhumb_route::account::Tariff;
+use rhumb_route::account::PriceSnapshot;
+use rhumb_route::compact_row::CompactRow;
 use rhumb_route::decide::{Decision, Target, World};
 use rhumb_route::facts::Facts;
-use rhumb_route::floor::Floors;
-use rhumb_route::glance::Glance;
-use rhumb_route::habits::Habits;
-use rhumb_route::row::{Overlay, Row};
+use rhumb_route::lower_bound::LowerBounds;
+use rhumb_route::row::{LocalLoad, Row};
 use rhumb_route::view::View;
+use rhumb_route::workload::WorkloadStats;
 use rhumb_store::{Log, Retention};
 use rhumb_upstream::Names;
 use rhumb_world::{Breach, Decided, End, FaultKind, Poison, Setup, Watch, run, run_on};
 
 use self::common::{asks, fault, setup};
 use crate::drain::Drains;
-use crate::guard::Guard;
-use crate::lasting::Lasting;
+use crate::epoch::{ConfigEpoch, upstreams};
 use crate::live::lock;
 use crate::parts::LiveParts;
+use crate::resource_limits::ResourceLimits;
 use crate::salt::Secret;
-use crate::shared::{Shared, upstreams};
+use crate::state::GatewayState;
 use crate::version::{Digest, Version};
 
 #[path = "../../../sim/world/tests/common/mod.rs"]
@@ -45,7 +45,7 @@ mod common;
 
 /// A live gateway's memory, driven by a simulated world.
 struct Driven {
-    shared: Arc<Shared>,
+    epoch: Arc<ConfigEpoch>,
     view: Arc<View>,
 }
 
@@ -66,18 +66,18 @@ impl Driven {
         let names = Names::new(&[], &tasks).unwrap();
         let upstreams = upstreams(&grid, &names).unwrap();
         let (drains, secret) = (Drains::open(&folder).unwrap(), Secret::open(&folder).unwrap());
-        let guard = Guard::new(&grid.config, 1);
-        let lasting = Arc::new(Lasting::new(log, tasks, drains, guard, names, secret));
+        let limits = ResourceLimits::new(&grid.config, 1);
+        let state = Arc::new(GatewayState::new(log, tasks, drains, limits, names, secret));
         let version = Version { ordinal: 1, digest: Digest::of(b"") };
-        let shared = Arc::new(Shared::new(&lasting, grid, upstreams, version, None));
-        lasting.enter(&shared);
+        let epoch = Arc::new(ConfigEpoch::new(&state, grid, upstreams, version, None));
+        state.enter(&epoch);
         std::fs::remove_dir_all(&folder).unwrap();
-        let view = shared.view.load_full();
-        Self { shared, view }
+        let view = epoch.view.load_full();
+        Self { epoch, view }
     }
 
     fn live(&self) -> LiveParts<'_> {
-        LiveParts(&self.shared)
+        LiveParts(&self.epoch)
     }
 }
 
@@ -86,28 +86,28 @@ impl World for Driven {
         self.view.rows(model)
     }
 
-    fn overlay(&self, endpoint: u32) -> Overlay {
-        self.shared.live[endpoint as usize].overlay()
+    fn local_load(&self, endpoint: u32) -> LocalLoad {
+        self.epoch.live[endpoint as usize].local_load()
     }
 
-    fn floors(&self, model: u32) -> &[Floors] {
-        World::floors(&*self.view, model)
+    fn lower_bounds(&self, model: u32) -> &[LowerBounds] {
+        World::lower_bounds(&*self.view, model)
     }
 
-    fn glances(&self, model: u32) -> &[Glance] {
-        World::glances(&*self.view, model)
+    fn compact_rows(&self, model: u32) -> &[CompactRow] {
+        World::compact_rows(&*self.view, model)
     }
 }
 
 impl Parts for Driven {
     /// The world frees places itself.
-    type Permit = ();
+    type ConcurrencyPermit = ();
 
     fn endpoint<T>(&mut self, endpoint: u32, with: impl FnOnce(&mut EndpointTracker) -> T) -> T {
         self.live().endpoint(endpoint, with)
     }
 
-    fn workload<T>(&mut self, model: u32, with: impl FnOnce(&mut Habits) -> T) -> T {
+    fn workload<T>(&mut self, model: u32, with: impl FnOnce(&mut WorkloadStats) -> T) -> T {
         self.live().workload(model, with)
     }
 
@@ -145,18 +145,18 @@ impl Parts for Driven {
         now_ms: u64,
         choose: impl FnOnce(&dyn Fn(usize) -> bool) -> Option<usize>,
     ) -> Option<(usize, ())> {
-        let hold = lock(&self.shared.lasting.hold);
+        let queue = lock(&self.epoch.state.queue);
         let has_room = |place: usize| {
             let endpoint = targets[place].endpoint;
-            let (number, in_flight) = (self.shared.numbers.endpoint(endpoint).0, self.overlay(endpoint).in_flight);
-            let admission = hold.admission();
+            let (number, in_flight) = (self.epoch.numbers.endpoint(endpoint).0, self.local_load(endpoint).in_flight);
+            let admission = queue.admission();
             !admission.is_wanted(number) && admission.has_room(now_ms, Priority::Batch, number, in_flight)
         };
         choose(&has_room).map(|place| (place, ()))
     }
 
-    fn tariff(&self, target: &Target) -> Tariff {
-        self.live().tariff(target)
+    fn price_snapshot(&self, target: &Target) -> PriceSnapshot {
+        self.live().price_snapshot(target)
     }
 
     fn context_tokens(&self, target: &Target) -> u32 {
@@ -174,23 +174,23 @@ impl Parts for Driven {
 
 impl Memory for Driven {
     fn depart(&mut self, endpoint: u32) {
-        self.shared.live[endpoint as usize].depart();
+        self.epoch.live[endpoint as usize].depart();
     }
 
     fn depart_end(&mut self, endpoint: u32, has_begun: bool, now_ms: u64) {
-        self.shared.live[endpoint as usize].depart_end();
+        self.epoch.live[endpoint as usize].depart_end();
         if has_begun {
             self.window(endpoint, |window| window.completed(now_ms));
         }
     }
 
     fn admission<T>(&mut self, with: impl FnOnce(&mut Admission) -> T) -> T {
-        with(lock(&self.shared.lasting.hold).admission_mut())
+        with(lock(&self.epoch.state.queue).admission_mut())
     }
 
     fn arrive(&mut self, now_ms: u64, ask: &AdmissionAsk, targets: &[Target]) -> Verdict {
-        let candidates = crate::hold::candidates(&self.shared, targets);
-        lock(&self.shared.lasting.hold).admission_mut().arrive(now_ms, ask, unqueued_ttft_ms(targets), candidates)
+        let candidates = crate::admission_queue::candidates(&self.epoch, targets);
+        lock(&self.epoch.state.queue).admission_mut().arrive(now_ms, ask, unqueued_ttft_ms(targets), candidates)
     }
 
     fn turn(
@@ -201,32 +201,32 @@ impl Memory for Driven {
         caller: Option<u32>,
         targets: &[Target],
     ) -> Turn {
-        let candidates = crate::hold::candidates(&self.shared, targets);
-        lock(&self.shared.lasting.hold).admission_mut().turn(now_ms, ask, waited_ms, caller, candidates)
+        let candidates = crate::admission_queue::candidates(&self.epoch, targets);
+        lock(&self.epoch.state.queue).admission_mut().turn(now_ms, ask, waited_ms, caller, candidates)
     }
 
     fn next(&mut self, now_ms: u64, endpoint: u32) -> Option<Ticket> {
-        let in_flight = self.overlay(endpoint).in_flight;
-        lock(&self.shared.lasting.hold).admission_mut().next(now_ms, endpoint, in_flight)
+        let in_flight = self.local_load(endpoint).in_flight;
+        lock(&self.epoch.state.queue).admission_mut().next(now_ms, endpoint, in_flight)
     }
 
     fn look_again(&mut self, now_ms: u64) -> Vec<Ticket> {
-        let in_flight = |e: u32| self.overlay(e).in_flight;
-        lock(&self.shared.lasting.hold).admission_mut().look_again(now_ms, in_flight)
+        let in_flight = |e: u32| self.local_load(e).in_flight;
+        lock(&self.epoch.state.queue).admission_mut().look_again(now_ms, in_flight)
     }
 
     fn estimates<T>(&mut self, tenant: u32, model: u32, with: impl FnOnce(&mut Estimates) -> T) -> T {
         assert_eq!(tenant, 0, "the worlds here have one tenant, who is nobody to a gateway");
-        with(&mut lock(self.shared.estimates(None, model)))
+        with(&mut lock(self.epoch.estimates(None, model)))
     }
 
     fn set_energy(&mut self, site: u32, usd_per_kwh: f64, carbon_g_per_kwh: f64) {
-        lock(&self.shared.viewer).set_energy(site, usd_per_kwh, carbon_g_per_kwh);
+        lock(&self.epoch.viewer).set_energy(site, usd_per_kwh, carbon_g_per_kwh);
     }
 
     fn publish(&mut self, now_ms: u64) {
-        self.shared.publish_at(now_ms);
-        self.view = self.shared.view.load_full();
+        self.epoch.publish_at(now_ms);
+        self.view = self.epoch.view.load_full();
     }
 }
 

@@ -9,26 +9,26 @@ use rhumb_flow::budget::RetryBudget;
 use rhumb_flow::hedge::Hedging;
 use rhumb_flow::quarantine::Quarantine;
 use rhumb_flow::window::Window;
-use rhumb_route::account::Tariff;
+use rhumb_route::account::PriceSnapshot;
 use rhumb_route::decide::Target;
-use rhumb_route::habits::Habits;
+use rhumb_route::workload::WorkloadStats;
 
-use crate::hold::Permit;
+use crate::admission_queue::ConcurrencyPermit;
+use crate::epoch::ConfigEpoch;
 use crate::live::lock;
-use crate::shared::Shared;
 
 /// The gateway's memory under one configuration.
-pub(crate) struct LiveParts<'a>(pub(crate) &'a Arc<Shared>);
+pub(crate) struct LiveParts<'a>(pub(crate) &'a Arc<ConfigEpoch>);
 
 impl Parts for LiveParts<'_> {
-    type Permit = Permit;
+    type ConcurrencyPermit = ConcurrencyPermit;
 
     fn endpoint<T>(&mut self, endpoint: u32, with: impl FnOnce(&mut EndpointTracker) -> T) -> T {
         with(&mut lock(&self.0.live[endpoint as usize].learnt).tracker)
     }
 
-    fn workload<T>(&mut self, model: u32, with: impl FnOnce(&mut Habits) -> T) -> T {
-        with(&mut lock(&self.0.habits[model as usize]))
+    fn workload<T>(&mut self, model: u32, with: impl FnOnce(&mut WorkloadStats) -> T) -> T {
+        with(&mut lock(&self.0.workload[model as usize]))
     }
 
     fn hedging<T>(&mut self, model: u32, with: impl FnOnce(&mut Hedging) -> T) -> T {
@@ -36,17 +36,17 @@ impl Parts for LiveParts<'_> {
     }
 
     fn window<T>(&mut self, endpoint: u32, with: impl FnOnce(&mut Window) -> T) -> T {
-        with(lock(&self.0.lasting.hold).window_mut(self.0.numbers.endpoint(endpoint)))
+        with(lock(&self.0.state.queue).window_mut(self.0.numbers.endpoint(endpoint)))
     }
 
     fn quarantine<T>(&mut self, with: impl FnOnce(&mut Quarantine) -> T) -> T {
-        with(&mut lock(&self.0.lasting.quarantine))
+        with(&mut lock(&self.0.state.quarantine))
     }
 
     fn budget<T>(&mut self, tenant: u32, target: &Target, with: impl FnOnce(&mut RetryBudget) -> T) -> T {
         let numbers = &self.0.numbers;
         let of = (tenant, numbers.models[target.model as usize], numbers.sites[target.site as usize]);
-        with(lock(&self.0.lasting.budgets).entry(of).or_default())
+        with(lock(&self.0.state.budgets).entry(of).or_default())
     }
 
     fn backlog_add(&mut self, endpoint: u32, tokens: f64) {
@@ -58,8 +58,8 @@ impl Parts for LiveParts<'_> {
     }
 
     fn prompt_sent(&mut self, endpoint: u32, now_ms: u64, tokens: f64) {
-        if self.0.live[endpoint as usize].is_back.load(Ordering::Relaxed) {
-            lock(&self.0.lasting.hold).sent(self.0.numbers.endpoint(endpoint), now_ms, tokens);
+        if self.0.live[endpoint as usize].is_slow_starting.load(Ordering::Relaxed) {
+            lock(&self.0.state.queue).sent(self.0.numbers.endpoint(endpoint), now_ms, tokens);
         }
     }
 
@@ -68,12 +68,12 @@ impl Parts for LiveParts<'_> {
         targets: &[Target],
         now_ms: u64,
         choose: impl FnOnce(&dyn Fn(usize) -> bool) -> Option<usize>,
-    ) -> Option<(usize, Permit)> {
-        Permit::spare(self.0, targets, now_ms, choose)
+    ) -> Option<(usize, ConcurrencyPermit)> {
+        ConcurrencyPermit::spare(self.0, targets, now_ms, choose)
     }
 
-    fn tariff(&self, target: &Target) -> Tariff {
-        self.0.view.load().row(target).map_or(Tariff::NONE, Tariff::of)
+    fn price_snapshot(&self, target: &Target) -> PriceSnapshot {
+        self.0.view.load().row(target).map_or(PriceSnapshot::NONE, PriceSnapshot::of)
     }
 
     fn context_tokens(&self, target: &Target) -> u32 {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rhumb_flow::overload::Level;
 use rhumb_upstream::Conn;
 
-use crate::lasting::Lasting;
+use crate::state::GatewayState;
 
 /// Idle connections kept for one endpoint by one worker.
 const IDLE_MAX: usize = 256;
@@ -51,10 +51,10 @@ pub(crate) fn take(key: PoolKey) -> Option<Conn> {
 
 /// Closes what has been idle for too long on this thread, and all that is idle when the gateway's own means run out:
 /// what another thread keeps idle cannot be had otherwise.
-pub(crate) async fn tend(lasting: Arc<Lasting>) {
+pub(crate) async fn tend(state: Arc<GatewayState>) {
     loop {
         tokio::time::sleep(TEND_EVERY).await;
-        if lasting.guard.level() > Level::Calm {
+        if state.limits.level() > Level::Calm {
             clear();
         }
         POOL.with_borrow_mut(|pool| pool.iter_mut().for_each(|idle| idle.retain(|i| i.since.elapsed() <= IDLE_FOR)));

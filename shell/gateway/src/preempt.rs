@@ -1,4 +1,4 @@
-//! A request under way that gives way to a more urgent one, as long as it has not begun.
+//! A request under way that is preempted by a more urgent one, as long as it has not begun.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -7,13 +7,13 @@ use rhumb_flow::admission::Expected;
 use rhumb_route::decide::Target;
 use tokio::sync::oneshot;
 
+use crate::epoch::ConfigEpoch;
 use crate::live::lock;
 use crate::numbers::Number;
-use crate::shared::Shared;
 
 /// A batch request that may be taken back from an endpoint. Dropping it is the end of that.
 pub(crate) struct Preemptible {
-    shared: Arc<Shared>,
+    epoch: Arc<ConfigEpoch>,
     endpoint: Number,
     number: u64,
     call: oneshot::Receiver<()>,
@@ -21,13 +21,13 @@ pub(crate) struct Preemptible {
 
 impl Preemptible {
     /// It is sent to a target now. A plain answer is no part of the queue that others see there.
-    pub(crate) fn sent(shared: &Arc<Shared>, target: &Target, plain: bool) -> Self {
+    pub(crate) fn sent(epoch: &Arc<ConfigEpoch>, target: &Target, plain: bool) -> Self {
         let p = &target.predicted;
         let delays_ms = if plain { 0.0 } else { p.delays_ms() };
         let expected = Expected { begins_ms: p.begins_ms(), prefill_ms: p.prefill_ms, delays_ms };
-        let endpoint = shared.numbers.endpoint(target.endpoint);
-        let (number, call) = lock(&shared.lasting.hold).preemptible(shared.now_ms(), endpoint, &expected);
-        Self { shared: Arc::clone(shared), endpoint, number, call }
+        let endpoint = epoch.numbers.endpoint(target.endpoint);
+        let (number, call) = lock(&epoch.state.queue).preemptible(epoch.now_ms(), endpoint, &expected);
+        Self { epoch: Arc::clone(epoch), endpoint, number, call }
     }
 
     /// Ready when it is to be taken back.
@@ -38,6 +38,6 @@ impl Preemptible {
 
 impl Drop for Preemptible {
     fn drop(&mut self) {
-        lock(&self.shared.lasting.hold).begun(self.endpoint, self.number);
+        lock(&self.epoch.state.queue).begun(self.endpoint, self.number);
     }
 }

@@ -16,11 +16,11 @@ use rhumb_upstream::Response;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Sleep;
 
+use crate::attempt::{HELD_UNCOUNTED, Opening};
 use crate::body::{BrokenOff, PIECE_BYTES_MAX};
-use crate::ledger::Ledger;
 use crate::pace::Pace;
 use crate::pool::{self, PoolKey};
-use crate::tries::{HELD_UNCOUNTED, Opening};
+use crate::request_record::RequestRecord;
 
 /// What is read of the events that pass.
 pub(crate) struct Scanner {
@@ -116,7 +116,7 @@ pub(crate) struct Relay {
     held: Bytes,
     /// What a long event that has not ended takes counts so much.
     account: Option<OwnedSemaphorePermit>,
-    ledger: Box<Ledger>,
+    record: Box<RequestRecord>,
     pool_key: PoolKey,
     idle: Idle,
     /// When the endpoint last sent content. Heartbeats and the like show that it lives, not that it works.
@@ -161,18 +161,18 @@ enum State {
 }
 
 impl Relay {
-    pub(crate) fn new(opening: Opening, ledger: Box<Ledger>, idle: Idle, pool_key: PoolKey) -> Self {
+    pub(crate) fn new(opening: Opening, record: Box<RequestRecord>, idle: Idle, pool_key: PoolKey) -> Self {
         let Opening { response, splitter, scanner, held, account } = opening;
         let now = Instant::now();
         Self {
-            pace: Pace::new(ledger.in_flight.as_ref().map_or(0.0, |f| f.attempt.modelled_pace_ms())),
+            pace: Pace::new(record.in_flight.as_ref().map_or(0.0, |f| f.attempt.modelled_pace_ms())),
             paused: now,
             response: Some(response),
             splitter,
             scanner,
             held,
             account,
-            ledger,
+            record,
             pool_key,
             idle,
             extended: 0,
@@ -259,7 +259,7 @@ impl Relay {
     fn count_held(&mut self) -> bool {
         let held = self.splitter.held();
         if held > HELD_UNCOUNTED {
-            return self.ledger.shared.lasting.guard.hold(&mut self.account, held);
+            return self.record.epoch.state.limits.hold(&mut self.account, held);
         }
         self.account = None;
         true
@@ -267,17 +267,17 @@ impl Relay {
 
     /// Content has come from the endpoint: whoever waits for more there knows that it is at work.
     fn heard(&self) {
-        if let Some(in_flight) = &self.ledger.in_flight {
-            let shared = &self.ledger.shared;
-            shared.live[in_flight.target().endpoint as usize].heard(shared.now_ms());
+        if let Some(in_flight) = &self.record.in_flight {
+            let epoch = &self.record.epoch;
+            epoch.live[in_flight.target().endpoint as usize].heard(epoch.now_ms());
         }
     }
 
     /// Others have had content from the endpoint in the last part of the wait.
     fn serves_others(&self) -> bool {
-        let Some(in_flight) = &self.ledger.in_flight else { return false };
-        let shared = &self.ledger.shared;
-        let silent_ms = shared.now_ms().saturating_sub(shared.live[in_flight.target().endpoint as usize].heard_ms());
+        let Some(in_flight) = &self.record.in_flight else { return false };
+        let epoch = &self.record.epoch;
+        let silent_ms = epoch.now_ms().saturating_sub(epoch.live[in_flight.target().endpoint as usize].heard_ms());
         u128::from(silent_ms) < self.idle.limit.as_millis() / 2
     }
 
@@ -316,15 +316,15 @@ impl Relay {
 
     /// What is seen of the endpoint's pace is learnt while the answer lasts: a slow one lasts long.
     fn teach(&self, token_ms: Option<f64>) {
-        if let (Some(ms), Some(in_flight)) = (token_ms, &self.ledger.in_flight) {
+        if let (Some(ms), Some(in_flight)) = (token_ms, &self.record.in_flight) {
             in_flight.paced(ms);
         }
     }
 
     fn account(&mut self, outcome: Outcome) {
-        self.ledger.outcome = outcome;
-        self.ledger.state_usage(self.scanner.usage);
-        self.ledger.pieces = self.scanner.pieces;
+        self.record.outcome = outcome;
+        self.record.state_usage(self.scanner.usage);
+        self.record.pieces = self.scanner.pieces;
     }
 
     fn complete(&mut self, cx: &mut Context<'_>) {
@@ -343,7 +343,7 @@ impl Relay {
     fn break_off(&mut self, broken: Broken) -> Poll<Option<Result<Bytes, BrokenOff>>> {
         self.response = None;
         self.account(Outcome::Broken);
-        let errors = self.ledger.engine_errors;
+        let errors = self.record.engine_errors;
         let error = match broken {
             Broken::TooLarge => ApiError::answer_too_large(),
             // The engine calls the request itself wrong, later than others would.
@@ -351,7 +351,7 @@ impl Relay {
                 ApiError::engine_refused(said.status.unwrap_or(400), &said, errors == EngineErrors::Pass)
             }
             Broken::Endpoint | Broken::Said(_) => {
-                self.ledger.broke_off();
+                self.record.broke_off();
                 ApiError::stream_broken()
             }
         };

@@ -1,7 +1,7 @@
 //! One configuration after another: each comes into force whole or not at all.
 //!
-//! What a request finds is a [`Shared`], which it keeps to its end. A new configuration is made ready beside the one in
-//! force, from what is lasting and what it changes; then one pointer is set. A configuration that is refused leaves
+//! What a request finds is a [`ConfigEpoch`], which it keeps to its end. A new configuration is made ready beside the one in
+//! force, from what stays and what it changes; then one pointer is set. A configuration that is refused leaves
 //! nothing behind but the news of it.
 
 use std::sync::{Arc, Mutex};
@@ -13,16 +13,16 @@ use rhumb_grid::index::Grid;
 use rhumb_grid::without_secret;
 use serde::Serialize;
 
-use crate::lasting::Lasting;
+use crate::epoch::{ConfigEpoch, upstreams};
 use crate::live::lock;
 use crate::metrics::{REFUSED, TAKEN, UNCHANGED};
 use crate::serve::retention;
-use crate::shared::{Shared, upstreams};
+use crate::state::GatewayState;
 use crate::version::{Digest, Version};
 
 /// A gateway with the configuration in force.
 pub(crate) struct Gateway {
-    current: ArcSwap<Shared>,
+    current: ArcSwap<ConfigEpoch>,
     /// Held while a configuration changes: one does at a time.
     status: Mutex<Status>,
 }
@@ -49,16 +49,16 @@ struct Reload {
 
 impl Gateway {
     /// Begins with a first configuration.
-    pub(crate) fn new(shared: Shared) -> Self {
-        let shared = Arc::new(shared);
-        let status = Status { version: shared.version.to_string(), since_unix_ms: unix_ms(), last_reload: None };
-        shared.lasting.enter(&shared);
-        shared.publish();
-        Self { current: ArcSwap::new(shared), status: Mutex::new(status) }
+    pub(crate) fn new(epoch: ConfigEpoch) -> Self {
+        let epoch = Arc::new(epoch);
+        let status = Status { version: epoch.version.to_string(), since_unix_ms: unix_ms(), last_reload: None };
+        epoch.state.enter(&epoch);
+        epoch.publish();
+        Self { current: ArcSwap::new(epoch), status: Mutex::new(status) }
     }
 
     /// The configuration in force.
-    pub(crate) fn now(&self) -> Arc<Shared> {
+    pub(crate) fn now(&self) -> Arc<ConfigEpoch> {
         self.current.load_full()
     }
 
@@ -73,15 +73,15 @@ impl Gateway {
         if let Some(field) = fixed(&before.grid.config.gateway, &grid.config.gateway) {
             return Err(field);
         }
-        let upstreams = upstreams(&grid, &before.lasting.names).map_err(|e| e.to_string())?;
+        let upstreams = upstreams(&grid, &before.state.names).map_err(|e| e.to_string())?;
         let version = Version { ordinal: before.version.ordinal + 1, digest };
-        let lasting: &Arc<Lasting> = &before.lasting;
-        let shared = Arc::new(Shared::new(lasting, grid, upstreams, version, Some(&before)));
-        lasting.enter(&shared);
-        lasting.log.keep(retention(&shared.grid.config.gateway));
+        let state: &Arc<GatewayState> = &before.state;
+        let epoch = Arc::new(ConfigEpoch::new(state, grid, upstreams, version, Some(&before)));
+        state.enter(&epoch);
+        state.log.keep(retention(&epoch.grid.config.gateway));
         // The first decision finds what is known, not a blank.
-        shared.publish();
-        self.current.store(shared);
+        epoch.publish();
+        self.current.store(epoch);
         (status.version, status.since_unix_ms) = (version.to_string(), unix_ms());
         Ok(())
     }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
-use rhumb_flow::admission::Ask;
+use rhumb_flow::admission::AdmissionRequest;
 use rhumb_flow::overload::Level;
 use rhumb_grid::service::Service;
 use rhumb_grid::steering::STEERING;
@@ -20,31 +20,31 @@ use rhumb_route::row::CandidateHealth;
 use rhumb_store::{Outcome, format_id};
 use tokio::sync::oneshot;
 
-use crate::attempt::{Journey, Served, Unserved};
+use crate::admission_queue::{Busy, ConcurrencyPermit, Deciding, admit};
 use crate::auth::Caller;
 use crate::body::{Answer, read};
 use crate::cors;
+use crate::epoch::ConfigEpoch;
+use crate::failover::{FailoverDriver, Served, Unserved};
 use crate::head;
-use crate::hold::{Busy, Deciding, Permit, admit};
 use crate::inflate::{coding, inflate};
-use crate::ledger::Ledger;
 use crate::listing;
 use crate::live::lock;
-use crate::place::{self, Asking};
+use crate::load_shedding::LoadShed;
 use crate::quarantine;
-use crate::request::asked;
-use crate::shared::Shared;
-use crate::shed::Shed;
+use crate::request_headers::asked;
+use crate::request_record::RequestRecord;
+use crate::routing::{self, RoutingRequest};
 use crate::waiting::Waiting;
 
 /// Answers a request on a connection beyond those that there may be: it is not taken on, or its place would be taken
 /// from those who ask how the gateway is.
-pub(crate) fn handle_lent(shared: &Shared, request: &Request<Incoming>) -> Response<Answer> {
+pub(crate) fn handle_lent(epoch: &ConfigEpoch, request: &Request<Incoming>) -> Response<Answer> {
     let path = path_of(request);
     if api_of(&path).is_none() {
-        return small(shared, &path, request);
+        return small(epoch, &path, request);
     }
-    refused(shared, &shared.lasting.guard.turn_away(Shed::All))
+    refused(epoch, &epoch.state.limits.turn_away(LoadShed::All))
 }
 
 /// The path of a request, however many slashes were written for one.
@@ -72,42 +72,42 @@ fn api_of(path: &str) -> Option<Api> {
 }
 
 /// Answers one request.
-pub(crate) async fn handle(shared: Arc<Shared>, request: Request<Incoming>) -> Response<Answer> {
-    let Some(origin) = cors::origin(&shared.grid.config.gateway, request.headers()) else {
-        return respond(&shared, request).await;
+pub(crate) async fn handle(epoch: Arc<ConfigEpoch>, request: Request<Incoming>) -> Response<Answer> {
+    let Some(origin) = cors::origin(&epoch.grid.config.gateway, request.headers()) else {
+        return respond(&epoch, request).await;
     };
     if cors::is_preflight(&request) {
         return cors::preflight(origin, request.headers());
     }
-    let mut response = respond(&shared, request).await;
+    let mut response = respond(&epoch, request).await;
     cors::allow(&mut response, origin);
     response
 }
 
-async fn respond(shared: &Arc<Shared>, request: Request<Incoming>) -> Response<Answer> {
+async fn respond(epoch: &Arc<ConfigEpoch>, request: Request<Incoming>) -> Response<Answer> {
     if let Err(e) = head::check(&request) {
         // Whoever reads it otherwise may see another request behind it.
-        return closing(refused(shared, &e));
+        return closing(refused(epoch, &e));
     }
     let api = {
         let path = path_of(&request);
         match api_of(&path) {
             Some(api) => api,
-            None => return small(shared, &path, &request),
+            None => return small(epoch, &path, &request),
         }
     };
     let (tell, mut accepted) = oneshot::channel();
-    let mut work: Work = Box::pin(complete(Arc::clone(shared), api, request, tell));
+    let mut work: Work = Box::pin(complete(Arc::clone(epoch), api, request, tell));
     let waits = tokio::select! {
         biased;
-        done = &mut work => return done.unwrap_or_else(|refused| refused.response(shared)),
+        done = &mut work => return done.unwrap_or_else(|refused| refused.response(epoch)),
         waits = &mut accepted => waits.ok(),
     };
     let Some(Waits { id, keep_alive }) = waits else {
-        return work.await.unwrap_or_else(|refused| refused.response(shared));
+        return work.await.unwrap_or_else(|refused| refused.response(epoch));
     };
     match tokio::time::timeout(keep_alive, &mut work).await {
-        Ok(done) => done.unwrap_or_else(|refused| refused.response(shared)),
+        Ok(done) => done.unwrap_or_else(|refused| refused.response(epoch)),
         Err(_) => waiting(work, keep_alive, id),
     }
 }
@@ -119,9 +119,9 @@ fn closing(mut response: Response<Answer>) -> Response<Answer> {
 }
 
 /// A request is not accepted.
-fn refused(shared: &Shared, error: &ApiError) -> Response<Answer> {
-    shared.metrics.refused();
-    failed(error, shared.lasting.ids.next().0)
+fn refused(epoch: &ConfigEpoch, error: &ApiError) -> Response<Answer> {
+    epoch.metrics.refused();
+    failed(error, epoch.state.ids.next().0)
 }
 
 /// A request that is served. What comes of it is an answer, or why there is none.
@@ -159,16 +159,16 @@ pub(crate) struct Refused {
 
 impl Refused {
     /// It was accepted, and has failed.
-    fn of(shared: &Shared, id: u64, last: Option<Target>, error: ApiError) -> Self {
-        Self { error, id: Some(id), at: last.map(|t| shared.names.headers(t.endpoint, t.site, t.model)) }
+    fn of(epoch: &ConfigEpoch, id: u64, last: Option<Target>, error: ApiError) -> Self {
+        Self { error, id: Some(id), at: last.map(|t| epoch.names.headers(t.endpoint, t.site, t.model)) }
     }
 
-    fn response(self, shared: &Shared) -> Response<Answer> {
+    fn response(self, epoch: &ConfigEpoch) -> Response<Answer> {
         let Self { error, id, at } = self;
         if id.is_none() {
-            shared.metrics.refused();
+            epoch.metrics.refused();
         }
-        let mut response = failed(&error, id.unwrap_or_else(|| shared.lasting.ids.next().0));
+        let mut response = failed(&error, id.unwrap_or_else(|| epoch.state.ids.next().0));
         let headers = response.headers_mut();
         match id {
             Some(id) => {
@@ -196,51 +196,51 @@ impl From<ApiError> for Refused {
 }
 
 async fn complete(
-    shared: Arc<Shared>,
+    epoch: Arc<ConfigEpoch>,
     api: Api,
     request: Request<Incoming>,
     tell: oneshot::Sender<Waits>,
 ) -> Result<Response<Answer>, Refused> {
     let start = Instant::now();
-    let shared = &shared;
+    let epoch = &epoch;
     if request.method() != Method::POST {
         return Err(ApiError::method_not_allowed("POST").into());
     }
     let (head, body) = request.into_parts();
-    let caller = caller(shared, &head.headers)?;
+    let caller = caller(epoch, &head.headers)?;
     let coding = coding(&head.headers)?;
-    let gateway = &shared.grid.config.gateway;
-    let asked = asked(&head.headers, shared.numbers.tenant(caller.tenant), gateway.location)?;
-    let tenant = caller.tenant.map(|t| &shared.grid.config.tenants[t]);
-    let policy = shared.grid.policy_for(tenant, asked.policy.as_deref()).map_err(|allowed| {
+    let gateway = &epoch.grid.config.gateway;
+    let asked = asked(&head.headers, epoch.numbers.tenant(caller.tenant), gateway.location)?;
+    let tenant = caller.tenant.map(|t| &epoch.grid.config.tenants[t]);
+    let policy = epoch.grid.policy_for(tenant, asked.policy.as_deref()).map_err(|allowed| {
         let text = format!("`x-rhumb-policy` must be one of: {}.", allowed.join(", "));
         ApiError::invalid(text).with_param("x-rhumb-policy")
     })?;
     drop(head);
-    let level = shared.lasting.guard.level();
+    let level = epoch.state.limits.level();
     if level == Level::All {
-        return Err(shared.lasting.guard.turn_away(Shed::All).into());
+        return Err(epoch.state.limits.turn_away(LoadShed::All).into());
     }
     let within = Duration::from_millis(gateway.request_timeout_ms);
-    let mut held = shared.lasting.guard.holding();
+    let mut held = epoch.state.limits.holding();
     let body = read(body, gateway.max_body_bytes, within, &mut held).await?;
     let body = inflate(coding, body, gateway.max_body_bytes, &mut held).await?;
     let scan = scan(api, &body, Limits::default(), STEERING).map_err(ApiError::from)?;
     within_limits(api, &policy.service, &scan)?;
-    let models = place::models(shared, &caller, &scan.model)?;
+    let models = routing::models(epoch, &caller, &scan.model)?;
     let priority = asked.priority(&policy.service, tenant, scan.tier)?;
     if !level.takes(priority) {
-        return Err(shared.lasting.guard.turn_away(Shed::Priority(priority)).into());
+        return Err(epoch.state.limits.turn_away(LoadShed::Priority(priority)).into());
     }
-    let mut asking = place::asking(shared, api, &caller, &asked, policy, models, &body, &scan);
-    let id = asking.id;
-    let mut ledger = Box::new(Ledger::new(shared, &asking, policy, start, caller.tenant, &scan, &body));
-    if quarantine::holds(shared, &body, caller.tenant) {
-        asking.decide();
-        asking.record();
+    let mut routing = routing::asking(epoch, api, &caller, &asked, policy, models, &body, &scan);
+    let id = routing.id;
+    let mut record = Box::new(RequestRecord::new(epoch, &routing, policy, start, caller.tenant, &scan, &body));
+    if quarantine::holds(epoch, &body, caller.tenant) {
+        routing.decide();
+        routing.record();
         let error = ApiError::quarantined();
-        (ledger.outcome, ledger.status) = (Outcome::Quarantined, error.status);
-        return Err(Refused::of(shared, id, None, error));
+        (record.outcome, record.status) = (Outcome::Quarantined, error.status);
+        return Err(Refused::of(epoch, id, None, error));
     }
     if scan.stream && policy.service.keep_alive_ms > 0 {
         // One who has left does not hear it.
@@ -251,31 +251,32 @@ async fn complete(
     let (mut waited, mut most) = (Duration::ZERO, asked.chain.tries(policy.rates.max_attempts));
     loop {
         let left_ms = deadline.map(|d| d.saturating_duration_since(Instant::now()).as_millis() as u64);
-        let ask = asking.ask(priority, left_ms);
+        let ask = routing.ask(priority, left_ms);
         let asked_at = start.elapsed();
-        let (first, permit) = place_at_target(shared, &ask, &mut asking, &mut ledger)
+        let (first, permit) = place_at_target(epoch, &ask, &mut routing, &mut record)
             .await
-            .map_err(|e| Refused::of(shared, id, ledger.last, e))?;
+            .map_err(|e| Refused::of(epoch, id, record.last, e))?;
         let admitted = start.elapsed();
-        if ledger.waited.is_some() {
+        if record.waited.is_some() {
             waited += admitted - asked_at;
         }
         let (body, chain) = (&body, asked.chain);
-        let journey = Journey { shared, policy, scan: &scan, body, api, placed: &asking, chain, priority, deadline };
-        match journey.run(ledger, most, first, permit).await {
+        let driver =
+            FailoverDriver { epoch, policy, scan: &scan, body, api, placed: &routing, chain, priority, deadline };
+        match driver.run(record, most, first, permit).await {
             Ok(served) => {
                 let timing = [("decide", admitted - waited), ("queue", waited), ("first", start.elapsed())];
-                return Ok(answer(shared, id, served, timing));
+                return Ok(answer(epoch, id, served, timing));
             }
             Err(Unserved::Failed(failed)) => {
                 let (error, last) = *failed;
-                return Err(Refused::of(shared, id, last, error));
+                return Err(Refused::of(epoch, id, last, error));
             }
             Err(Unserved::Preempted(preempted, left)) => {
-                (ledger, most) = (preempted, left);
+                (record, most) = (preempted, left);
                 // It waits again, for all of it.
-                if let Some(ask) = ledger.waited.take() {
-                    lock(&shared.lasting.hold).settle(&ask, 0.0);
+                if let Some(ask) = record.waited.take() {
+                    lock(&epoch.state.queue).settle(&ask, 0.0);
                 }
                 waited += start.elapsed() - admitted;
             }
@@ -285,24 +286,24 @@ async fn complete(
 
 /// A place at a target of the request, among those ranked for it.
 async fn place_at_target(
-    shared: &Arc<Shared>,
-    ask: &Ask,
-    asking: &mut Asking<'_>,
-    ledger: &mut Ledger,
-) -> Result<(usize, Permit), ApiError> {
-    let gave_way = ledger.attempts > 0;
-    let (outcome, error) = match admit(shared, ask, asking, gave_way).await {
+    epoch: &Arc<ConfigEpoch>,
+    ask: &AdmissionRequest,
+    routing: &mut RoutingRequest<'_>,
+    record: &mut RequestRecord,
+) -> Result<(usize, ConcurrencyPermit), ApiError> {
+    let was_preempted = record.attempts > 0;
+    let (outcome, error) = match admit(epoch, ask, routing, was_preempted).await {
         Ok(Some((target, permit, waited))) => {
-            ledger.waited = waited.then_some(*ask);
+            record.waited = waited.then_some(*ask);
             return Ok((target, permit));
         }
-        Ok(None) => (Outcome::NothingEligible, asking.nothing_eligible()),
+        Ok(None) => (Outcome::NothingEligible, routing.nothing_eligible()),
         Err(Busy(after_ms)) => {
             let text = "Every endpoint that may serve this request is busy.";
             (Outcome::Shed, ApiError::overloaded(text, after_ms))
         }
     };
-    (ledger.outcome, ledger.status) = (outcome, error.status);
+    (record.outcome, record.status) = (outcome, error.status);
     Err(error)
 }
 
@@ -329,19 +330,19 @@ fn within_limits(api: Api, service: &Service, scan: &Scan) -> Result<(), ApiErro
     }
 }
 
-fn caller(shared: &Shared, headers: &http::HeaderMap) -> Result<Caller, ApiError> {
+fn caller(epoch: &ConfigEpoch, headers: &http::HeaderMap) -> Result<Caller, ApiError> {
     let caller = match headers.get(header::AUTHORIZATION) {
-        Some(authorization) => shared.keys.caller(Some(authorization.as_bytes())),
+        Some(authorization) => epoch.keys.caller(Some(authorization.as_bytes())),
         None => {
             // Some clients have a header for the key alone.
             let key = ["x-api-key", "api-key"].iter().find_map(|name| headers.get(*name));
-            shared.keys.caller(key.map(|key| [b"Bearer ", key.as_bytes()].concat()).as_deref())
+            epoch.keys.caller(key.map(|key| [b"Bearer ", key.as_bytes()].concat()).as_deref())
         }
     };
     caller.ok_or_else(ApiError::unauthorized)
 }
 
-fn answer(shared: &Shared, id: u64, served: Served, timing: [(&str, Duration); 3]) -> Response<Answer> {
+fn answer(epoch: &ConfigEpoch, id: u64, served: Served, timing: [(&str, Duration); 3]) -> Response<Answer> {
     let (target, content_type, body) = match served {
         Served::Plain(target, body) => (target, "application/json", Answer::Whole(body)),
         Served::Stream(target, relay) => (target, EVENT_STREAM, Answer::Stream(relay)),
@@ -353,7 +354,7 @@ fn answer(shared: &Shared, id: u64, served: Served, timing: [(&str, Duration); 3
     if matches!(response.body(), Answer::Stream(_)) {
         response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     }
-    named(shared, &mut response, &target, id);
+    named(epoch, &mut response, &target, id);
     // Whole numbers and a point: formatting floats costs more than deciding does.
     let [a, b, c] = timing.map(|(name, took)| {
         let us = took.as_micros();
@@ -365,8 +366,8 @@ fn answer(shared: &Shared, id: u64, served: Served, timing: [(&str, Duration); 3
     response
 }
 
-fn named(shared: &Shared, response: &mut Response<Answer>, target: &Target, id: u64) {
-    let [endpoint, site, model] = shared.names.headers(target.endpoint, target.site, target.model);
+fn named(epoch: &ConfigEpoch, response: &mut Response<Answer>, target: &Target, id: u64) {
+    let [endpoint, site, model] = epoch.names.headers(target.endpoint, target.site, target.model);
     let headers = response.headers_mut();
     headers.insert("x-rhumb-site", site);
     headers.insert("x-rhumb-endpoint", endpoint);
@@ -400,9 +401,9 @@ pub(crate) fn failed(error: &ApiError, id: u64) -> Response<Answer> {
 }
 
 /// The paths without a body.
-fn small(shared: &Shared, path: &str, request: &Request<Incoming>) -> Response<Answer> {
+fn small(epoch: &ConfigEpoch, path: &str, request: &Request<Incoming>) -> Response<Answer> {
     if request.headers().get(header::UPGRADE).is_some_and(|u| u.as_bytes().eq_ignore_ascii_case(b"websocket")) {
-        let mut response = closing(refused(shared, &ApiError::no_websocket()));
+        let mut response = closing(refused(epoch, &ApiError::no_websocket()));
         response.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("HTTP/1.1"));
         return response;
     }
@@ -415,42 +416,42 @@ fn small(shared: &Shared, path: &str, request: &Request<Incoming>) -> Response<A
                  /v1/embeddings and GET /v1/models, /v1/models/NAME and /health."
             }
         };
-        return refused(shared, &ApiError::not_found(text));
+        return refused(epoch, &ApiError::not_found(text));
     }
     if request.method() != Method::GET && request.method() != Method::HEAD {
-        return refused(shared, &ApiError::method_not_allowed("GET"));
+        return refused(epoch, &ApiError::method_not_allowed("GET"));
     }
     if path.starts_with("/health") {
-        return health(shared, path);
+        return health(epoch, path);
     }
-    let listed = caller(shared, request.headers()).and_then(|caller| match name {
-        Some(name) => listing::model(shared, &caller, name),
-        None => Ok(listing::models(shared, &caller)),
+    let listed = caller(epoch, request.headers()).and_then(|caller| match name {
+        Some(name) => listing::model(epoch, &caller, name),
+        None => Ok(listing::models(epoch, &caller)),
     });
     match listed {
         Ok(page) => text("application/json", page.into()),
-        Err(e) => refused(shared, &e),
+        Err(e) => refused(epoch, &e),
     }
 }
 
 /// Whether it lives, and whether it may be sent requests.
-pub(crate) fn health(shared: &Shared, path: &str) -> Response<Answer> {
-    if path == "/health/live" { text("text/plain", "live\n".into()) } else { ready(shared) }
+pub(crate) fn health(epoch: &ConfigEpoch, path: &str) -> Response<Answer> {
+    if path == "/health/live" { text("text/plain", "live\n".into()) } else { ready(epoch) }
 }
 
-/// Ready while any endpoint is not known to be ill and the gateway's own background tasks run.
-fn ready(shared: &Shared) -> Response<Answer> {
+/// Ready while any endpoint is not known to be unhealthy and the gateway's own background tasks run.
+fn ready(epoch: &ConfigEpoch) -> Response<Answer> {
     let (of_endpoints, own): (Vec<_>, Vec<_>) =
-        shared.lasting.tasks.down().into_iter().partition(|kind| TASKS_OF_ENDPOINTS.contains(kind));
+        epoch.state.tasks.down().into_iter().partition(|kind| TASKS_OF_ENDPOINTS.contains(kind));
     let down =
         |kinds: &[&str]| format!("background tasks that have failed and are started again: {}\n", kinds.join(", "));
-    let is_any_well = shared.view.load().rows.iter().any(|r| r.health == CandidateHealth::Healthy);
+    let is_any_well = epoch.view.load().rows.iter().any(|r| r.health == CandidateHealth::Healthy);
     let said = match (is_any_well, own.is_empty(), of_endpoints.is_empty()) {
         (true, true, true) => return text("text/plain", "ready\n".into()),
         // What one endpoint makes fail takes the gateway from nobody.
         (true, true, false) => return text("text/plain", format!("ready; {}", down(&of_endpoints)).into()),
         (_, false, _) => down(&own),
-        (false, true, _) => "every endpoint is ill\n".to_owned(),
+        (false, true, _) => "every endpoint is unhealthy\n".to_owned(),
     };
     let mut response = text("text/plain", said.into());
     *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;

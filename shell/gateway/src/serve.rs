@@ -16,11 +16,11 @@ use tokio::sync::watch;
 
 use crate::connection::{self, Role};
 use crate::drain::Drains;
-use crate::guard::Guard;
-use crate::lasting::Lasting;
+use crate::epoch::{ConfigEpoch, SiteReading, upstreams};
 use crate::reload::{Gateway, Reloader};
+use crate::resource_limits::ResourceLimits;
 use crate::salt::Secret;
-use crate::shared::{Shared, SiteReading, upstreams};
+use crate::state::GatewayState;
 use crate::tls::Certificate;
 use crate::version::{Digest, Version};
 use crate::{control, pool};
@@ -95,7 +95,7 @@ impl Running {
                 tracing::error!("thread `{}` does not end and is left", thread.thread().name().unwrap_or_default());
             }
         }
-        self.gateway.now().lasting.log.stop(LOG_ENDS);
+        self.gateway.now().state.log.stop(LOG_ENDS);
     }
 
     /// Each site now, as this gateway sees it.
@@ -138,11 +138,11 @@ fn serve(grid: Grid, digest: Digest, log: &Log, tasks: &Tasks) -> Result<Running
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         n => n as usize,
     };
-    let guard = Guard::new(&grid.config, workers);
+    let limits = ResourceLimits::new(&grid.config, workers);
     let secret = Secret::open(Path::new(&config.data_dir)).map_err(StartError::Salt)?;
-    let lasting = Arc::new(Lasting::new(log.clone(), tasks.clone(), drains, guard, names, secret));
-    let shared = Shared::new(&lasting, grid, upstreams, version, None);
-    let gateway = Arc::new(Gateway::new(shared));
+    let state = Arc::new(GatewayState::new(log.clone(), tasks.clone(), drains, limits, names, secret));
+    let epoch = ConfigEpoch::new(&state, grid, upstreams, version, None);
+    let gateway = Arc::new(Gateway::new(epoch));
     let (stop, stopped) = watch::channel(false);
     let address = listen.local_addr().map_err(StartError::Thread)?;
     let admin_address = admin_listen.local_addr().map_err(StartError::Thread)?;
@@ -152,7 +152,7 @@ fn serve(grid: Grid, digest: Digest, log: &Log, tasks: &Tasks) -> Result<Running
         let (gateway, stopped, tls, tasks) = (Arc::clone(&gateway), stopped.clone(), tls.clone(), tasks.clone());
         threads.push(thread(&format!("rhumb-{i}"), async move {
             // It ends with the runtime, when the last connection has.
-            keep(tasks, "pool", Arc::clone(&gateway), |g| pool::tend(Arc::clone(&g.now().lasting)));
+            keep(tasks, "pool", Arc::clone(&gateway), |g| pool::tend(Arc::clone(&g.now().state)));
             accept(listener, tls, stopped, gateway, Role::Data).await;
         })?);
     }
@@ -160,10 +160,10 @@ fn serve(grid: Grid, digest: Digest, log: &Log, tasks: &Tasks) -> Result<Running
     threads.push(thread("rhumb-control", async move {
         // It ends with the runtime, when the admin listener has closed.
         keep(tasks.clone(), "control", Arc::clone(&admin_gateway), control::run);
-        keep(tasks.clone(), "guard", Arc::clone(&admin_gateway), |g| {
+        keep(tasks.clone(), "limits", Arc::clone(&admin_gateway), |g| {
             // Not the configuration of now, which would be in use for ever.
-            let lasting = Arc::clone(&g.now().lasting);
-            async move { lasting.guard.watch().await }
+            let state = Arc::clone(&g.now().state);
+            async move { state.limits.watch().await }
         });
         for certificate in [tls, admin_tls.clone()].into_iter().flatten() {
             let tasks = tasks.clone();
@@ -230,12 +230,12 @@ async fn accept(
     };
     // Connections hold a receiver each; the last one gone wakes the waiting.
     let (standing, stands) = watch::channel(());
-    let guard = Arc::clone(&gateway.now().lasting);
+    let limits = Arc::clone(&gateway.now().state);
     loop {
         let next = async {
             match role {
-                Role::Data => guard.guard.client(&listener).await,
-                Role::Admin => guard.guard.admin(&listener).await,
+                Role::Data => limits.limits.client(&listener).await,
+                Role::Admin => limits.limits.admin(&listener).await,
             }
         };
         let taken = tokio::select! {

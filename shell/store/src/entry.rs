@@ -41,7 +41,7 @@ pub struct Intent {
     pub fingerprint: u64,
     /// What the gateway had under way at every endpoint, for a full explanation; empty when `kept` says it all, or
     /// when there are too many.
-    pub overlays: Vec<rhumb_route::row::Overlay>,
+    pub local_loads: Vec<rhumb_route::row::LocalLoad>,
 }
 
 impl Intent {
@@ -97,7 +97,7 @@ pub enum Outcome {
     Rejected,
     /// No candidate was eligible.
     NothingEligible,
-    /// It would have waited too long, and was told when to come back.
+    /// It would have waited too long, and was rejected with Retry-After.
     Shed,
     /// It broke the connection to too many endpoints, and is tried no more.
     Quarantined,

@@ -268,7 +268,7 @@ mod tests {
             },
             kept: Vec::new(),
             fingerprint: 0,
-            overlays: Vec::new(),
+            local_loads: Vec::new(),
         })));
         let mut end = RequestRow::running(0, &keeper.open[&id]).end;
         end.outcome = Outcome::Complete;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rhumb_route::decide::World;
 use rhumb_route::record::{Kept, Record};
-use rhumb_route::row::Overlay;
+use rhumb_route::row::LocalLoad;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 use crate::database::{FILE, has_config};
@@ -135,8 +135,8 @@ impl World for Rows {
         &self.0[start..self.0.partition_point(|r| r.model <= model)]
     }
 
-    fn overlay(&self, _: u32) -> Overlay {
-        Overlay::default()
+    fn local_load(&self, _: u32) -> LocalLoad {
+        LocalLoad::default()
     }
 }
 

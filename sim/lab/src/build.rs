@@ -12,7 +12,7 @@ use rhumb_scene::fleet::text_model;
 use rhumb_world::{Clients, EngineSpec, GatewayAt, Jitter, Setup, Telemetry, Tenant};
 
 use crate::atlas::{self, Spot};
-use crate::knobs::Set;
+use crate::parameters::Set;
 use crate::places::{entries, near_users};
 use crate::scenario::{GridPlan, PolicyPlan, RouterName, Scenario, SitesFrom, Slo, TenantPlan};
 use crate::wan::Wan;
@@ -24,7 +24,7 @@ const EGRESS_USD_PER_GB: f64 = 0.02;
 
 /// A grid to be, the same for every router but for where it stands.
 #[derive(Debug)]
-pub(crate) struct Ground {
+pub(crate) struct GeneratedGrid {
     pub(crate) spots: Vec<Spot>,
     pub(crate) cities: Vec<Spot>,
     /// By spot.
@@ -39,7 +39,12 @@ pub(crate) struct Ground {
 pub(crate) type Wrong = (&'static str, String, String);
 
 /// The sites of a plan and the speed of their engines.
-pub(crate) fn ground(plan: &GridPlan, cities: u32, mean: MeanRequest, block_tokens: u32) -> Result<Ground, Wrong> {
+pub(crate) fn ground(
+    plan: &GridPlan,
+    cities: u32,
+    mean: MeanRequest,
+    block_tokens: u32,
+) -> Result<GeneratedGrid, Wrong> {
     let all = match plan.sites {
         SitesFrom::Akamai => atlas::akamai(),
         SitesFrom::Aws => atlas::aws(),
@@ -67,7 +72,7 @@ pub(crate) fn ground(plan: &GridPlan, cities: u32, mean: MeanRequest, block_toke
     let perfs = (0..spots.len()).map(|i| perfs[i % perfs.len()]).collect();
     let at: Vec<Location> = spots.iter().map(|s| s.location).collect();
     let gateways = near_users(&at, &cities_all, (plan.gateways as usize).min(at.len()));
-    Ok(Ground { spots, cities: cities_all, perfs, gateways, mean, block_tokens })
+    Ok(GeneratedGrid { spots, cities: cities_all, perfs, gateways, mean, block_tokens })
 }
 
 fn perf(plan: &GridPlan, name: &str) -> Result<Perf, Wrong> {
@@ -90,7 +95,7 @@ fn perf(plan: &GridPlan, name: &str) -> Result<Perf, Wrong> {
     })
 }
 
-impl Ground {
+impl GeneratedGrid {
     /// Requests a second that all engines together can serve.
     pub(crate) fn capacity_rps(&self, plan: &GridPlan) -> f64 {
         let engines = f64::from(plan.engines_per_site);

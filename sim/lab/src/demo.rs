@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::atlas::Spot;
 use crate::build::{clients, held_by};
-use crate::knobs::Set;
+use crate::parameters::Set;
 use crate::scenario::{RouterName, Scenario};
 use rhumb_engine::Limits;
 use rhumb_grid::config::Location;
@@ -19,7 +19,7 @@ use rhumb_scene::economics::{MODEL, perf};
 use rhumb_scene::fleet::{GatewayPlan, Kind, config, entries, places};
 use rhumb_scene::scene::Scene;
 use rhumb_scene::traffic::nearest;
-use rhumb_world::{Ask, EngineSpec, Fault, FaultKind, GatewayAt, Jitter, Place, Setup, Telemetry};
+use rhumb_world::{Arrival, EngineSpec, Fault, FaultKind, GatewayAt, Jitter, Place, Setup, Telemetry};
 
 /// A failure that lasts to the end of the run.
 const FOR_GOOD_US: u64 = 86_400_000_000;
@@ -142,10 +142,10 @@ pub(crate) fn cities(scene: &Scene) -> Vec<Spot> {
 }
 
 /// The demo's users for so many seconds.
-pub(crate) fn traffic(scene: &Scene, seconds: f64) -> impl Iterator<Item = Ask> + use<> {
+pub(crate) fn traffic(scene: &Scene, seconds: f64) -> impl Iterator<Item = Arrival> + use<> {
     let key = |l: Location| (l.latitude.to_bits(), l.longitude.to_bits());
     let cities: BTreeMap<_, u32> = (0..).zip(&scene.atlas.cities).map(|(i, c)| (key(c.location), i)).collect();
-    scene.traffic().take_while(move |a| a.at_ms < seconds * 1e3).map(move |a| Ask {
+    scene.traffic().take_while(move |a| a.at_ms < seconds * 1e3).map(move |a| Arrival {
         at_us: (a.at_ms * 1e3) as u64,
         place: cities.get(&key(a.user)).copied().unwrap_or(0),
         name: 0,

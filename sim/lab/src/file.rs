@@ -7,7 +7,7 @@ use rhumb_grid::document::{self, Places};
 
 use crate::problem::LabError;
 use crate::report::is_figure;
-use crate::scenario::{KnobPlan, RouterName, Scenario, SitesFrom};
+use crate::scenario::{ParameterPlan, RouterName, Scenario, SitesFrom};
 
 /// A scenario with its text, so that what is wrong with it can be shown there.
 #[derive(Debug)]
@@ -73,15 +73,15 @@ pub fn list() -> Result<Vec<(&'static str, String)>, LabError> {
 pub fn load(given: &str) -> Result<Loaded, LabError> {
     if let Some((name, text)) = BUILT_IN.iter().find(|(name, _)| *name == given) {
         let mut loaded = parse(name, given, text, PathBuf::from("."))?;
-        // What differs from a benchmark in its places or its trace alone has that one's knobs.
+        // What differs from a benchmark in its places or its trace alone has that one's parameters.
         let tuned_as = match *name {
             "b1-six" | "b1-large" => "b1",
             "b2-gorgo" => "b2",
             name => name,
         };
         tuned(tuned_as).into_iter().for_each(|(router, values)| {
-            values.into_iter().for_each(|(knob, value)| {
-                loaded.scenario.knobs.push(KnobPlan { router, knob, value });
+            values.into_iter().for_each(|(parameter, value)| {
+                loaded.scenario.parameters.push(ParameterPlan { router, parameter, value });
             });
         });
         loaded.check()?;
@@ -156,7 +156,7 @@ impl Loaded {
             ));
         }
         self.check_round_trips()?;
-        crate::knobs::check(self)?;
+        crate::parameters::check(self)?;
         if let Some(plan) = &s.least_gpus {
             let [from, to] = plan.engines_per_site;
             if matches!(s.grid.sites, SitesFrom::Demo | SitesFrom::File) {

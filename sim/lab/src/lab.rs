@@ -6,30 +6,30 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-use rhumb_chance::{hash, label};
 use rhumb_grid::config::Location;
+use rhumb_rng::{hash, label};
 use rhumb_scene::scene::{Options as SceneOptions, Scene};
 use rhumb_world::{Checks, Ran, Setup, Source, Watch, run};
 
 use crate::atlas::{self, Spot};
-use crate::blend::Blend;
-use crate::build::{Ground, ground};
+use crate::build::{GeneratedGrid, ground};
+use crate::configured_grid::ConfiguredGrid;
 use crate::file::Loaded;
 use crate::measure::{RouterReport, report};
-use crate::own::Own;
+use crate::merged_arrivals::MergedArrivals;
 use crate::places::Users;
 use crate::plots::{Plots, plots};
 use crate::problem::LabError;
 use crate::report::{Report, line, mean_and_ci};
 use crate::scenario::{RouterName, Scenario, SitesFrom};
 use crate::trace::replay_command;
-use crate::traffic::{Crowd, Origin, Wanted};
+use crate::traffic::{ArrivalSource, Origin, Wanted};
 use crate::{demo, faults};
 
 /// How a scenario is run.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Competitors; empty means those of the scenario.
+    /// Router; empty means those of the scenario.
     pub routers: Vec<RouterName>,
     /// The first seed.
     pub seed: u64,
@@ -74,8 +74,8 @@ pub struct Lab<'a> {
 #[derive(Debug)]
 enum World {
     Demo(Box<Scene>),
-    Ground(Box<Ground>),
-    Own(Box<Own>),
+    GeneratedGrid(Box<GeneratedGrid>),
+    ConfiguredGrid(Box<ConfiguredGrid>),
 }
 
 /// One run to do.
@@ -103,9 +103,9 @@ impl<'a> Lab<'a> {
         let origin = Origin::of(&plan.workload, &loaded.folder)?;
         let (mean, block_tokens) = origin.sizes(plan, options.data.as_deref())?;
         let (kind, capacity_rps) = if scenario.grid.sites == SitesFrom::File {
-            let own = Own::new(loaded, atlas::cities(), mean, block_tokens)?;
+            let own = ConfiguredGrid::new(loaded, atlas::cities(), mean, block_tokens)?;
             let capacity_rps = own.capacity_rps();
-            (World::Own(Box::new(own)), capacity_rps)
+            (World::ConfiguredGrid(Box::new(own)), capacity_rps)
         } else if scenario.grid.sites == SitesFrom::Demo {
             let scene = Scene::new(SceneOptions {
                 rows: rhumb_scene::atlas::trace(),
@@ -121,7 +121,7 @@ impl<'a> Lab<'a> {
             let ground = ground(&scenario.grid, plan.cities, mean, block_tokens);
             let ground = ground.map_err(|(path, what, right)| loaded.wrong(path, what, right))?;
             let capacity_rps = ground.capacity_rps(&scenario.grid);
-            (World::Ground(Box::new(ground)), capacity_rps)
+            (World::GeneratedGrid(Box::new(ground)), capacity_rps)
         };
         let rps = plan.rps.unwrap_or(capacity_rps * plan.utilisation);
         let lab = Self { loaded, options, kind, origin, rps, capacity_rps };
@@ -143,8 +143,8 @@ impl<'a> Lab<'a> {
     pub(crate) fn setup_of(&self, scenario: &Scenario, router: RouterName, seed: u64) -> Result<Setup, LabError> {
         let mut setup = match &self.kind {
             World::Demo(scene) => demo::setup(scene, scenario, router, seed),
-            World::Ground(ground) => ground.setup(scenario, router, seed),
-            World::Own(own) => own.setup(scenario, router, seed),
+            World::GeneratedGrid(ground) => ground.setup(scenario, router, seed),
+            World::ConfiguredGrid(own) => own.setup(scenario, router, seed),
         };
         setup.faults.extend(faults::of(scenario, &setup));
         if scenario.energy.hourly {
@@ -156,10 +156,10 @@ impl<'a> Lab<'a> {
     /// GPUs of all sites with so many engines at each; none where a scenario does not say how many there are.
     pub(crate) fn gpus_with(&self, engines_per_site: u32) -> u32 {
         match &self.kind {
-            World::Ground(ground) => {
+            World::GeneratedGrid(ground) => {
                 ground.spots.len() as u32 * engines_per_site * self.scenario().grid.gpus_per_engine
             }
-            World::Demo(_) | World::Own(_) => 0,
+            World::Demo(_) | World::ConfiguredGrid(_) => 0,
         }
     }
 
@@ -174,7 +174,7 @@ impl<'a> Lab<'a> {
         // Only a trace is played several times.
         let copies = if matches!(self.origin, Origin::Trace(_)) { plan.copies_hours.len() } else { 1 };
         let crowd = |share: f64, seed: u64| {
-            Crowd::new(&Wanted {
+            ArrivalSource::new(&Wanted {
                 plan,
                 origin: &self.origin,
                 rps: share * load.map_or(self.rps, |load| load * self.capacity_rps),
@@ -189,18 +189,18 @@ impl<'a> Lab<'a> {
             return Ok(Box::new(crowd(1.0, seed)?));
         }
         let each = tenants.iter().map(|t| crowd(t.share, hash(seed, label(&t.name))));
-        Ok(Box::new(Blend::new(each.collect::<Result<_, _>>()?, plan.requests)))
+        Ok(Box::new(MergedArrivals::new(each.collect::<Result<_, _>>()?, plan.requests)))
     }
 
     /// What all GPUs cost in a second with so many engines at each site, USD.
     pub(crate) fn usd_per_s(&self, engines_per_site: u32) -> f64 {
         let usd_per_hour = match &self.kind {
             World::Demo(scene) => scene.gpus_usd_per_hour(),
-            World::Ground(_) => {
+            World::GeneratedGrid(_) => {
                 let plan = &self.scenario().grid;
                 f64::from(self.gpus_with(engines_per_site)) * plan.gpu_hour_usd
             }
-            World::Own(own) => own.usd_per_hour(),
+            World::ConfiguredGrid(own) => own.usd_per_hour(),
         };
         usd_per_hour / 3_600.0
     }
@@ -309,7 +309,7 @@ impl<'a> Lab<'a> {
             jobs.extend(seeds.map(|seed| Job { router, seed, load: None }));
             let loads = match self.kind {
                 World::Demo(_) => &[][..],
-                World::Ground(_) | World::Own(_) => &self.scenario().traffic.loads,
+                World::GeneratedGrid(_) | World::ConfiguredGrid(_) => &self.scenario().traffic.loads,
             };
             jobs.extend(loads.iter().map(|load| Job { router, seed: self.options.seed, load: Some(*load) }));
         }
@@ -359,8 +359,8 @@ impl<'a> Lab<'a> {
     fn cities(&self) -> Vec<Spot> {
         match &self.kind {
             World::Demo(scene) => demo::cities(scene),
-            World::Ground(ground) => ground.cities.clone(),
-            World::Own(own) => own.cities.clone(),
+            World::GeneratedGrid(ground) => ground.cities.clone(),
+            World::ConfiguredGrid(own) => own.cities.clone(),
         }
     }
 
@@ -368,8 +368,8 @@ impl<'a> Lab<'a> {
     fn gateways(&self) -> Vec<Location> {
         match &self.kind {
             World::Demo(_) => Vec::new(),
-            World::Ground(ground) => ground.gateways(),
-            World::Own(own) => own.gateways(),
+            World::GeneratedGrid(ground) => ground.gateways(),
+            World::ConfiguredGrid(own) => own.gateways(),
         }
     }
 
@@ -377,8 +377,8 @@ impl<'a> Lab<'a> {
     fn engines(&self) -> BTreeMap<String, &'static str> {
         match &self.kind {
             World::Demo(scene) => scene.atlas.sites.iter().map(demo::engine).collect(),
-            World::Own(own) => own.engines().collect(),
-            World::Ground(ground) => {
+            World::ConfiguredGrid(own) => own.engines().collect(),
+            World::GeneratedGrid(ground) => {
                 let plan = &self.scenario().grid;
                 let name = |i: usize| format!("{} × {}, {}", plan.gpus_per_engine, plan.gpus[i], plan.model);
                 let perfs = ground.perfs.iter().take(plan.gpus.len()).enumerate();

@@ -4,22 +4,22 @@
 //! users, `lab` runs them, `measure`, `plots` and `report` say what came out; `many` is a grid to time decisions on.
 
 mod atlas;
-mod blend;
+mod bench_grid;
 mod build;
 mod command;
+mod comparison;
+mod configured_grid;
 mod data;
 mod demo;
 mod energy;
 mod faults;
 mod file;
 mod html;
-mod knobs;
 mod lab;
-mod league;
-mod least;
-mod many;
 mod measure;
-mod own;
+mod merged_arrivals;
+mod min_gpu_search;
+mod parameters;
 mod places;
 mod plots;
 mod problem;
@@ -31,15 +31,15 @@ mod traffic;
 mod tune;
 mod wan;
 
+pub use bench_grid::{Decider, ManyEndpoints, facts};
+pub use comparison::{BENCHMARKS, Comparison, comparison};
 pub use file::{Loaded, list, load};
 pub use lab::{Lab, Options, Progress};
-pub use league::{BENCHMARKS, League, league};
-pub use many::{Decider, ManyEndpoints, facts};
 pub use measure::{ClientFigures, Group, RouterReport, Times, UsdPerMtok};
 pub use plots::{Flow, Plots, SiteDot, Stretch};
 pub use problem::LabError;
 pub use report::{Line, Report};
 pub use rhumb_world::Checks;
-pub use scenario::{ClientsPlan, KnobPlan, PolicyPlan, RouterName, Scenario, Slo, TenantPlan, schema};
+pub use scenario::{ClientsPlan, ParameterPlan, PolicyPlan, RouterName, Scenario, Slo, TenantPlan, schema};
 pub use trace::{Tracer, replay_command};
 pub use tune::{Part, Tuned, tune};

@@ -6,8 +6,8 @@ use rhumb_world::{End, Outcome, Ran, Setup};
 use serde::Serialize;
 
 use crate::build::tenants;
-use crate::knobs::Set;
-use crate::least::Least;
+use crate::min_gpu_search::MinGpuSearch;
+use crate::parameters::Set;
 use crate::scenario::{ClientsPlan, FaultName, RouterName, Scenario, Slo};
 
 /// Quantiles and mean of a time, ms; `null` where nothing was measured.
@@ -72,7 +72,7 @@ pub struct RouterReport {
     pub ttft_attainment: f64,
     /// Fewest GPUs that are enough, where the scenario has them searched for.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub least_gpus: Option<Least>,
+    pub least_gpus: Option<MinGpuSearch>,
     /// Prompt and answer tokens a second, as far as broken answers came.
     pub tokens_per_s: f64,
     /// Cost of a million tokens.
@@ -220,7 +220,7 @@ pub(crate) fn empty(scenario: &Scenario) -> serde_json::Value {
         goodput_rps: 0.0,
         slo_attainment: 0.0,
         ttft_attainment: 0.0,
-        least_gpus: scenario.least_gpus.as_ref().map(|_| Least::TooFew),
+        least_gpus: scenario.least_gpus.as_ref().map(|_| MinGpuSearch::TooFew),
         tokens_per_s: 0.0,
         usd_per_mtok: UsdPerMtok { metered: None, provisioned: None, energy: None },
         joules_per_token: None,

@@ -1,8 +1,8 @@
 //! Where users live, which sites are taken, and where gateways stand.
 
-use rhumb_chance::{hash, label, unit};
 use rhumb_grid::config::Location;
 use rhumb_grid::geo::{distance_km, estimated_rtt_ms};
+use rhumb_rng::{hash, label, unit};
 use rhumb_world::Place;
 
 use crate::atlas::Spot;

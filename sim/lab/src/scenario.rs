@@ -1,7 +1,7 @@
 //! A scenario: a small file that says which grid, which traffic, what goes wrong, who competes, and what must come out.
 
+use rhumb_baselines::Baseline;
 use rhumb_grid::config::{Priority, Quantization};
-use rhumb_rivals::Rival;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -45,9 +45,9 @@ pub struct Scenario {
     /// What time and money are worth to users.
     #[serde(default)]
     pub policy: PolicyPlan,
-    /// What competitors' knobs are set to; the others have their authors' defaults.
+    /// What routers' parameters are set to; the others have their authors' defaults.
     #[serde(default)]
-    pub knobs: Vec<KnobPlan>,
+    pub parameters: Vec<ParameterPlan>,
     /// Who competes, unless the command line says. Not stated: Rhumb and the plain ones, from `single-region` to
     /// `nearest`.
     #[serde(default = "plain_routers")]
@@ -73,22 +73,22 @@ pub fn schema() -> serde_json::Value {
 }
 
 fn plain_routers() -> Vec<RouterName> {
-    RouterName::ALL.into_iter().filter(|r| r.rival().is_none()).collect()
+    RouterName::ALL.into_iter().filter(|r| r.baseline().is_none()).collect()
 }
 
-/// A setting of a competitor.
+/// A setting of a router.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct KnobPlan {
+pub struct ParameterPlan {
     /// Whose.
     pub router: RouterName,
-    /// Name of the knob.
-    pub knob: String,
+    /// Name of the parameter.
+    pub parameter: String,
     /// Its value.
     pub value: f64,
 }
 
-/// A competitor.
+/// A router.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum RouterName {
@@ -152,18 +152,18 @@ impl RouterName {
 
     /// Whose way of choosing it is, where it is neither ours nor a plain one.
     #[must_use]
-    pub fn rival(self) -> Option<Rival> {
+    pub fn baseline(self) -> Option<Baseline> {
         match self {
-            Self::Prequal => Some(Rival::Prequal),
-            Self::SessionAffinity => Some(Rival::Affinity),
-            Self::LlmD => Some(Rival::LlmD),
-            Self::Sglang => Some(Rival::Sglang),
-            Self::Preble => Some(Rival::Preble),
-            Self::Lmetric => Some(Rival::Lmetric),
-            Self::Dynamo => Some(Rival::Dynamo),
-            Self::Skywalker => Some(Rival::SkyWalker),
-            Self::Gorgo => Some(Rival::Gorgo),
-            Self::LocalityFirst => Some(Rival::Locality),
+            Self::Prequal => Some(Baseline::Prequal),
+            Self::SessionAffinity => Some(Baseline::Affinity),
+            Self::LlmD => Some(Baseline::LlmD),
+            Self::Sglang => Some(Baseline::Sglang),
+            Self::Preble => Some(Baseline::Preble),
+            Self::Lmetric => Some(Baseline::Lmetric),
+            Self::Dynamo => Some(Baseline::Dynamo),
+            Self::Skywalker => Some(Baseline::SkyWalker),
+            Self::Gorgo => Some(Baseline::Gorgo),
+            Self::LocalityFirst => Some(Baseline::Locality),
             _ => None,
         }
     }
@@ -179,7 +179,7 @@ impl RouterName {
             Self::LeastRequest => "least-request",
             Self::PowerOfTwo => "power-of-two",
             Self::Nearest => "nearest",
-            _ => self.rival().map_or("", Rival::name),
+            _ => self.baseline().map_or("", Baseline::name),
         }
     }
 }

@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rhumb_chance::Rng;
+use rhumb_rng::Rng;
 use rhumb_scene::economics::MeanRequest;
 use rhumb_scene::trace::{TraceRow, mean_tokens};
 use rhumb_trace::{Call, Kind, Workload};
-use rhumb_world::{Ask, Source};
+use rhumb_world::{Arrival, Source};
 
 use crate::places::Users;
 use crate::problem::LabError;
@@ -83,7 +83,7 @@ pub(crate) struct Wanted<'a> {
 }
 
 /// Calls of a workload as users of the world ask them.
-pub(crate) struct Crowd {
+pub(crate) struct ArrivalSource {
     workload: Box<dyn Workload>,
     users: Users,
     until_us: u64,
@@ -92,7 +92,7 @@ pub(crate) struct Crowd {
     came: Arc<AtomicU64>,
 }
 
-impl Crowd {
+impl ArrivalSource {
     pub(crate) fn new(wanted: &Wanted<'_>) -> Result<Self, LabError> {
         let plan = wanted.plan;
         let workload: Box<dyn Workload> = match wanted.origin {
@@ -121,7 +121,7 @@ impl Crowd {
         })
     }
 
-    fn ask(&mut self, call: Call) -> Option<Ask> {
+    fn ask(&mut self, call: Call) -> Option<Arrival> {
         if call.at_us >= self.until_us || self.left == 0 {
             return None;
         }
@@ -133,7 +133,7 @@ impl Crowd {
             (None, 0) => self.number << 32,
             (None, client) => u64::from(client),
         };
-        Some(Ask {
+        Some(Arrival {
             at_us: call.at_us,
             place: self.users.city(person, call.copy),
             name: 0,
@@ -147,13 +147,13 @@ impl Crowd {
     }
 }
 
-impl Source for Crowd {
-    fn next_ask(&mut self) -> Option<Ask> {
+impl Source for ArrivalSource {
+    fn next_arrival(&mut self) -> Option<Arrival> {
         let call = self.workload.next_call()?;
         self.ask(call)
     }
 
-    fn ended(&mut self, tag: u64, at_us: u64) -> Option<Ask> {
+    fn ended(&mut self, tag: u64, at_us: u64) -> Option<Arrival> {
         let call = self.workload.ended(tag, at_us)?;
         self.ask(call)
     }

@@ -1,24 +1,24 @@
-//! Searches a competitor's knobs: random trials on one part of a workload, to be judged on another.
+//! Searches a router's parameters: random trials on one part of a workload, to be judged on another.
 //!
-//! Random search finds a point among the best 5 % of the volume with 95 % probability in 59 trials, however many knobs
+//! Random search finds a point among the best 5 % of the volume with 95 % probability in 59 trials, however many parameters
 //! matter (Bergstra and Bengio, JMLR 2012); everyone gets the same number.
 
 use std::collections::BTreeMap;
 
-use rhumb_chance::{hash, label, unit};
+use rhumb_rng::{hash, label, unit};
 
 use crate::file::Loaded;
-use crate::knobs::knobs;
 use crate::lab::{Lab, Options};
+use crate::parameters::parameters;
 use crate::problem::LabError;
-use crate::scenario::{KnobPlan, RouterName};
+use crate::scenario::{ParameterPlan, RouterName};
 use crate::traffic::Origin;
 
 /// What a search found.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tuned {
     /// The best values.
-    pub knobs: BTreeMap<String, f64>,
+    pub parameters: BTreeMap<String, f64>,
     /// What they score.
     pub score: f64,
     /// What the defaults score.
@@ -76,32 +76,39 @@ pub fn tune(loaded: &mut Loaded, options: &Options, router: RouterName, trials: 
             continue;
         }
         tried.push(values.clone());
-        let knobs = &mut loaded.scenario.knobs;
-        knobs.retain(|k| k.router != router);
-        knobs.extend(values.iter().map(|(knob, value)| KnobPlan { router, knob: knob.clone(), value: *value }));
+        let parameters = &mut loaded.scenario.parameters;
+        parameters.retain(|k| k.router != router);
+        parameters.extend(values.iter().map(|(parameter, value)| ParameterPlan {
+            router,
+            parameter: parameter.clone(),
+            value: *value,
+        }));
         let score = score(loaded, &options, router)?;
         if trial == 0 {
             default_score = score;
         }
         if best.as_ref().is_none_or(|b| score > b.score) {
-            best = Some(Tuned { knobs: values, score, default_score });
+            best = Some(Tuned { parameters: values, score, default_score });
         }
     }
     Ok(best.expect("there is one trial at least"))
 }
 
 fn draw(router: RouterName, seed: u64, trial: u64) -> BTreeMap<String, f64> {
-    let value = |(i, knob): (usize, &rhumb_rivals::Knob)| {
+    let value = |(i, parameter): (usize, &rhumb_baselines::Parameter)| {
         let share = unit(hash(hash(seed, label(router.name())), trial * 64 + i as u64));
-        let value = match (trial, knob.name) {
-            (0, _) => knob.default,
-            (_, crate::knobs::HOLD) => share.round(),
+        let value = match (trial, parameter.name) {
+            (0, _) => parameter.default,
+            (_, crate::parameters::HOLD) => share.round(),
             // Three digits say what it is as well as all of them.
-            _ => format!("{:.3e}", knob.at(share)).parse().unwrap_or(knob.default).clamp(knob.low, knob.high),
+            _ => format!("{:.3e}", parameter.at(share))
+                .parse()
+                .unwrap_or(parameter.default)
+                .clamp(parameter.low, parameter.high),
         };
-        (knob.name.to_owned(), value)
+        (parameter.name.to_owned(), value)
     };
-    knobs(router).iter().enumerate().map(value).collect()
+    parameters(router).iter().enumerate().map(value).collect()
 }
 
 fn score(loaded: &Loaded, options: &Options, router: RouterName) -> Result<f64, LabError> {

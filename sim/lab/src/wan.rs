@@ -6,9 +6,9 @@
 
 use std::collections::BTreeMap;
 
-use rhumb_chance::{hash, label, unit};
 use rhumb_grid::config::Location;
 use rhumb_grid::geo::{distance_km, fibre_rtt_ms};
+use rhumb_rng::{hash, label, unit};
 
 use crate::atlas::{self, Spot};
 

@@ -59,7 +59,7 @@ fn moved(part: f64) -> f64 {
             }
         }
         let paid = of(&loud, "loud", &["lost"]) / of(&loud, "loud", &["requests"]);
-        assert!(paid > 0.2, "whoever is loud is told to come back: {paid:.3}");
+        assert!(paid > 0.2, "the tenant over its share is rejected with Retry-After: {paid:.3}");
         let p99 = |r: &Report, tenant: &str| of(r, tenant, &["ttft_ms", "p99"]);
         moved.extend(["t0", "t1", "t2", "t3"].map(|tenant| p99(&loud, tenant) / p99(&calm, tenant)));
     }

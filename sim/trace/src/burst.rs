@@ -1,6 +1,6 @@
 //! The calls that one client makes in one window.
 
-use rhumb_chance::{Rng, weibull_shape};
+use rhumb_rng::{Rng, weibull_shape};
 
 use crate::servegen::{WINDOW_S, Window};
 

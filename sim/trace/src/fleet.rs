@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
-use rhumb_chance::{Rng, hash, label};
+use rhumb_rng::{Rng, hash, label};
 
 use crate::agentic::{Agentic, BLOCK_TOKENS};
 use crate::options::us;

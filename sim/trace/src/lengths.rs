@@ -1,6 +1,6 @@
 //! Lengths drawn from quantiles.
 
-use rhumb_chance::Rng;
+use rhumb_rng::Rng;
 
 /// A distribution known by its mean and some quantiles.
 ///

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use rhumb_chance::{Rng, hash};
+use rhumb_rng::{Rng, hash};
 
 use crate::burst::{Burst, WINDOW_US};
 use crate::servegen::{Mix, WINDOW_S, Whose, Window};

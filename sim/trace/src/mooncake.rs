@@ -1,6 +1,6 @@
 //! Mooncake's conversations (Qin et al., FAST 2025): arrivals, lengths, and the ids of the prompts' 512-token blocks.
 
-use rhumb_chance::Rng;
+use rhumb_rng::Rng;
 
 use crate::TraceError;
 use crate::file::Source;

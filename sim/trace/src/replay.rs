@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use rhumb_chance::{Rng, hash};
+use rhumb_rng::{Rng, hash};
 
 use crate::options::us;
 use crate::rows::{Row, Rows};

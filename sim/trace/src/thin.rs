@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use rhumb_chance::Rng;
+use rhumb_rng::Rng;
 
 use crate::rows::Row;
 

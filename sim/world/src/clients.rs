@@ -1,8 +1,8 @@
 //! Those who ask, beyond asking: they send again what failed, as the official SDKs do, and they leave.
 
-use rhumb_chance::{hash, label, unit};
 use rhumb_core::memory::Memory;
 use rhumb_core::refusal::Retry;
+use rhumb_rng::{hash, label, unit};
 
 use crate::outcome::End;
 use crate::queue::{Event, Ticket};

@@ -1,9 +1,9 @@
 //! What happens by the clock and not by a request: readings, probes, views, deadlines, faults.
 
-use rhumb_chance::{hash, label, unit};
 use rhumb_core::endpoint::CanaryAnswer;
 use rhumb_core::memory::Memory;
 use rhumb_flow::blame::Failure;
+use rhumb_rng::{hash, label, unit};
 
 use crate::attempt::InFlight;
 use crate::queue::Event;

@@ -25,7 +25,7 @@ impl<M: Memory> World<'_, M> {
             outcomes: self.outcomes,
             sent: self.sent,
             attempts: self.attempts,
-            gave_way: self.gave_way,
+            was_preempted: self.was_preempted,
             hedges: self.hedges,
             wrong_answers: self.wrong_answers,
             left_over,

@@ -5,19 +5,19 @@
 
 use std::collections::BTreeMap;
 
+use rhumb_baselines::{Candidate as Shown, Policy, Request};
 use rhumb_core::attempt::Attempt;
 use rhumb_core::facts::{BYTES_PER_TOKEN, PromptSize, RequestShape, bytes_per_token, facts};
 use rhumb_core::failover::{self, Action, Failed, Failover, note_failure};
 use rhumb_core::memory::Memory;
 use rhumb_core::usage::Usage;
-use rhumb_flow::admission::{Ask as Hold, Expected, Lane, Lanes, Preempted, Turn, Verdict};
+use rhumb_flow::admission::{AdmissionRequest, Expected, Preempted, QueueClass, QueueClasses, Turn, Verdict};
 use rhumb_flow::blame::Failure;
 use rhumb_flow::evidence::Source;
 use rhumb_flow::fair::cost;
 use rhumb_grid::config::Router;
 use rhumb_grid::index::Grid;
 use rhumb_grid::rates::Rates;
-use rhumb_rivals::{Candidate as Shown, Policy, Request};
 use rhumb_route::decide::{Choice, Decision, Scratch, Target, decide, decide_by};
 use rhumb_route::facts::{Facts, Hit};
 use rhumb_route::pins::Pins;
@@ -26,9 +26,9 @@ use rhumb_route::row::Able;
 use rhumb_route::view::LoadReport;
 
 use crate::attempt::InFlight;
-use crate::flight::Flight;
+use crate::baseline::shown;
 use crate::queue::Ticket;
-use crate::rival::shown;
+use crate::request::SimRequest;
 use crate::setup::Choosing;
 use crate::telemetry::Reading;
 
@@ -69,8 +69,8 @@ pub(crate) struct Gateway<M> {
     hits: Vec<Hit>,
     router: Router,
     /// Whose order it is instead.
-    rival: Option<Box<dyn Policy>>,
-    lanes: Lanes,
+    baseline: Option<Box<dyn Policy>>,
+    queue_classes: QueueClasses,
     /// By their place in the queue, who waits.
     waiting: BTreeMap<u64, Ticket>,
     places: u64,
@@ -84,10 +84,10 @@ const PROBE_TIMEOUT_US: u64 = 5_000_000;
 
 impl<M: Memory> Gateway<M> {
     /// One with this memory.
-    pub(crate) fn new(memory: M, grid: &Grid, choosing: &Choosing, lanes: Lanes, cache: Cache) -> Self {
-        let (router, rival) = match choosing {
+    pub(crate) fn new(memory: M, grid: &Grid, choosing: &Choosing, queue_classes: QueueClasses, cache: Cache) -> Self {
+        let (router, baseline) = match choosing {
             Choosing::Router(router) => (*router, None),
-            Choosing::Rival(rival, values) => (Router::LeastRequest, Some(rival.policy(values))),
+            Choosing::Baseline(baseline, values) => (Router::LeastRequest, Some(baseline.policy(values))),
         };
         Self {
             memory,
@@ -99,28 +99,28 @@ impl<M: Memory> Gateway<M> {
             scratch: Scratch::default(),
             hits: Vec::new(),
             router,
-            rival,
-            lanes,
+            baseline,
+            queue_classes,
             waiting: BTreeMap::new(),
             places: 0,
             preemptible: BTreeMap::new(),
         }
     }
 
-    /// The lane of the models that a name stands for.
-    pub(crate) fn lane(&self, models: &[u32]) -> Lane {
-        self.lanes.lane(models).expect("the models are those of a name in the grid")
+    /// The queue class of the models that a name stands for.
+    pub(crate) fn queue_class(&self, models: &[u32]) -> QueueClass {
+        self.queue_classes.queue_class(models).expect("the models are those of a name in the grid")
     }
 
     /// Whether a request that has been decided on goes, and where, or waits.
-    pub(crate) fn arrive(&mut self, ask: &Hold, targets: &[Target], now_us: u64) -> Verdict {
+    pub(crate) fn arrive(&mut self, ask: &AdmissionRequest, targets: &[Target], now_us: u64) -> Verdict {
         self.memory.arrive(now_us / 1_000, ask, targets)
     }
 
     /// Where a request goes that has waited since then and whose turn it is; nowhere when nothing that suits it has room.
     pub(crate) fn turn(
         &mut self,
-        ask: &Hold,
+        ask: &AdmissionRequest,
         targets: &[Target],
         caller: Option<u32>,
         since_us: u64,
@@ -131,7 +131,7 @@ impl<M: Memory> Gateway<M> {
     }
 
     /// A request waits from now on; its place.
-    pub(crate) fn wait(&mut self, ticket: Ticket, ask: Hold, targets: &[Target]) -> u64 {
+    pub(crate) fn wait(&mut self, ticket: Ticket, ask: AdmissionRequest, targets: &[Target]) -> u64 {
         self.places += 1;
         self.waiting.insert(self.places, ticket);
         let place = self.places;
@@ -140,7 +140,14 @@ impl<M: Memory> Gateway<M> {
     }
 
     /// A request that could not use its turn, called by `caller`, waits on.
-    pub(crate) fn put_back(&mut self, place: u64, ticket: Ticket, ask: Hold, targets: &[Target], caller: Option<u32>) {
+    pub(crate) fn put_back(
+        &mut self,
+        place: u64,
+        ticket: Ticket,
+        ask: AdmissionRequest,
+        targets: &[Target],
+        caller: Option<u32>,
+    ) {
         self.waiting.insert(place, ticket);
         let without = targets.iter().map(|t| t.endpoint).filter(|e| Some(*e) != caller);
         self.memory.admission(|a| a.put_back(place, ask, without));
@@ -165,15 +172,15 @@ impl<M: Memory> Gateway<M> {
     }
 
     /// When a request that is sent away after waiting so long may come back, ms.
-    pub(crate) fn retry_after_ms(&mut self, ask: &Hold, bound_ms: f64, now_us: u64) -> u64 {
+    pub(crate) fn retry_after_ms(&mut self, ask: &AdmissionRequest, bound_ms: f64, now_us: u64) -> u64 {
         self.memory.admission(|a| a.retry_after_ms(now_us / 1_000, ask, bound_ms))
     }
 
     /// What it holds: requests in flight, their tokens not computed yet, and requests that wait.
     pub(crate) fn holds(&self) -> (f64, f64, usize) {
-        let overlays = || (0..self.watched.len() as u32).map(|e| self.memory.overlay(e));
-        let in_flight = overlays().map(|o| o.in_flight).sum();
-        let backlog_tokens = overlays().map(|o| o.backlog_tokens).sum();
+        let local_loads = || (0..self.watched.len() as u32).map(|e| self.memory.local_load(e));
+        let in_flight = local_loads().map(|o| o.in_flight).sum();
+        let backlog_tokens = local_loads().map(|o| o.backlog_tokens).sum();
         (in_flight, backlog_tokens, self.waiting.len())
     }
 
@@ -183,7 +190,7 @@ impl<M: Memory> Gateway<M> {
     }
 
     /// A request has been served this in truth: what it was charged for at its turn, if it had to wait, is set right.
-    pub(crate) fn settle(&mut self, flight: &Flight, prompt_tokens: u32, output_tokens: u32) {
+    pub(crate) fn settle(&mut self, flight: &SimRequest, prompt_tokens: u32, output_tokens: u32) {
         if let Some(ask) = flight.hold.filter(|_| flight.held_us.is_some()) {
             let cost = cost(f64::from(prompt_tokens), f64::from(output_tokens));
             self.memory.admission(|a| a.settle(&ask, cost));
@@ -214,7 +221,7 @@ impl<M: Memory> Gateway<M> {
         let facts = self.memory.estimates(asked.tenant, first, |estimates| facts(shape, estimates));
         let choice = Choice { rates: *asked.rates, router: self.router, seed: self.turn };
         self.turn += 1;
-        let decision = match &mut self.rival {
+        let decision = match &mut self.baseline {
             None => decide(&self.memory, &facts, &choice, &mut self.scratch),
             Some(policy) => decide_by(&self.memory, &facts, asked.rates, |candidates, keys| {
                 let request = Request {
@@ -224,7 +231,7 @@ impl<M: Memory> Gateway<M> {
                     output_tokens: facts.output_tokens,
                     draw: self.turn,
                 };
-                let shown: Vec<Shown> = candidates.iter().map(|c| shown(c.row, &c.overlay, &c.predicted)).collect();
+                let shown: Vec<Shown> = candidates.iter().map(|c| shown(c.row, &c.local_load, &c.predicted)).collect();
                 policy.rank(&request, &shown, keys);
             }),
         };
@@ -234,7 +241,7 @@ impl<M: Memory> Gateway<M> {
     /// A request leaves for a target.
     pub(crate) fn depart(&mut self, target: &Target, tenant: u32, second_usd: f64, now_us: u64) -> InFlight {
         let row = |memory: &M| memory.rows(target.model).iter().find(|r| r.endpoint == target.endpoint).copied();
-        if let Some(policy) = &mut self.rival
+        if let Some(policy) = &mut self.baseline
             && let Some(row) = row(&self.memory)
         {
             let output_tokens = self.memory.estimates(tenant, target.model, |e| e.output_tokens());
@@ -242,7 +249,7 @@ impl<M: Memory> Gateway<M> {
             let prompt_tokens = p.uncached_tokens + p.cached_tokens;
             let (now_ms, draw) = (now_us / 1_000, self.turn);
             let request = Request { now_ms, affinity: None, prompt_tokens, output_tokens, draw };
-            policy.sent(&request, &shown(&row, &target.overlay, p));
+            policy.sent(&request, &shown(&row, &target.local_load, p));
         }
         self.memory.depart(target.endpoint);
         InFlight { attempt: Attempt::sent(&mut self.memory, *target, true, now_us), preemptible: None, second_usd }
@@ -287,7 +294,7 @@ impl<M: Memory> Gateway<M> {
         self.preemptible.insert(number, ticket);
     }
 
-    /// Whose attempt is to give way.
+    /// Whose attempt is to be preempted.
     pub(crate) fn preempted(&self, preempted: Preempted) -> Option<Ticket> {
         self.preemptible.get(&preempted.number).copied()
     }
@@ -314,8 +321,8 @@ impl<M: Memory> Gateway<M> {
         in_flight.attempt.lost_usd()
     }
 
-    /// An attempt gives way; its whole prompt is paid for, whatever of it has been computed, USD.
-    pub(crate) fn gave_way(&mut self, mut in_flight: InFlight, now_us: u64) -> f64 {
+    /// An attempt is preempted; its whole prompt is paid for, whatever of it has been computed, USD.
+    pub(crate) fn was_preempted(&mut self, mut in_flight: InFlight, now_us: u64) -> f64 {
         self.over(&mut in_flight, now_us);
         in_flight.attempt.lost_usd()
     }
@@ -404,7 +411,7 @@ impl<M: Memory> Gateway<M> {
     /// A reading arrived.
     pub(crate) fn report(&mut self, endpoint: usize, taken_us: u64, arrived_us: u64, r: Reading) {
         self.watched[endpoint].taken_us = Some(taken_us);
-        let own = self.memory.overlay(endpoint as u32).in_flight;
+        let own = self.memory.local_load(endpoint as u32).in_flight;
         let report = LoadReport {
             running: r.running,
             waiting: r.waiting,

@@ -4,8 +4,8 @@ use rhumb_core::failover::Action;
 use rhumb_core::memory::Memory;
 
 use crate::attempt::InFlight;
-use crate::flight::{Flight, request};
 use crate::queue::{Event, Ticket};
+use crate::request::{SimRequest, request};
 use crate::world::World;
 
 impl<M: Memory> World<'_, M> {
@@ -14,7 +14,7 @@ impl<M: Memory> World<'_, M> {
         let now_us = self.queue.now_us;
         let Some(flight) = self.flights.get(ticket) else { return };
         let is_allowed = self.setup.hedges && self.setup.terms(flight.ask.tenant).1.hedge;
-        // One that gave way has been tried for the first time before.
+        // One that was preempted has been tried for the first time before.
         let is_first = flight.lost_us == 0 && flight.failover.order().attempts() == 1 && !flight.is_hedge;
         let Some(in_flight) = flight.in_flight.as_ref().filter(|_| is_allowed && is_first) else { return };
         let request = request(flight.source(), &flight.targets, flight.is_last_resort);
@@ -49,7 +49,7 @@ impl<M: Memory> World<'_, M> {
         let (Some(other), is_hedge) = (flight.beside.take(), flight.is_hedge) else { return };
         let lost = if is_hedge { self.flights.take_over(ticket, other) } else { self.flights.remove(other) };
         self.hedges.1 += u64::from(is_hedge);
-        let Some(Flight { in_flight: Some(in_flight), done, gateway, .. }) = lost else { return };
+        let Some(SimRequest { in_flight: Some(in_flight), done, gateway, .. }) = lost else { return };
         let usd = self.cancel(other, in_flight, (gateway, done), |gateway, in_flight, now_us| {
             gateway.lost(in_flight, !is_hedge, now_us)
         });
@@ -59,11 +59,11 @@ impl<M: Memory> World<'_, M> {
     }
 
     /// The client of a request has left, or its first attempt is over: nothing is waited for beside it.
-    pub(crate) fn drop_second(&mut self, flight: &Flight) {
+    pub(crate) fn drop_second(&mut self, flight: &SimRequest) {
         let Some(second) = flight.beside.and_then(|beside| self.flights.remove(beside).map(|f| (beside, f))) else {
             return;
         };
-        if let (ticket, Flight { in_flight: Some(in_flight), done, gateway, .. }) = second {
+        if let (ticket, SimRequest { in_flight: Some(in_flight), done, gateway, .. }) = second {
             self.cancel(ticket, in_flight, (gateway, done), |gateway, in_flight, now_us| {
                 gateway.left(in_flight, 0, now_us)
             });

@@ -1,22 +1,22 @@
 //! A request at its gateway: decided on, sent on or held, decided on again at its turn.
 
-use rhumb_chance::{hash, label, unit};
 use rhumb_core::memory::Memory;
 use rhumb_core::refusal::Refusal;
-use rhumb_flow::admission::{Admission, Ask as Hold, Turn, Verdict};
+use rhumb_flow::admission::{Admission, AdmissionRequest, Turn, Verdict};
 use rhumb_flow::fair::{From, cost};
+use rhumb_rng::{hash, label, unit};
 use rhumb_route::decide::Reason;
 use rhumb_route::facts::Facts;
 
-use crate::flight::request;
 use crate::gateway::Asked;
 use crate::outcome::End;
 use crate::queue::{Event, Ticket};
+use crate::request::request;
 use crate::watch::{Breach, Decided, Watch};
 use crate::world::{World, is_on};
 
 impl<M: Memory> World<'_, M> {
-    /// A request has come: it goes, waits, or is told to come back.
+    /// A request has come: it goes, waits, or is rejected with Retry-After.
     pub(crate) fn at_gateway(&mut self, ticket: Ticket, watch: &mut impl Watch) -> Result<(), Breach> {
         let now_ms = self.queue.now_us / 1_000;
         let Some(flight) = self.flights.get(ticket) else { return Ok(()) };
@@ -28,8 +28,8 @@ impl<M: Memory> World<'_, M> {
         self.ask(ticket, false, watch)
     }
 
-    /// A request asks for admission, once more where it has just given way.
-    fn ask(&mut self, ticket: Ticket, gave_way: bool, watch: &mut impl Watch) -> Result<(), Breach> {
+    /// A request asks for admission, once more where it has just been preempted.
+    fn ask(&mut self, ticket: Ticket, was_preempted: bool, watch: &mut impl Watch) -> Result<(), Breach> {
         let Some(facts) = self.decide(ticket, watch)? else { return Ok(()) };
         let now_us = self.queue.now_us;
         let hold = self.hold(&facts, ticket);
@@ -40,8 +40,11 @@ impl<M: Memory> World<'_, M> {
         }
         flight.hold = Some(hold);
         let gateway = &mut self.gateways[flight.gateway as usize];
-        let verdict =
-            if gave_way { Admission::gave_way(&hold) } else { gateway.arrive(&hold, &flight.targets, now_us) };
+        let verdict = if was_preempted {
+            Admission::requeue_preempted(&hold)
+        } else {
+            gateway.arrive(&hold, &flight.targets, now_us)
+        };
         match verdict {
             Verdict::Go(i) => self.begin(ticket, i),
             Verdict::Wait { bound_ms, room_at, preempted } => {
@@ -53,7 +56,7 @@ impl<M: Memory> World<'_, M> {
                 let at_us = now_us + (bound_ms * 1e3) as u64;
                 self.queue.at(at_us, Event::Patience { flight: ticket, place });
                 if let Some(other) = preempted.and_then(|p| gateway.preempted(p)) {
-                    self.give_way(other, watch)?;
+                    self.preempt(other, watch)?;
                 }
             }
             Verdict::Refuse(after_ms) => self.shed(ticket, after_ms),
@@ -61,8 +64,8 @@ impl<M: Memory> World<'_, M> {
         Ok(())
     }
 
-    /// A request under way gives way to a more urgent one that waits now, and asks for admission anew.
-    fn give_way(&mut self, ticket: Ticket, watch: &mut impl Watch) -> Result<(), Breach> {
+    /// A request under way is preempted by a more urgent one that waits now, and asks for admission anew.
+    fn preempt(&mut self, ticket: Ticket, watch: &mut impl Watch) -> Result<(), Breach> {
         let now_us = self.queue.now_us;
         let Some(flight) = self.flights.get(ticket) else { return Ok(()) };
         let Some(in_flight) = flight.in_flight.take() else { return Ok(()) };
@@ -71,9 +74,9 @@ impl<M: Memory> World<'_, M> {
         // What it waited for comes to nothing.
         gateway.settle(flight, 0, 0);
         flight.lost_us += flight.held_us.unwrap_or(0) + now_us - in_flight.attempt.sent_us();
-        flight.lost_usd += gateway.gave_way(in_flight, now_us);
-        flight.gave_way();
-        self.gave_way += 1;
+        flight.lost_usd += gateway.was_preempted(in_flight, now_us);
+        flight.was_preempted();
+        self.was_preempted += 1;
         let at_us = now_us + self.network.there_us(number, target.site);
         self.queue.at(at_us, Event::Cancel { endpoint: target.endpoint, id: ticket.id() });
         if let Some(ticket) = self.flights.renew(ticket) {
@@ -98,7 +101,7 @@ impl<M: Memory> World<'_, M> {
     /// A request goes to a target for the first time.
     fn begin(&mut self, ticket: Ticket, target: usize) {
         let Some(flight) = self.flights.get(ticket) else { return };
-        // One that gave way has been tried for the first time before.
+        // One that was preempted has been tried for the first time before.
         let is_first = flight.lost_us == 0;
         let request = request(flight.source(), &flight.targets, flight.is_last_resort);
         let memory = &mut self.gateways[flight.gateway as usize].memory;
@@ -136,8 +139,8 @@ impl<M: Memory> World<'_, M> {
                 (flight.waits, flight.held_us) = (None, Some(now_us - since_us));
                 self.begin(ticket, i);
             }
-            Turn::Back { .. } if flight.targets.is_empty() => self.give_up(ticket),
-            Turn::Back { pass_on } => {
+            Turn::Requeue { .. } if flight.targets.is_empty() => self.give_up(ticket),
+            Turn::Requeue { pass_on } => {
                 gateway.put_back(place, ticket, hold, &flight.targets, caller.filter(|_| pass_on));
                 return Ok(pass_on);
             }
@@ -153,13 +156,13 @@ impl<M: Memory> World<'_, M> {
     }
 
     /// What admission has to know of a request: what its gateway can see of it.
-    fn hold(&self, facts: &Facts, ticket: Ticket) -> Hold {
+    fn hold(&self, facts: &Facts, ticket: Ticket) -> AdmissionRequest {
         let flight = self.flights.peek(ticket);
         let session = flight.and_then(|f| f.ask.session);
         let (gateway, tenant) = flight.map_or((0, 0), |f| (f.gateway, f.ask.tenant));
         let (rates, service, weight) = self.setup.terms(tenant);
-        Hold {
-            lane: self.gateways[gateway as usize].lane(&facts.models),
+        AdmissionRequest {
+            queue_class: self.gateways[gateway as usize].queue_class(&facts.models),
             priority: service.priority,
             from: From { tenant, session: session.unwrap_or(self.decisions) },
             weight,

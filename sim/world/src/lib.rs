@@ -7,18 +7,18 @@
 //! links, `clients` what users' programs do about errors, `checks` the invariants.
 
 mod attempt;
+mod baseline;
 mod checks;
 mod clients;
 mod clockwork;
 mod closing;
-mod flight;
 mod gateway;
 mod hedging;
 mod holding;
 mod network;
 mod outcome;
 mod queue;
-mod rival;
+mod request;
 mod server;
 mod setup;
 mod site;
@@ -28,13 +28,13 @@ mod telemetry;
 mod watch;
 mod world;
 
+pub use baseline::shown;
 pub use checks::Checks;
 pub use outcome::{End, LeftOver, Outcome, Ran, SiteTotals};
 pub use queue::{Event, Ticket};
-pub use rival::shown;
 pub use setup::{
     Choosing, Clients, Energy, EngineSpec, Fault, FaultKind, GatewayAt, Jitter, Place, Poison, Setup, Telemetry, Tenant,
 };
-pub use source::{Ask, Source};
+pub use source::{Arrival, Source};
 pub use watch::{Breach, Broken, Decided, Moment, Watch};
 pub use world::{WARM_UP_US, run, run_on};

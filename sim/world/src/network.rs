@@ -1,6 +1,6 @@
 //! The wide-area network between gateways and sites: base round trips, asymmetry and jitter, and what faults do to them.
 
-use rhumb_chance::{hash, unit};
+use rhumb_rng::{hash, unit};
 
 use crate::setup::Jitter;
 
@@ -22,7 +22,7 @@ pub(crate) struct Network {
 impl Network {
     /// Links of these round trips (by gateway, then site). Which way is the longer one is drawn per link.
     pub(crate) fn new(rtt_ms: &[f64], sites: usize, jitter: Jitter, seed: u64) -> Self {
-        let seed = hash(seed, rhumb_chance::label("network"));
+        let seed = hash(seed, rhumb_rng::label("network"));
         let leg = |(link, rtt): (usize, &f64)| {
             let lean = (unit(hash(seed, link as u64)) - 0.5) * jitter.asymmetry;
             let (there, back) = (rtt * (0.5 + lean / 2.0), rtt * (0.5 - lean / 2.0));

@@ -11,7 +11,7 @@ pub enum End {
     Failed,
     /// No engine has room for a request of its size, or engines die of it.
     Rejected,
-    /// It would have waited too long at its gateway and was told to come back.
+    /// It would have waited too long at its gateway and was rejected with Retry-After.
     Shed,
     /// Its client left before the answer was whole.
     Left,
@@ -78,7 +78,7 @@ pub struct Ran {
     /// Attempts that gateways made at endpoints.
     pub attempts: u64,
     /// Batch requests taken back from an engine before their first byte, for more urgent ones.
-    pub gave_way: u64,
+    pub was_preempted: u64,
     /// Second attempts that gateways made beside a late first, and those of them that had content first.
     pub hedges: (u64, u64),
     /// Whole answers of engines that answered wrongly.

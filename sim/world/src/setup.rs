@@ -1,6 +1,6 @@
 //! What a simulated grid is made of.
 
-use rhumb_chance::{hash, label, unit};
+use rhumb_baselines::Baseline;
 use rhumb_core::failover::Failed;
 use rhumb_engine::{Limits, Perf};
 use rhumb_flow::blame::Failure;
@@ -9,7 +9,7 @@ use rhumb_grid::config::{Location, Router};
 use rhumb_grid::index::Grid;
 use rhumb_grid::rates::Rates;
 use rhumb_grid::service::Service;
-use rhumb_rivals::Rival;
+use rhumb_rng::{hash, label, unit};
 use rhumb_route::decide::Target;
 
 /// A grid to be simulated under one router.
@@ -39,7 +39,7 @@ pub struct Setup {
     pub rtt_ms: Vec<f64>,
     /// The engine behind each endpoint of the grid.
     pub engines: Vec<EngineSpec>,
-    /// The models that each name in use stands for; [`crate::Ask::name`] is a place in this list.
+    /// The models that each name in use stands for; [`crate::Arrival::name`] is a place in this list.
     pub names: Vec<Vec<u32>>,
     /// How messages are delayed beyond the base.
     pub jitter: Jitter,
@@ -75,8 +75,8 @@ impl Setup {
 pub enum Choosing {
     /// By the router's own code.
     Router(Router),
-    /// As somebody else would, with these values of the knobs.
-    Rival(Rival, Vec<f64>),
+    /// As somebody else would, with these values of the parameters.
+    Baseline(Baseline, Vec<f64>),
 }
 
 impl From<Router> for Choosing {

@@ -2,7 +2,7 @@
 
 /// A request to come.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Ask {
+pub struct Arrival {
     /// When its user sends it, µs since the traffic began.
     pub at_us: u64,
     /// Where its user is: a place of the [`crate::Setup`].
@@ -26,17 +26,17 @@ pub struct Ask {
 /// A stream of requests.
 pub trait Source {
     /// The next request that comes whatever happens, in order of time.
-    fn next_ask(&mut self) -> Option<Ask>;
+    fn next_arrival(&mut self) -> Option<Arrival>;
 
     /// The request `tag` ended for its user at `at_us`: the one that follows it in a closed loop, not before that time.
-    fn ended(&mut self, tag: u64, at_us: u64) -> Option<Ask> {
+    fn ended(&mut self, tag: u64, at_us: u64) -> Option<Arrival> {
         let (_, _) = (tag, at_us);
         None
     }
 }
 
-impl<I: Iterator<Item = Ask>> Source for I {
-    fn next_ask(&mut self) -> Option<Ask> {
+impl<I: Iterator<Item = Arrival>> Source for I {
+    fn next_arrival(&mut self) -> Option<Arrival> {
         self.next()
     }
 }

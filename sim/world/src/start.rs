@@ -2,7 +2,7 @@
 
 use rhumb_core::memory::Memory;
 use rhumb_core::plain::PlainMemory;
-use rhumb_flow::admission::Lanes;
+use rhumb_flow::admission::QueueClasses;
 use rhumb_grid::config::{Location, Router};
 use rhumb_route::view::{Viewer, perf_of};
 
@@ -31,12 +31,12 @@ pub(crate) fn sites(setup: &Setup) -> Vec<Site> {
 pub(crate) fn memories(setup: &Setup) -> Vec<PlainMemory> {
     // One copy and one prior for all gateways: that of thousands of endpoints costs more than a short run.
     let (mut grid, perf) = (setup.grid.clone(), perf_of(&setup.grid));
-    let lanes = Lanes::of(&setup.grid);
+    let queue_classes = QueueClasses::of(&setup.grid);
     let mut memory = |location: Location| {
         grid.config.gateway.location = Some(location);
         let mut viewer = Viewer::new(&grid, &perf);
         viewer.set_best_first(setup.choosing == Choosing::Router(Router::Rhumb));
-        PlainMemory::new(&setup.grid, viewer, &lanes, setup.tenants.len())
+        PlainMemory::new(&setup.grid, viewer, &queue_classes, setup.tenants.len())
     };
     setup.gateways.iter().map(|g| memory(g.location)).collect()
 }
@@ -44,7 +44,7 @@ pub(crate) fn memories(setup: &Setup) -> Vec<PlainMemory> {
 /// Gateways with these memories.
 pub(crate) fn gateways<M: Memory>(setup: &Setup, mut memory: impl FnMut(usize) -> M) -> Vec<Gateway<M>> {
     let cache = cache(setup);
-    let gateway = |g| Gateway::new(memory(g), &setup.grid, &setup.choosing, Lanes::of(&setup.grid), cache);
+    let gateway = |g| Gateway::new(memory(g), &setup.grid, &setup.choosing, QueueClasses::of(&setup.grid), cache);
     (0..setup.gateways.len()).map(gateway).collect()
 }
 

@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 
-use rhumb_chance::{hash, label, unit};
 use rhumb_core::failover::{Action, Failed, Failover};
 use rhumb_core::memory::Memory;
 use rhumb_core::refusal::Refusal;
@@ -11,16 +10,17 @@ use rhumb_engine::Request;
 use rhumb_flow::blame::Failure;
 use rhumb_flow::patience::first_content_ms;
 use rhumb_grid::config::Priority;
+use rhumb_rng::{hash, label, unit};
 
-use crate::flight::{Flight, Flights, request, too_long};
 use crate::gateway::Gateway;
 use crate::network::Network;
 use crate::outcome::{End, Outcome, Ran};
 use crate::queue::{Event, Queue, Ticket};
+use crate::request::{Flights, SimRequest, request, too_long};
 use crate::server::{Mode, Server};
 use crate::setup::{Poison, Setup};
 use crate::site::Site;
-use crate::source::{Ask, Source};
+use crate::source::{Arrival, Source};
 use crate::telemetry::{Board, Falsified};
 use crate::watch::{Breach, Broken, Moment, Watch};
 
@@ -52,7 +52,7 @@ pub(crate) struct World<'a, M> {
     pub(crate) deadlines: Vec<VecDeque<(u64, Ticket)>>,
     pub(crate) newest_reading_us: u64,
     source: &'a mut dyn Source,
-    next: Option<Ask>,
+    next: Option<Arrival>,
     bytes_seed: u64,
     fate_seed: u64,
     entered: u64,
@@ -61,7 +61,7 @@ pub(crate) struct World<'a, M> {
     pub(crate) decisions: u64,
     pub(crate) steps: u64,
     /// Batch requests taken back for more urgent ones.
-    pub(crate) gave_way: u64,
+    pub(crate) was_preempted: u64,
     /// Second attempts made beside a late first, and those of them that had content first.
     pub(crate) hedges: (u64, u64),
     /// Whole answers of engines that answer wrongly.
@@ -96,7 +96,7 @@ pub fn run_on<M: Memory, W: Watch>(
         match (next_ask_us, world.queue.next_at_us()) {
             (None, _) if world.flights.len() == 0 => break,
             (Some(ask_us), event_us) if event_us.is_none_or(|event_us| ask_us <= event_us) => {
-                let next = world.source.next_ask();
+                let next = world.source.next_arrival();
                 if let Some(ask) = std::mem::replace(&mut world.next, next) {
                     world.enter(ask);
                 }
@@ -124,7 +124,7 @@ impl<'a, M: Memory> World<'a, M> {
         let sites = setup.grid.config.sites.len();
         let servers: Vec<Server> =
             setup.engines.iter().zip(&setup.grid.endpoint_site).map(|(spec, site)| Server::new(*spec, *site)).collect();
-        let next = source.next_ask();
+        let next = source.next_arrival();
         let mut world = Self {
             queue: Queue::default(),
             network: Network::new(&setup.rtt_ms, sites, setup.jitter, setup.seed),
@@ -144,7 +144,7 @@ impl<'a, M: Memory> World<'a, M> {
             attempts: 0,
             decisions: 0,
             steps: 0,
-            gave_way: 0,
+            was_preempted: 0,
             hedges: (0, 0),
             wrong_answers: 0,
             outcomes: Vec::new(),
@@ -160,7 +160,7 @@ impl<'a, M: Memory> World<'a, M> {
     }
 
     /// A user sends a request.
-    fn enter(&mut self, ask: Ask) {
+    fn enter(&mut self, ask: Arrival) {
         self.entered += 1;
         let place = &self.setup.places[ask.place as usize];
         let client_us = (place.rtt_ms * 500.0) as u64;
@@ -169,7 +169,7 @@ impl<'a, M: Memory> World<'a, M> {
         let at_us = (ask.at_us + WARM_UP_US + client_us).max(self.queue.now_us);
         let request = self.entered;
         let terms = self.setup.terms(ask.tenant);
-        let flight = self.flights.insert(Flight {
+        let flight = self.flights.insert(SimRequest {
             request,
             sends: 1,
             tried_before: 0,
@@ -470,7 +470,7 @@ impl<'a, M: Memory> World<'a, M> {
 
     pub(crate) fn record(
         &mut self,
-        flight: &Flight,
+        flight: &SimRequest,
         end: End,
         served: Option<(u32, u64)>,
         output_tokens: u32,

@@ -7,9 +7,9 @@ mod common;
 use std::fmt::Write;
 
 use common::{asks, setup};
+use rhumb_baselines::Baseline;
 use rhumb_grid::config::Router;
-use rhumb_rivals::Rival;
-use rhumb_world::{Ask, Breach, Choosing, Decided, Moment, Watch, run};
+use rhumb_world::{Arrival, Breach, Choosing, Decided, Moment, Watch, run};
 
 /// Writes down every decision made up to a time, to the last bit.
 #[derive(Default)]
@@ -35,26 +35,30 @@ impl Watch for Decisions {
     }
 }
 
-fn decisions(asks: Vec<Ask>, until_us: u64, choosing: &Choosing) -> Decisions {
+fn decisions(asks: Vec<Arrival>, until_us: u64, choosing: &Choosing) -> Decisions {
     let mut watch = Decisions { until_us, ..Decisions::default() };
     run(&setup(5, 2, choosing.clone()), &mut asks.into_iter(), &mut watch).unwrap();
     watch
 }
 
-/// Every way of choosing: ours, the plain ones, and every rival at its defaults.
+/// Every way of choosing: ours, the plain ones, and every baseline at its defaults.
 fn all() -> Vec<Choosing> {
     let routers =
         [Router::Rhumb, Router::RoundRobin, Router::Nearest, Router::LeastRequest, Router::Random, Router::PowerOfTwo];
-    let defaults = |rival: Rival| Choosing::Rival(rival, rival.knobs().iter().map(|k| k.default).collect());
-    routers.into_iter().map(Choosing::from).chain(Rival::ALL.into_iter().map(defaults)).collect()
+    let defaults =
+        |baseline: Baseline| Choosing::Baseline(baseline, baseline.parameters().iter().map(|k| k.default).collect());
+    routers.into_iter().map(Choosing::from).chain(Baseline::ALL.into_iter().map(defaults)).collect()
 }
 
 #[test]
 fn answers_that_have_not_ended_look_the_same_however_long_they_will_be() {
     for choosing in all() {
         // Long enough that none ends while the decisions compared are made.
-        let with = |tokens: u32| -> Vec<Ask> {
-            asks(150, 30.0, 5, 2).into_iter().map(|a| Ask { output_tokens: tokens + a.output_tokens, ..a }).collect()
+        let with = |tokens: u32| -> Vec<Arrival> {
+            asks(150, 30.0, 5, 2)
+                .into_iter()
+                .map(|a| Arrival { output_tokens: tokens + a.output_tokens, ..a })
+                .collect()
         };
         let until_us = 9_000_000;
         let (short, long) = (decisions(with(400), until_us, &choosing), decisions(with(900), until_us, &choosing));
@@ -69,11 +73,17 @@ fn requests_still_to_come_change_no_decision() {
     for choosing in all() {
         let all = asks(300, 40.0, 5, 4);
         let cut_us = all[150].at_us;
-        let other: Vec<Ask> = all
-            .iter()
-            .cloned()
-            .map(|a| if a.at_us >= cut_us { Ask { input_tokens: 5_000, blocks: Vec::new(), place: 0, ..a } } else { a })
-            .collect();
+        let other: Vec<Arrival> =
+            all.iter()
+                .cloned()
+                .map(|a| {
+                    if a.at_us >= cut_us {
+                        Arrival { input_tokens: 5_000, blocks: Vec::new(), place: 0, ..a }
+                    } else {
+                        a
+                    }
+                })
+                .collect();
         let until_us = rhumb_world::WARM_UP_US + cut_us;
         let (a, b) = (decisions(all, until_us, &choosing), decisions(other, until_us, &choosing));
         assert!(a.text.lines().count() > 100 && a.text == b.text, "{choosing:?}");

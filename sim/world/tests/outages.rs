@@ -8,14 +8,14 @@ use std::collections::BTreeMap;
 
 use common::{asks, fault, goodput, oracles, setup};
 use rhumb_grid::config::Router;
-use rhumb_world::{Ask, Checks, End, Fault, FaultKind, Outcome, Ran, Setup, run};
+use rhumb_world::{Arrival, Checks, End, Fault, FaultKind, Outcome, Ran, Setup, run};
 
 const SLO_MS: f32 = 1_000.0;
 
 /// Requests a second of which four sites of two engines are at 80 % load.
 const BUSY_RPS: f64 = 48.0;
 
-fn ran(setup: &Setup, asks: Vec<Ask>) -> Ran {
+fn ran(setup: &Setup, asks: Vec<Arrival>) -> Ran {
     let ran = run(setup, &mut asks.into_iter(), &mut Checks::default()).unwrap();
     oracles(&ran).unwrap();
     ran
@@ -98,7 +98,7 @@ fn f21_a_site_that_returns_fills_up_without_a_second_collapse() {
 }
 
 /// Times that the requests of one session went elsewhere than the one before, a minute and session.
-fn moves(ran: &Ran, sent: &[Ask], minutes: f64) -> f64 {
+fn moves(ran: &Ran, sent: &[Arrival], minutes: f64) -> f64 {
     let session: BTreeMap<u64, u64> = sent.iter().filter_map(|a| Some((a.at_us, a.session?))).collect();
     let mut by: BTreeMap<u64, Vec<(u64, u32)>> = BTreeMap::new();
     for o in ran.outcomes.iter().filter(|o| o.end == End::Complete) {

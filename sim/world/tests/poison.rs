@@ -1,15 +1,15 @@
 //! One client's requests that every engine fails on, by drawn schedules: nobody else is harmed, and no engine that
-//! answers others is called ill, unless another serves what it fails on. `RHUMB_SEEDS` is how many schedules are drawn, or a
+//! answers others is called unhealthy, unless another serves what it fails on. `RHUMB_SEEDS` is how many schedules are drawn, or a
 //! range of them.
 
 mod common;
 
 use common::{asks, oracles, seeds, setup};
-use rhumb_chance::Rng;
 use rhumb_flow::blame::Failure;
 use rhumb_grid::config::Router;
+use rhumb_rng::Rng;
 use rhumb_route::decide::Drop;
-use rhumb_world::{Ask, Breach, Decided, End, Event, Moment, Poison, Setup, Tenant, Watch, run};
+use rhumb_world::{Arrival, Breach, Decided, End, Event, Moment, Poison, Setup, Tenant, Watch, run};
 
 /// Schedules where nothing else is said: half a minute of two cores.
 const SCHEDULES: u64 = 500;
@@ -28,7 +28,7 @@ const FAILURES: [Failure; 5] =
 
 struct Case {
     setup: Setup,
-    asks: Vec<Ask>,
+    asks: Vec<Arrival>,
     drawn: String,
 }
 
@@ -50,7 +50,7 @@ fn draw(seed: u64) -> Case {
     let mut all = asks((good_rps * LENGTH_S) as usize, good_rps, engines, seed);
     let bad = asks((poison_rps * LENGTH_S) as usize, poison_rps, engines, seed + 1);
     let count = all.len() as u64;
-    all.extend(bad.into_iter().map(|ask| Ask { tenant: POISONER, tag: count + ask.tag, ..ask }));
+    all.extend(bad.into_iter().map(|ask| Arrival { tenant: POISONER, tag: count + ask.tag, ..ask }));
     all.sort_by_key(|ask| ask.at_us);
     let drawn = format!(
         "{engines} engines, {good_rps:.1} good a second, {poison_rps:.1} others of which {share:.2} end with {failure:?}, \
@@ -59,7 +59,7 @@ fn draw(seed: u64) -> Case {
     Case { setup, asks: all, drawn }
 }
 
-/// Holds the engines that are called ill against those that serve.
+/// Holds the engines that are called unhealthy against those that serve.
 struct Wronged {
     stepped_us: Vec<Option<u64>>,
     decisions: u64,
@@ -101,7 +101,7 @@ fn nobody_else_is_harmed_and_no_engine_that_answers_others_is_ill() {
         served += if is_served { watch.wrong } else { 0 };
         if whole * 100 < others.len() * 99 || (watch.wrong > 0 && !is_served) {
             failed.push(format!(
-                "seed {seed}, {drawn}: {whole} of {} answered, {} wrongly ill",
+                "seed {seed}, {drawn}: {whole} of {} answered, {} wrongly unhealthy",
                 others.len(),
                 watch.wrong
             ));

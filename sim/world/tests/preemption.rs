@@ -1,12 +1,12 @@
-//! Batch work gives way before its first byte, and is done afterwards.
+//! Batch work is preempted before its first byte, and is done afterwards.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
 
 use common::{asks, beside_programs, oracles, people_and_programs, setup};
-use rhumb_chance::Rng;
 use rhumb_grid::config::Router;
+use rhumb_rng::Rng;
 use rhumb_world::{Checks, End, Ran, run};
 
 /// Two engines at a site, somebody each five seconds and a program with a long prompt as often; programs may be tried so
@@ -38,13 +38,21 @@ fn people_have_their_first_token_sooner_and_more_is_answered() {
     for seed in 1..=5 {
         // What may be tried once is not taken back.
         let (standing, giving) = (day(seed, 1), day(seed, 3));
-        println!("seed {seed}: {:.3} met, {:.3} where {} gave way", met(&standing), met(&giving), giving.gave_way);
-        assert!(standing.gave_way == 0 && giving.gave_way > 0);
+        println!(
+            "seed {seed}: {:.3} met, {:.3} where {} was preempted",
+            met(&standing),
+            met(&giving),
+            giving.was_preempted
+        );
+        assert!(standing.was_preempted == 0 && giving.was_preempted > 0);
         assert!(met(&giving) > met(&standing), "seed {seed}");
         assert!(answered(&giving) > answered(&standing), "seed {seed}");
         let fine = |end| end == End::Complete || end == End::Shed;
-        assert!(giving.outcomes.iter().all(|o| fine(o.end)), "whoever gives way is answered, or told to come back");
-        let tried = answered(&giving) + giving.gave_way;
+        assert!(
+            giving.outcomes.iter().all(|o| fine(o.end)),
+            "whoever is preempted is answered, or rejected with Retry-After"
+        );
+        let tried = answered(&giving) + giving.was_preempted;
         assert_eq!(giving.attempts, tried, "nothing else is tried twice");
     }
 }

@@ -5,10 +5,10 @@
 mod common;
 
 use common::setup;
-use rhumb_chance::Rng;
 use rhumb_engine::Limits;
 use rhumb_grid::config::Router;
-use rhumb_world::{Ask, Jitter, Ran, Setup, run};
+use rhumb_rng::Rng;
+use rhumb_world::{Arrival, Jitter, Ran, Setup, run};
 
 /// How answers are long, in steps of a millisecond.
 #[derive(Clone, Copy)]
@@ -54,7 +54,7 @@ fn mean_wait(count: usize, load: f64, servers_: u32, service: Service) -> f64 {
             Service::Constant(tokens) => tokens,
         };
         let at_us = at_us as u64;
-        Ask {
+        Arrival {
             at_us,
             place: 0,
             name: 0,
@@ -121,7 +121,7 @@ fn real(rps: f64, count: usize) -> (f64, f64) {
     let mut at_us = 0.0;
     let asks = (0..count).map(move |_| {
         at_us += gaps.exponential(1e6 / rps);
-        Ask {
+        Arrival {
             at_us: at_us as u64,
             place: 0,
             name: 0,

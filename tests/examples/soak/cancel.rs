@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use h2::client::SendRequest;
-use rhumb_chance::Rng;
+use rhumb_rng::Rng;
 
 use crate::client::{Ask, Call, Leave, connect, connect_h2};
 use crate::engine::{self, Cancels};

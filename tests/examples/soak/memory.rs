@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use h2::client::SendRequest;
-use rhumb_chance::Rng;
+use rhumb_rng::Rng;
 use rhumb_tests::config::Config;
 use rhumb_tests::gateway::Gateway;
 use rhumb_tests::wait;

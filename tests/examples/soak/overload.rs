@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use rhumb_chance::Rng;
 use rhumb_emulator::{EmulatorConfig, Link, spawn};
 use rhumb_engine::{Limits, Perf, gpu, shape};
+use rhumb_rng::Rng;
 use rhumb_tests::config::Config;
 use rhumb_tests::{MODEL, wait};
 

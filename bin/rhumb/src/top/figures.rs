@@ -58,7 +58,7 @@ pub(crate) struct Figures {
     pub(crate) connections: f64,
     /// What it turns away for want of its own means: 0 nothing to 3 everything.
     pub(crate) overload: f64,
-    /// Endpoints, the ill first, then those with most in flight.
+    /// Endpoints, the unhealthy first, then those with most in flight.
     pub(crate) rows: Vec<EndpointRow>,
 }
 
@@ -156,7 +156,7 @@ fn failing(name: &str, ill_since_ms: Option<u64>, error: &LastError) -> String {
             duration(error.ago_ms / 1_000)
         )
     };
-    let ill = ill_since_ms.map(|ms| format!("; ill for {}", duration(ms / 1_000))).unwrap_or_default();
+    let ill = ill_since_ms.map(|ms| format!("; unhealthy for {}", duration(ms / 1_000))).unwrap_or_default();
     let said = if error.said.is_empty() { String::new() } else { format!("; it says: {}", error.said) };
     format!("endpoint `{name}`: {cause}{status} {often}{ill}{said}")
 }

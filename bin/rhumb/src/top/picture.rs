@@ -230,7 +230,7 @@ mod tests {
         assert!(shown.starts_with(expected), "{shown}");
         let row = shown.lines().find(|l| l.starts_with("a ")).expect("a row");
         let cells: Vec<&str> = row.split_whitespace().collect();
-        let expected = "a s new_and_existing ill, by its peers 12 ms 3 8 2 - 25 % 1.5 0.0";
+        let expected = "a s new_and_existing unhealthy: peers 12 ms 3 8 2 - 25 % 1.5 0.0";
         assert_eq!(cells.join(" "), expected);
     }
 
@@ -258,7 +258,7 @@ mod tests {
             let shown = screen(width, height, &figures, None);
             let row =
                 shown.lines().find(|l| l.contains("frankfurt-h100-cluster-…")).unwrap_or_else(|| panic!("{shown}"));
-            assert!(row.contains("ill, by its peers") && row.contains("12345") && row.contains("1234.5"), "{shown}");
+            assert!(row.contains("unhealthy: peers") && row.contains("12345") && row.contains("1234.5"), "{shown}");
             assert_eq!(row.contains("186 ms"), shown.contains("RTT"), "{shown}");
             assert_eq!(row.contains("new_and_existing"), shown.contains("accepts"), "{shown}");
         }

@@ -1,4 +1,4 @@
-//! Batch work that is under way gives way to whoever waits for the first token, as long as it has not begun itself.
+//! Batch work that is under way is preempted by whoever waits for the first token, as long as it has not begun itself.
 //!
 //! A prompt of a hundred thousand tokens that was let in while nobody else was there keeps an engine busy for half a
 //! minute. Cancelled before its first byte nobody has seen anything of it, and it can be sent again: what is lost is what
@@ -7,7 +7,7 @@
 
 use rhumb_grid::config::Priority;
 
-use super::{Admission, Ask, Candidate};
+use super::{Admission, AdmissionRequest, Candidate};
 
 /// What is expected of a batch request that is sent to an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -63,7 +63,7 @@ impl Admission {
     pub(super) fn preempted(
         &self,
         now_ms: u64,
-        ask: &Ask,
+        ask: &AdmissionRequest,
         bound_ms: f64,
         candidates: impl Iterator<Item = Candidate> + Clone,
     ) -> Option<Preempted> {

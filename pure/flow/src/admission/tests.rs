@@ -9,9 +9,9 @@ const fn at(endpoint: u32, in_flight: f64) -> Candidate {
     Candidate { endpoint, in_flight, queue_ms: 0.0, crowd_ms: 0.0, prefill_ms: 40.0, ttft_ms: 50.0 }
 }
 
-fn ask(tenant: u32, priority: Priority) -> Ask {
-    Ask {
-        lane: 0,
+fn ask(tenant: u32, priority: Priority) -> AdmissionRequest {
+    AdmissionRequest {
+        queue_class: 0,
         priority,
         from: From { tenant, session: 0 },
         weight: 1.0,
@@ -27,7 +27,7 @@ const fn wait(bound_ms: f64) -> Verdict {
     Verdict::Wait { bound_ms, room_at: None, preempted: None }
 }
 
-/// Two endpoints; the second serves another lane besides.
+/// Two endpoints; the second serves another queue class besides.
 fn admission() -> Admission {
     Admission::new(alloc::vec![Window::new(4.0); 2], alloc::vec![alloc::vec![0], alloc::vec![0, 1]], 2, 100)
 }
@@ -63,17 +63,17 @@ fn who_would_be_started_late_where_it_is_best_waits_here_for_it_or_goes_where_it
     assert_eq!(arrive(&mut a, [full, at(1, 300.0)]), Verdict::Go(1));
     // Who called and is late to this one is late to the next; who is not the best for this one may be for the next.
     let turn = |a: &mut Admission, caller| a.turn(0, &ask, 100.0, Some(caller), [at(0, 401.0), far].into_iter());
-    assert_eq!(turn(&mut a, 0), Turn::Back { pass_on: false });
-    assert_eq!(turn(&mut a, 1), Turn::Back { pass_on: true });
+    assert_eq!(turn(&mut a, 0), Turn::Requeue { pass_on: false });
+    assert_eq!(turn(&mut a, 1), Turn::Requeue { pass_on: true });
     // In overload a tenth is left, or what the prompt takes itself.
-    a.lanes[0].waited_ms.insert((Priority::Standard, 0), 101.0);
+    a.queue_classes[0].waited_ms.insert((Priority::Standard, 0), 101.0);
     let second = |queue_ms, prefill_ms| [Candidate { prefill_ms, ..at(0, queue_ms) }];
     let turn = |a: &mut Admission, candidates: [Candidate; 1]| a.turn(0, &ask, 100.0, None, candidates.into_iter());
-    assert_eq!(turn(&mut a, second(101.0, 40.0)), Turn::Back { pass_on: true });
+    assert_eq!(turn(&mut a, second(101.0, 40.0)), Turn::Requeue { pass_on: true });
     let verdict = a.turn(0, &ask, 100.0, None, [at(0, 411.0), far].into_iter());
-    assert_eq!(verdict, Turn::Back { pass_on: true }, "nor does it go elsewhere");
+    assert_eq!(verdict, Turn::Requeue { pass_on: true }, "nor does it go elsewhere");
     assert_eq!(turn(&mut a, second(150.0, 150.0)), Turn::Go(0));
-    a.lanes[0].waited_ms.insert((Priority::Standard, 0), 101.0);
+    a.queue_classes[0].waited_ms.insert((Priority::Standard, 0), 101.0);
     assert_eq!(turn(&mut a, second(100.0, 40.0)), Turn::Go(0));
 }
 
@@ -99,7 +99,7 @@ fn nobody_overtakes_those_who_wait_but_the_more_urgent() {
 fn an_endpoint_is_wanted_while_anybody_waits_for_what_it_serves() {
     let mut a = admission();
     assert!(!a.is_wanted(0) && !a.is_wanted(1));
-    a.wait(1, Ask { lane: 1, ..ask(0, Priority::Batch) }, [1].into_iter());
+    a.wait(1, AdmissionRequest { queue_class: 1, ..ask(0, Priority::Batch) }, [1].into_iter());
     assert!(!a.is_wanted(0) && a.is_wanted(1));
     assert!(a.leave(1) && !a.is_wanted(1));
 }
@@ -130,7 +130,7 @@ fn turns_go_by_priority_then_tenant_then_arrival() {
 #[test]
 fn an_endpoint_calls_those_of_its_lanes_only_and_the_longest_waiting_first() {
     let mut a = admission();
-    a.wait(1, Ask { lane: 1, ..ask(0, Priority::Standard) }, [0, 1].into_iter());
+    a.wait(1, AdmissionRequest { queue_class: 1, ..ask(0, Priority::Standard) }, [0, 1].into_iter());
     a.wait(2, ask(0, Priority::Standard), [0, 1].into_iter());
     assert_eq!(a.next(0, 0, 0.0), Some(2));
     a.wait(3, ask(0, Priority::Standard), [0, 1].into_iter());
@@ -144,7 +144,7 @@ fn an_endpoint_calls_only_those_it_is_a_target_of() {
     a.wait(2, ask(2, Priority::Standard), [1, 0].into_iter());
     assert_eq!((a.next(0, 0, 0.0), a.next(0, 0, 0.0)), (Some(2), None));
     assert_eq!(a.next(0, 1, 0.0), Some(1));
-    assert_eq!(a.turn(0, &ask(1, Priority::Standard), 0.0, None, NO_ROOM.into_iter()), Turn::Back { pass_on: true });
+    assert_eq!(a.turn(0, &ask(1, Priority::Standard), 0.0, None, NO_ROOM.into_iter()), Turn::Requeue { pass_on: true });
     a.put_back(1, ask(1, Priority::Standard), [0].into_iter());
     assert_eq!((a.next(0, 1, 0.0), a.next(0, 0, 0.0)), (None, Some(1)));
 }
@@ -154,7 +154,7 @@ fn the_first_in_turn_are_looked_at_again_each_once() {
     let mut a = admission();
     a.wait(1, ask(0, Priority::Batch), [].into_iter());
     a.wait(2, ask(0, Priority::Interactive), [].into_iter());
-    a.wait(3, Ask { lane: 1, ..ask(0, Priority::Standard) }, [].into_iter());
+    a.wait(3, AdmissionRequest { queue_class: 1, ..ask(0, Priority::Standard) }, [].into_iter());
     assert!(a.look_again(0, |_| 4.0).is_empty(), "nothing has room");
     assert_eq!(a.look_again(0, |_| 3.0), [2, 1, 3]);
     assert!(a.look_again(0, |_| 3.0).is_empty() && a.is_empty());
@@ -172,23 +172,27 @@ fn whoever_leaves_has_no_turn() {
 #[test]
 fn whoever_would_wait_too_long_is_told_when_to_come_back() {
     let mut a = flowing();
-    (0..99).for_each(|t| a.wait(t, Ask { wait_max_ms: 1e9, ..ask(0, Priority::Standard) }, [0, 1].into_iter()));
-    let short = Ask { wait_max_ms: 500.0, ..ask(0, Priority::Standard) };
+    (0..99).for_each(|t| {
+        a.wait(t, AdmissionRequest { wait_max_ms: 1e9, ..ask(0, Priority::Standard) }, [0, 1].into_iter())
+    });
+    let short = AdmissionRequest { wait_max_ms: 500.0, ..ask(0, Priority::Standard) };
     let Verdict::Refuse(ms) = a.arrive(10_000, &short, 50.0, NO_ROOM.into_iter()) else { panic!() };
     assert!((450..=550).contains(&ms), "a hundred ahead at a hundred a second, half a second too long: {ms}");
-    let Verdict::Refuse(later) = a.arrive(10_000, &Ask { jitter: 1.0, ..short }, 50.0, NO_ROOM.into_iter()) else {
+    let Verdict::Refuse(later) =
+        a.arrive(10_000, &AdmissionRequest { jitter: 1.0, ..short }, 50.0, NO_ROOM.into_iter())
+    else {
         panic!()
     };
     assert!((1.45..1.55).contains(&(later as f64 / ms as f64)), "{later} {ms}");
-    let other = Ask { from: From { tenant: 7, session: 0 }, ..short };
+    let other = AdmissionRequest { from: From { tenant: 7, session: 0 }, ..short };
     assert!(
         matches!(a.arrive(10_000, &other, 50.0, NO_ROOM.into_iter()), Verdict::Wait { .. }),
         "its turn comes sooner"
     );
     a.wait(99, ask(0, Priority::Standard), [0, 1].into_iter());
-    let patient = Ask { wait_max_ms: 1e9, ..other };
+    let patient = AdmissionRequest { wait_max_ms: 1e9, ..other };
     assert!(matches!(a.arrive(10_000, &patient, 50.0, NO_ROOM.into_iter()), Verdict::Refuse(_)), "the queue is full");
-    let urgent = Ask { priority: Priority::Interactive, ..patient };
+    let urgent = AdmissionRequest { priority: Priority::Interactive, ..patient };
     assert!(matches!(a.arrive(10_000, &urgent, 50.0, NO_ROOM.into_iter()), Verdict::Wait { .. }));
 }
 
@@ -269,7 +273,7 @@ fn what_is_overload_to_one_is_none_to_others() {
     let turn = |a: &mut Admission, tenant, candidates: &[Candidate]| {
         a.turn(10_000, &ask(tenant, Priority::Standard), 900.0, None, candidates.iter().copied())
     };
-    assert_eq!(turn(&mut a, 1, &[at(0, 4.0), late]), Turn::Back { pass_on: true });
+    assert_eq!(turn(&mut a, 1, &[at(0, 4.0), late]), Turn::Requeue { pass_on: true });
     assert_eq!(turn(&mut a, 1, &[late]), Turn::Go(0));
     assert_eq!(turn(&mut a, 2, &[at(0, 4.0), late]), Turn::Go(1));
 }
@@ -286,7 +290,7 @@ fn who_asks_for_less_than_its_share_comes_first_and_is_in_overload_later() {
             a.arrive(i * 10, &loud, 50.0, ROOM.into_iter());
         }
     }
-    let waited = |a: &mut Admission, tenant, ms| a.lanes[0].waited_ms.insert((Priority::Standard, tenant), ms);
+    let waited = |a: &mut Admission, tenant, ms| a.queue_classes[0].waited_ms.insert((Priority::Standard, tenant), ms);
     waited(&mut a, 1, 500.0);
     waited(&mut a, 2, 500.0);
     let now_ms = 60_000;
@@ -304,7 +308,7 @@ fn who_asks_for_less_than_its_share_comes_first_and_is_in_overload_later() {
         let there = Candidate { queue_ms, prefill_ms: 200.0, ..at(0, 0.0) };
         a.turn(now_ms, ask, 10.0, None, [there].into_iter())
     };
-    assert_eq!(turn(&mut a, &loud, 21.0), Turn::Back { pass_on: true });
+    assert_eq!(turn(&mut a, &loud, 21.0), Turn::Requeue { pass_on: true });
     assert_eq!(turn(&mut a, &loud, 20.0), Turn::Go(0));
     assert_eq!(turn(&mut a, &quiet, 400.0), Turn::Go(0));
 }
@@ -323,7 +327,7 @@ fn nobody_is_told_to_come_back_before_the_first_endpoint_is_free_again() {
 #[test]
 fn who_waits_stays_where_it_is_when_endpoints_and_lanes_are_added() {
     let mut a = flowing();
-    let other = Ask { lane: 2, ..ask(1, Priority::Standard) };
+    let other = AdmissionRequest { queue_class: 2, ..ask(1, Priority::Standard) };
     a.wait(1, ask(0, Priority::Standard), [0, 1].into_iter());
     let windows = alloc::vec![*a.window(0), Window::new(1.0), Window::new(9.0)];
     let serves = alloc::vec![alloc::vec![0, 2], alloc::vec![0, 1], alloc::vec![2]];
@@ -373,7 +377,7 @@ fn batch_work_that_has_not_begun_gives_way_to_who_would_then_go_at_once() {
 fn batch_work_does_not_give_way_where_the_other_would_not_go_anyway() {
     let mut a = admission();
     a.preemptible(0, 1, &expected(9_000.0, 100.0, 100.0));
-    let arrive = |a: &mut Admission, ask: Ask, far_ms| {
+    let arrive = |a: &mut Admission, ask: AdmissionRequest, far_ms| {
         let near = Candidate { queue_ms: 600.0, ..at(0, 0.0) };
         let far = Candidate { in_flight: 1.0, queue_ms: 100.0, crowd_ms: 200.0, ttft_ms: far_ms, ..at(1, 0.0) };
         a.arrive(0, &ask, 50.0, [near, far].into_iter())
@@ -382,13 +386,13 @@ fn batch_work_does_not_give_way_where_the_other_would_not_go_anyway() {
     assert_eq!(arrive(&mut a, person, 700.0), wait(2_000.0), "the near one is sooner even so");
     assert_eq!(arrive(&mut a, person, 500.0), Verdict::Go(1), "here it goes without");
     // In overload those where it would be late are none.
-    a.lanes[0].waited_ms.insert((Priority::Interactive, 0), 600.0);
+    a.queue_classes[0].waited_ms.insert((Priority::Interactive, 0), 600.0);
     assert!(!matches!(arrive(&mut a, person, 1_100.0), Verdict::Wait { preempted: Some(_), .. }));
     // Where a place at the only other is made for it, it goes there, if it stays for that.
     let full = [Candidate { in_flight: 4.0, ..at(1, 0.0) }];
     let mut b = admission();
     b.preemptible(0, 1, &expected(9_000.0, 100.0, 100.0));
-    let hasty = Ask { wait_max_ms: 20.0, ..person };
+    let hasty = AdmissionRequest { wait_max_ms: 20.0, ..person };
     assert!(!matches!(b.arrive(0, &hasty, 50.0, full.into_iter()), Verdict::Wait { preempted: Some(_), .. }));
     let preempted = Some(Preempted { endpoint: 1, number: 1 });
     assert_eq!(

@@ -4,12 +4,12 @@ use alloc::collections::BTreeMap;
 
 use rhumb_grid::config::Priority;
 
-use super::{Ask, START_OVERLOAD};
+use super::{AdmissionRequest, START_OVERLOAD};
 use crate::demand::Demand;
 use crate::fair::{FairQueue, Ticket};
 use crate::rate::Rate;
 
-/// Requests of one lane that wait, by priority.
+/// Requests of one queue class that wait, by priority.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Waiting {
     queues: [FairQueue; Priority::COUNT],
@@ -71,7 +71,7 @@ impl Waiting {
     }
 
     /// A request has come.
-    pub(super) fn came(&mut self, now_ms: u64, ask: &Ask) {
+    pub(super) fn came(&mut self, now_ms: u64, ask: &AdmissionRequest) {
         self.came[ask.priority as usize] = Some((now_ms, ask.slo_ms));
         self.demand[ask.priority as usize].asked(now_ms, ask.from.tenant, ask.cost, ask.weight);
     }
@@ -85,7 +85,7 @@ impl Waiting {
     }
 
     /// Those that would be served before a request that came now.
-    fn ahead(&self, ask: &Ask) -> usize {
+    fn ahead(&self, ask: &AdmissionRequest) -> usize {
         let own = ask.priority as usize;
         let urgent: usize = self.queues[..own].iter().map(FairQueue::len).sum();
         let is_within = |tenant| self.demand[own].is_within(tenant);
@@ -97,7 +97,7 @@ impl Waiting {
 
     /// How long a request that came now would wait, ms; 0 where nothing is known: where none has gone lately, as at
     /// engines of few places with long answers, the next may go at any moment.
-    pub(super) fn expected_ms(&self, now_ms: u64, ask: &Ask) -> f64 {
+    pub(super) fn expected_ms(&self, now_ms: u64, ask: &AdmissionRequest) -> f64 {
         if self.dispatched.sum(now_ms) < 1.0 {
             return 0.0;
         }
@@ -105,14 +105,14 @@ impl Waiting {
     }
 
     /// How much it has to leave to tenants within their share, if its own asks for more: 0 to 1.
-    pub(super) fn yields(&self, ask: &Ask) -> f64 {
+    pub(super) fn yields(&self, ask: &AdmissionRequest) -> f64 {
         self.demand[ask.priority as usize].yields(ask.from.tenant)
     }
 
     /// Its like that went lately have waited for much of the objective: this is no burst but overload, until waits are
     /// short again. There is none for a tenant within its share, unless it waits as long all the same: it
     /// may be allowed in few places, which have less than its share of everything.
-    pub(super) fn is_overload(&self, ask: &Ask) -> bool {
+    pub(super) fn is_overload(&self, ask: &AdmissionRequest) -> bool {
         let waited_ms = self.waited_ms.get(&(ask.priority, ask.from.tenant)).copied().unwrap_or(0.0);
         let is_within = || self.demand[ask.priority as usize].is_within(ask.from.tenant);
         waited_ms > (OVERLOAD * ask.slo_ms).max(OVERLOAD_MS_MIN)
@@ -121,7 +121,7 @@ impl Waiting {
 
     /// How long a request may wait. A burst may use all of its patience. In overload whoever waits longer than the
     /// objective allows only misses it, and makes the next one miss it too.
-    pub(super) fn bound_ms(&self, ask: &Ask, ttft_ms: f64) -> f64 {
+    pub(super) fn bound_ms(&self, ask: &AdmissionRequest, ttft_ms: f64) -> f64 {
         if !self.is_overload(ask) {
             return ask.wait_max_ms;
         }
@@ -130,7 +130,7 @@ impl Waiting {
     }
 
     /// A request goes, having waited so long.
-    pub(super) fn dispatch(&mut self, now_ms: u64, ask: &Ask, waited_ms: f64) {
+    pub(super) fn dispatch(&mut self, now_ms: u64, ask: &AdmissionRequest, waited_ms: f64) {
         self.dispatched.add(now_ms, 1.0);
         self.demand[ask.priority as usize].served(now_ms, ask.cost);
         let mean_ms = self.waited_ms.entry((ask.priority, ask.from.tenant)).or_insert(0.0);

@@ -6,7 +6,7 @@ use super::{Best, Decision, Gates, Reason, Target, World};
 use crate::bill::bill;
 use crate::facts::Facts;
 use crate::predict::{Prediction, predict};
-use crate::row::{Overlay, Row};
+use crate::row::{LocalLoad, Row};
 use rhumb_grid::rates::Rates;
 
 /// A candidate that may serve.
@@ -15,7 +15,7 @@ pub struct Candidate<'a> {
     /// What is known of it.
     pub row: &'a Row,
     /// What this gateway has under way there.
-    pub overlay: Overlay,
+    pub local_load: LocalLoad,
     /// What it is expected to do.
     pub predicted: Prediction,
 }
@@ -43,10 +43,10 @@ pub fn decide_by(
     best.append(&tight);
     out.targets.reserve_exact(best.len);
     for &(key, at) in best.kept() {
-        let Candidate { row, overlay, predicted } = candidates[at];
+        let Candidate { row, local_load, predicted } = candidates[at];
         let Row { endpoint, site, model, .. } = *row;
         let bill = bill(row, &predicted, facts, rates);
-        out.targets.push(Target { endpoint, site, model, bill, predicted, key, overlay });
+        out.targets.push(Target { endpoint, site, model, bill, predicted, key, local_load });
     }
     out.reason = if out.targets.is_empty() { Reason::Nothing } else { reason };
     out
@@ -59,8 +59,8 @@ fn candidates<'a>(world: &'a impl World, facts: &Facts, gates: Gates) -> (Decisi
         for row in world.rows(model) {
             match gates.hold(row, facts) {
                 Ok(()) => {
-                    let overlay = world.overlay(row.endpoint);
-                    candidates.push(Candidate { row, overlay, predicted: predict(row, &overlay, facts) });
+                    let local_load = world.local_load(row.endpoint);
+                    candidates.push(Candidate { row, local_load, predicted: predict(row, &local_load, facts) });
                 }
                 Err(drop) => out.dropped(drop, row),
             }

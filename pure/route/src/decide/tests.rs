@@ -12,12 +12,12 @@ use crate::row::Able;
 #[derive(Debug)]
 pub(super) struct Rows {
     pub(super) rows: Vec<Row>,
-    pub(super) overlays: Vec<Overlay>,
+    pub(super) local_loads: Vec<LocalLoad>,
 }
 
 impl Rows {
     pub(super) fn new(rows: Vec<Row>) -> Self {
-        Self { rows, overlays: Vec::new() }
+        Self { rows, local_loads: Vec::new() }
     }
 }
 
@@ -27,8 +27,8 @@ impl World for Rows {
         &self.rows[start..self.rows.partition_point(|r| r.model <= model)]
     }
 
-    fn overlay(&self, endpoint: u32) -> Overlay {
-        self.overlays.get(endpoint as usize).copied().unwrap_or_default()
+    fn local_load(&self, endpoint: u32) -> LocalLoad {
+        self.local_loads.get(endpoint as usize).copied().unwrap_or_default()
     }
 }
 
@@ -125,8 +125,8 @@ fn a_bill_worked_out_by_hand() {
     let mut f = facts();
     f.hits = vec![Hit { endpoint: 3, tokens: 400.0 }];
     f.pin = Some((9, 0));
-    let overlay = Overlay { in_flight: 3.0, backlog_tokens: 50.0 };
-    let (p, b) = evaluate(&r, &overlay, &f, &choice().rates, Gates::Strict).unwrap();
+    let local_load = LocalLoad { in_flight: 3.0, backlog_tokens: 50.0 };
+    let (p, b) = evaluate(&r, &local_load, &f, &choice().rates, Gates::Strict).unwrap();
     // 11 reported, 4 of them ours then and 3 ours now: 10 there, 8 seats.
     assert_eq!((p.running, p.waiting, p.cached_tokens, p.uncached_tokens), (8.0, 2.0, 400.0, 600.0));
     close(p.pace_ms, (20.0 + 0.5 * 9.0) * 1.5);
@@ -172,7 +172,7 @@ fn a_miss_is_certain_far_beyond_the_objective_and_even_at_it() {
         let mut r = row(0);
         r.rtt_ms = ms;
         r.load_age_ms = age;
-        predict(&r, &Overlay::default(), &facts())
+        predict(&r, &LocalLoad::default(), &facts())
     };
     let fresh = p(100.0, 0.0);
     close(fresh.miss(fresh.ttft_p50_ms), 0.5);
@@ -192,7 +192,7 @@ fn a_miss_is_certain_far_beyond_the_objective_and_even_at_it() {
 fn own_work_counts_even_when_the_report_knows_less() {
     let mut r = row(0);
     (r.reported, r.own_at_report) = (1.0, 5.0);
-    let p = predict(&r, &Overlay { in_flight: 2.0, backlog_tokens: 0.0 }, &facts());
+    let p = predict(&r, &LocalLoad { in_flight: 2.0, backlog_tokens: 0.0 }, &facts());
     assert_eq!((p.running, p.waiting), (2.0, 0.0));
 }
 
@@ -406,7 +406,7 @@ fn baselines_rank_by_their_own_key() {
     rows[3].rtt_ms = 3.0;
     rows[0].health = CandidateHealth::Unhealthy;
     let mut world = Rows::new(rows);
-    world.overlays = [0.0, 1.0, 50.0, 20.0].map(|in_flight| Overlay { in_flight, backlog_tokens: 0.0 }).to_vec();
+    world.local_loads = [0.0, 1.0, 50.0, 20.0].map(|in_flight| LocalLoad { in_flight, backlog_tokens: 0.0 }).to_vec();
     let of = |router, seed| {
         let d = run(&world, &facts(), &Choice { router, seed, ..choice() });
         assert_eq!(d.reason, Reason::Baseline);
@@ -420,7 +420,7 @@ fn baselines_rank_by_their_own_key() {
     let drawn = of(Router::Random, 0);
     assert_ne!(drawn, of(Router::Random, 1));
     let two = of(Router::PowerOfTwo, 0);
-    let busy = |e: u32| world.overlays[e as usize].in_flight;
+    let busy = |e: u32| world.local_loads[e as usize].in_flight;
     let less = if busy(drawn[1]) < busy(drawn[0]) { drawn[1] } else { drawn[0] };
     assert_eq!((two[0], two[2]), (less, drawn[2]));
     let none = run(&Rows::new(vec![]), &facts(), &Choice { router: Router::RoundRobin, ..choice() });
@@ -496,11 +496,13 @@ fn any_row(endpoint: u32) -> impl Strategy<Value = Row> {
 
 pub(super) fn world() -> impl Strategy<Value = Rows> {
     let rows = (1u32..40).prop_flat_map(|n| (0..n).map(any_row).collect::<Vec<_>>());
-    (rows, prop::collection::vec((0.0..50f64, 0.0..9_000f64), 40)).prop_map(|(mut rows, overlays)| {
+    (rows, prop::collection::vec((0.0..50f64, 0.0..9_000f64), 40)).prop_map(|(mut rows, local_loads)| {
         rows.sort_by_key(|r| r.model);
-        let overlays =
-            overlays.into_iter().map(|(in_flight, backlog_tokens)| Overlay { in_flight, backlog_tokens }).collect();
-        Rows { rows, overlays }
+        let local_loads = local_loads
+            .into_iter()
+            .map(|(in_flight, backlog_tokens)| LocalLoad { in_flight, backlog_tokens })
+            .collect();
+        Rows { rows, local_loads }
     })
 }
 
@@ -541,7 +543,7 @@ proptest! {
         for t in &d.targets {
             let row = w.rows(t.model).iter().find(|r| r.endpoint == t.endpoint).unwrap();
             let gates = if d.reason == Reason::LastResort { Gates::LastResort } else { Gates::Strict };
-            prop_assert!(evaluate(row, &w.overlay(t.endpoint), &f, &c.rates, gates).is_ok());
+            prop_assert!(evaluate(row, &w.local_load(t.endpoint), &f, &c.rates, gates).is_ok());
         }
         let mut ids: Vec<_> = d.targets.iter().map(|t| (t.endpoint, t.model)).collect();
         ids.sort_unstable();
@@ -593,7 +595,7 @@ proptest! {
     #[test]
     fn worse_readings_never_lower_a_bill(r in any_row(0), f in request(), load in 0.0..40f64, by in 0.0..2f64) {
         let rates = choice().rates;
-        let o = Overlay { in_flight: load, backlog_tokens: load };
+        let o = LocalLoad { in_flight: load, backlog_tokens: load };
         let well = |r: &Row| Row { health: CandidateHealth::Healthy, site_watts: 0.0, ..*r };
         let total = |r: &Row| evaluate(&well(r), &o, &f, &rates, Gates::Strict).map(|(_, b)| b);
         let Ok(base) = total(&r) else { return Ok(()) };
@@ -628,7 +630,7 @@ proptest! {
                 egress_usd: r.egress_usd * k, joule_usd: r.joule_usd * k, carbon_usd: r.carbon_usd * k,
                 power_usd: r.power_usd * k, others_second_usd: r.others_second_usd * k, ..*r
             }).collect(),
-            overlays: w.overlays.clone(),
+            local_loads: w.local_loads.clone(),
         };
         let c = Choice { seed, ..choice() };
         let mut ck = c;

@@ -83,9 +83,9 @@ fn readings_carry_their_age() {
     let (running, waiting, own_in_flight) = (3.0, 2.0, 4.0);
     states[0].report(LoadReport { running, waiting, kv_use: None, watts: None, own_in_flight, at_ms: 1_000 });
     states[0].stalled_ms = 70.0;
-    let mut habits = Habits::default();
-    (0..50).for_each(|_| habits.sent(4_000.0));
-    viewer.set_habits(0, habits);
+    let mut workload = WorkloadStats::default();
+    (0..50).for_each(|_| workload.sent(4_000.0));
+    viewer.set_workload(0, workload);
     states[0].rtt.add(12.0);
     states[0].rtt_at_ms = Some(500);
     states[0].health = CandidateHealth::Unhealthy;
@@ -95,10 +95,10 @@ fn readings_carry_their_age() {
     let row = viewer.view(&states, 4_000).rows(0)[0];
     assert_eq!((row.reported, row.own_at_report, row.load_age_ms), (5.0, 4.0, 3_000.0));
     // Of two that wait, one in five is another gateway's.
-    assert!((row.others_tokens - 0.4 * habits.prompt_tokens()).abs() < 1e-9);
+    assert!((row.others_tokens - 0.4 * workload.prompt_tokens()).abs() < 1e-9);
     // Half of its load is taken for true at once: nothing else has been reported.
-    assert_eq!((row.others_per_ms, row.stalled_ms), (habits.per_ms(0.5), 70.0));
-    assert_eq!(row.unseen_ms, habits.left_ms(row.others_per_ms, row.prefill_ms));
+    assert_eq!((row.others_per_ms, row.stalled_ms), (workload.per_ms(0.5), 70.0));
+    assert_eq!(row.unseen_ms, workload.left_ms(row.others_per_ms, row.prefill_ms));
     assert_eq!((row.rtt_ms, row.rtt_age_ms, row.health), (12.0, 3_500.0, CandidateHealth::Unhealthy));
     assert_eq!((row.ttft_correction, row.pace_correction), (states[0].ttft.factor(), states[0].pace.factor()));
     assert_eq!(row.others_second_usd, states[0].others_second_usd.mean());

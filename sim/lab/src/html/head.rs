@@ -79,26 +79,26 @@ const TILES: [(&str, &str, usize, &str, bool); 4] = [
     ("price, as metered", "usd_per_mtok.metered", 4, "USD/Mtok", true),
 ];
 
-/// The figures that matter most, of the first router and of the best of its rivals.
+/// The figures that matter most, of the first router and of the best of its baselines.
 pub(super) fn tiles(routers: &[Router]) -> String {
-    let Some((first, rivals)) = routers.split_first() else { return String::new() };
+    let Some((first, baselines)) = routers.split_first() else { return String::new() };
     let tile = |(name, path, digits, unit, less): &(&str, &str, usize, &str, bool)| {
         let Some(own) = first.figure(path) else { return String::new() };
         let ahead = |a: f64, b: f64| if *less { a < b } else { a > b };
-        let others = rivals.iter().filter_map(|r| Some((r, r.figure(path)?)));
+        let others = baselines.iter().filter_map(|r| Some((r, r.figure(path)?)));
         let best = others.reduce(|best, next| if ahead(next.1, best.1) { next } else { best });
         let told = |v: f64| grouped(v, *digits);
-        let rival = best.map_or_else(String::new, |(rival, value)| {
-            let level = told(own) == told(value) || (own - value).abs() <= noise(first, rival, path, value);
+        let baseline = best.map_or_else(String::new, |(baseline, value)| {
+            let level = told(own) == told(value) || (own - value).abs() <= noise(first, baseline, path, value);
             let (class, word) = match (level, ahead(own, value)) {
                 (true, _) => ("level", "level with"),
                 (false, true) => ("ahead", "ahead of"),
                 (false, false) => ("behind", "behind"),
             };
-            format!("<p class=\"{class}\">{word} {}: {}</p>", escape(rival.name), told(value))
+            format!("<p class=\"{class}\">{word} {}: {}</p>", escape(baseline.name), told(value))
         });
         format!(
-            "<div class=\"tile\"><h3>{name}</h3><p class=\"big\">{} <small>{unit}</small></p>{rival}</div>\n",
+            "<div class=\"tile\"><h3>{name}</h3><p class=\"big\">{} <small>{unit}</small></p>{baseline}</div>\n",
             told(own)
         )
     };
@@ -111,8 +111,8 @@ pub(super) fn tiles(routers: &[Router]) -> String {
 }
 
 /// A difference that says nothing: what the confidence intervals leave open. One seed has none, and then it is a hundredth.
-fn noise(first: &Router, rival: &Router, path: &str, value: f64) -> f64 {
-    match (first.half(path), rival.half(path)) {
+fn noise(first: &Router, baseline: &Router, path: &str, value: f64) -> f64 {
+    match (first.half(path), baseline.half(path)) {
         (None, None) => value.abs() * LEVEL,
         (own, other) => own.unwrap_or(0.0) + other.unwrap_or(0.0),
     }

@@ -8,15 +8,15 @@
     reason = "each test file uses a part of this, fails by panicking, and runs the seeds that whoever runs it says"
 )]
 
-use rhumb_chance::Rng;
 use rhumb_engine::{Limits, Perf, gpu, shape};
 use rhumb_grid::config::{Config, Location, Preset};
 use rhumb_grid::index::Grid;
 use rhumb_grid::rates::Rates;
 use rhumb_grid::service::Service;
+use rhumb_rng::Rng;
 use rhumb_world::{
-    Ask, Choosing, Clients, End, EngineSpec, Fault, FaultKind, GatewayAt, Jitter, Outcome, Place, Ran, Setup, Source,
-    Telemetry, Tenant,
+    Arrival, Choosing, Clients, End, EngineSpec, Fault, FaultKind, GatewayAt, Jitter, Outcome, Place, Ran, Setup,
+    Source, Telemetry, Tenant,
 };
 
 const SITES: [(&str, &str, f64, f64); 6] = [
@@ -88,7 +88,7 @@ pub(crate) fn fault(site: u32, kind: FaultKind, from_s: f64, until_s: f64) -> Fa
 }
 
 /// So many requests by chance, at so many a second.
-pub(crate) fn asks(count: usize, rps: f64, places: usize, seed: u64) -> Vec<Ask> {
+pub(crate) fn asks(count: usize, rps: f64, places: usize, seed: u64) -> Vec<Arrival> {
     let (mut gaps, mut lengths) = (Rng::labelled(seed, "gaps"), Rng::labelled(seed, "lengths"));
     let mut at_us = 0.0;
     (0..count)
@@ -96,7 +96,7 @@ pub(crate) fn asks(count: usize, rps: f64, places: usize, seed: u64) -> Vec<Ask>
             at_us += gaps.exponential(1e6 / rps);
             let family = lengths.bits() % 5;
             let input_tokens = lengths.geometric(600.0).min(6_000);
-            Ask {
+            Arrival {
                 at_us: at_us as u64,
                 place: lengths.below(places) as u32,
                 name: 0,
@@ -123,19 +123,23 @@ pub(crate) fn beside_programs(setup: &Setup) -> Vec<Tenant> {
 }
 
 /// Every other of the requests is a program's, with a prompt of up to so many tokens that an L4 needs ten seconds.
-pub(crate) fn people_and_programs(asks: Vec<Ask>, rng: &mut Rng) -> Vec<Ask> {
+pub(crate) fn people_and_programs(asks: Vec<Arrival>, rng: &mut Rng) -> Vec<Arrival> {
     let turned = asks.into_iter().map(|ask| match ask.tag % 2 {
         0 => ask,
-        _ => {
-            Ask { tenant: 1, input_tokens: 2_000 + rng.below(30_000) as u32, blocks: Vec::new(), session: None, ..ask }
-        }
+        _ => Arrival {
+            tenant: 1,
+            input_tokens: 2_000 + rng.below(30_000) as u32,
+            blocks: Vec::new(),
+            session: None,
+            ..ask
+        },
     });
     turned.collect()
 }
 
 /// Users who ask, read the answer (or the error), think, and ask again: so many of them, for so long.
 pub(crate) struct Crowd {
-    next: std::collections::VecDeque<Ask>,
+    next: std::collections::VecDeque<Arrival>,
     rng: Rng,
     think_us: f64,
     until_us: u64,
@@ -146,16 +150,16 @@ impl Crowd {
     pub(crate) fn new(clients: usize, think_s: f64, until_s: f64, places: usize, seed: u64) -> Self {
         let (rng, think_us, until_us) = (Rng::labelled(seed, "crowd"), think_s * 1e6, (until_s * 1e6) as u64);
         let mut crowd = Self { next: std::collections::VecDeque::new(), rng, think_us, until_us, places };
-        let mut first: Vec<Ask> = (0..clients as u64).filter_map(|client| crowd.ask(client, 0)).collect();
+        let mut first: Vec<Arrival> = (0..clients as u64).filter_map(|client| crowd.ask(client, 0)).collect();
         first.sort_by_key(|ask| ask.at_us);
         crowd.next = first.into();
         crowd
     }
 
-    fn ask(&mut self, client: u64, after_us: u64) -> Option<Ask> {
+    fn ask(&mut self, client: u64, after_us: u64) -> Option<Arrival> {
         let at_us = after_us + self.rng.exponential(self.think_us) as u64;
         let (input_tokens, output_tokens) = (self.rng.geometric(300.0).min(3_000), self.rng.geometric(40.0).min(400));
-        (at_us < self.until_us).then(|| Ask {
+        (at_us < self.until_us).then(|| Arrival {
             at_us,
             place: (client % self.places as u64) as u32,
             name: 0,
@@ -170,11 +174,11 @@ impl Crowd {
 }
 
 impl Source for Crowd {
-    fn next_ask(&mut self) -> Option<Ask> {
+    fn next_arrival(&mut self) -> Option<Arrival> {
         self.next.pop_front()
     }
 
-    fn ended(&mut self, tag: u64, at_us: u64) -> Option<Ask> {
+    fn ended(&mut self, tag: u64, at_us: u64) -> Option<Arrival> {
         self.ask(tag, at_us)
     }
 }

@@ -1,9 +1,9 @@
 //! What each fault may look like.
 
-use rhumb_chance::Rng;
 use rhumb_engine::Limits;
 use rhumb_grid::config::{Preset, Router};
 use rhumb_grid::service::Service;
+use rhumb_rng::Rng;
 use rhumb_world::{Clients, End, FaultKind};
 
 use crate::common::{asks, beside_programs, fault, people_and_programs, setup};

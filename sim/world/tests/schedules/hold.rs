@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use rhumb_chance::Rng;
-use rhumb_world::{Ask, Breach, Checks, End, Event, Moment, Outcome, Ran, Setup, Watch, run};
+use rhumb_rng::Rng;
+use rhumb_world::{Arrival, Breach, Checks, End, Event, Moment, Outcome, Ran, Setup, Watch, run};
 
 use crate::common::{oracles, seeds};
 
@@ -20,7 +20,7 @@ pub(crate) const LOOK_S: f64 = 15.0;
 /// A world with a schedule of what goes wrong in it.
 pub(crate) struct Case {
     pub(crate) setup: Setup,
-    pub(crate) asks: Vec<Ask>,
+    pub(crate) asks: Vec<Arrival>,
     /// When the fault begins and when it has cleared, seconds; nothing where there is no such time.
     pub(crate) fault_s: Option<(f64, f64)>,
     /// What was drawn, to be read.

@@ -1,0 +1,369 @@
+//! What the threads of a gateway have in common while one configuration is in force.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+use rhumb_core::facts::{BYTES_PER_TOKEN, Estimates};
+use rhumb_core::judge::{Finding, judge};
+use rhumb_flow::admission::{QueueClass, QueueClasses};
+use rhumb_flow::hedge::Hedging;
+use rhumb_flow::peers::groups;
+use rhumb_grid::config::EngineKind;
+use rhumb_grid::index::Grid;
+use rhumb_route::decide::Target;
+use rhumb_route::explain::Names as _;
+use rhumb_route::facts::Hit;
+use rhumb_route::view::{EndpointState, View, Viewer};
+use rhumb_route::workload::WorkloadStats;
+use rhumb_upstream::{Names, Origin, OriginError, Tls};
+
+use crate::auth::Keys;
+use crate::live::{Live, lock};
+use crate::metrics::Metrics;
+use crate::names::NameTable;
+use crate::numbers::{Number, Numbers};
+use crate::parts::LiveParts;
+use crate::salt;
+use crate::state::GatewayState;
+use crate::version::Version;
+
+/// One gateway under one configuration: requests that began under it end under it, whatever is in force by then.
+pub(crate) struct ConfigEpoch {
+    pub(crate) version: Version,
+    pub(crate) state: Arc<GatewayState>,
+    pub(crate) numbers: Numbers,
+    pub(crate) grid: Arc<Grid>,
+    pub(crate) names: Arc<NameTable>,
+    pub(crate) keys: Keys,
+    pub(crate) live: Vec<Arc<Live>>,
+    /// Endpoints that are compared with each other.
+    peers: Vec<Vec<usize>>,
+    pub(crate) queue_classes: QueueClasses,
+    /// Per model.
+    pub(crate) hedging: Vec<Arc<Mutex<Hedging>>>,
+    /// Per model.
+    pub(crate) workload: Vec<Arc<Mutex<WorkloadStats>>>,
+    pub(crate) upstreams: Vec<Upstream>,
+    /// What keeps the caches of engines apart, per tenant.
+    salts: Vec<Option<String>>,
+    pub(crate) view: ArcSwap<View>,
+    /// Held by whoever makes a view; nothing else is held when it is taken.
+    publishing: Mutex<()>,
+    /// When the last view was made, by the gateway's clock.
+    viewed_at_ms: AtomicU64,
+    pub(crate) viewer: Mutex<Viewer>,
+    /// What is expected of requests, per tenant (the last is nobody) and model: nobody's prompts shape what is expected of
+    /// another's.
+    estimates: Vec<Arc<Mutex<Estimates>>>,
+    pub(crate) metrics: Metrics,
+}
+
+/// How an endpoint is reached.
+pub(crate) struct Upstream {
+    pub(crate) origin: Origin,
+    pub(crate) tls: Tls,
+    /// Header lines that every request there carries.
+    pub(crate) headers: String,
+    /// It understands `stream_options.include_usage`.
+    pub(crate) states_usage: bool,
+    /// It keys its cache by `cache_salt` as well.
+    takes_salt: bool,
+    /// Parameters that steer it and that clients may set, as bits.
+    pub(crate) allowed: u64,
+    /// For each model, the name it knows it by.
+    pub(crate) served_as: Vec<Option<String>>,
+}
+
+/// A site as the demo and the dashboard show it.
+#[derive(Debug, Clone)]
+pub struct SiteReading {
+    /// Its name.
+    pub name: String,
+    /// Power its GPUs draw.
+    pub watts: f64,
+    /// Requests of this gateway in flight there.
+    pub in_flight: f64,
+    /// Endpoints there that are confirmed unhealthy.
+    pub ill: usize,
+}
+
+/// Blocks remembered for an endpoint whose cache size is not known.
+const PREFIX_BLOCKS_DEFAULT: usize = 4_096;
+
+/// A view that decisions are made on is no older than this, ms, where nothing keeps the control thread from its work.
+pub(crate) const VIEW_MS: u64 = 100;
+
+impl ConfigEpoch {
+    /// What has to be made for a configuration, with what was learnt under the one `before` it.
+    pub(crate) fn new(
+        state: &Arc<GatewayState>,
+        grid: Grid,
+        upstreams: Vec<Upstream>,
+        version: Version,
+        before: Option<&Self>,
+    ) -> Self {
+        let queue_classes = QueueClasses::of(&grid);
+        let mut known = lock(&state.known);
+        let numbers = known.numbers(&grid, &queue_classes);
+        let live: Vec<Arc<Live>> = numbers.endpoints.iter().map(|n| Arc::clone(&known.live()[n.at()])).collect();
+        let tenants = (0..grid.config.tenants.len()).map(Some).chain([None]);
+        let mut estimates = Vec::new();
+        for tenant in tenants.map(|t| numbers.tenant(t)) {
+            estimates.extend(numbers.models.iter().map(|m| known.estimates((tenant, *m))));
+        }
+        let workload = numbers.models.iter().map(|m| known.workload(*m)).collect();
+        let hedging = numbers.models.iter().map(|m| known.hedging(*m)).collect();
+        drop(known);
+        let perf = rhumb_route::view::perf_of(&grid);
+        let mut viewer = Viewer::new(&grid, &perf);
+        let blocks: usize = grid
+            .config
+            .endpoints
+            .iter()
+            .map(|e| e.models.first().and_then(|s| perf(e, s)).map_or(PREFIX_BLOCKS_DEFAULT, |p| cache_blocks(&p)))
+            .sum();
+        for (_, live) in live.iter().enumerate().filter(|(endpoint, _)| viewer.is_modelled(*endpoint)) {
+            lock(&live.learnt).tracker.health.performance_mut().expect_modelled();
+        }
+        drop(perf);
+        lock(&state.prefixes).resize(blocks);
+        if let Some(before) = before {
+            let sites: BTreeMap<Number, u32> = numbers.sites.iter().copied().zip(0..).collect();
+            for (number, state) in before.numbers.sites.iter().zip(lock(&before.viewer).sites()) {
+                if let Some(site) = sites.get(number) {
+                    viewer.resume(*site, *state);
+                }
+            }
+        }
+        Self {
+            hedging,
+            workload,
+            estimates,
+            metrics: before.map_or_else(|| Metrics::new(&grid, &state.limits), |b| b.metrics.under(&grid)),
+            names: Arc::new(NameTable::new(&grid, version.to_string(), before.map(|b| &*b.names))),
+            keys: Keys::new(&grid),
+            salts: salt::salts(&grid.config, &state.secret),
+            view: ArcSwap::new(Arc::new(viewer.view(&vec![EndpointState::default(); live.len()], 0))),
+            publishing: Mutex::new(()),
+            viewed_at_ms: AtomicU64::new(0),
+            viewer: Mutex::new(viewer),
+            peers: groups(&grid),
+            state: Arc::clone(state),
+            grid: Arc::new(grid),
+            version,
+            numbers,
+            live,
+            queue_classes,
+            upstreams,
+        }
+    }
+
+    /// Milliseconds since this gateway started: the clock of every age.
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.state.now_ms()
+    }
+
+    /// Microseconds since this gateway started: what requests are timed by.
+    pub(crate) fn now_us(&self) -> u64 {
+        self.state.us_at(Instant::now())
+    }
+
+    /// Publishes a view of the present readings, here and under the newest configuration.
+    pub(crate) fn publish(self: &Arc<Self>) {
+        self.publish_own();
+        if !self.state.is_newest(self)
+            && let Some(newest) = self.state.newest()
+        {
+            newest.publish_own();
+        }
+    }
+
+    fn publish_own(self: &Arc<Self>) {
+        // One at a time: what was read before a drain must not be shown after it, and no view is older than the one before.
+        let _publishing = lock(&self.publishing);
+        self.publish_at(self.now_ms());
+    }
+
+    /// Publishes a view here, at this time by the gateway's clock. Nobody else does so meanwhile.
+    pub(crate) fn publish_at(self: &Arc<Self>, now: u64) {
+        self.judge(now);
+        self.viewed_at_ms.store(now, Ordering::Relaxed);
+        let windows: Vec<Option<f64>> = {
+            let queue = lock(&self.state.queue);
+            self.numbers.endpoints.iter().map(|number| queue.window(*number).learnt(now)).collect()
+        };
+        let mut viewer = lock(&self.viewer);
+        let drains = lock(&self.state.drains);
+        let accepts = |(endpoint, site): (u32, &u32)| drains.of(self.names.endpoint(endpoint), self.names.site(*site));
+        let states: Vec<EndpointState> = self
+            .live
+            .iter()
+            .zip(windows)
+            .zip((0..).zip(&self.grid.endpoint_site).map(accepts))
+            .enumerate()
+            .map(|(endpoint, ((live, window), accepts))| {
+                let tracker = &mut lock(&live.learnt).tracker;
+                // Whoever is compared with its peers is so as it is now.
+                tracker.state.accepts = accepts;
+                let serves = viewer.served(endpoint).iter().map(|m| self.numbers.models[*m as usize].0);
+                let missing = tracker.missing(now, serves);
+                EndpointState { missing, ..tracker.snapshot(now, window, live.local_load().in_flight, accepts) }
+            })
+            .collect();
+        drop(drains);
+        let workload: Vec<WorkloadStats> = self.workload.iter().map(|h| *lock(h)).collect();
+        (0..).zip(workload).for_each(|(model, workload)| viewer.set_workload(model, workload));
+        let mut view = viewer.view(&states, now);
+        drop(viewer);
+        view.version = self.state.next_view();
+        self.view.store(Arc::new(view));
+    }
+
+    /// The view to decide on. The control thread publishes those of the newest configuration only: what still waits
+    /// under an older one sees to its own.
+    pub(crate) fn current_view(self: &Arc<Self>) -> Arc<View> {
+        if !self.state.is_newest(self) && self.now_ms() >= self.viewed_at_ms.load(Ordering::Relaxed) + VIEW_MS {
+            self.publish_own();
+        }
+        self.view.load_full()
+    }
+
+    /// Compares endpoints with their peers, and finds those that are back.
+    fn judge(self: &Arc<Self>, now_ms: u64) {
+        let name = |endpoint: u32| self.names.endpoint(endpoint);
+        for finding in judge(&mut LiveParts(self), self.live.len() as u32, &self.peers, now_ms) {
+            match finding {
+                Finding::Outlier { endpoint } => {
+                    tracing::warn!("endpoint `{}` is unhealthy: it is far slower than its peers", name(endpoint));
+                }
+                Finding::CanaryDoubted { endpoint, model } => tracing::error!(
+                    "endpoint `{}` stays in use: no endpoint answers the canary of `{model}` rightly; is it right?",
+                    name(endpoint)
+                ),
+                Finding::Back { endpoint, away_ms } => {
+                    let per_s = lock(&self.viewer).prompt_tokens_per_s(endpoint as usize);
+                    lock(&self.state.queue).back(self.numbers.endpoint(endpoint), now_ms, away_ms, per_s);
+                    self.live[endpoint as usize].is_slow_starting.store(true, Ordering::Relaxed);
+                }
+            }
+        }
+        for (live, number) in self.live.iter().zip(&self.numbers.endpoints) {
+            if live.is_slow_starting.load(Ordering::Relaxed) {
+                live.is_slow_starting
+                    .store(lock(&self.state.queue).is_slow_starting(*number, now_ms), Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// The queue class of the models that one name stands for.
+    pub(crate) fn queue_class(&self, models: &[u32]) -> QueueClass {
+        let queue_class = self.queue_classes.queue_class(models).expect("the models are those of a name in the grid");
+        self.numbers.queue_class(queue_class)
+    }
+
+    /// The endpoint and model that a session is pinned to, if both are still there.
+    pub(crate) fn pinned(&self, session: u64) -> Option<(u32, u32)> {
+        let (endpoint, model) = lock(self.state.pins_of(session)).get(session).copied()?;
+        Some((self.numbers.endpoint_at(Number(endpoint))?, self.numbers.model_at(Number(model))?))
+    }
+
+    /// Pins a session to what serves it.
+    pub(crate) fn pin(&self, session: u64, target: &Target) {
+        let pin = (self.numbers.endpoint(target.endpoint).0, self.numbers.models[target.model as usize].0);
+        lock(self.state.pins_of(session)).insert(session, pin);
+    }
+
+    /// The endpoints believed to hold the longest prefixes of a prompt.
+    pub(crate) fn lookup(&self, blocks: &[u64], tokens_per_block: f64, hits: &mut Vec<Hit>) {
+        lock(&self.state.prefixes).lookup(blocks, tokens_per_block, hits);
+        hits.retain_mut(|hit| {
+            let here = self.numbers.endpoint_at(Number(hit.endpoint));
+            hit.endpoint = here.unwrap_or_default();
+            here.is_some()
+        });
+    }
+
+    /// An endpoint holds a prompt from now on.
+    pub(crate) fn cached(&self, blocks: &[u64], endpoint: u32) {
+        lock(&self.state.prefixes).insert(blocks, self.numbers.endpoint(endpoint).0);
+    }
+
+    /// What keeps the cache of an endpoint's engine apart for a tenant, where it can be.
+    pub(crate) fn salt(&self, tenant: Option<usize>, endpoint: u32) -> Option<&str> {
+        let salt = tenant.and_then(|t| self.salts[t].as_deref());
+        salt.filter(|_| self.upstreams[endpoint as usize].takes_salt)
+    }
+
+    /// What is expected of the requests of a tenant for a model.
+    pub(crate) fn estimates(&self, tenant: Option<usize>, model: u32) -> &Mutex<Estimates> {
+        let tenant = tenant.unwrap_or(self.grid.config.tenants.len());
+        &self.estimates[tenant * self.grid.config.models.len() + model as usize]
+    }
+
+    /// Each site now.
+    pub(crate) fn site_readings(&self) -> Vec<SiteReading> {
+        let watts: Vec<f64> = lock(&self.viewer).sites().iter().map(|s| s.watts).collect();
+        let now = self.now_ms();
+        let mut out: Vec<SiteReading> = self
+            .grid
+            .config
+            .sites
+            .iter()
+            .zip(watts)
+            .map(|(s, watts)| SiteReading { name: s.name.clone(), watts, in_flight: 0.0, ill: 0 })
+            .collect();
+        for (live, site) in self.live.iter().zip(&self.grid.endpoint_site) {
+            let site = &mut out[*site as usize];
+            site.in_flight += live.local_load().in_flight;
+            site.ill += usize::from(lock(&live.learnt).tracker.health.is_unhealthy(now));
+        }
+        out
+    }
+}
+
+fn cache_blocks(perf: &rhumb_engine::Perf) -> usize {
+    let block_tokens = rhumb_openai::request::BLOCK_BYTES as f64 / BYTES_PER_TOKEN;
+    (perf.kv_capacity_tokens() as f64 / block_tokens) as usize
+}
+
+/// How each endpoint of a grid is reached.
+///
+/// # Errors
+/// An endpoint URL is invalid, or a file of its TLS cannot be used.
+pub(crate) fn upstreams(grid: &Grid, names: &Names) -> Result<Vec<Upstream>, OriginError> {
+    grid.config
+        .endpoints
+        .iter()
+        .map(|e| {
+            let mut headers =
+                String::from("content-type: application/json\r\naccept: */*\r\naccept-encoding: identity\r\n");
+            let key = e.api_key.iter().map(|key| match &e.api_key_header {
+                Some(name) => format!("{name}: {key}\r\n"),
+                None => format!("authorization: Bearer {key}\r\n"),
+            });
+            headers.extend(key);
+            headers.extend(e.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")));
+            let tls = Tls {
+                ca_file: e.ca_file.clone(),
+                client: e.client_cert_file.clone().zip(e.client_key_file.clone()),
+                server_name: e.tls_server_name.clone(),
+            };
+            let served_as = |m: &rhumb_grid::config::Model| {
+                let served = e.models.iter().find(|s| s.model == m.name);
+                served.map(|s| s.served_as.clone().unwrap_or_else(|| m.name.clone()))
+            };
+            Ok(Upstream {
+                origin: Origin::parse(&e.url)?.with_tls(&tls)?.named_by(names),
+                tls,
+                headers,
+                states_usage: e.engine != EngineKind::Generic,
+                takes_salt: matches!(e.engine, EngineKind::Vllm | EngineKind::Sglang),
+                allowed: rhumb_grid::steering::bits(&e.allow_params),
+                served_as: grid.config.models.iter().map(served_as).collect(),
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,130 @@
+//! What a request's head says. Nothing else of it goes any further: the head that an endpoint sees is the gateway's
+//! own, so that internal headers from outside have nothing to act on. (For what gateways tell each other, see `chain`.)
+
+use http::HeaderMap;
+use rhumb_grid::config::{Location, Priority, Tenant};
+use rhumb_grid::geo::{distance_km, estimated_rtt_ms};
+use rhumb_grid::service::Service;
+use rhumb_openai::error::ApiError;
+use rhumb_openai::request::Tier;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use crate::hop_headers::HopHeaders;
+
+/// Longest value read of a header.
+const VALUE_BYTES_MAX: usize = 512;
+
+/// The headers of DESIGN.md, section 11, as asked.
+#[derive(Debug, Default)]
+pub(crate) struct RequestHeaders {
+    pub(crate) policy: Option<String>,
+    /// Hash of `x-rhumb-session`, seeded by the tenant's number.
+    pub(crate) session: Option<u64>,
+    /// Round trip between client and gateway.
+    pub(crate) client_ms: f64,
+    priority: Option<Priority>,
+    /// How long the client waits for the first content, from now.
+    pub(crate) deadline_ms: Option<u64>,
+    pub(crate) chain: HopHeaders,
+}
+
+impl RequestHeaders {
+    /// How urgent the request is: by its header, else its service tier, else its policy. A header that asks for more
+    /// than the tenant may have is refused; a service tier gets what it may.
+    pub(crate) fn priority(
+        &self,
+        service: &Service,
+        tenant: Option<&Tenant>,
+        tier: Option<Tier>,
+    ) -> Result<Priority, ApiError> {
+        let highest = tenant.map_or(Priority::Interactive, |t| t.highest_priority);
+        if let Some(asked) = self.priority {
+            if asked < highest {
+                let text = format!("`x-rhumb-priority` may be at most `{}` for this key.", highest.name());
+                return Err(ApiError::invalid(text).with_param("x-rhumb-priority"));
+            }
+            return Ok(asked);
+        }
+        Ok(match tier {
+            Some(Tier::Priority) => Priority::Interactive,
+            Some(Tier::Flex) => Priority::Batch,
+            None => service.priority,
+        }
+        .max(highest))
+    }
+}
+
+/// Reads them, of the tenant with a number.
+pub(crate) fn asked(headers: &HeaderMap, tenant: u32, gateway: Option<Location>) -> Result<RequestHeaders, ApiError> {
+    let mut out = RequestHeaders { chain: HopHeaders::read(headers)?, ..RequestHeaders::default() };
+    if let Some(name) = text(headers, "x-rhumb-policy")? {
+        out.policy = Some(name.to_owned());
+    }
+    if let Some(session) = text(headers, "x-rhumb-session")? {
+        out.session = Some(own_hash(session.as_bytes(), tenant));
+    }
+    if let Some(name) = text(headers, "x-rhumb-priority")? {
+        out.priority = Some(Priority::named(name).ok_or_else(|| {
+            let text = "`x-rhumb-priority` must be one of: interactive, standard, batch.";
+            ApiError::invalid(text).with_param("x-rhumb-priority")
+        })?);
+    }
+    if let Some(ms) = text(headers, "x-rhumb-deadline-ms")? {
+        out.deadline_ms = Some(ms.parse().ok().filter(|ms| *ms > 0).ok_or_else(|| {
+            let text = "`x-rhumb-deadline-ms` must be a whole number above 0: the milliseconds from now within which \
+                        the answer must begin.";
+            ApiError::invalid(text).with_param("x-rhumb-deadline-ms")
+        })?);
+    }
+    if let Some(place) = text(headers, "x-rhumb-location")? {
+        let location = location(place).ok_or_else(|| {
+            let text = "`x-rhumb-location` must be `LATITUDE,LONGITUDE` in degrees, for example `50.11,8.68`.";
+            ApiError::invalid(text).with_param("x-rhumb-location")
+        })?;
+        // A client's stated place shapes an estimate of time and nothing else.
+        out.client_ms = gateway.map_or(0.0, |g| estimated_rtt_ms(distance_km(g, location)));
+    }
+    Ok(out)
+}
+
+/// A hash of a session's name, or of a request, that no other tenant shares. The number stays with the tenant, where its
+/// position may become another's.
+pub(crate) fn own_hash(bytes: &[u8], tenant: u32) -> u64 {
+    xxh3_64_with_seed(bytes, u64::from(tenant))
+}
+
+pub(crate) fn text<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<Option<&'a str>, ApiError> {
+    let Some(value) = headers.get(name) else { return Ok(None) };
+    match value.to_str() {
+        Ok(text) if text.len() <= VALUE_BYTES_MAX => Ok(Some(text.trim())),
+        _ => {
+            let text = format!("`{name}` must be visible ASCII, at most {VALUE_BYTES_MAX} bytes.");
+            Err(ApiError::invalid(text).with_param(name))
+        }
+    }
+}
+
+fn location(text: &str) -> Option<Location> {
+    let (latitude, longitude) = text.split_once(',')?;
+    let l = Location { latitude: latitude.trim().parse().ok()?, longitude: longitude.trim().parse().ok()? };
+    ((-90.0..=90.0).contains(&l.latitude) && (-180.0..=180.0).contains(&l.longitude)).then_some(l)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_read_or_refused() {
+        assert_eq!(location("50.1, 8.7"), Some(Location { latitude: 50.1, longitude: 8.7 }));
+        for bad in ["", "50", "91,0", "0,181", "a,b", "NaN,0", "1,2,3"] {
+            assert_eq!(location(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn sessions_of_tenants_do_not_meet() {
+        assert_ne!(own_hash(b"s", 1), own_hash(b"s", 0));
+        assert_ne!(own_hash(b"s", 1), own_hash(b"s", 2));
+    }
+}

@@ -1,0 +1,139 @@
+//! What a gateway keeps through every change of its configuration.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Instant;
+
+use rhumb_flow::budget::RetryBudget;
+use rhumb_flow::quarantine::Quarantine;
+use rhumb_process::Tasks;
+use rhumb_route::pins::Pins;
+use rhumb_route::prefix::PrefixIndex;
+use rhumb_store::Log;
+use rhumb_upstream::Names;
+
+use crate::admission_queue::{AdmissionQueue, serves};
+use crate::drain::Drains;
+use crate::epoch::ConfigEpoch;
+use crate::ids::Ids;
+use crate::live::lock;
+use crate::numbers::{Known, Number};
+use crate::resource_limits::ResourceLimits;
+use crate::salt::Secret;
+
+/// Tenant, model and site: what a retry budget is for.
+pub(crate) type Budgeted = (u32, Number, Number);
+
+/// One gateway, whatever its configuration.
+pub(crate) struct GatewayState {
+    pub(crate) ids: Ids,
+    pub(crate) log: Log,
+    pub(crate) tasks: Tasks,
+    pub(crate) turn: AtomicU64,
+    pub(crate) known: Mutex<Known>,
+    pub(crate) queue: Mutex<AdmissionQueue>,
+    pub(crate) limits: ResourceLimits,
+    /// Where the names of endpoints are looked up.
+    pub(crate) names: Names,
+    /// What the salts of the engines' caches are made from.
+    pub(crate) secret: Secret,
+    pub(crate) quarantine: Mutex<Quarantine>,
+    pub(crate) drains: Mutex<Drains>,
+    /// Held while drains are written; requests never wait for it.
+    pub(crate) draining: Mutex<()>,
+    pub(crate) budgets: Mutex<BTreeMap<Budgeted, RetryBudget>>,
+    /// Session to the numbers of endpoint and model.
+    pub(crate) pins: Vec<Mutex<Pins>>,
+    /// Blocks to the numbers of endpoints.
+    pub(crate) prefixes: Mutex<PrefixIndex>,
+    /// Configurations that requests are served under, the newest last.
+    versions: Mutex<Vec<Weak<ConfigEpoch>>>,
+    newest: AtomicU64,
+    views: AtomicU64,
+    start: Instant,
+}
+
+/// Pins kept, and the shards they are kept in.
+const PINS: usize = 1 << 18;
+const PIN_SHARDS: usize = 16;
+
+impl GatewayState {
+    pub(crate) fn new(
+        log: Log,
+        tasks: Tasks,
+        drains: Drains,
+        limits: ResourceLimits,
+        names: Names,
+        secret: Secret,
+    ) -> Self {
+        Self {
+            ids: Ids::new(),
+            log,
+            tasks,
+            turn: AtomicU64::new(0),
+            known: Mutex::default(),
+            queue: Mutex::new(AdmissionQueue::new()),
+            limits,
+            names,
+            secret,
+            quarantine: Mutex::default(),
+            drains: Mutex::new(drains),
+            draining: Mutex::new(()),
+            budgets: Mutex::default(),
+            pins: (0..PIN_SHARDS).map(|_| Mutex::new(Pins::new(PINS / PIN_SHARDS))).collect(),
+            prefixes: Mutex::new(PrefixIndex::new(0)),
+            versions: Mutex::default(),
+            newest: AtomicU64::new(0),
+            views: AtomicU64::new(0),
+            start: Instant::now(),
+        }
+    }
+
+    /// Milliseconds since this gateway started: the clock of every age.
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.start.elapsed().as_millis() as u64
+    }
+
+    /// Microseconds since this gateway started, at a moment after that.
+    pub(crate) fn us_at(&self, at: Instant) -> u64 {
+        at.saturating_duration_since(self.start).as_micros() as u64
+    }
+
+    /// The version of the next view: no two views of a gateway share one.
+    pub(crate) fn next_view(&self) -> u64 {
+        self.views.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Configurations that requests are served under, the newest last.
+    pub(crate) fn versions(&self) -> Vec<Arc<ConfigEpoch>> {
+        lock(&self.versions).iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// The newest configuration.
+    pub(crate) fn newest(&self) -> Option<Arc<ConfigEpoch>> {
+        lock(&self.versions).last().and_then(Weak::upgrade)
+    }
+
+    /// No newer configuration than this is in force.
+    pub(crate) fn is_newest(&self, epoch: &ConfigEpoch) -> bool {
+        self.newest.load(Ordering::Relaxed) <= epoch.version.ordinal
+    }
+
+    /// A configuration is about to be in force: admission knows of it before the first request does.
+    pub(crate) fn enter(&self, epoch: &Arc<ConfigEpoch>) {
+        let mut versions = lock(&self.versions);
+        versions.retain(|old| old.strong_count() > 0);
+        versions.push(Arc::downgrade(epoch));
+        self.newest.store(epoch.version.ordinal, Ordering::Relaxed);
+        let all: Vec<Arc<ConfigEpoch>> = versions.iter().filter_map(Weak::upgrade).collect();
+        drop(versions);
+        let (serves, known) = (serves(&all), lock(&self.known));
+        lock(&self.queue).reconfigure(&known, epoch, serves);
+    }
+
+    /// The pins that hold a session's.
+    pub(crate) fn pins_of(&self, session: u64) -> &Mutex<Pins> {
+        &self.pins[session as usize % PIN_SHARDS]
+    }
+}

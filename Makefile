@@ -1,7 +1,7 @@
 # The two commands a newcomer needs are `make demo` and `make test`; both install or name what they need.
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: help tools build demo test test-vllm bench bench-sim soak mutants check clean
+.PHONY: help tools build dist demo test test-vllm bench bench-sim soak mutants check clean
 
 RHUMB := $(CURDIR)/target/release/rhumb
 export RHUMB_BIN ?= $(RHUMB)
@@ -15,7 +15,15 @@ tools:
 
 build: tools
 	@[ -x $(RHUMB) ] || echo "building rhumb: a few minutes the first time" >&2
-	@cargo build --release --locked --quiet -p rhumb
+	@cargo build --release --locked --quiet -p rhumb -p rhumb-lab-bin
+
+dist: tools ## Build the programs to install into target/dist, each with its symbols in a file beside it
+	@command -v objcopy >/dev/null || { echo "objcopy is missing: install binutils" >&2; exit 1; }
+	cargo build --profile dist --locked --quiet -p rhumb -p rhumb-lab-bin
+	cd target/dist && for program in rhumb rhumb-lab; do \
+	  objcopy --only-keep-debug $$program $$program.debug && \
+	  objcopy --strip-all --add-gnu-debuglink=$$program.debug $$program; \
+	done && ls -l rhumb rhumb.debug rhumb-lab rhumb-lab.debug
 
 demo: build ## See a grid at work: emulated sites, real prices and distances (q ends it)
 	@$(RHUMB) demo $(ARGS)
@@ -31,6 +39,7 @@ test-vllm: build ## Run the same tests against a real vLLM on the CPU (installs 
 	tests/real/vllm.sh
 
 bench: build ## Measure decisions, the simulator, and the gateway beside nginx (RHUMB_BENCH_DIR names the runner)
+	@stat --format '%n: %s bytes' $(RHUMB) $(RHUMB)-lab
 	cargo bench --locked --quiet -p rhumb-bench
 	bench/sim.sh
 	bench/run.sh

@@ -1,1 +1,1 @@
-//! Benchmarks of the decision: `benches/decide.rs`. Every router beside it: `rhumb sim b10`.
+//! Benchmarks of the decision: `benches/decide.rs`. Every router beside it: `rhumb-lab decisions`.

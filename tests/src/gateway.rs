@@ -32,6 +32,16 @@ pub fn binary() -> PathBuf {
     path
 }
 
+/// The `rhumb-lab` that stands beside [`binary`].
+///
+/// # Panics
+/// It has not been built.
+pub fn lab_binary() -> PathBuf {
+    let path = binary().with_file_name("rhumb-lab");
+    assert!(path.is_file(), "there is no `{}`: build it with `cargo build -p rhumb-lab-bin`", path.display());
+    path
+}
+
 /// Runs another command of the program.
 pub fn rhumb(args: &[&str]) -> Output {
     Command::new(binary()).args(args).output().unwrap()

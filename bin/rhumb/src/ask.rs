@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use rhumb_upstream::{Conn, Error, Origin, Request};
 
-use crate::exit::{self, Failure};
+use rhumb_cli::exit::{self, Failure};
 
 /// Longest answer, and the longest that it may take to come.
 const ANSWER_BYTES_MAX: usize = 256 << 20;

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use rhumb_grid::{Loaded, Purpose};
 
-use crate::exit::{self, Failure, Outcome};
 use crate::{load, out};
+use rhumb_cli::exit::{self, Failure, Outcome};
 
 /// Arguments of `rhumb check`.
 #[derive(clap::Args)]

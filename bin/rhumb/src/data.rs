@@ -6,9 +6,9 @@ use std::path::Path;
 
 use rhumb_lab::BENCHMARKS;
 
-use crate::exit::{self, Outcome};
-use crate::out;
-use crate::sim::{Data, failure};
+use rhumb_cli::exit::{self, Outcome};
+use rhumb_cli::lab::Data;
+use rhumb_cli::out;
 
 /// Where files come from.
 struct Source {
@@ -75,8 +75,8 @@ const MEASURED: [[&str; 3]; 5] = [
 pub(crate) fn run(data: &Data) -> Outcome {
     let mut needed: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     let mut without = Vec::new();
-    for (name, _) in rhumb_lab::list().map_err(failure)? {
-        let files = rhumb_lab::load(name).and_then(|loaded| loaded.data_files()).map_err(failure)?;
+    for (name, _) in rhumb_lab::list()? {
+        let files = rhumb_lab::load(name).and_then(|loaded| loaded.data_files())?;
         if files.is_empty() {
             without.push(name);
         }
@@ -97,7 +97,7 @@ fn text(needed: &BTreeMap<String, Vec<&str>>, without: &[&str], dir: Option<&Pat
     let lacking: Vec<&str> = BENCHMARKS.into_iter().filter(|name| !without.contains(name)).collect();
     let _ = writeln!(
         out,
-        "`comparison` and `tune` run {};\nof these {} need it.\nHow each file is made: docs/reference/traces.md.",
+        "`rhumb-lab compare` and `tune` run {};\nof these {} need it.\nHow each file is made: docs/reference/traces.md.",
         BENCHMARKS.join(", "),
         lacking.join(", ")
     );

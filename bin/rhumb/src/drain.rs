@@ -6,9 +6,9 @@ use rhumb_gateway::EndpointNow;
 use rhumb_grid::config::Accepts;
 
 use crate::ask::Admin;
-use crate::exit::{self, Failure, Outcome};
-use crate::out;
-use crate::table::table;
+use rhumb_cli::exit::{self, Failure, Outcome};
+use rhumb_cli::out;
+use rhumb_cli::table;
 
 /// How often is looked while requests end.
 const LOOK_EVERY: Duration = Duration::from_millis(250);

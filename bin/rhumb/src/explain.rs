@@ -8,9 +8,9 @@ use rhumb_grid::index::Grid;
 use rhumb_route::explain::{Candidate, Explanation};
 
 use crate::ask::Admin;
-use crate::exit::{self, Failure, Outcome};
-use crate::table::{table, table_within};
 use crate::{load, out};
+use rhumb_cli::exit::{self, Failure, Outcome};
+use rhumb_cli::{table, table_within};
 
 /// Arguments of `rhumb explain`.
 #[derive(clap::Args)]

@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use clap::Subcommand;
 use rhumb_store::{Reader, Status, StoreError, prunable, prune};
 
-use crate::exit::{self, Failure, Outcome};
-use crate::out;
+use rhumb_cli::exit::{self, Failure, Outcome};
+use rhumb_cli::out;
 
 /// Arguments of `rhumb log`.
 #[derive(clap::Args)]

@@ -5,18 +5,14 @@
 
 mod ask;
 mod check;
-mod comparison;
 mod data;
-mod decisions;
 mod drain;
-mod exit;
 mod explain;
+mod lab;
 mod load;
 mod log;
-mod out;
 mod replay;
 mod sim;
-mod table;
 mod top;
 mod up;
 mod watch;
@@ -24,6 +20,7 @@ mod watch;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use rhumb_cli::{exit, out};
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -115,8 +112,18 @@ fn main() -> ExitCode {
     within_address_space();
     without_huge_pages();
     with_all_descriptors();
-    let cli = Cli::parse();
-    let result = match cli.command {
+    let result = lab::hand_over().unwrap_or_else(|| run(Cli::parse().command));
+    match result {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => {
+            out::note(format_args!("error: {}", failure.text));
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+fn run(command: Command) -> exit::Outcome {
+    match command {
         Command::Demo(args) => demo(args),
         Command::Up(args) => up::run(&args),
         Command::Check(args) => check::run(&args),
@@ -128,13 +135,6 @@ fn main() -> ExitCode {
         Command::Sim(args) => sim::run(&args),
         Command::Engine(args) => {
             rhumb_emulator::cli::run(args).map(|()| exit::DONE).map_err(|e| exit::Failure::new(exit::USAGE, e))
-        }
-    };
-    match result {
-        Ok(code) => ExitCode::from(code),
-        Err(failure) => {
-            out::note(format_args!("error: {}", failure.text));
-            ExitCode::from(failure.code)
         }
     }
 }

@@ -9,9 +9,9 @@ use rhumb_route::explain::{Names, explain_record};
 use rhumb_route::record::fingerprint;
 use rhumb_store::{Named, Reader, parse_id};
 
-use crate::exit::{self, Failure, Outcome};
 use crate::explain::human;
-use crate::out;
+use rhumb_cli::exit::{self, Failure, Outcome};
+use rhumb_cli::out;
 
 /// Arguments of `rhumb replay`.
 #[derive(clap::Args)]

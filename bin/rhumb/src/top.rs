@@ -10,9 +10,9 @@ use std::time::Duration;
 use rhumb_screen::{Interrupt, Screen, is_terminal};
 
 use crate::ask::Admin;
-use crate::exit::{self, Failure, Outcome};
-use crate::out;
 use crate::top::figures::{Figures, Sample};
+use rhumb_cli::exit::{self, Failure, Outcome};
+use rhumb_cli::out;
 
 /// Arguments of `rhumb top`.
 #[derive(clap::Args)]

@@ -12,9 +12,9 @@ use rhumb_grid::{Loaded, Problem, Purpose};
 use rhumb_process::Lines;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::exit::{self, Failure, Outcome};
 use crate::load;
 use crate::watch::{Found, LOOK_EVERY, Watch};
+use rhumb_cli::exit::{self, Failure, Outcome};
 
 /// Arguments of `rhumb up`.
 #[derive(Clone, clap::Args)]

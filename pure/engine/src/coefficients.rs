@@ -1,4 +1,4 @@
-//! Generated: `rhumb sim fit --data DIR --out pure/engine/src/coefficients.rs`. Do not edit.
+//! Generated: `rhumb-lab fit --data DIR --out pure/engine/src/coefficients.rs`. Do not edit.
 //!
 //! From:
 //! - `silicon_ttft_tpot.csv` (ai-dynamo/aiconfigurator, Apache-2.0), SHA-256

@@ -142,7 +142,7 @@ const DIGITS: usize = 6;
 
 fn source(data: &Data, entries: &[(Key<'static>, f64)]) -> String {
     let mut out = String::from(
-        "//! Generated: `rhumb sim fit --data DIR --out pure/engine/src/coefficients.rs`. Do not edit.\n//!\n//! From:\n",
+        "//! Generated: `rhumb-lab fit --data DIR --out pure/engine/src/coefficients.rs`. Do not edit.\n//!\n//! From:\n",
     );
     for (name, sha256, licence) in &data.sources {
         let _ = writeln!(out, "//! - `{name}` ({licence}), SHA-256\n//!   `{sha256}`");

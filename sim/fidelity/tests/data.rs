@@ -39,7 +39,7 @@ fn the_committed_coefficients_are_what_the_fit_makes() {
     let fitted = run_fit(&data).unwrap();
     let committed = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../pure/engine/src/coefficients.rs");
     let committed = std::fs::read_to_string(committed).unwrap();
-    assert!(fitted.source == committed, "run `rhumb sim fit --data DIR --out pure/engine/src/coefficients.rs`");
+    assert!(fitted.source == committed, "run `rhumb-lab fit --data DIR --out pure/engine/src/coefficients.rs`");
 }
 
 #[test]

@@ -98,7 +98,7 @@ pub fn load(given: &str) -> Result<Loaded, LabError> {
     parse(&name, given, &text, folder_of(path))
 }
 
-/// What `rhumb sim tune` has found for a scenario that is built in.
+/// What `rhumb-lab tune` has found for a scenario that is built in.
 fn tuned(name: &str) -> BTreeMap<RouterName, BTreeMap<String, f64>> {
     let mut all: BTreeMap<String, BTreeMap<RouterName, BTreeMap<String, f64>>> =
         serde_json::from_str(include_str!("../data/tuned.json")).expect("the table is tested to be right");

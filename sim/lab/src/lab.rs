@@ -59,6 +59,13 @@ pub struct Progress {
     pub requests: u64,
 }
 
+impl std::fmt::Display for Progress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { done, runs, requests } = self;
+        write!(f, "{done} of {runs} runs, {requests} requests")
+    }
+}
+
 /// A scenario with all that its runs have in common.
 #[derive(Debug)]
 pub struct Lab<'a> {

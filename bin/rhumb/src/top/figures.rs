@@ -5,8 +5,8 @@ use std::time::{Duration, Instant, SystemTime};
 use rhumb_gateway::{EndpointNow, LastError};
 
 use crate::ask::Admin;
-use crate::exit::Failure;
 use crate::top::page::Page;
+use rhumb_cli::exit::Failure;
 
 /// One look.
 pub(crate) struct Sample {

@@ -9,8 +9,8 @@ use ratatui::widgets::{Block, Paragraph, Row, Table};
 use rhumb_screen::{fitting, widths};
 
 use crate::drain::health;
-use crate::table::table;
 use crate::top::figures::{EndpointRow, Figures};
+use rhumb_cli::table;
 
 /// Draws the screen; `lost` says why the figures are old, if they are.
 pub(crate) fn draw(frame: &mut Frame<'_>, figures: &Figures, lost: Option<&str>) {

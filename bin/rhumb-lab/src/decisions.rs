@@ -1,4 +1,4 @@
-//! `rhumb sim b10`: what a decision takes, of every router, and a lookup in a full index of prefixes.
+//! `rhumb-lab decisions` (b10): what a decision takes, of every router, and a lookup in a full index of prefixes.
 
 use std::fmt::Write as _;
 use std::hint::black_box;
@@ -8,9 +8,8 @@ use rhumb_lab::{Decider, ManyEndpoints, RouterName, facts};
 use rhumb_route::prefix::PrefixIndex;
 use serde_json::json;
 
-use crate::exit::{self, Failure, Outcome};
-use crate::out;
-use crate::table::table;
+use rhumb_cli::exit::{self, Failure, Outcome};
+use rhumb_cli::{out, table};
 
 const ENDPOINTS: [u32; 3] = [10, 100, 1_000];
 /// Decisions of each router over each number of endpoints that are timed, after a tenth as many that are not.
@@ -20,6 +19,17 @@ const BLOCKS: usize = 10_000_000;
 const CONVERSATION: usize = 200;
 /// The longest that a decision, and a lookup, may take but for one in a hundred, microseconds.
 const MOST_US: f64 = 1_000.0;
+
+/// Arguments of `rhumb-lab decisions`.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Decisions of each router over each number of endpoints that are timed
+    #[arg(long, value_name = "N", default_value_t = DECISIONS)]
+    requests: u64,
+    /// Print the times as JSON
+    #[arg(long)]
+    json: bool,
+}
 
 /// Times in order.
 struct Times(Vec<Duration>);
@@ -71,9 +81,9 @@ fn lookups(count: u64) -> (Times, u64) {
     (times, missed)
 }
 
-/// Runs the benchmark: so many decisions of each, or the default.
-pub(crate) fn run(decisions: Option<u64>, as_json: bool) -> Outcome {
-    let count = decisions.unwrap_or(DECISIONS).max(10);
+/// Runs the benchmark.
+pub(crate) fn run(args: &Args) -> Outcome {
+    let count = args.requests.max(10);
     let facts = facts();
     let worlds = ENDPOINTS.map(ManyEndpoints::new);
     let timed: Vec<(&str, Vec<Times>)> = RouterName::ALL
@@ -96,7 +106,7 @@ pub(crate) fn run(decisions: Option<u64>, as_json: bool) -> Outcome {
         ("rhumb p99 over 1,000 endpoints, µs", own_us, own_us <= MOST_US),
         ("p99 of a lookup among 10 million blocks, µs", lookup_us, lookup_us <= MOST_US && missed == 0),
     ];
-    if as_json {
+    if args.json {
         let routers: serde_json::Map<String, serde_json::Value> = timed
             .iter()
             .map(|(name, times)| {

@@ -6,12 +6,12 @@ use rhumb_screen::{fitting, widths};
 const GAP: usize = 2;
 
 /// Rows under a header; columns whose header starts with `>` are aligned right.
-pub(crate) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
+pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
     table_within(header, rows, &[], usize::MAX)
 }
 
 /// The same in lines of so many characters: whole columns are left out, those of the highest rank first.
-pub(crate) fn table_within(header: &[&str], rows: &[Vec<String>], ranks: &[u8], room: usize) -> String {
+pub fn table_within(header: &[&str], rows: &[Vec<String>], ranks: &[u8], room: usize) -> String {
     let right: Vec<bool> = header.iter().map(|h| h.starts_with('>')).collect();
     let header: Vec<&str> = header.iter().map(|h| h.trim_start_matches('>')).collect();
     let widths = widths(&header, rows);

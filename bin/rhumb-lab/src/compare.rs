@@ -1,4 +1,4 @@
-//! `rhumb sim comparison` and `rhumb sim tune`: everyone on every benchmark.
+//! `rhumb-lab compare` and `rhumb-lab tune`: every router on every benchmark.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -8,18 +8,19 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rhumb_lab::{BENCHMARKS, Options, RouterName, Tuned};
 
-use crate::exit::{self, Failure, Outcome};
-use crate::out;
-use crate::sim::{Bar, Data, commit, failure, no_data, router};
+use crate::commit;
+use rhumb_cli::exit::{self, Failure, Outcome};
+use rhumb_cli::lab::{Data, cores, router};
+use rhumb_cli::{Bar, out};
 
 /// Requests of a benchmark, and seeds, where it is to be quick.
 const QUICK: (u64, u64) = (4_000, 3);
 /// Seeds of the whole comparison.
 const SEEDS: u64 = 20;
 
-/// Arguments of `rhumb sim comparison`.
+/// Arguments of `rhumb-lab compare`.
 #[derive(clap::Args)]
-pub(crate) struct Comparison {
+pub(crate) struct Compare {
     /// At most 4,000 requests and 3 seeds each: less than a minute
     #[arg(long)]
     quick: bool,
@@ -39,7 +40,7 @@ pub(crate) struct Comparison {
     out: Option<PathBuf>,
 }
 
-/// Arguments of `rhumb sim tune`.
+/// Arguments of `rhumb-lab tune`.
 #[derive(clap::Args)]
 pub(crate) struct Tune {
     /// Benchmark to tune for; default: all
@@ -67,10 +68,6 @@ fn options(data: Option<PathBuf>, seed: u64, seeds: u64, threads: usize) -> Opti
     Options { routers: Vec::new(), seed, seeds, data, check: false, threads, commit: commit() }
 }
 
-fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
-}
-
 fn put(out: Option<&PathBuf>, text: &str) -> Outcome {
     match out {
         None => write!(std::io::stdout().lock(), "{text}")
@@ -82,11 +79,11 @@ fn put(out: Option<&PathBuf>, text: &str) -> Outcome {
 }
 
 /// Runs the comparison.
-pub(crate) fn comparison(args: &Comparison) -> Outcome {
-    let data = args.data.dir().ok_or_else(no_data)?;
+pub(crate) fn compare(args: &Compare) -> Outcome {
+    let data = args.data.required()?;
     let (requests, fewer) = QUICK;
     let seeds = args.seeds.unwrap_or(if args.quick { fewer } else { SEEDS });
-    let bar = Bar::new();
+    let bar = Bar::default();
     let now = Mutex::new(String::new());
     let comparison = rhumb_lab::comparison(
         &options(Some(data), args.seed, seeds, cores()),
@@ -97,16 +94,16 @@ pub(crate) fn comparison(args: &Comparison) -> Outcome {
                 bar.end();
                 name.clone_into(&mut now);
             }
-            bar.show(p);
+            bar.show(p.done, p.runs, p);
         },
     );
     bar.end();
-    let comparison = comparison.map_err(failure)?;
+    let comparison = comparison?;
     let text = if args.json {
         serde_json::to_string_pretty(&comparison).expect("reports have string keys and finite numbers") + "\n"
     } else {
         let quick = if args.quick { " --quick" } else { "" };
-        comparison.markdown(&format!("rhumb sim comparison{quick} --seed {} --seeds {seeds}", args.seed))
+        comparison.markdown(&format!("rhumb-lab compare{quick} --seed {} --seeds {seeds}", args.seed))
     };
     put(args.out.as_ref(), &text)
 }
@@ -121,7 +118,7 @@ pub(crate) fn tune(args: &Tune) -> Outcome {
     };
     let mut jobs = Vec::new();
     for name in names {
-        let loaded = rhumb_lab::load(name).map_err(failure)?;
+        let loaded = rhumb_lab::load(name)?;
         let routers = if args.routers.is_empty() { loaded.scenario.routers } else { args.routers.clone() };
         jobs.extend(routers.into_iter().map(|router| (name, router)));
     }
@@ -152,7 +149,7 @@ pub(crate) fn tune(args: &Tune) -> Outcome {
         }
     });
     if let Some(why) = failed.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {
-        return Err(failure(why));
+        return Err(why.into());
     }
     let found = found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     let table: BTreeMap<&str, BTreeMap<RouterName, &BTreeMap<String, f64>>> =

@@ -9,7 +9,7 @@ use crate::exit::{Failure, USAGE};
 ///
 /// # Errors
 /// It cannot be written, the disk being full, say. A reader who has left (`| head`) is no error.
-pub(crate) fn print(text: impl Display) -> Result<(), Failure> {
+pub fn print(text: impl Display) -> Result<(), Failure> {
     rhumb_screen::print(text).map_err(|why| Failure::new(USAGE, format!("cannot write to standard output: {why}")))
 }
 
@@ -17,11 +17,11 @@ pub(crate) fn print(text: impl Display) -> Result<(), Failure> {
 ///
 /// # Errors
 /// As [`print`].
-pub(crate) fn line(text: impl Display) -> Result<(), Failure> {
+pub fn line(text: impl Display) -> Result<(), Failure> {
     print(format_args!("{text}\n"))
 }
 
 /// Says a line on standard error. Where that is closed there is nobody to tell.
-pub(crate) fn note(text: impl Display) {
+pub fn note(text: impl Display) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }

@@ -50,9 +50,9 @@ bench-sim: build ## Measure the simulator alone: speed, agreement with the emula
 soak: build ## Hold every oracle against drawn faults for SOAK_MINUTES (30), then the gateway's promises under load
 	bench/soak.sh
 
-mutants: tools ## Break pure/route and wire/openai in every small way and see whether a test notices
+mutants: tools ## Break pure/route, wire/json, wire/sse and wire/openai in every small way and see whether a test notices
 	@command -v cargo-mutants >/dev/null || cargo install --locked cargo-mutants
-	cargo mutants --package rhumb-route --package rhumb-openai --timeout 60 --jobs 2 --output target/mutants
+	cargo mutants --package rhumb-route --package rhumb-json --package rhumb-sse --package rhumb-openai --timeout 60 --jobs 2 --output target/mutants
 
 check: tools ## What CI checks before the tests: format, lints, sizes and links, licences
 	cargo fmt --all --check

@@ -1,8 +1,8 @@
 //! Time and allocations of a decision over 10 to 10,000 eligible endpoints, and of the scan before it.
 
 use divan::{AllocProfiler, Bencher, black_box};
+use rhumb_json::Limits;
 use rhumb_lab::{Decider, ManyEndpoints, RouterName, facts};
-use rhumb_openai::json::Limits;
 use rhumb_openai::request::{Api, block_hashes, scan};
 
 #[global_allocator]

@@ -7,9 +7,9 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use rhumb_grid::config::EngineKind;
 use rhumb_grid::{Catalogue, Purpose, load, render};
-use rhumb_openai::json::{JsonError, Limits, Walker};
+use rhumb_json::{JsonError, Limits, Walker};
 use rhumb_openai::request::{Api, Edits, Scan, block_hashes, forward, scan};
-use rhumb_openai::sse::{self, Splitter};
+use rhumb_sse::Splitter;
 use rhumb_store::{Logged, StoreError};
 use rhumb_upstream::{Body, parse_head};
 
@@ -41,7 +41,7 @@ pub fn request(body: &[u8]) {
         let mut hashes = Vec::new();
         block_hashes(body, &scanned, 1, 8, &mut hashes);
         assert!(hashes.len() <= 8);
-        let prompt = scanned.prompt;
+        let prompt = scanned.request.prompt;
         assert!(prompt.longest_text <= prompt.text && prompt.longest_ids <= prompt.ids && prompt.inputs > 0);
         is_forwarded_whole(api, body, &scanned);
     }
@@ -56,8 +56,8 @@ fn is_forwarded_whole(api: Api, body: &[u8], scanned: &Scan) {
         Err(_) if serde_json::from_slice::<serde_json::Value>(&sent).is_ok() => return,
         Err(e) => panic!("{e:?} in what is forwarded: {}", sent.escape_ascii()),
     };
-    assert_eq!(again.model, edits.model);
-    assert!(again.max_tokens.is_some() && (again.include_usage || !again.stream));
+    assert_eq!(again.request.model, edits.model);
+    assert!(again.request.max_tokens.is_some() && (again.include_usage || !again.request.stream));
     // The salt is the gateway's own, and cut out again if a client sends it.
     assert_eq!(again.cut.len(), 1, "{}", sent.escape_ascii());
     let mut keys = BTreeSet::new();
@@ -81,7 +81,7 @@ pub fn stream(bytes: &[u8]) {
         for piece in pieces {
             match splitter.push(Bytes::copy_from_slice(piece)) {
                 // The LF of a CRLF that is cut is left out, so the bytes may differ where the events do not.
-                Ok(run) => out.extend(sse::events(&run).filter_map(|event| Some(event.data?.into_owned()))),
+                Ok(run) => out.extend(rhumb_sse::events(&run).filter_map(|event| Some(event.data?.into_owned()))),
                 Err(_) => return None,
             }
         }

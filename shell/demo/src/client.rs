@@ -16,6 +16,7 @@ use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
+use rhumb_openai::stream::END;
 use rhumb_scene::traffic::Arrival;
 
 /// What a request came to.
@@ -133,18 +134,16 @@ fn has_word(data: &[u8]) -> bool {
 #[derive(Debug, Default)]
 struct Tail(Vec<u8>);
 
-const DONE: &[u8] = b"data: [DONE]";
-
 impl Tail {
     fn push(&mut self, data: &[u8]) {
-        let keep = DONE.len() + 4;
+        let keep = END.len();
         self.0.extend_from_slice(&data[data.len().saturating_sub(keep)..]);
         let surplus = self.0.len().saturating_sub(keep);
         self.0.drain(..surplus);
     }
 
     fn is_done(&self) -> bool {
-        self.0.trim_ascii_end().ends_with(DONE)
+        self.0.ends_with(END)
     }
 }
 

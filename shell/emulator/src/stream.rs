@@ -147,7 +147,7 @@ impl EventStream {
             let usage = usage(sum(|c| c.generation.prompt.tokens), sum(|c| c.sent_tokens), sum(|c| c.cached_tokens));
             events.extend_from_slice(format!("{}],\"usage\":{usage}}}\n\n", self.head).as_bytes());
         }
-        events.extend_from_slice(b"data: [DONE]\n\n");
+        events.extend_from_slice(rhumb_openai::stream::END);
     }
 }
 

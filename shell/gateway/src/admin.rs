@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use http::{Method, Request, Response};
 use hyper::body::Incoming;
+use rhumb_api::ApiError;
 use rhumb_core::facts::{Estimates, RequestShape, facts};
 use rhumb_grid::config::Accepts;
 use rhumb_grid::index::Grid;
-use rhumb_openai::error::ApiError;
-use rhumb_openai::json::Limits;
+use rhumb_json::Limits;
 use rhumb_openai::request::{Api, scan};
 use rhumb_route::decide::{Choice, KEPT, Scratch, World, decide};
 use rhumb_route::explain::{Explanation, explain, explain_record};
@@ -172,9 +172,10 @@ fn explained(intent: &Intent) -> Explanation {
 /// The body is not a chat request of this grid.
 pub fn dry_run(grid: &Grid, body: &[u8]) -> Result<Explanation, ApiError> {
     let scan = scan(Api::Chat, body, Limits::default(), &[])?;
-    let Some(models) = grid.models_named(&scan.model) else {
-        let near = grid.nearest_models(&scan.model, |_| true).join("`, `");
-        let text = format!("The model `{}` is not in the configuration; the nearest names are `{near}`.", scan.model);
+    let Some(models) = grid.models_named(&scan.request.model) else {
+        let near = grid.nearest_models(&scan.request.model, |_| true).join("`, `");
+        let text =
+            format!("The model `{}` is not in the configuration; the nearest names are `{near}`.", scan.request.model);
         return Err(ApiError::model_not_found(text));
     };
     let names = NameTable::new(grid, String::new(), None);
@@ -183,7 +184,7 @@ pub fn dry_run(grid: &Grid, body: &[u8]) -> Result<Explanation, ApiError> {
     let policy = grid.policy_for(None, None).map_err(|_| ApiError::invalid("The gateway's policy does not exist."))?;
     let shape = RequestShape {
         countries: policy.countries.clone(),
-        affinity: scan.conversation_hash.or(scan.cache_key_hash),
+        affinity: scan.request.conversation_hash.or(scan.request.cache_key_hash),
         ..shape(Api::Chat, &scan, models.to_vec())
     };
     let facts = facts(shape, &Estimates::default());

@@ -4,14 +4,14 @@ use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
+use rhumb_api::ApiError;
+use rhumb_api::fault::EngineError;
 use rhumb_flow::blame::Failure;
 use rhumb_flow::patience::first_content_ms;
-use rhumb_openai::error::ApiError;
-use rhumb_openai::fault::EngineError;
 use rhumb_openai::request::{Api, Edits, forward};
 use rhumb_openai::response::is_answer;
-use rhumb_openai::sse::{EVENT_BYTES_MAX, Splitter};
 use rhumb_route::decide::Target;
+use rhumb_sse::{EVENT_BYTES_MAX, Splitter};
 use rhumb_store::format_id;
 use rhumb_upstream::{Conn, Error, Origin, Request, Response};
 use tokio::sync::OwnedSemaphorePermit;
@@ -126,7 +126,7 @@ impl FailoverDriver<'_> {
             return Err(Failure::Other.into());
         }
         patience.sign();
-        if self.scan.stream {
+        if self.scan.request.stream {
             self.open_stream(target, response, &mut patience).await
         } else {
             patience.wait(pin!(self.plain(target, response))).await
@@ -138,12 +138,12 @@ impl FailoverDriver<'_> {
         let p = &target.predicted;
         let granted_ms = self.policy.rates.first_token_timeout_ms;
         let wait = Duration::from_secs_f64(first_content_ms(granted_ms, p.begins_ms() - p.stalled_ms) / 1e3);
-        if self.scan.stream {
+        if self.scan.request.stream {
             return wait;
         }
         // A plain answer shows nothing until it is whole, so the time to generate it is granted too, generously.
         let unstated = || (self.placed.output_tokens() * 8.0).max(UNSTATED_TOKENS);
-        let longest = self.scan.max_tokens.map_or_else(unstated, |m| m as f64);
+        let longest = self.scan.request.max_tokens.map_or_else(unstated, |m| m as f64);
         let generating = (longest * p.pace_ms * 4.0).min(3.6e6);
         wait + Duration::from_millis(generating as u64)
     }
@@ -152,7 +152,7 @@ impl FailoverDriver<'_> {
     /// may have been closed just now: that is no failure of the target, and the request was not seen.
     async fn send(&self, target: &Target, tries: u32, before: u32) -> Result<Response, Fail> {
         let upstream = &self.epoch.upstreams[target.endpoint as usize];
-        let model = upstream.served_as[target.model as usize].as_deref().unwrap_or(&self.scan.model);
+        let model = upstream.served_as[target.model as usize].as_deref().unwrap_or(&self.scan.request.model);
         let edits = Edits {
             model,
             ask_usage: upstream.states_usage,
@@ -281,7 +281,7 @@ impl FailoverDriver<'_> {
         }
         let upstream = &self.epoch.upstreams[target.endpoint as usize];
         let hides_usage = upstream.states_usage && !self.scan.include_usage;
-        let mut scanner = Scanner::new(hides_usage, self.scan.sequences());
+        let mut scanner = Scanner::new(hides_usage, self.scan.request.sequences());
         let (mut splitter, mut held, mut account) = (Splitter::default(), BytesMut::new(), None);
         loop {
             let next = patience.wait(pin!(async { response.piece().await.map_err(Fail::from) })).await?;

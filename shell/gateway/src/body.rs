@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use rhumb_openai::error::ApiError;
+use rhumb_api::ApiError;
 
 use crate::breaking::Breaking;
 use crate::h2_stall;

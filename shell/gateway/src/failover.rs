@@ -7,6 +7,8 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use rhumb_api::ApiError;
+use rhumb_api::fault::{ContextLimit, EngineError};
 use rhumb_core::failover::{self, Action, Failover, Request};
 use rhumb_core::refusal::Refusal;
 use rhumb_flow::blame::Failure;
@@ -14,8 +16,6 @@ use rhumb_flow::evidence::Source;
 use rhumb_flow::patience::is_long;
 use rhumb_grid::config::{EngineErrors, Priority};
 use rhumb_grid::index::NamedRates;
-use rhumb_openai::error::ApiError;
-use rhumb_openai::fault::{ContextLimit, EngineError};
 use rhumb_openai::request::{Api, Scan};
 use rhumb_openai::response::usage;
 use rhumb_route::decide::{Reason, Target};
@@ -132,7 +132,7 @@ impl FailoverDriver<'_> {
                 if other.is_some_and(|t| t.is_hedge) {
                     self.epoch.metrics.hedged(Hedged::Failed);
                 }
-                (record.outcome, record.status) = (outcome, error.status);
+                (record.outcome, record.status) = (outcome, error.status());
                 Err(Unserved::Failed(Box::new((error, record.last))))
             }
             Err(Nothing::Preempted(left)) => {
@@ -267,7 +267,7 @@ impl FailoverDriver<'_> {
             after_ms: failed.after_ms,
             context: failed.said.context.map(|c| c.limit.map(|limit| u32::try_from(limit).unwrap_or(u32::MAX))),
             // The wait for a plain answer has the time to generate it in it.
-            is_long: !self.scan.stream || is_long(granted_ms, predicted.begins_ms() - predicted.stalled_ms),
+            is_long: !self.scan.request.stream || is_long(granted_ms, predicted.begins_ms() - predicted.stalled_ms),
         };
         let noted = epoch.note_failure(record.source, target, &failed, &of, now_ms);
         let (mut parts, request) = (LiveParts(epoch), self.request(record.source));
@@ -291,7 +291,7 @@ impl FailoverDriver<'_> {
                 (Outcome::Rejected, error)
             }
             Refusal::Invalid => (Outcome::Rejected, self.engine_refusal(words)),
-            Refusal::ModelMissing => (Outcome::Rejected, ApiError::engine_model_missing(&self.scan.model)),
+            Refusal::ModelMissing => (Outcome::Rejected, ApiError::engine_model_missing(&self.scan.request.model)),
             Refusal::AnswerTooLarge => (Outcome::Failed, ApiError::answer_too_large()),
             Refusal::Busy(ms) => (Outcome::Failed, ApiError::overloaded("Every suitable site is busy.", ms)),
             Refusal::RequestFailed => (Outcome::Failed, ApiError::request_failed()),
@@ -341,7 +341,7 @@ impl FailoverDriver<'_> {
             }
             Opened::Stream(opening) => {
                 let limit = Duration::from_millis(self.policy.rates.idle_timeout_ms);
-                let idle = Idle { limit, extensions: if self.scan.tools { 3 } else { 0 } };
+                let idle = Idle { limit, extensions: if self.scan.request.tools { 3 } else { 0 } };
                 let key = self.epoch.live[target.endpoint as usize].pool_key;
                 Served::Stream(target, Box::new(Relay::new(*opening, record, idle, key)))
             }

@@ -5,8 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use http::uri::Authority;
 use http::{HeaderValue, Method, Request, header};
+use rhumb_api::ApiError;
 use rhumb_grid::config::Gateway;
-use rhumb_openai::error::ApiError;
 
 /// Refuses what a page of another site may have had a browser send.
 ///
@@ -90,7 +90,7 @@ mod tests {
         for (name, value) in lines {
             request = request.header(*name, *value);
         }
-        check(&gateway, &request.body(()).unwrap()).err().map(|e| (e.status, e.param.unwrap_or_default()))
+        check(&gateway, &request.body(()).unwrap()).err().map(|e| (e.status(), e.param.unwrap_or_default()))
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What is refused of a request's head, because two readers of it might understand two things.
 
 use http::{HeaderMap, HeaderName, Request, Version, header, uri::Authority};
-use rhumb_openai::error::ApiError;
+use rhumb_api::ApiError;
 
 /// Headers of which a request has at most one; so has it of each that begins with `x-rhumb-`.
 const ONCE: [HeaderName; 5] = [
@@ -72,7 +72,7 @@ mod tests {
             request = request.header(*name, *value);
         }
         check(&request.body(()).unwrap()).err().map(|e| {
-            assert_eq!(e.status, 400);
+            assert_eq!(e.status(), 400);
             e.param.unwrap()
         })
     }

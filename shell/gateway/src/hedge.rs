@@ -18,7 +18,7 @@ impl FailoverDriver<'_> {
         failover: &Failover,
         first: &InFlight,
     ) -> Option<Duration> {
-        if !self.policy.service.hedge || !self.scan.stream {
+        if !self.policy.service.hedge || !self.scan.request.stream {
             return None;
         }
         let request = self.request(record.source);

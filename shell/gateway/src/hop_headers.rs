@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::time::Instant;
 
 use http::HeaderMap;
-use rhumb_openai::error::ApiError;
+use rhumb_api::ApiError;
 
 use crate::request_headers::text;
 
@@ -73,6 +73,7 @@ fn number(headers: &HeaderMap, name: &'static str) -> Result<Option<u32>, ApiErr
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rhumb_api::Cause;
 
     fn read(lines: &[(&'static str, &str)]) -> Result<HopHeaders, ApiError> {
         let mut headers = HeaderMap::new();
@@ -90,7 +91,7 @@ mod tests {
         }
         for (name, bad) in [(TRIES, "0"), (TRIES, "-1"), (TRIES, "x"), (TRIES, ""), (HOPS, "+1"), (HOPS, "1.0")] {
             let error = read(&[(name, bad)]).unwrap_err();
-            assert_eq!((error.status, error.param.as_deref()), (400, Some(name)), "{bad}");
+            assert_eq!((error.status(), error.param.as_deref()), (400, Some(name)), "{bad}");
         }
     }
 
@@ -101,8 +102,8 @@ mod tests {
             let chain = read(&[(HOPS, &said)]).unwrap();
             said = chain.lines(1, None).split([' ', '\r']).nth(1).unwrap().to_owned();
         }
-        assert_eq!(read(&[(HOPS, &said)]).unwrap_err().code, "loop_detected");
-        assert_eq!(read(&[(HOPS, "99999999999999999999")]).unwrap_err().status, 508);
+        assert_eq!(read(&[(HOPS, &said)]).unwrap_err().cause, Cause::LoopDetected);
+        assert_eq!(read(&[(HOPS, "99999999999999999999")]).unwrap_err().status(), 508);
     }
 
     #[test]

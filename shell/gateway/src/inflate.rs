@@ -5,7 +5,7 @@ use std::io::Read;
 use bytes::{Bytes, BytesMut};
 use flate2::bufread::{MultiGzDecoder, ZlibDecoder};
 use http::{HeaderMap, header};
-use rhumb_openai::error::ApiError;
+use rhumb_api::ApiError;
 
 use crate::resource_limits::Held;
 

@@ -3,8 +3,8 @@
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use rhumb_api::ApiError;
 use rhumb_grid::config::Priority;
-use rhumb_openai::error::ApiError;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::resource_limits::ResourceLimits;

@@ -6,11 +6,14 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
+use rhumb_api::ApiError;
+use rhumb_api::Usage;
+use rhumb_api::event::Piece;
+use rhumb_api::fault::EngineError;
 use rhumb_grid::config::EngineErrors;
-use rhumb_openai::error::ApiError;
-use rhumb_openai::fault::EngineError;
-use rhumb_openai::response::{Piece, Usage, error_in, piece, usage_event};
-use rhumb_openai::sse::{Event, Splitter, events};
+use rhumb_openai::response::{error_in, piece, usage_event};
+use rhumb_openai::{error, stream};
+use rhumb_sse::{Event, Splitter, events};
 use rhumb_store::Outcome;
 use rhumb_upstream::Response;
 use tokio::sync::OwnedSemaphorePermit;
@@ -242,9 +245,9 @@ impl Relay {
                     let rest = self.splitter.rest().trim_ascii_end();
                     // The end marker may lack its empty line when it is the very last thing, or be missing altogether
                     // where everything has been said.
-                    let is_marker = rest == b"data: [DONE]" || rest == b"data:[DONE]";
+                    let is_marker = stream::is_unended_end(rest);
                     if is_marker || rest.is_empty() && self.scanner.is_whole() {
-                        return Poll::Ready(Ok(Bytes::from_static(b"data: [DONE]\n\n")));
+                        return Poll::Ready(Ok(Bytes::from_static(stream::END)));
                     }
                     return Poll::Ready(Err(Broken::Endpoint));
                 }
@@ -356,7 +359,7 @@ impl Relay {
             }
         };
         self.state = State::Ended;
-        Poll::Ready(Some(Err(BrokenOff(error.to_event().into()))))
+        Poll::Ready(Some(Err(BrokenOff(error::event(&error).into()))))
     }
 }
 
@@ -386,7 +389,7 @@ mod tests {
         let text: &'static str = Box::leak(format!("{TEXT}{USAGE}{TEXT}data: [DONE]\n\n").into_boxed_str());
         let (out, s) = scan(true, text);
         assert_eq!(out, format!("{TEXT}{TEXT}data: [DONE]\n\n"));
-        assert_eq!((s.usage.unwrap().completion_tokens, s.pieces, s.done), (2, 2, true));
+        assert_eq!((s.usage.unwrap().output_tokens, s.pieces, s.done), (2, 2, true));
         assert_eq!(scan(false, text).0, text);
     }
 

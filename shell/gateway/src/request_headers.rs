@@ -2,11 +2,11 @@
 //! own, so that internal headers from outside have nothing to act on. (For what gateways tell each other, see `chain`.)
 
 use http::HeaderMap;
+use rhumb_api::ApiError;
+use rhumb_api::Tier;
 use rhumb_grid::config::{Location, Priority, Tenant};
 use rhumb_grid::geo::{distance_km, estimated_rtt_ms};
 use rhumb_grid::service::Service;
-use rhumb_openai::error::ApiError;
-use rhumb_openai::request::Tier;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::hop_headers::HopHeaders;

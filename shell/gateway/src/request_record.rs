@@ -11,7 +11,6 @@ use rhumb_flow::fair::cost;
 use rhumb_grid::config::EngineErrors;
 use rhumb_grid::index::NamedRates;
 use rhumb_openai::request::Scan;
-use rhumb_openai::response;
 use rhumb_route::decide::Target;
 use rhumb_route::explain::Names as _;
 use rhumb_store::{Ended, Outcome};
@@ -92,18 +91,19 @@ impl RequestRecord {
         scan: &Scan,
         body: &[u8],
     ) -> Self {
-        let answer_max = scan.max_tokens.unwrap_or(0).max(TOKENS_MAX).saturating_mul(scan.sequences().max(1));
+        let answer_max =
+            scan.request.max_tokens.unwrap_or(0).max(TOKENS_MAX).saturating_mul(scan.request.sequences().max(1));
         Self {
             epoch: Arc::clone(epoch),
             id: routing.id,
             start_us: epoch.state.us_at(start),
             tenant,
-            model: scan.model.clone(),
+            model: scan.request.model.clone(),
             source: Source { tenant: epoch.numbers.tenant(tenant), request: tag(body) },
             engine_errors: policy.service.engine_errors,
             tokens_max: (body.len() as u64 + TOKENS_MAX, answer_max),
             second_usd: policy.rates.second_usd,
-            prompt: prompt_size(&scan.prompt),
+            prompt: prompt_size(&scan.request.prompt),
             sequences: sequences(scan),
             bytes_per_token: routing.bytes_per_token(),
             attempts: 0,
@@ -111,7 +111,7 @@ impl RequestRecord {
             outcome: Outcome::ClientGone,
             usage: None,
             pieces: 0,
-            plain: !scan.stream,
+            plain: !scan.request.stream,
             in_flight: None,
             last: None,
             lost_usd: 0.0,
@@ -121,12 +121,12 @@ impl RequestRecord {
 
     /// The engine states what was used. What cannot be the request's is not believed: it would spoil books, bills and what
     /// is learnt.
-    pub(crate) fn state_usage(&mut self, usage: Option<response::Usage>) {
+    pub(crate) fn state_usage(&mut self, usage: Option<rhumb_api::Usage>) {
         let (prompt_max, output_max) = self.tokens_max;
         let usage = usage.map(|u| Usage {
             prompt_tokens: u.prompt_tokens,
             cached_tokens: u.cached_tokens,
-            output_tokens: u.completion_tokens,
+            output_tokens: u.output_tokens,
         });
         self.usage = usage.filter(|u| u.prompt_tokens <= prompt_max && u.output_tokens <= output_max);
         if usage.is_some() && self.usage.is_none() {

@@ -6,9 +6,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use rhumb_api::ApiError;
 use rhumb_flow::overload::{Level, Overload, Pressure};
 use rhumb_grid::config::{Config, Priority};
-use rhumb_openai::error::ApiError;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 

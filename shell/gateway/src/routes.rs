@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
+use rhumb_api::ApiError;
 use rhumb_flow::admission::AdmissionRequest;
 use rhumb_flow::overload::Level;
 use rhumb_grid::service::Service;
 use rhumb_grid::steering::STEERING;
-use rhumb_openai::error::ApiError;
-use rhumb_openai::json::Limits;
+use rhumb_json::Limits;
+use rhumb_openai::error;
 use rhumb_openai::request::{Api, Scan, scan};
 use rhumb_route::decide::Target;
 use rhumb_route::row::CandidateHealth;
@@ -227,8 +228,8 @@ async fn complete(
     let body = inflate(coding, body, gateway.max_body_bytes, &mut held).await?;
     let scan = scan(api, &body, Limits::default(), STEERING).map_err(ApiError::from)?;
     within_limits(api, &policy.service, &scan)?;
-    let models = routing::models(epoch, &caller, &scan.model)?;
-    let priority = asked.priority(&policy.service, tenant, scan.tier)?;
+    let models = routing::models(epoch, &caller, &scan.request.model)?;
+    let priority = asked.priority(&policy.service, tenant, scan.request.tier)?;
     if !level.takes(priority) {
         return Err(epoch.state.limits.turn_away(LoadShed::Priority(priority)).into());
     }
@@ -239,10 +240,10 @@ async fn complete(
         routing.decide();
         routing.record();
         let error = ApiError::quarantined();
-        (record.outcome, record.status) = (Outcome::Quarantined, error.status);
+        (record.outcome, record.status) = (Outcome::Quarantined, error.status());
         return Err(Refused::of(epoch, id, None, error));
     }
-    if scan.stream && policy.service.keep_alive_ms > 0 {
+    if scan.request.stream && policy.service.keep_alive_ms > 0 {
         // One who has left does not hear it.
         let _ = tell.send(Waits { id, keep_alive: Duration::from_millis(policy.service.keep_alive_ms) });
     }
@@ -303,7 +304,7 @@ async fn place_at_target(
             (Outcome::Shed, ApiError::overloaded(text, after_ms))
         }
     };
-    (record.outcome, record.status) = (outcome, error.status);
+    (record.outcome, record.status) = (outcome, error.status());
     Err(error)
 }
 
@@ -316,15 +317,15 @@ fn within_limits(api: Api, service: &Service, scan: &Scan) -> Result<(), ApiErro
     if api == Api::Embeddings {
         return Ok(());
     }
-    if scan.n > service.max_choices {
+    if scan.request.n > service.max_choices {
         return refuse("n", service.max_choices);
     }
-    if scan.sequences() > service.max_sequences {
+    if scan.request.sequences() > service.max_sequences {
         let most = service.max_sequences;
-        let text = format!("`prompt` asks for {} answers: at most {most} under this policy.", scan.sequences());
+        let text = format!("`prompt` asks for {} answers: at most {most} under this policy.", scan.request.sequences());
         return Err(ApiError::invalid(text).with_param("prompt"));
     }
-    match (service.max_answer_tokens, scan.longest_answer) {
+    match (service.max_answer_tokens, scan.request.longest_answer) {
         (Some(most), Some((field, asked))) if asked > most => refuse(field, most),
         _ => Ok(()),
     }
@@ -383,8 +384,8 @@ fn id_header(id: u64) -> HeaderValue {
 
 /// An error as the SDKs want it.
 pub(crate) fn failed(error: &ApiError, id: u64) -> Response<Answer> {
-    let mut response = Response::new(Answer::Whole(error.to_json().into()));
-    *response.status_mut() = StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = Response::new(Answer::Whole(error::body(error).into()));
+    *response.status_mut() = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert("x-should-retry", HeaderValue::from_static(if error.retry { "true" } else { "false" }));
@@ -394,7 +395,7 @@ pub(crate) fn failed(error: &ApiError, id: u64) -> Response<Answer> {
         headers.insert(header::RETRY_AFTER, ms.div_ceil(1_000).into());
     }
     // What is left of a refused body is not read: the connection carries nothing more.
-    if matches!(error.status, 401 | 405 | 408 | 413 | 415) {
+    if matches!(error.status(), 401 | 405 | 408 | 413 | 415) {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response
@@ -425,8 +426,8 @@ fn small(epoch: &ConfigEpoch, path: &str, request: &Request<Incoming>) -> Respon
         return health(epoch, path);
     }
     let listed = caller(epoch, request.headers()).and_then(|caller| match name {
-        Some(name) => listing::model(epoch, &caller, name),
-        None => Ok(listing::models(epoch, &caller)),
+        Some(name) => listing::one(epoch, &caller, name),
+        None => Ok(listing::list(epoch, &caller)),
     });
     match listed {
         Ok(page) => text("application/json", page.into()),

@@ -4,13 +4,14 @@ use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use rhumb_api::ApiError;
+use rhumb_api::Prompt;
 use rhumb_core::facts::{PromptSize, RequestShape, facts};
 use rhumb_flow::admission::AdmissionRequest;
 use rhumb_flow::fair::{From, cost};
 use rhumb_grid::config::{Model, Priority};
 use rhumb_grid::index::NamedRates;
-use rhumb_openai::error::ApiError;
-use rhumb_openai::request::{Api, BLOCK_BYTES, Prompt, Scan, block_hashes};
+use rhumb_openai::request::{Api, BLOCK_BYTES, Scan, block_hashes};
 use rhumb_route::compact_row::CompactRow;
 use rhumb_route::decide::{Choice, Decision, Drop, KEPT, Scratch, Target, World, decide};
 use rhumb_route::facts::{Facts, Hit};
@@ -125,7 +126,7 @@ pub(crate) fn asking<'a>(
     scan: &'a Scan,
 ) -> RoutingRequest<'a> {
     let (tenant, number) = (caller.tenant, epoch.numbers.tenant(caller.tenant));
-    let session = asked.session.or_else(|| scan.conversation_hash.map(|h| own_hash(&h.to_le_bytes(), number)));
+    let session = asked.session.or_else(|| scan.request.conversation_hash.map(|h| own_hash(&h.to_le_bytes(), number)));
     let first_model = models.first().copied().unwrap_or(0);
     let mut blocks = Vec::new();
     block_hashes(body, scan, own_hash(b"", number), BLOCKS_MAX, &mut blocks);
@@ -134,11 +135,11 @@ pub(crate) fn asking<'a>(
         restrict(&mut countries, &epoch.grid.config.tenants[t].countries);
     }
     let shape = RequestShape {
-        max_tokens: scan.max_tokens.or(policy.service.max_answer_tokens),
+        max_tokens: scan.request.max_tokens.or(policy.service.max_answer_tokens),
         countries,
         client_ms: asked.client_ms,
         // A session returns to its endpoint; without one, prompts that begin alike go where they may share a cache.
-        affinity: session.or(scan.cache_key_hash).or(blocks.first().copied()),
+        affinity: session.or(scan.request.cache_key_hash).or(blocks.first().copied()),
         ..shape(api, scan, models)
     };
     let facts = facts(shape, &lock(epoch.estimates(tenant, first_model)));
@@ -152,7 +153,7 @@ pub(crate) fn asking<'a>(
         api,
         caller,
         policy,
-        model: &scan.model,
+        model: &scan.request.model,
         facts,
         tokens_per_block,
         session,
@@ -168,15 +169,15 @@ pub(crate) fn shape(api: Api, scan: &Scan, models: Vec<u32>) -> RequestShape {
     let is_embedding = api == Api::Embeddings;
     RequestShape {
         models,
-        prompt: prompt_size(&scan.prompt),
-        certain_tokens: scan.prompt.certain_tokens(is_embedding) as f64,
-        max_tokens: scan.max_tokens,
+        prompt: prompt_size(&scan.request.prompt),
+        certain_tokens: scan.request.prompt.certain_tokens(is_embedding) as f64,
+        max_tokens: scan.request.max_tokens,
         sequences: sequences(scan),
-        streams: scan.stream,
+        streams: scan.request.stream,
         needs: Able {
-            vision: scan.prompt.images,
-            audio: scan.prompt.audio,
-            tools: scan.tools,
+            vision: scan.request.prompt.images,
+            audio: scan.request.prompt.audio,
+            tools: scan.request.tools,
             embedding: is_embedding,
         },
         countries: Vec::new(),
@@ -202,7 +203,7 @@ pub(crate) fn prompt_size(prompt: &Prompt) -> PromptSize {
 
 /// Answers that a request asks for, as far as they are expected.
 pub(crate) fn sequences(scan: &Scan) -> f64 {
-    scan.sequences().min(SEQUENCES_MAX) as f64
+    scan.request.sequences().min(SEQUENCES_MAX) as f64
 }
 
 /// What is expected of a request is bounded where its policy does not bound it.

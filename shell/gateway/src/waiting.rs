@@ -9,6 +9,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::body::Answer;
 use crate::routes::Work;
+use rhumb_openai::error::event;
 
 /// A comment, which readers of event streams step over (HTML standard, section 9.2.6).
 const COMMENT: &[u8] = b": keep-alive\n\n";
@@ -39,7 +40,7 @@ impl Waiting {
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Coming> {
         match self.work.as_mut().poll(cx) {
             Poll::Ready(Ok(response)) => return Poll::Ready(Coming::Answer(response.into_body())),
-            Poll::Ready(Err(refused)) => return Poll::Ready(Coming::Error(refused.error.to_event().into())),
+            Poll::Ready(Err(refused)) => return Poll::Ready(Coming::Error(event(&refused.error).into())),
             Poll::Pending => {}
         }
         if self.timer.as_mut().poll(cx).is_pending() {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use rhumb_grid::config::EngineKind;
+use rhumb_promtext::{Sample, samples};
 
 /// What an engine says of its load.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -68,7 +69,7 @@ const WATTS_MAX: f64 = 1e7;
 pub fn read(engine: EngineKind, page: &str) -> Result<Reading, &'static str> {
     let names = names(engine).ok_or("this engine has no metrics that are known")?;
     let mut found: BTreeMap<&str, Series> = BTreeMap::new();
-    for sample in page.lines().filter_map(sample) {
+    for sample in samples(page) {
         if let Some(name) = plain_name(&names, sample.name) {
             found.entry(name).or_default().add(&sample);
         }
@@ -95,49 +96,6 @@ fn plain_name<'a>(names: &Names, written: &'a str) -> Option<&'a str> {
     let rest = written.strip_prefix("ray_").unwrap_or(written);
     let name = rest.strip_prefix(names.prefix).and_then(|r| r.strip_prefix([':', '_'])).unwrap_or(rest);
     [names.running, names.waiting, names.kv_use].iter().any(|known| known.contains(&name)).then_some(name)
-}
-
-/// One sample of a page.
-struct Sample<'a> {
-    name: &'a str,
-    /// Names and values as written, in the order of the names.
-    labels: Vec<(&'a str, &'a str)>,
-    value: f64,
-}
-
-/// Reads a sample line; a time stamp and an exemplar may follow the value.
-fn sample(line: &str) -> Option<Sample<'_>> {
-    let line = line.trim_start();
-    let end = line.find(['{', ' ', '\t']).filter(|_| !line.starts_with('#'))?;
-    let (name, rest) = line.split_at(end);
-    let (mut labels, rest) = match rest.trim_start().strip_prefix('{') {
-        Some(rest) => labels(rest)?,
-        None => (Vec::new(), rest),
-    };
-    labels.sort_unstable();
-    let value = rest.split_whitespace().next()?.parse().ok()?;
-    Some(Sample { name, labels, value })
-}
-
-/// The labels up to their closing brace, and what follows it. A quoted value may hold any character.
-fn labels(mut rest: &str) -> Option<(Vec<(&str, &str)>, &str)> {
-    let mut labels = Vec::new();
-    loop {
-        rest = rest.trim_start_matches([' ', '\t', ',']);
-        if let Some(after) = rest.strip_prefix('}') {
-            return Some((labels, after));
-        }
-        let (name, quoted) = rest.split_once('=')?;
-        let text = quoted.trim_start().strip_prefix('"')?;
-        let mut escaped = false;
-        let end = text.find(|c| {
-            let ends = c == '"' && !escaped;
-            escaped = c == '\\' && !escaped;
-            ends
-        })?;
-        labels.push((name.trim(), &text[..end]));
-        rest = &text[end + 1..];
-    }
 }
 
 /// Whether series that differ in this label alone are copies of one number. SGLang also prints its queue by priority,

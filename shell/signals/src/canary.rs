@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use rhumb_openai::question;
 use rhumb_upstream::{Conn, Error, Request};
-use serde_json::{Value, json};
 
 use crate::poll::{Sink, Target, ticker};
 
@@ -43,16 +43,11 @@ const ANSWER_BYTES_MAX: usize = 1 << 20;
 
 impl Question {
     fn body(&self) -> Bytes {
-        let message = json!([{"role": "user", "content": self.prompt}]);
-        let asked =
-            json!({"model": self.served_as, "messages": message, "max_tokens": self.max_tokens, "temperature": 0});
-        asked.to_string().into()
+        question::body(&self.served_as, &self.prompt, self.max_tokens).into()
     }
 
     fn holds(&self, answer: &[u8]) -> bool {
-        let answer: Value = serde_json::from_slice(answer).unwrap_or_default();
-        let text = answer["choices"][0]["message"]["content"].as_str().unwrap_or_default();
-        text.to_lowercase().contains(&self.contains.to_lowercase())
+        question::text(answer).to_lowercase().contains(&self.contains.to_lowercase())
     }
 }
 
@@ -77,7 +72,7 @@ pub(crate) async fn canary_loop(target: Arc<Target>, questions: Vec<Question>, e
 /// Nothing is known of an endpoint that is too busy to answer, or calls the question wrong.
 async fn ask(target: &Target, question: &Question) -> Result<Option<Answered>, Error> {
     let headers = [target.headers.as_str(), "content-type: application/json\r\n"].concat();
-    let request = Request { method: "POST", path: "/v1/chat/completions", headers: &headers, body: &[question.body()] };
+    let request = Request { method: "POST", path: question::PATH, headers: &headers, body: &[question.body()] };
     let conn = Conn::connect(&target.origin, TIMEOUT).await?;
     let mut response = conn.send(&target.origin, request).await?;
     match response.head.status {
@@ -92,6 +87,7 @@ async fn ask(target: &Target, question: &Question) -> Result<Option<Answered>, E
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::{Value, json};
 
     #[test]
     fn an_answer_is_right_when_it_holds_what_it_must() {

@@ -1,7 +1,5 @@
 //! Which models an endpoint says that it serves, beside those that it is configured to serve.
 
-use serde_json::Value;
-
 /// What came of asking an endpoint for its models.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Listed {
@@ -28,15 +26,9 @@ pub(crate) fn compare(status: u16, body: &[u8], served: &[String]) -> Listed {
         401 | 403 => return Listed::Refused(status),
         _ => return Listed::Unreadable,
     }
-    let answer: Value = serde_json::from_slice(body).unwrap_or_default();
-    let ids: Vec<&str> =
-        answer["data"].as_array().into_iter().flatten().filter_map(|model| model["id"].as_str()).collect();
-    // One page of several says nothing of what stands on the others.
-    if ids.is_empty() || answer["has_more"] == true {
-        return Listed::Unreadable;
-    }
+    let Some(ids) = rhumb_openai::models::listed(body) else { return Listed::Unreadable };
     // Gemini's OpenAI-compatible API puts `models/` before each name and takes it without.
-    let is_listed = |name: &&String| ids.iter().any(|id| id == name || id.strip_prefix("models/") == Some(name));
+    let is_listed = |name: &&String| ids.iter().any(|id| id == *name || id.strip_prefix("models/") == Some(name));
     let missing = served.iter().filter(|name| !is_listed(name)).cloned().collect();
     Listed::Models { missing, some: ids.iter().take(SOME).map(|id| printable(id)).collect() }
 }

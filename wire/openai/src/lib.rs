@@ -4,8 +4,8 @@
 //! Nothing here does I/O. Everything here reads bytes from outside, so nothing here panics on them.
 
 pub mod error;
-pub mod fault;
-pub mod json;
+pub mod models;
+pub mod question;
 pub mod request;
 pub mod response;
-pub mod sse;
+pub mod stream;

@@ -4,11 +4,10 @@ use std::ops::Range;
 
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
-use crate::error::ApiError;
-use crate::json::{JsonError, Kind, Limits, Walker, unescape};
+use rhumb_api::{ApiError, Request, Tier};
+use rhumb_json::{JsonError, Kind, Limits, UNITS, Walker, unescape};
 
 pub use self::forward::{Edits, forward};
-pub use self::prompt::Prompt;
 
 mod forward;
 mod parameters;
@@ -51,40 +50,20 @@ pub const MESSAGES_MAX: usize = 16_384;
 /// What a body says, by offsets into it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Scan {
-    /// The model asked for.
-    pub model: String,
-    /// Where its value stands, quotes included.
+    /// What routing needs of it.
+    pub request: Request,
+    /// Where the model's name stands, quotes included.
     pub model_span: Range<usize>,
-    /// An event stream is wanted.
-    pub stream: bool,
     /// The client wants the usage chunk.
     pub include_usage: bool,
     /// Where the value of `stream_options` stands.
     pub stream_options_span: Option<Range<usize>>,
     /// Where the prompt stands.
     pub prompt_span: Range<usize>,
-    /// Messages of a chat.
-    pub messages: usize,
-    /// How large the prompt is, and what it holds besides text.
-    pub prompt: Prompt,
-    /// `max_completion_tokens`, else `max_tokens`.
-    pub max_tokens: Option<u64>,
     /// Where the value of `max_tokens` stands, if it is `null`.
     pub max_tokens_null: Option<Range<usize>>,
-    /// The longest answer asked for under any name, the least length included, and that name.
-    pub longest_answer: Option<(&'static str, u64)>,
-    /// Choices generated for each input: the largest of `n`, `best_of` and the like, at least 1.
-    pub n: u64,
-    /// `service_tier`, where it asks for more or less than the usual.
-    pub tier: Option<Tier>,
-    /// Tools may be called, or the answer must have a format.
-    pub tools: bool,
     /// Hash of whatever else the engine puts before the prompt (tools).
     pub preamble_hash: u64,
-    /// Hash of `prompt_cache_key`.
-    pub cache_key_hash: Option<u64>,
-    /// Hash of the conversation: `conversation` or `previous_response_id`.
-    pub conversation_hash: Option<u64>,
     /// Members that clients may not set everywhere, by where they stand.
     pub cut: Vec<Cut>,
     /// Text in the prompt that differs with every request of a client and means nothing to the model.
@@ -100,15 +79,6 @@ pub struct Cut {
     pub param: Option<usize>,
     /// `"key":value`.
     pub span: Range<usize>,
-}
-
-/// What `service_tier` asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tier {
-    /// `priority` or `fast`: sooner than others.
-    Priority,
-    /// `flex`: whenever there is room.
-    Flex,
 }
 
 /// Why a body was refused.
@@ -142,7 +112,7 @@ impl From<Refusal> for ApiError {
 /// The body is malformed, hostile, or lacks what the API requires.
 pub fn scan(api: Api, body: &[u8], limits: Limits, steering: &[&str]) -> Result<Scan, Refusal> {
     let mut w = Walker::new(body, limits)?;
-    let mut s = Scan { n: 1, ..Scan::default() };
+    let mut s = Scan { request: Request { n: 1, ..Request::default() }, ..Scan::default() };
     let mut asked = Asked::default();
     if !w.next_is(b'{') {
         return Err(JsonError { what: "an object was expected", at: w.at() }.into());
@@ -151,12 +121,12 @@ pub fn scan(api: Api, body: &[u8], limits: Limits, steering: &[&str]) -> Result<
     w.members::<Refusal>(|w, key, name| match name {
         "model" => {
             let span = string(w, "model", "must be a string with the name of a model")?;
-            s.model = unescape(inside(body, &span)).into_owned();
+            s.request.model = unescape(inside(body, &span)).into_owned();
             s.model_span = span;
             Ok(())
         }
         "stream" => {
-            s.stream = flag(w, "stream")?;
+            s.request.stream = flag(w, "stream")?;
             Ok(())
         }
         "stream_options" => stream_options(w, &mut s),
@@ -172,7 +142,7 @@ pub fn scan(api: Api, body: &[u8], limits: Limits, steering: &[&str]) -> Result<
         "n" => choices(w, body, "n", &mut s),
         "best_of" => choices(w, body, "best_of", &mut s),
         "service_tier" => {
-            s.tier = tier(w, body)?;
+            s.request.tier = tier(w, body)?;
             Ok(())
         }
         "tools" | "functions" => asked.tools(w, body, &mut s),
@@ -183,11 +153,11 @@ pub fn scan(api: Api, body: &[u8], limits: Limits, steering: &[&str]) -> Result<
             Ok(())
         }
         "prompt_cache_key" => {
-            s.cache_key_hash = text_hash(w, body)?;
+            s.request.cache_key_hash = text_hash(w, body)?;
             Ok(())
         }
         "conversation" | "previous_response_id" => {
-            s.conversation_hash = text_hash(w, body)?.or(s.conversation_hash);
+            s.request.conversation_hash = text_hash(w, body)?.or(s.request.conversation_hash);
             Ok(())
         }
         _ => parameters::other(w, body, &mut s, steering, (&key, name)),
@@ -255,18 +225,11 @@ fn complete(api: Api, mut s: Scan, asked: &Asked) -> Result<Scan, Refusal> {
     if s.prompt_span.is_empty() {
         return Err(Refusal::Field(api.prompt_field(), "is missing"));
     }
-    s.max_tokens = asked.max_completion.or(s.max_tokens);
-    s.tools = (asked.tools && !asked.no_calls) || asked.format;
-    s.prompt.preamble(asked.preamble_units);
+    s.request.max_tokens = asked.max_completion.or(s.request.max_tokens);
+    s.request.tools = (asked.tools && !asked.no_calls) || asked.format;
+    s.request.prompt.preamble(asked.preamble_units.div_ceil(UNITS));
+    s.request.prompt_bytes = s.prompt_span.len();
     Ok(s)
-}
-
-impl Scan {
-    /// Answers generated: so many choices for each prompt.
-    #[must_use]
-    pub fn sequences(&self) -> u64 {
-        self.n.saturating_mul(self.prompt.inputs.max(1))
-    }
 }
 
 fn inside<'a>(body: &'a [u8], span: &Range<usize>) -> &'a [u8] {
@@ -306,9 +269,9 @@ fn whole_number(value: &[u8]) -> Option<u64> {
 fn max_tokens(w: &mut Walker<'_>, body: &[u8], s: &mut Scan) -> Result<(), Refusal> {
     w.next_is(b'n');
     let start = w.at();
-    s.max_tokens = count(w, body, "max_tokens")?;
-    s.max_tokens_null = s.max_tokens.is_none().then(|| start..w.at());
-    parameters::length(s, "max_tokens", s.max_tokens);
+    s.request.max_tokens = count(w, body, "max_tokens")?;
+    s.max_tokens_null = s.request.max_tokens.is_none().then(|| start..w.at());
+    parameters::length(s, "max_tokens", s.request.max_tokens);
     Ok(())
 }
 
@@ -316,7 +279,7 @@ fn choices(w: &mut Walker<'_>, body: &[u8], field: &'static str, s: &mut Scan) -
     match count(w, body, field)? {
         Some(0) => Err(Refusal::Field(field, "must be at least 1")),
         asked => {
-            s.n = s.n.max(asked.unwrap_or(1));
+            s.request.n = s.request.n.max(asked.unwrap_or(1));
             Ok(())
         }
     }

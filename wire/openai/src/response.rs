@@ -6,18 +6,10 @@ use memchr::memmem;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::fault::EngineError;
-
-/// Tokens of one request, as the engine counted them.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Usage {
-    /// Prompt tokens, cached ones included.
-    pub prompt_tokens: u64,
-    /// Prompt tokens found in the engine's cache.
-    pub cached_tokens: u64,
-    /// Generated tokens.
-    pub completion_tokens: u64,
-}
+use crate::stream::is_done;
+use rhumb_api::Usage;
+use rhumb_api::event::{Piece, UsageEvent};
+use rhumb_api::fault::EngineError;
 
 #[derive(Deserialize)]
 struct WireUsage {
@@ -47,7 +39,7 @@ impl From<WireUsage> for Usage {
         Self {
             prompt_tokens: u.prompt_tokens,
             cached_tokens: cached.min(u.prompt_tokens),
-            completion_tokens: u.completion_tokens,
+            output_tokens: u.completion_tokens,
         }
     }
 }
@@ -60,25 +52,9 @@ struct WireAnswer {
     choices: Option<Vec<serde::de::IgnoredAny>>,
 }
 
-/// What one event of a stream is to a router.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Piece {
-    /// Content, or the end of a choice: from here on the answer is the client's.
-    Content {
-        /// Choices that end with it.
-        ends: u32,
-    },
-    /// A frame that another target could send as well: a role, an empty delta, a heartbeat.
-    Lifecycle,
-    /// The end marker.
-    Done,
-    /// An error in place of an answer, or something that is no piece of one.
-    Error,
-}
-
 /// Classifies one event. Nearly every event of a flowing stream is a plain delta, which is told without parsing.
-pub fn piece(event: &crate::sse::Event<'_>) -> Piece {
-    if event.is_done() {
+pub fn piece(event: &rhumb_sse::Event<'_>) -> Piece {
+    if is_done(event) {
         return Piece::Done;
     }
     if event.is_error {
@@ -106,7 +82,7 @@ fn said(chunk: &Value) -> Piece {
 }
 
 /// The error in an event that [`piece`] calls one, as far as it says anything.
-pub fn error_in(event: &crate::sse::Event<'_>) -> EngineError {
+pub fn error_in(event: &rhumb_sse::Event<'_>) -> EngineError {
     let line = || event.raw.split(|b| *b == b'\n').find_map(|l| l.strip_prefix(b"error:"));
     let text = event.data.as_deref().or_else(line).unwrap_or_default();
     EngineError::read(text).unwrap_or_else(|| {
@@ -158,17 +134,6 @@ fn has_content(choice: &Value) -> bool {
         || choice.get("delta").and_then(Value::as_object).is_some_and(|d| d.iter().any(|(k, v)| k != "role" && said(v)))
 }
 
-/// What an event says of usage.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct UsageEvent {
-    /// The usage.
-    pub usage: Usage,
-    /// It carries nothing else.
-    pub alone: bool,
-    /// It has a list of choices, as clients expect of every chunk.
-    pub has_choices: bool,
-}
-
 /// The usage of a stream's event, if it carries one.
 pub fn usage_event(data: &[u8]) -> Option<UsageEvent> {
     NEEDLES.usage.find(data)?;
@@ -201,7 +166,7 @@ pub fn is_answer(body: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sse::events;
+    use rhumb_sse::events;
 
     fn of(data: &str) -> Piece {
         piece(&events(format!("data: {data}\n\n").as_bytes()).next().unwrap())
@@ -268,7 +233,7 @@ mod tests {
 
     #[test]
     fn usage_is_read_where_it_stands() {
-        let u = Usage { prompt_tokens: 9, cached_tokens: 4, completion_tokens: 3 };
+        let u = Usage { prompt_tokens: 9, cached_tokens: 4, output_tokens: 3 };
         let event = |alone, has_choices| UsageEvent { usage: u, alone, has_choices };
         let text = r#""usage":{"prompt_tokens":9,"completion_tokens":3,"total_tokens":12,"prompt_tokens_details":{"cached_tokens":4}}"#;
         assert_eq!(usage_event(format!("{{\"choices\":[],{text}}}").as_bytes()), Some(event(true, true)));
@@ -278,7 +243,7 @@ mod tests {
         let floats = br#"{"usage":{"prompt_tokens":9.0,"completion_tokens":3.0,"prompt_tokens_details":null}}"#;
         assert_eq!(usage_event(floats).unwrap().usage, Usage { cached_tokens: 0, ..u });
         assert_eq!(
-            usage(br#"{"usage":{"prompt_tokens":-1,"completion_tokens":1e99}}"#).unwrap().completion_tokens,
+            usage(br#"{"usage":{"prompt_tokens":-1,"completion_tokens":1e99}}"#).unwrap().output_tokens,
             u64::MAX
         );
         assert_eq!(usage_event(br#"{"choices":[],"usage":null}"#), None);

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use rhumb_promtext::samples;
+
 /// Series by name and labels as they are written.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Page(BTreeMap<String, f64>);
 
 impl Page {
     pub(crate) fn read(text: &str) -> Self {
-        let samples = text.lines().filter(|line| !line.starts_with('#'));
-        let sample = |line: &str| line.rsplit_once(' ').and_then(|(s, v)| Some((s.to_owned(), v.parse().ok()?)));
-        Self(samples.filter_map(sample).collect())
+        Self(samples(text).map(|sample| (sample.series.to_owned(), sample.value)).collect())
     }
 
     /// The value of a series.

@@ -28,7 +28,7 @@ pub struct Edits<'a> {
 pub fn forward(body: &Bytes, s: &Scan, with: &Edits<'_>) -> Vec<Bytes> {
     let mut edits: Vec<(Range<usize>, Cow<'static, str>)> = Vec::new();
     let front = s.body_start..s.body_start;
-    if let Some(most) = with.most_tokens.filter(|_| s.max_tokens.is_none()) {
+    if let Some(most) = with.most_tokens.filter(|_| s.request.max_tokens.is_none()) {
         edits.push(match &s.max_tokens_null {
             Some(span) => (span.clone(), most.to_string().into()),
             None => (front.clone(), format!("\"max_tokens\":{most},").into()),
@@ -37,13 +37,13 @@ pub fn forward(body: &Bytes, s: &Scan, with: &Edits<'_>) -> Vec<Bytes> {
     if let Some(salt) = with.cache_salt {
         edits.push((front.clone(), format!("\"cache_salt\":{},", quote(salt)).into()));
     }
-    if with.model != s.model {
+    if with.model != s.request.model {
         edits.push((s.model_span.clone(), quote(with.model).into()));
     }
     if !s.cut.is_empty() {
         edits.extend(cuts(body, s, with.allowed).into_iter().map(|span| (span, Cow::Borrowed(""))));
     }
-    if with.ask_usage && s.stream && !s.include_usage {
+    if with.ask_usage && s.request.stream && !s.include_usage {
         match &s.stream_options_span {
             Some(span) => edits.push((span.clone(), with_usage(&body[span.clone()]).into())),
             None => edits.push((front, Cow::Borrowed("\"stream_options\":{\"include_usage\":true},"))),

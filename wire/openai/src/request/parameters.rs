@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::{Cut, Refusal, Scan, whole_number};
-use crate::json::{Kind, Walker};
+use rhumb_json::{Kind, Walker};
 
 /// Names under which engines take a length of the answer: the most of it, or the least.
 const LENGTHS: &[&str] = &[
@@ -43,7 +43,7 @@ pub(super) fn other(
         let asked = number(w, body)?;
         length(s, field, asked);
     } else if CHOICES.contains(&name) {
-        s.n = s.n.max(number(w, body)?.unwrap_or(1));
+        s.request.n = s.request.n.max(number(w, body)?.unwrap_or(1));
     } else if NESTS.contains(&name) && w.next_is(b'{') {
         w.members::<Refusal>(|w, key, name| other(w, body, s, steering, (&key, name)))?;
     } else {
@@ -52,7 +52,7 @@ pub(super) fn other(
         if param.is_some() || SALTS.contains(&name) {
             s.cut.push(Cut { param, span: key.start..span.end });
         }
-        s.prompt.truncated |= is_truncation(name) && !matches!(kind, Kind::Null | Kind::Bool(false));
+        s.request.prompt.truncated |= is_truncation(name) && !matches!(kind, Kind::Null | Kind::Bool(false));
     }
     Ok(())
 }
@@ -65,9 +65,9 @@ fn is_truncation(name: &str) -> bool {
 /// An answer of so many tokens is asked for.
 pub(super) fn length(s: &mut Scan, field: &'static str, asked: Option<u64>) {
     if let Some(asked) = asked
-        && s.longest_answer.is_none_or(|(_, longest)| asked > longest)
+        && s.request.longest_answer.is_none_or(|(_, longest)| asked > longest)
     {
-        s.longest_answer = Some((field, asked));
+        s.request.longest_answer = Some((field, asked));
     }
 }
 

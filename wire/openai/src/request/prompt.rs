@@ -5,66 +5,11 @@ use std::ops::Range;
 use memchr::memmem;
 
 use super::{MESSAGES_MAX, Refusal, Scan, inside};
-use crate::json::{Kind, UNITS, Walker, unescape};
-
-/// The size of a prompt. A list of inputs is several prompts: each must fit a model by itself, and all are paid for.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Prompt {
-    /// Inputs; a conversation is one.
-    pub inputs: u64,
-    /// Tokens of text, all inputs together: a first estimate by script.
-    pub text: u64,
-    /// The same of the input with the most.
-    pub longest_text: u64,
-    /// Token ids, all inputs together: they are counted, not estimated.
-    pub ids: u64,
-    /// The same of the input with the most.
-    pub longest_ids: u64,
-    /// Images, recordings, videos and files.
-    pub media: u64,
-    /// Images, videos or files are among them.
-    pub images: bool,
-    /// Recordings are among them.
-    pub audio: bool,
-    /// The engine is asked to cut what is too long, so that no count says that it does not fit.
-    pub truncated: bool,
-}
+use rhumb_api::Prompt;
+use rhumb_json::{Kind, UNITS, Walker, unescape};
 
 /// Tokens that an engine's template writes around a message.
 const MESSAGE_TOKENS: u64 = 4;
-
-/// An estimate of text is at most this many times too large, whatever the vocabulary: the longest entries of those in use
-/// are runs of 128 spaces, which count 32 tokens here.
-const TOO_LARGE_MAX: u64 = 32;
-
-impl Prompt {
-    /// Takes one more input: text, in units, or token ids.
-    fn add(&mut self, units: u64, ids: u64) {
-        let text = units.div_ceil(UNITS);
-        self.inputs += 1;
-        self.text += text;
-        self.longest_text = self.longest_text.max(text);
-        self.ids += ids;
-        self.longest_ids = self.longest_ids.max(ids);
-    }
-
-    /// Text that stands before the prompt: the tools of a conversation.
-    pub(super) fn preamble(&mut self, units: u64) {
-        self.text += units.div_ceil(UNITS);
-        self.longest_text += units.div_ceil(UNITS);
-    }
-
-    /// Tokens that the longest input has at least, whatever the engine's vocabulary. One that reads words and not bytes, as
-    /// those of embedding models do, may take any text for a single token.
-    #[must_use]
-    pub fn certain_tokens(&self, reads_words: bool) -> u64 {
-        if self.truncated {
-            return 1;
-        }
-        let text = if reads_words { 0 } else { self.longest_text / TOO_LARGE_MAX };
-        self.longest_ids.max(text).max(1)
-    }
-}
 
 /// Walks a text, a list of texts, a list of token ids or a list of such lists.
 pub(super) fn inputs(w: &mut Walker<'_>, body: &[u8], s: &mut Scan) -> Result<(), Refusal> {
@@ -73,13 +18,13 @@ pub(super) fn inputs(w: &mut Walker<'_>, body: &[u8], s: &mut Scan) -> Result<()
     if !is_list || is_ids() {
         let before = w.tally;
         s.prompt_span = w.value()?.1;
-        s.prompt.add(w.tally.text - before.text, w.tally.numbers - before.numbers);
+        s.request.prompt.add((w.tally.text - before.text).div_ceil(UNITS), w.tally.numbers - before.numbers);
         return Ok(());
     }
     s.prompt_span = w.elements::<Refusal>(|w, _| {
         let before = w.tally;
-        part_or_other(w, body, &mut s.prompt)?;
-        s.prompt.add(w.tally.text - before.text, w.tally.numbers - before.numbers);
+        part_or_other(w, body, &mut s.request.prompt)?;
+        s.request.prompt.add((w.tally.text - before.text).div_ceil(UNITS), w.tally.numbers - before.numbers);
         Ok(())
     })?;
     Ok(())
@@ -91,7 +36,7 @@ pub(super) fn messages(w: &mut Walker<'_>, body: &[u8], s: &mut Scan) -> Result<
         return Err(Refusal::Field("messages", "must be an array of messages"));
     }
     let before = w.tally.text;
-    let mut first = 0..0;
+    let (mut first, mut messages) = (0..0, 0_u64);
     let span = w.elements::<Refusal>(|w, i| {
         if i == MESSAGES_MAX {
             return Err(Refusal::Field("messages", "holds too many messages"));
@@ -99,9 +44,9 @@ pub(super) fn messages(w: &mut Walker<'_>, body: &[u8], s: &mut Scan) -> Result<
         if !w.next_is(b'{') {
             return Err(Refusal::Field("messages", "must hold objects with `role` and `content`"));
         }
-        s.messages = i + 1;
+        messages += 1;
         let span = w.members::<Refusal>(|w, _, name| match name {
-            "content" => content(w, body, &mut s.prompt),
+            "content" => content(w, body, &mut s.request.prompt),
             _ => other(w),
         })?;
         if i == 0 {
@@ -109,10 +54,10 @@ pub(super) fn messages(w: &mut Walker<'_>, body: &[u8], s: &mut Scan) -> Result<
         }
         Ok(())
     })?;
-    if s.messages == 0 {
+    if messages == 0 {
         return Err(Refusal::Field("messages", "must hold at least one message"));
     }
-    s.prompt.add(w.tally.text - before + s.messages as u64 * MESSAGE_TOKENS * UNITS, 0);
+    s.request.prompt.add((w.tally.text - before).div_ceil(UNITS) + messages * MESSAGE_TOKENS, 0);
     s.prompt_span = span;
     s.left_out = billing_text(body, first);
     Ok(())

@@ -19,13 +19,6 @@ pub struct Event<'a> {
     pub is_error: bool,
 }
 
-impl Event<'_> {
-    /// The end marker of OpenAI's streams.
-    pub fn is_done(&self) -> bool {
-        self.data.as_deref() == Some(b"[DONE]")
-    }
-}
-
 /// An event grew beyond [`EVENT_BYTES_MAX`] before its empty line came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("an event is longer than the limit")]

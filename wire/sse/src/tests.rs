@@ -125,10 +125,6 @@ fn f17_an_event_that_never_ends_is_an_error_and_holds_bounded_memory() {
 #[test]
 fn knows_the_end_and_errors() {
     let one = |t: &'static str| events(t.as_bytes()).next().unwrap();
-    assert!(one("data: [DONE]\n\n").is_done());
-    assert!(one("data:[DONE]\r\n\r\n").is_done());
-    assert!(!one("data: {\"x\":\"[DONE]\"}\n\n").is_done());
-    assert!(!one(": [DONE]\n\n").is_done());
     assert!(one("event: error\ndata: {}\n\n").is_error && one("data: {}\r\nevent:error\r\n\r\n").is_error);
     assert!(one("error: {\"error\":\"x\"}\n\n").is_error);
     for fine in ["data: {\"error\":{}}\n\n", "event: errors\n\n", "errors: x\n\n", "event: x\n\n", ": error\n\n"] {

@@ -14,12 +14,13 @@ use std::process::ExitCode;
 use crate::ratchet::Ratchet;
 use crate::source::Source;
 
-const USAGE: &str = "usage: cargo xtask tidy";
+const USAGE: &str = "usage: cargo xtask tidy [--all]   (--all: name all that is beyond what the house wants)";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["tidy"] => {}
+        ["tidy", "--all"] => return end(list(&root())),
         ["--help" | "-h" | "help"] => {
             say(USAGE);
             return ExitCode::SUCCESS;
@@ -29,8 +30,15 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     }
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
-    match tidy(&root) {
+    end(tidy(&root()))
+}
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn end(result: Result<Vec<String>, String>) -> ExitCode {
+    match result {
         Ok(broken) if broken.is_empty() => ExitCode::SUCCESS,
         Ok(broken) => {
             broken.iter().for_each(|b| complain(b));
@@ -41,6 +49,12 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+/// Names all that is beyond what the house wants.
+fn list(root: &std::path::Path) -> Result<Vec<String>, String> {
+    Source::read(root)?.beyond().iter().for_each(|line| say(line));
+    Ok(Vec::new())
 }
 
 /// What is not as it should be.

@@ -11,6 +11,12 @@ use crate::cycles;
 /// Layers whose crates are the product. Tests, benchmarks and this crate are not measured against each other.
 const LAYERS: [&str; 5] = ["pure", "wire", "sim", "shell", "bin"];
 
+/// What the house wants, file and function lines for all but one in a hundred.
+const FILE_WANTED: u64 = 550;
+const FUNCTION_WANTED: u64 = 45;
+const ARGUMENTS_WANTED: u64 = 6;
+const RING_WANTED: usize = 2;
+
 /// What is measured.
 #[derive(Default)]
 pub(crate) struct Source {
@@ -24,6 +30,8 @@ pub(crate) struct Source {
     arguments: Vec<(u64, String)>,
     /// The largest ring of modules of each crate.
     rings: Vec<(u64, String)>,
+    /// Who uses whom within those rings.
+    ring_uses: Vec<String>,
 }
 
 impl Source {
@@ -64,8 +72,26 @@ impl Source {
             uses.insert(own.clone(), used.collect());
         }
         let ring = cycles::largest(&uses);
+        for module in ring.iter().filter(|_| ring.len() > RING_WANTED) {
+            let within: Vec<&str> = uses[module].iter().filter(|m| ring.contains(m)).map(String::as_str).collect();
+            self.ring_uses.push(format!("{name}: {module} uses {}", within.join(", ")));
+        }
         self.rings.push((ring.len() as u64, format!("{name}: {}", ring.join(", "))));
         Ok(())
+    }
+
+    /// Files, functions and arguments beyond what the house wants, and who uses whom in rings of modules.
+    pub(crate) fn beyond(&self) -> Vec<String> {
+        let over = |of: &[(u64, String)], wanted: u64, what: &str| {
+            let mut over: Vec<&(u64, String)> = of.iter().filter(|(n, _)| *n > wanted).collect();
+            over.sort_unstable_by(|a, b| b.cmp(a));
+            over.into_iter().map(|(n, name)| format!("{what}: {name} {n}")).collect::<Vec<_>>()
+        };
+        let mut lines = over(&self.files, FILE_WANTED, "lines");
+        lines.extend(over(&self.functions, FUNCTION_WANTED, "lines"));
+        lines.extend(over(&self.arguments, ARGUMENTS_WANTED, "arguments"));
+        lines.extend(self.ring_uses.iter().cloned());
+        lines
     }
 
     /// Each figure by the name that the ratchet knows it by, with what is largest.

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::file::Loaded;
-use crate::lab::Options;
+use crate::options::Options;
 
 /// The command of a run, with what decides its figures and nothing else.
 pub(crate) fn of(loaded: &Loaded, options: &Options) -> String {

@@ -5,10 +5,12 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
+use crate::figure::figure;
 use crate::file::load;
-use crate::lab::{Lab, Options, Progress};
+use crate::lab::{Lab, Progress};
+use crate::options::Options;
 use crate::problem::LabError;
-use crate::report::{Report, figure};
+use crate::report::Report;
 use crate::scenario::RouterName;
 use crate::tune::Part;
 

@@ -20,8 +20,16 @@ use crate::report::Report;
 use style::{Router, routers};
 use svg::escape;
 
+impl Report {
+    /// The report with pictures as one self-contained page.
+    #[must_use]
+    pub fn html(&self) -> String {
+        page(self)
+    }
+}
+
 /// The page. It is written as XML that is also HTML, so that a test can parse it.
-pub(crate) fn page(report: &Report) -> String {
+fn page(report: &Report) -> String {
     let routers = routers(report);
     let body = [
         head::head(report),

@@ -1,7 +1,6 @@
 //! Runs a scenario: every router on every seed.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
@@ -17,6 +16,7 @@ use crate::configured_grid::ConfiguredGrid;
 use crate::file::Loaded;
 use crate::measure::{RouterReport, report};
 use crate::merged_arrivals::MergedArrivals;
+use crate::options::Options;
 use crate::places::Users;
 use crate::plots::{Plots, plots};
 use crate::problem::LabError;
@@ -25,25 +25,6 @@ use crate::scenario::{RouterName, Scenario, SitesFrom};
 use crate::trace::replay_command;
 use crate::traffic::{ArrivalSource, Origin, Wanted};
 use crate::{demo, faults};
-
-/// How a scenario is run.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// Router; empty means those of the scenario.
-    pub routers: Vec<RouterName>,
-    /// The first seed.
-    pub seed: u64,
-    /// Runs of each router, on successive seeds.
-    pub seeds: u64,
-    /// The folder of traces, prices and the like.
-    pub data: Option<PathBuf>,
-    /// Check every invariant after every event.
-    pub check: bool,
-    /// Runs at the same time.
-    pub threads: usize,
-    /// The commit that runs it.
-    pub commit: String,
-}
 
 /// How often progress is shown. Only the screen depends on it.
 const LOOK: Duration = Duration::from_millis(200);

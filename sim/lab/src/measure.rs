@@ -6,7 +6,6 @@ use rhumb_world::{End, Outcome, Ran, Setup};
 use serde::Serialize;
 
 use crate::build::tenants;
-use crate::min_gpu_search::MinGpuSearch;
 use crate::parameters::Set;
 use crate::scenario::{ClientsPlan, FaultName, RouterName, Scenario, Slo};
 
@@ -34,6 +33,16 @@ pub struct UsdPerMtok {
     pub provisioned: Option<f64>,
     /// Electricity of all sites.
     pub energy: Option<f64>,
+}
+
+/// What a search for the fewest GPUs found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum MinGpus {
+    /// So many GPUs, over all sites.
+    Gpus(u32),
+    /// The most that were tried are too few: `null` in a report.
+    TooFew,
 }
 
 /// The figures of one router.
@@ -72,7 +81,7 @@ pub struct RouterReport {
     pub ttft_attainment: f64,
     /// Fewest GPUs that are enough, where the scenario has them searched for.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub least_gpus: Option<MinGpuSearch>,
+    pub least_gpus: Option<MinGpus>,
     /// Prompt and answer tokens a second, as far as broken answers came.
     pub tokens_per_s: f64,
     /// Cost of a million tokens.
@@ -220,7 +229,7 @@ pub(crate) fn empty(scenario: &Scenario) -> serde_json::Value {
         goodput_rps: 0.0,
         slo_attainment: 0.0,
         ttft_attainment: 0.0,
-        least_gpus: scenario.least_gpus.as_ref().map(|_| MinGpuSearch::TooFew),
+        least_gpus: scenario.least_gpus.as_ref().map(|_| MinGpus::TooFew),
         tokens_per_s: 0.0,
         usd_per_mtok: UsdPerMtok { metered: None, provisioned: None, energy: None },
         joules_per_token: None,

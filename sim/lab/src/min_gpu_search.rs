@@ -3,31 +3,19 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use serde::Serialize;
-
+use crate::figure::figure;
 use crate::lab::{Job, Lab};
-use crate::measure::report;
+use crate::measure::{MinGpus, report};
 use crate::problem::LabError;
-use crate::report::figure;
 use crate::scenario::LeastPlan;
-
-/// What a search found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(untagged)]
-pub enum MinGpuSearch {
-    /// So many GPUs, over all sites.
-    Gpus(u32),
-    /// The most that were tried are too few: `null` in a report.
-    TooFew,
-}
 
 impl Lab<'_> {
     /// Halves the range of engines at each site until one number is left. It takes for granted that what is enough stays
     /// enough with more.
-    pub(crate) fn least(&self, plan: &LeastPlan, job: Job, came: &Arc<AtomicU64>) -> Result<MinGpuSearch, LabError> {
+    pub(crate) fn least(&self, plan: &LeastPlan, job: Job, came: &Arc<AtomicU64>) -> Result<MinGpus, LabError> {
         let [mut from, mut to] = plan.engines_per_site;
         if !self.is_enough(plan, to, job, came)? {
-            return Ok(MinGpuSearch::TooFew);
+            return Ok(MinGpus::TooFew);
         }
         while from < to {
             let middle = from + (to - from) / 2;
@@ -37,7 +25,7 @@ impl Lab<'_> {
                 from = middle + 1;
             }
         }
-        Ok(MinGpuSearch::Gpus(self.gpus_with(to)))
+        Ok(MinGpus::Gpus(self.gpus_with(to)))
     }
 
     /// With so many engines at each site and the traffic as it is.

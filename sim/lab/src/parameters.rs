@@ -5,8 +5,6 @@ use rhumb_grid::config::Router;
 use rhumb_grid::rates::Rates;
 use rhumb_world::Choosing;
 
-use crate::file::Loaded;
-use crate::problem::LabError;
 use crate::scenario::{ParameterPlan, RouterName, Scenario};
 
 /// Requests are held at the gateway while no endpoint has room (1), or all sent on at once (0).
@@ -79,25 +77,4 @@ pub(crate) fn plain(router: RouterName) -> Router {
         RouterName::Nearest => Router::Nearest,
         _ => Router::LeastRequest,
     }
-}
-
-/// Every parameter that a scenario sets exists and is in its range.
-pub(crate) fn check(loaded: &Loaded) -> Result<(), LabError> {
-    for (i, ParameterPlan { router, parameter: name, value }) in loaded.scenario.parameters.iter().enumerate() {
-        let known = parameters(*router);
-        let Some(parameter) = known.iter().find(|k| k.name == name) else {
-            let names: Vec<&str> = known.iter().map(|k| k.name).collect();
-            let what = format!("`{}` has no parameter `{name}`", router.name());
-            return Err(loaded.wrong(
-                &format!("parameters[{i}].parameter"),
-                what,
-                format!("one of {}", names.join(", ")),
-            ));
-        };
-        if !(parameter.low..=parameter.high).contains(value) {
-            let right = format!("from {} to {}", parameter.low, parameter.high);
-            return Err(loaded.wrong(&format!("parameters[{i}].value"), format!("`{name}` is {value}"), right));
-        }
-    }
-    Ok(())
 }

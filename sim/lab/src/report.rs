@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::figure::{figure, within};
 use crate::measure::RouterReport;
 use crate::plots::Plots;
 use crate::scenario::{PassPlan, Slo};
@@ -54,20 +55,6 @@ pub struct Report {
     /// The command that makes this report again.
     #[serde(skip)]
     pub command: String,
-}
-
-impl Report {
-    /// The report as a table for a terminal.
-    #[must_use]
-    pub fn terminal(&self) -> String {
-        crate::terminal::table(self)
-    }
-
-    /// The report with pictures as one self-contained page.
-    #[must_use]
-    pub fn html(&self) -> String {
-        crate::html::page(self)
-    }
 }
 
 /// A pass condition and what came out.
@@ -123,21 +110,6 @@ fn merge(trees: &[&Value]) -> (Value, Value) {
     let variance = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (n - 1.0);
     let t = T_975[(values.len() - 2).min(T_975.len() - 1)];
     (mean.into(), (t * (variance / n).sqrt()).into())
-}
-
-/// The figure at a path such as `ttft_ms.p95`.
-pub(crate) fn figure(report: &Value, path: &str) -> Option<f64> {
-    path.split('.').try_fold(report, |at, key| at.get(key))?.as_f64()
-}
-
-/// Whether a path names a figure.
-pub(crate) fn is_figure(report: &Value, path: &str) -> bool {
-    path.split('.').try_fold(report, |at, key| at.get(key)).is_some_and(|v| !v.is_object())
-}
-
-/// Whether a figure keeps to its limits.
-pub(crate) fn within(value: f64, at_least: Option<f64>, at_most: Option<f64>) -> bool {
-    at_most.is_none_or(|limit| value <= limit) && at_least.is_none_or(|limit| value >= limit)
 }
 
 /// Holds the figures against a pass condition.

@@ -5,7 +5,7 @@ use rhumb_grid::config::{Priority, Quantization};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::report::within;
+use crate::figure::within;
 
 /// A scenario file.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]

@@ -4,7 +4,8 @@ use std::fmt::Write;
 
 use serde_json::Value;
 
-use crate::report::{Report, figure};
+use crate::figure::figure;
+use crate::report::Report;
 
 /// Columns: heading, path of the figure, digits after the point.
 pub(crate) const COLUMNS: [(&str, &str, usize); 13] = [
@@ -23,8 +24,16 @@ pub(crate) const COLUMNS: [(&str, &str, usize); 13] = [
     ("J/token", "joules_per_token", 3),
 ];
 
+impl Report {
+    /// The report as a table for a terminal.
+    #[must_use]
+    pub fn terminal(&self) -> String {
+        table(self)
+    }
+}
+
 /// The table, the pass lines, and how to see them again.
-pub(crate) fn table(report: &Report) -> String {
+fn table(report: &Report) -> String {
     let mut rows: Vec<Vec<String>> =
         vec![std::iter::once("router").chain(COLUMNS.iter().map(|c| c.0)).map(str::to_owned).collect()];
     for (name, figures) in &report.routers {

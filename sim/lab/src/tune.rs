@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use rhumb_rng::{hash, label, unit};
 
 use crate::file::Loaded;
-use crate::lab::{Lab, Options};
+use crate::lab::Lab;
+use crate::options::Options;
 use crate::parameters::parameters;
 use crate::problem::LabError;
 use crate::scenario::{ParameterPlan, RouterName};

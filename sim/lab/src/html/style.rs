@@ -21,12 +21,12 @@ pub(super) struct Router<'a> {
 impl Router<'_> {
     /// A figure of it that is a finite number.
     pub(super) fn figure(&self, path: &str) -> Option<f64> {
-        crate::report::figure(self.figures, path).filter(|v| v.is_finite())
+        crate::figure::figure(self.figures, path).filter(|v| v.is_finite())
     }
 
     /// Half the width of the confidence interval of a figure.
     pub(super) fn half(&self, path: &str) -> Option<f64> {
-        self.ci95.and_then(|ci| crate::report::figure(ci, path)).filter(|v| v.is_finite())
+        self.ci95.and_then(|ci| crate::figure::figure(ci, path)).filter(|v| v.is_finite())
     }
 }
 

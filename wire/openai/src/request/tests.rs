@@ -193,7 +193,10 @@ fn a_continued_conversation_shares_its_blocks() {
 }
 
 fn prompt(api: Api, field: &str, value: &str) -> Prompt {
-    scan(api, format!(r#"{{"model":"m","{field}":{value}}}"#).as_bytes(), Limits::default(), &[]).unwrap().request.prompt
+    scan(api, format!(r#"{{"model":"m","{field}":{value}}}"#).as_bytes(), Limits::default(), &[])
+        .unwrap()
+        .request
+        .prompt
 }
 
 #[test]

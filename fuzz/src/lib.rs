@@ -5,8 +5,8 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
+use rhumb_config::{Catalogue, Purpose, load, render};
 use rhumb_grid::config::EngineKind;
-use rhumb_grid::{Catalogue, Purpose, load, render};
 use rhumb_json::{JsonError, Limits, Walker};
 use rhumb_openai::request::{Api, Edits, Scan, block_hashes, forward, scan};
 use rhumb_sse::Splitter;

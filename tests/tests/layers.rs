@@ -116,7 +116,7 @@ fn layers_depend_downwards_only() {
 
 #[test]
 fn what_decides_cannot_even_name_a_clock() {
-    for crate_name in ["rng", "core", "engine", "route", "flow"] {
+    for crate_name in ["grid", "rng", "core", "engine", "route", "flow"] {
         let lib = std::fs::read_to_string(root().join("pure").join(crate_name).join("src/lib.rs")).unwrap();
         assert!(lib.contains("#![no_std]"), "pure/{crate_name} is no_std");
     }

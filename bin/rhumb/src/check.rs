@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use rhumb_grid::{Loaded, Purpose};
+use rhumb_config::{Loaded, Purpose};
 
 use crate::{load, out};
 use rhumb_cli::exit::{self, Failure, Outcome};
@@ -23,7 +23,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Outcome {
     if args.schema {
-        out::line(format_args!("{:#}", rhumb_grid::schema::json_schema()))?;
+        out::line(format_args!("{:#}", rhumb_config::schema::json_schema()))?;
         return Ok(exit::DONE);
     }
     let file = args.file.display().to_string();
@@ -34,11 +34,11 @@ pub(crate) fn run(args: &Args) -> Outcome {
         Err(problems) => problems,
     };
     if args.json {
-        let (problems, more) = rhumb_grid::listed(problems);
+        let (problems, more) = rhumb_config::listed(problems);
         out::line(serde_json::json!({ "file": file, "problems": problems, "more": more }))?;
     } else {
         if !problems.is_empty() {
-            out::print(rhumb_grid::render(&file, &text, problems))?;
+            out::print(rhumb_config::render(&file, &text, problems))?;
         }
         if let Ok(Loaded { config, .. }) = &loaded {
             out::line(format_args!(

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use rhumb_grid::Purpose;
+use rhumb_config::Purpose;
 use rhumb_grid::index::Grid;
 use rhumb_route::explain::{Candidate, Explanation};
 

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
-use rhumb_grid::{Catalogue, Loaded, Problem, Purpose};
+use rhumb_config::{Catalogue, Loaded, Problem, Purpose};
 
 /// Largest configuration read: a few kilobytes are usual, a grid of thousands of sites takes some megabytes.
 const BYTES_MAX: u64 = 16 << 20;
@@ -28,7 +28,7 @@ pub(crate) fn text(path: &Path) -> Result<String, String> {
 pub(crate) fn check(text: &str, purpose: Purpose) -> Result<Loaded, Vec<Problem>> {
     let gpus: Vec<&str> = rhumb_engine::gpus().iter().map(|g| g.name).collect();
     let shapes: Vec<&str> = rhumb_engine::shapes().iter().map(|s| s.name).collect();
-    rhumb_grid::load(text, &|name| std::env::var(name).ok(), &Catalogue { gpus: &gpus, shapes: &shapes }, purpose)
+    rhumb_config::load(text, &|name| std::env::var(name).ok(), &Catalogue { gpus: &gpus, shapes: &shapes }, purpose)
 }
 
 /// A configuration that may be used.
@@ -37,7 +37,7 @@ pub(crate) fn check(text: &str, purpose: Purpose) -> Result<Loaded, Vec<Problem>
 /// Every problem of the text, for people.
 pub(crate) fn checked(path: &Path, text: &str, purpose: Purpose) -> Result<Loaded, String> {
     check(text, purpose).map_err(|problems| {
-        let rendered = rhumb_grid::render(&path.display().to_string(), text, &problems);
+        let rendered = rhumb_config::render(&path.display().to_string(), text, &problems);
         // Whoever shows it has said `error:` already.
         rendered.strip_prefix("error: ").unwrap_or(&rendered).trim_end().to_owned()
     })

@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
+use rhumb_config::{Loaded, Problem, Purpose};
 use rhumb_gateway::{Digest, Reloader};
 use rhumb_grid::index::Grid;
-use rhumb_grid::{Loaded, Problem, Purpose};
 use rhumb_process::Lines;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -69,7 +69,7 @@ impl Args {
 
     /// Says what the configuration in force does not do, though it may seem to.
     fn warn(&self, warnings: &[Problem], is_open: bool) {
-        let (listed, more) = rhumb_grid::listed(warnings);
+        let (listed, more) = rhumb_config::listed(warnings);
         for Problem { line, column, what, right, .. } in listed {
             tracing::warn!("{}:{line}:{column}: {what}; right: {right}", self.config.display());
         }

@@ -1,10 +1,13 @@
 //! A checked configuration with its names turned into numbers.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use alloc::borrow::ToOwned;
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec;
+use alloc::vec::Vec;
 
 use crate::config::{Config, Preset, Tenant};
-use crate::near::closest;
 use crate::rates::Rates;
 use crate::service::Service;
 
@@ -15,6 +18,8 @@ pub struct Grid {
     pub config: Config,
     /// For each endpoint, its site.
     pub endpoint_site: Vec<u32>,
+    /// For each tenant, the countries that its requests may be served in; empty means anywhere.
+    pub tenant_countries: Vec<Vec<[u8; 2]>>,
     names: BTreeMap<String, Vec<u32>>,
     policies: BTreeMap<String, NamedRates>,
 }
@@ -39,11 +44,11 @@ pub fn country(code: &str) -> [u8; 2] {
 }
 
 impl Grid {
-    /// Indexes a configuration that [`crate::load`] has checked. What dangles is left out.
+    /// Indexes a configuration that has been checked. What dangles is left out.
     pub fn new(config: Config) -> Self {
         let mut names: BTreeMap<String, Vec<u32>> = BTreeMap::new();
         for (i, m) in (0..).zip(&config.models) {
-            for name in std::iter::once(&m.name).chain(&m.aliases) {
+            for name in core::iter::once(&m.name).chain(&m.aliases) {
                 names.insert(name.clone(), vec![i]);
             }
         }
@@ -67,7 +72,9 @@ impl Grid {
             let (rates, service) = (Rates::of(p), Service::of(p));
             policies.insert(p.name.clone(), NamedRates { name: p.name.as_str().into(), rates, service, countries });
         }
-        Self { config, endpoint_site, names, policies }
+        let countries = |t: &Tenant| t.countries.iter().map(|c| country(c)).collect();
+        let tenant_countries = config.tenants.iter().map(countries).collect();
+        Self { config, endpoint_site, tenant_countries, names, policies }
     }
 
     /// The models a name stands for.
@@ -78,12 +85,6 @@ impl Grid {
     /// Every name a client may write in `model`, sorted.
     pub fn model_names(&self) -> impl Iterator<Item = &str> {
         self.names.keys().map(String::as_str)
-    }
-
-    /// The names closest to one that is not known, best first, at most three. Of a long text the beginning
-    /// is compared.
-    pub fn nearest_models<'a>(&'a self, wrong: &str, allowed: impl Fn(&str) -> bool) -> Vec<&'a str> {
-        closest(wrong, self.model_names().filter(|n| allowed(n)), 3)
     }
 
     /// The policy of that name.
@@ -142,7 +143,6 @@ mod tests {
         assert_eq!(g.models_named("auto"), Some([1, 0].as_slice()));
         assert_eq!(g.models_named("none"), None);
         assert_eq!(g.model_names().collect::<Vec<_>>(), ["auto", "large", "s", "small"]);
-        assert_eq!(g.nearest_models("smal", |n| n != "s"), ["small", "large", "auto"]);
         assert_eq!(g.endpoint_site, [1]);
         assert_eq!(country("DE"), *b"DE");
     }

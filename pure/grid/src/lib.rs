@@ -1,100 +1,11 @@
-//! Nouns, units and checked configuration of the grid.
-//!
-//! [`load`] turns the text of a `rhumb.yaml` into a [`config::Config`] with its warnings, or into every [`Problem`] that stands between
-//! the two; [`render`] writes those for people. Nothing here reads a file or the environment: both are arguments.
-//!
-//! The way of a text: `yaml` (a tree with places), `secrets` (`${NAME}`), `structure` (against the JSON Schema of the
-//! types), the types, `check` (what the types cannot say).
+//! Nouns and units of the grid: what a configuration says, what policies are worth, names to positions, distances.
+#![no_std]
 
-mod check;
+extern crate alloc;
+
 pub mod config;
-pub mod document;
-mod find;
 pub mod geo;
 pub mod index;
-mod mask;
-mod near;
-mod path;
-mod problem;
 pub mod rates;
-mod scalar;
-pub mod schema;
-mod secrets;
 pub mod service;
-mod shape;
 pub mod steering;
-mod structure;
-mod syntax;
-mod wrong_type;
-mod yaml;
-
-pub use check::Catalogue;
-pub use mask::without_secret;
-pub use problem::{Problem, Severity, listed, render};
-
-use config::Config;
-use path::Path;
-use yaml::Span;
-
-/// What an empty `rhumb.yaml` should hold.
-const EXAMPLE: &str = "at least `sites`, `models` and `endpoints`; examples/rhumb.yaml is a whole one to begin with";
-
-/// What a configuration is read for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
-    /// To serve with it. An environment variable that is not set is an error.
-    Serve,
-    /// To look at it, perhaps on another machine. An environment variable that is not set is a warning, and the value
-    /// stays as written.
-    Inspect,
-}
-
-/// A configuration that can be used.
-#[derive(Debug, Clone)]
-pub struct Loaded {
-    /// The configuration.
-    pub config: Config,
-    /// What it says without effect.
-    pub warnings: Vec<Problem>,
-}
-
-/// Reads and checks a `rhumb.yaml`.
-///
-/// `env` looks up the environment variables that `${NAME}` in the text stands for; `catalogue` holds the names that
-/// `gpu` and `shape` may have. All problems come at once, in the order of the text, warnings included.
-pub fn load(
-    text: &str,
-    env: &dyn Fn(&str) -> Option<String>,
-    catalogue: &Catalogue<'_>,
-    purpose: Purpose,
-) -> Result<Loaded, Vec<Problem>> {
-    let mut tree = yaml::parse(text).map_err(|problem| vec![problem])?;
-    let mut problems = secrets::fill(&mut tree, env);
-    if purpose == Purpose::Serve {
-        problems = problems.into_iter().map(Problem::into_error).collect();
-    }
-    let outcome = structure::check(&mut tree, &schema::json_schema(), EXAMPLE);
-    problems.extend(outcome.problems);
-    let mut config = None;
-    if outcome.whole {
-        match serde_json::from_value::<Config>(tree.to_json()) {
-            Ok(read) => {
-                problems.extend(check::check(&read, &tree, catalogue));
-                config = Some(read);
-            }
-            // The schema comes from the types, so this is a slip in one of them; the file is refused either way.
-            // The message of the types is not passed on: it may quote a secret.
-            Err(_) => {
-                let what = "this file fits the schema and yet cannot be read".to_owned();
-                let right = "a report of this file, without its secrets: it shows a fault in rhumb".to_owned();
-                problems.push(Problem::at(Span::point(1, 1), &Path::root(), what, right));
-            }
-        }
-    }
-    problems.sort_by_key(|problem| (problem.line, problem.column));
-    let is_usable = problems.iter().all(|problem| problem.severity == Severity::Warning);
-    match config.filter(|_| is_usable) {
-        Some(config) => Ok(Loaded { config, warnings: problems }),
-        None => Err(problems),
-    }
-}

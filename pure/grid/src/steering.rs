@@ -1,5 +1,7 @@
 //! Parameters in a request's body that steer an engine itself: its scheduler, its caches, its adapters, its peers.
 
+use alloc::string::String;
+
 /// Their names. A client's are cut out unless the endpoint lets clients set them. At most 64, so that a set is a number.
 pub const STEERING: &[&str] = &[
     // The order in which an engine serves, and the number it knows a request by.
@@ -49,6 +51,7 @@ pub fn bits(names: &[String]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::vec::Vec;
 
     #[test]
     fn every_name_has_a_bit() {

@@ -32,7 +32,7 @@ use crate::live::lock;
 use crate::names::NameTable;
 use crate::reload::Gateway;
 use crate::routes::{failed, health, text};
-use crate::routing::shape;
+use crate::routing::{nearest_models, shape};
 
 /// Answers one request of an admin.
 pub(crate) async fn handle(gateway: Arc<Gateway>, request: Request<Incoming>) -> Response<Answer> {
@@ -173,7 +173,7 @@ fn explained(intent: &Intent) -> Explanation {
 pub fn dry_run(grid: &Grid, body: &[u8]) -> Result<Explanation, ApiError> {
     let scan = scan(Api::Chat, body, Limits::default(), &[])?;
     let Some(models) = grid.models_named(&scan.request.model) else {
-        let near = grid.nearest_models(&scan.request.model, |_| true).join("`, `");
+        let near = nearest_models(grid, &scan.request.model, |_| true).join("`, `");
         let text =
             format!("The model `{}` is not in the configuration; the nearest names are `{near}`.", scan.request.model);
         return Err(ApiError::model_not_found(text));

@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
+use rhumb_config::without_secret;
 use rhumb_grid::config;
 use rhumb_grid::index::Grid;
-use rhumb_grid::without_secret;
 use serde::Serialize;
 
 use crate::epoch::{ConfigEpoch, upstreams};

@@ -7,10 +7,11 @@ use std::sync::atomic::Ordering;
 use rhumb_api::ApiError;
 use rhumb_api::Prompt;
 use rhumb_core::facts::{PromptSize, RequestShape, facts};
+use rhumb_document::distance::closest;
 use rhumb_flow::admission::AdmissionRequest;
 use rhumb_flow::fair::{From, cost};
 use rhumb_grid::config::{Model, Priority};
-use rhumb_grid::index::NamedRates;
+use rhumb_grid::index::{Grid, NamedRates};
 use rhumb_openai::request::{Api, BLOCK_BYTES, Scan, block_hashes};
 use rhumb_route::compact_row::CompactRow;
 use rhumb_route::decide::{Choice, Decision, Drop, KEPT, Scratch, Target, World, decide};
@@ -103,7 +104,7 @@ pub(crate) fn models(epoch: &ConfigEpoch, caller: &Caller, name: &str) -> Result
     match grid.models_named(name) {
         Some(models) if allowed(name) => Ok(models.to_vec()),
         _ => {
-            let near = grid.nearest_models(name, allowed);
+            let near = nearest_models(grid, name, allowed);
             let near = near.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
             let near = if near.is_empty() { near } else { format!("The nearest names are {near}; ") };
             let shown: String = name.chars().take(100).collect();
@@ -111,6 +112,11 @@ pub(crate) fn models(epoch: &ConfigEpoch, caller: &Caller, name: &str) -> Result
             Err(ApiError::model_not_found(text))
         }
     }
+}
+
+/// The names of models closest to one that is not known, best first, at most three. Of a long text the beginning is compared.
+pub(crate) fn nearest_models<'a>(grid: &'a Grid, wrong: &str, allowed: impl Fn(&str) -> bool) -> Vec<&'a str> {
+    closest(wrong, grid.model_names().filter(|n| allowed(n)), 3)
 }
 
 /// Gathers what a decision on a request needs of it.
@@ -132,7 +138,7 @@ pub(crate) fn asking<'a>(
     block_hashes(body, scan, own_hash(b"", number), BLOCKS_MAX, &mut blocks);
     let mut countries = policy.countries.clone();
     if let Some(t) = tenant {
-        restrict(&mut countries, &epoch.grid.config.tenants[t].countries);
+        restrict(&mut countries, &epoch.grid.tenant_countries[t]);
     }
     let shape = RequestShape {
         max_tokens: scan.request.max_tokens.or(policy.service.max_answer_tokens),
@@ -210,13 +216,12 @@ pub(crate) fn sequences(scan: &Scan) -> f64 {
 const SEQUENCES_MAX: u64 = 1_024;
 
 /// Two lists of countries both hold; an empty one allows all. When nothing is in both, nothing is allowed.
-fn restrict(countries: &mut Vec<[u8; 2]>, also: &[String]) {
+fn restrict(countries: &mut Vec<[u8; 2]>, also: &[[u8; 2]]) {
     if also.is_empty() {
         return;
     }
-    let also: Vec<[u8; 2]> = also.iter().map(|c| rhumb_grid::index::country(c)).collect();
     if countries.is_empty() {
-        *countries = also;
+        *countries = also.to_vec();
         return;
     }
     countries.retain(|c| also.contains(c));
@@ -381,14 +386,14 @@ mod tests {
 
     #[test]
     fn countries_of_policy_and_tenant_both_hold() {
-        let both = |a: &[&[u8; 2]], b: &[&str]| {
+        let both = |a: &[&[u8; 2]], b: &[&[u8; 2]]| {
             let mut list: Vec<[u8; 2]> = a.iter().map(|c| **c).collect();
-            restrict(&mut list, &b.iter().map(|&s| s.to_owned()).collect::<Vec<_>>());
+            restrict(&mut list, &b.iter().map(|c| **c).collect::<Vec<_>>());
             list
         };
-        assert_eq!(both(&[], &["DE"]), [*b"DE"]);
-        assert_eq!(both(&[b"DE", b"FR"], &["FR", "US"]), [*b"FR"]);
+        assert_eq!(both(&[], &[b"DE"]), [*b"DE"]);
+        assert_eq!(both(&[b"DE", b"FR"], &[b"FR", b"US"]), [*b"FR"]);
         assert_eq!(both(&[b"DE"], &[]), [*b"DE"]);
-        assert_eq!(both(&[b"DE"], &["US"]), [[0, 0]]);
+        assert_eq!(both(&[b"DE"], &[b"US"]), [[0, 0]]);
     }
 }

@@ -1,8 +1,8 @@
 //! A grid of any size to measure decisions on, and every router to measure.
 
 use rhumb_baselines::{Candidate, Policy, Request};
+use rhumb_config::Purpose;
 use rhumb_engine::{Perf, gpu, shape};
-use rhumb_grid::Purpose;
 use rhumb_grid::config::{Preset, Router};
 use rhumb_grid::index::Grid;
 use rhumb_grid::rates::Rates;
@@ -54,7 +54,7 @@ impl ManyEndpoints {
             sites.join(","),
             list.join(",")
         );
-        let loaded = rhumb_grid::load(&text, &|_| None, &CATALOGUE, Purpose::Serve);
+        let loaded = rhumb_config::load(&text, &|_| None, &CATALOGUE, Purpose::Serve);
         let config = loaded.expect("JSON is YAML, and the text is valid").config;
         let perf = Perf::new(gpu("l40s").expect("in the table"), 1, shape("llama-3.1-8b").expect("in the table"), 2.0);
         let mut viewer = Viewer::new(&Grid::new(config), |_, _| perf);
@@ -74,7 +74,8 @@ impl ManyEndpoints {
     }
 }
 
-const CATALOGUE: rhumb_grid::Catalogue<'static> = rhumb_grid::Catalogue { gpus: &["l40s"], shapes: &["llama-3.1-8b"] };
+const CATALOGUE: rhumb_config::Catalogue<'static> =
+    rhumb_config::Catalogue { gpus: &["l40s"], shapes: &["llama-3.1-8b"] };
 
 impl World for ManyEndpoints {
     fn rows(&self, model: u32) -> &[Row] {

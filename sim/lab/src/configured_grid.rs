@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
+use rhumb_config::{Catalogue, Purpose};
 use rhumb_engine::{Perf, gpus, shapes};
 use rhumb_grid::config::{Config, Location};
 use rhumb_grid::index::Grid;
 use rhumb_grid::rates::Rates;
 use rhumb_grid::service::Service;
-use rhumb_grid::{Catalogue, Purpose};
 use rhumb_route::view::perf_of;
 use rhumb_scene::economics::{self, MeanRequest};
 use rhumb_world::{EngineSpec, GatewayAt, Jitter, Setup};
@@ -147,7 +147,7 @@ fn read(path: &Path) -> Result<Config, LabError> {
     let shapes: Vec<&str> = shapes().iter().map(|s| s.name).collect();
     // Nothing is dialled, so the secrets that a file takes from the environment are not needed.
     let unset = |_: &str| Some("simulated-secret-0123456789".to_owned());
-    rhumb_grid::load(&text, &unset, &Catalogue { gpus: &gpus, shapes: &shapes }, Purpose::Serve)
+    rhumb_config::load(&text, &unset, &Catalogue { gpus: &gpus, shapes: &shapes }, Purpose::Serve)
         .map(|loaded| loaded.config)
         .map_err(|problems| LabError::Scenario { file: path.display().to_string(), text, problems })
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use rhumb_grid::document::{self, Places};
+use rhumb_document::{Places, read};
 
 use crate::problem::LabError;
 use crate::scenario::{ParameterPlan, RouterName, Scenario};
@@ -105,7 +105,7 @@ fn tuned(name: &str) -> BTreeMap<RouterName, BTreeMap<String, f64>> {
 }
 
 fn parse(name: &str, file: &str, text: &str, folder: PathBuf) -> Result<Loaded, LabError> {
-    let (scenario, places) = document::read::<Scenario>(text, EXAMPLE).map_err(|problems| LabError::Scenario {
+    let (scenario, places) = read::<Scenario>(text, EXAMPLE).map_err(|problems| LabError::Scenario {
         file: file.to_owned(),
         text: text.to_owned(),
         problems,

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use rhumb_grid::Problem;
+use rhumb_config::Problem;
 use rhumb_world::Broken;
 
 /// Why a simulation does not run.
@@ -26,7 +26,7 @@ pub enum LabError {
         why: std::io::Error,
     },
     /// The scenario is wrong.
-    #[error("{}", rhumb_grid::render(file, text, problems).trim_end())]
+    #[error("{}", rhumb_config::render(file, text, problems).trim_end())]
     Scenario {
         /// Its name.
         file: String,

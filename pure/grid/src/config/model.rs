@@ -1,0 +1,77 @@
+//! Models, and names that stand for several.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Weights as clients name them.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Model {
+    /// Unique name; what a client writes in `model`.
+    pub name: String,
+    /// Other names for the same weights.
+    #[serde(default)]
+    pub aliases: Vec<String>,
+    /// Shape used by the performance model, one of those `rhumb engine --list` prints; default: the model's own name.
+    #[serde(default)]
+    pub shape: Option<String>,
+    /// Share of answers that are good enough, 0 to 1, from an evaluation you trust (say, MMLU accuracy).
+    #[serde(default = "default_quality")]
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub quality: f64,
+    /// Accepts images.
+    #[serde(default)]
+    pub vision: bool,
+    /// Accepts audio.
+    #[serde(default)]
+    pub audio: bool,
+    /// Supports tool calls and guided output.
+    #[serde(default = "yes")]
+    pub tools: bool,
+    /// Answers `/v1/embeddings` instead of generating text.
+    #[serde(default)]
+    pub embedding: bool,
+    /// A question with a known answer that every endpoint of the model is asked now and then.
+    #[serde(default)]
+    pub canary: Option<Canary>,
+}
+
+/// A question whose answer is known. An endpoint that answers it wrongly is sent nothing until it answers it rightly.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Canary {
+    /// The question, asked at temperature 0.
+    pub prompt: String,
+    /// What the answer must hold, upper and lower case alike.
+    pub contains: String,
+    /// Longest answer, in tokens.
+    #[serde(default = "default_canary_tokens")]
+    #[schemars(range(min = 1, max = 4_096))]
+    pub max_tokens: u32,
+}
+
+fn default_canary_tokens() -> u32 {
+    16
+}
+
+fn default_quality() -> f64 {
+    0.7
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// A name that stands for several models; the bill chooses among them.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct VirtualModel {
+    /// Unique name; what a client writes in `model`.
+    pub name: String,
+    /// Names of models.
+    #[schemars(length(min = 1))]
+    pub models: Vec<String>,
+}

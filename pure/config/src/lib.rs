@@ -42,6 +42,15 @@ pub struct Loaded {
 ///
 /// `env` looks up the environment variables that `${NAME}` in the text stands for; `catalogue` holds the names that
 /// `gpu` and `shape` may have. All problems come at once, in the order of the text, warnings included.
+///
+/// ```
+/// let text = "sites: []\nmodels: []\nendpoints: []\ntenant: []\n";
+/// let catalogue = rhumb_config::Catalogue { gpus: &[], shapes: &[] };
+/// let problems = rhumb_config::load(text, &|_| None, &catalogue, rhumb_config::Purpose::Serve).unwrap_err();
+/// let shown = rhumb_config::render("rhumb.yaml", text, &problems);
+/// assert!(shown.contains("error: rhumb.yaml:4:1: unknown key `tenant`"));
+/// assert!(shown.ends_with("4 problems in rhumb.yaml\n"));
+/// ```
 pub fn load(
     text: &str,
     env: &dyn Fn(&str) -> Option<String>,

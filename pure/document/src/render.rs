@@ -26,15 +26,6 @@ pub fn listed(problems: &[Problem]) -> (Vec<&Problem>, usize) {
 
 /// Writes problems for people, in the order of the file: the line, a mark under what is wrong, and what would be right.
 /// The values of secrets are masked.
-///
-/// ```
-/// let text = "sites: []\nmodels: []\nendpoints: []\ntenant: []\n";
-/// let catalogue = rhumb_config::Catalogue { gpus: &[], shapes: &[] };
-/// let problems = rhumb_config::load(text, &|_| None, &catalogue, rhumb_config::Purpose::Serve).unwrap_err();
-/// let shown = rhumb_config::render("rhumb.yaml", text, &problems);
-/// assert!(shown.contains("error: rhumb.yaml:4:1: unknown key `tenant`"));
-/// assert!(shown.ends_with("4 problems in rhumb.yaml\n"));
-/// ```
 pub fn render(file: &str, text: &str, problems: &[Problem]) -> String {
     let (listed, more) = listed(problems);
     let mask = Mask::of(text);

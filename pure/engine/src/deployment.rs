@@ -2,7 +2,6 @@
 
 use crate::gpu::GpuSpec;
 use crate::shape::ModelShape;
-use crate::terms::{Key, Term, find};
 
 /// The program that serves the model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -147,19 +146,6 @@ impl<'a> Deployment<'a> {
             backend: Backend::Vllm,
             release: "",
             text: Text::Written,
-        }
-    }
-
-    /// Where the numbers of this deployment come from.
-    #[must_use]
-    pub fn basis(&self) -> Basis {
-        let known = |term, first| find(Key { term, first, second: "" }).is_some();
-        let gpu = known(Term::GpuMemory, self.gpu.name);
-        match (gpu, known(Term::FamilyMemory, self.shape.family)) {
-            (true, true) => Basis::Measured,
-            (true, false) => Basis::GpuMeasured,
-            (false, true) => Basis::ModelMeasured,
-            (false, false) => Basis::FirstPrinciples,
         }
     }
 }

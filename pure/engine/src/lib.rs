@@ -15,6 +15,7 @@ extern crate alloc;
 pub mod batch;
 mod coefficients;
 pub mod deployment;
+pub mod fitted;
 pub mod gpu;
 mod hash;
 pub mod kv;

@@ -11,7 +11,7 @@ use rhumb_scene::scene::Scene;
 use rhumb_scene::traffic::Arrival;
 use serde::Serialize;
 
-use crate::cli::{DemoArgs, DemoError};
+use crate::args::{DemoArgs, DemoError};
 use crate::load::{Load, Sample};
 use crate::scratch::Scratch;
 use crate::summary::{RouterReport, Spent, report};

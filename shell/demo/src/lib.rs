@@ -6,6 +6,7 @@
 //! users; `summary` turns what they saw into figures. `fight` compares four routers;
 //! `live`, `scoreboard` and `view` show one.
 
+mod args;
 mod cli;
 mod client;
 mod fight;
@@ -18,6 +19,7 @@ mod trace_file;
 mod view;
 mod world;
 
-pub use cli::{DemoArgs, DemoError, run};
+pub use args::{DemoArgs, DemoError};
+pub use cli::run;
 pub use trace_file::TraceFileError;
 pub use world::WorldError;

@@ -8,7 +8,7 @@ use rhumb_scene::scene::Scene;
 use rhumb_screen::{Interrupt, Screen, is_terminal};
 use tokio::runtime::Runtime;
 
-use crate::cli::{DemoArgs, DemoError};
+use crate::args::{DemoArgs, DemoError};
 use crate::fight::probe;
 use crate::load::Load;
 use crate::scoreboard::{Scoreboard, SiteRow};

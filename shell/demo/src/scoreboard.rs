@@ -272,7 +272,7 @@ pub(crate) fn money(usd_per_mtok: Option<f64>) -> String {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::cli::DemoArgs;
+    use crate::args::DemoArgs;
 
     pub(crate) fn board() -> Scoreboard {
         let args = DemoArgs {

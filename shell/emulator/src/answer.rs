@@ -1,7 +1,7 @@
 //! One answer between the driver, which says how many tokens are due, and the connection that sends them.
 
 use crate::Shared;
-use crate::driver::Command;
+use crate::command::Command;
 use crate::fault::Cut;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};

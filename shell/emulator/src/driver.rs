@@ -2,8 +2,9 @@
 
 use crate::Shared;
 use crate::answer::Answer;
+use crate::command::Command;
 use crate::outbox::{Outbox, Parcel};
-use rhumb_engine::{Engine, Request, Step};
+use rhumb_engine::{Engine, Step};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,15 +16,6 @@ use tokio::time::Instant;
 const MAX_LAG: Duration = Duration::from_millis(250);
 /// Steps run before the other tasks get a turn.
 const STEPS_PER_TURN: u32 = 64;
-
-/// What connections ask of the driver.
-#[derive(Debug)]
-pub(crate) enum Command {
-    /// Queue a request whose answer leaves over `link`.
-    Submit { request: Request, link: usize, answer: Arc<Answer> },
-    /// The client has left.
-    Cancel(u64),
-}
 
 #[derive(Debug)]
 struct Live {

@@ -8,6 +8,7 @@
 
 mod answer;
 pub mod cli;
+mod command;
 mod driver;
 mod fault;
 mod io;
@@ -80,7 +81,7 @@ pub(crate) struct Shared {
     pub(crate) kv_capacity_tokens: u64,
     pub(crate) started_unix_s: u64,
     pub(crate) fault: FaultSwitch,
-    pub(crate) inbox: mpsc::UnboundedSender<driver::Command>,
+    pub(crate) inbox: mpsc::UnboundedSender<command::Command>,
     pub(crate) board: Mutex<Board>,
     pub(crate) next_id: AtomicU64,
     pub(crate) stop: watch::Sender<bool>,

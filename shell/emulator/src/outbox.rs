@@ -17,24 +17,24 @@ pub(crate) struct Parcel {
 /// One queue per link: the delay of a link is constant, so its tokens come due in the order they were made.
 #[derive(Debug)]
 pub(crate) struct Outbox {
-    queue_classes: Vec<(Duration, VecDeque<(Instant, Parcel)>)>,
+    links: Vec<(Duration, VecDeque<(Instant, Parcel)>)>,
 }
 
 impl Outbox {
     pub(crate) fn new(half_rtts: &[Duration]) -> Self {
-        Self { queue_classes: half_rtts.iter().map(|delay| (*delay, VecDeque::new())).collect() }
+        Self { links: half_rtts.iter().map(|delay| (*delay, VecDeque::new())).collect() }
     }
 
     /// Sends a token made at `made_at` over a link.
     pub(crate) fn push(&mut self, link: usize, made_at: Instant, parcel: Parcel) {
-        let (delay, queue_class) = &mut self.queue_classes[link];
-        queue_class.push_back((made_at + *delay, parcel));
+        let (delay, queue) = &mut self.links[link];
+        queue.push_back((made_at + *delay, parcel));
     }
 
     /// Delivers all that is due.
     pub(crate) fn deliver(&mut self, now: Instant) {
-        for (_, queue_class) in &mut self.queue_classes {
-            while let Some((_, parcel)) = queue_class.pop_front_if(|(due, _)| *due <= now) {
+        for (_, queue) in &mut self.links {
+            while let Some((_, parcel)) = queue.pop_front_if(|(due, _)| *due <= now) {
                 parcel.answer.token_due(parcel.finished, parcel.cached_tokens);
             }
         }
@@ -42,6 +42,6 @@ impl Outbox {
 
     /// When the next token comes due.
     pub(crate) fn next_due(&self) -> Option<Instant> {
-        self.queue_classes.iter().filter_map(|(_, queue_class)| queue_class.front().map(|(due, _)| *due)).min()
+        self.links.iter().filter_map(|(_, queue)| queue.front().map(|(due, _)| *due)).min()
     }
 }

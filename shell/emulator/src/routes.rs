@@ -1,7 +1,7 @@
 //! From a request to its answer.
 
 use crate::answer::{Answer, Ticket};
-use crate::driver::Command;
+use crate::command::Command;
 use crate::fault::{Cut, Fault};
 use crate::openai::{self, ApiError, Generation, Kind};
 use crate::prompt::Prompt;

@@ -2,7 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 
-use crate::conn::Error;
+use crate::error::Error;
 use crate::head::{Framing, Head};
 
 /// Longest line between two chunks.

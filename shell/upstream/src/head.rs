@@ -2,7 +2,7 @@
 
 use std::mem::MaybeUninit;
 
-use crate::conn::Error;
+use crate::error::Error;
 use crate::retry_after::RetryAfter;
 
 /// Longest head accepted.

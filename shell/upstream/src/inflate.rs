@@ -5,7 +5,7 @@ use std::io::Write;
 use bytes::Bytes;
 use flate2::write::MultiGzDecoder;
 
-use crate::conn::Error;
+use crate::error::Error;
 
 /// Most compressed bytes read at once: they may stand for a thousand times as many.
 const STEP_BYTES: usize = 4 << 10;

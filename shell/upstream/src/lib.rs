@@ -8,6 +8,7 @@
 mod body;
 mod conn;
 mod dial;
+mod error;
 mod head;
 mod inflate;
 mod last_good;
@@ -17,7 +18,8 @@ mod retry_after;
 mod tls;
 
 pub use body::Body;
-pub use conn::{Conn, Error, Request, Response};
+pub use conn::{Conn, Request, Response};
+pub use error::Error;
 pub use head::{Head, parse as parse_head};
 pub use names::{Names, NamesError};
 pub use origin::{Origin, OriginError};

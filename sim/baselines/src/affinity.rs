@@ -9,7 +9,7 @@ use rhumb_rng::{hash, unit};
 use crate::parameter::Parameter;
 use crate::{Candidate, LATER, Policy, Request};
 
-pub(crate) const KNOBS: &[Parameter] = &[Parameter::log("bound", 1.25, 1.02, 8.0)];
+pub(crate) const PARAMETERS: &[Parameter] = &[Parameter::log("bound", 1.25, 1.02, 8.0)];
 
 #[derive(Debug)]
 pub(crate) struct Affinity {

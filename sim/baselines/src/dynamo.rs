@@ -5,7 +5,7 @@
 use crate::parameter::Parameter;
 use crate::{Candidate, Policy, Request, TIE, range, tie};
 
-pub(crate) const KNOBS: &[Parameter] =
+pub(crate) const PARAMETERS: &[Parameter] =
     &[Parameter::log("overlap_weight", 1.0, 0.05, 20.0), Parameter::linear("temperature", 0.0, 0.0, 1.0)];
 
 /// Tokens of a block. Costs are ratios of blocks, so it cancels but for rounding.

@@ -5,7 +5,7 @@
 use crate::parameter::Parameter;
 use crate::{Candidate, Policy, Request, TIE, tie};
 
-pub(crate) const KNOBS: &[Parameter] =
+pub(crate) const PARAMETERS: &[Parameter] =
     &[Parameter::log("network_weight", 1.0, 0.05, 20.0), Parameter::log("queue_weight", 1.0, 0.05, 20.0)];
 
 #[derive(Debug)]

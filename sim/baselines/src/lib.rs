@@ -85,16 +85,16 @@ impl Baseline {
     #[must_use]
     pub fn parameters(self) -> &'static [Parameter] {
         match self {
-            Self::Prequal => prequal::KNOBS,
-            Self::Affinity => affinity::KNOBS,
-            Self::LlmD => llmd::KNOBS,
-            Self::Sglang => sglang::KNOBS,
-            Self::Preble => preble::KNOBS,
+            Self::Prequal => prequal::PARAMETERS,
+            Self::Affinity => affinity::PARAMETERS,
+            Self::LlmD => llmd::PARAMETERS,
+            Self::Sglang => sglang::PARAMETERS,
+            Self::Preble => preble::PARAMETERS,
             Self::Lmetric => &[],
-            Self::Dynamo => dynamo::KNOBS,
-            Self::SkyWalker => skywalker::KNOBS,
-            Self::Gorgo => gorgo::KNOBS,
-            Self::Locality => locality::KNOBS,
+            Self::Dynamo => dynamo::PARAMETERS,
+            Self::SkyWalker => skywalker::PARAMETERS,
+            Self::Gorgo => gorgo::PARAMETERS,
+            Self::Locality => locality::PARAMETERS,
         }
     }
 

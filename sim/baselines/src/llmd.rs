@@ -6,7 +6,7 @@
 use crate::parameter::Parameter;
 use crate::{Candidate, Policy, Request, TIE, range, tie};
 
-pub(crate) const KNOBS: &[Parameter] = &[
+pub(crate) const PARAMETERS: &[Parameter] = &[
     Parameter::linear("prefix_weight", 3.0, 0.0, 10.0),
     Parameter::linear("queue_weight", 2.0, 0.0, 10.0),
     Parameter::linear("kv_weight", 2.0, 0.0, 10.0),

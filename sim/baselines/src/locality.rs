@@ -5,7 +5,7 @@
 use crate::parameter::Parameter;
 use crate::{Candidate, LATER, Policy, Request, tie};
 
-pub(crate) const KNOBS: &[Parameter] =
+pub(crate) const PARAMETERS: &[Parameter] =
     &[Parameter::linear("pressure", 0.85, 0.3, 1.5), Parameter::log("bands", 1.0, 0.2, 5.0)];
 
 /// Where the tiers end, ms.

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, VecDeque};
 use crate::parameter::Parameter;
 use crate::{Candidate, LATER, Policy, Request, TIE, range, tie};
 
-pub(crate) const KNOBS: &[Parameter] =
+pub(crate) const PARAMETERS: &[Parameter] =
     &[Parameter::log("window_s", 180.0, 1.0, 600.0), Parameter::log("imbalance", 2.0, 1.05, 20.0)];
 
 #[derive(Debug)]

@@ -8,7 +8,7 @@
 use crate::parameter::Parameter;
 use crate::{Candidate, LATER, Policy, Request, TIE, tie};
 
-pub(crate) const KNOBS: &[Parameter] =
+pub(crate) const PARAMETERS: &[Parameter] =
     &[Parameter::linear("hot_quantile", 0.84, 0.3, 1.0), Parameter::log("pool", 16.0, 2.0, 64.0)];
 
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use crate::parameter::Parameter;
 use crate::{Candidate, Policy, Request, TIE, range, tie};
 
-pub(crate) const KNOBS: &[Parameter] = &[
+pub(crate) const PARAMETERS: &[Parameter] = &[
     Parameter::linear("cache_threshold", 0.3, 0.0, 1.0),
     Parameter::log("balance_abs", 64.0, 1.0, 256.0),
     Parameter::log("balance_rel", 1.5, 1.001, 8.0),

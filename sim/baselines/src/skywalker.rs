@@ -6,7 +6,7 @@
 use crate::parameter::Parameter;
 use crate::{Candidate, LATER, Policy, Request, TIE, tie};
 
-pub(crate) const KNOBS: &[Parameter] =
+pub(crate) const PARAMETERS: &[Parameter] =
     &[Parameter::log("region_ms", 20.0, 5.0, 200.0), Parameter::linear("prefix_threshold", 0.5, 0.0, 1.0)];
 
 #[derive(Debug)]

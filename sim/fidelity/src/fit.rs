@@ -62,7 +62,7 @@ impl Data {
     /// Whether these are the files that the committed coefficients were fitted to.
     pub(crate) fn is_the_fitted(&self) -> bool {
         let known = |(name, sha256, _): &(&str, String, &str)| {
-            rhumb_engine::terms::SOURCES.iter().any(|source| source == &(*name, sha256.as_str()))
+            rhumb_engine::fitted::SOURCES.iter().any(|source| source == &(*name, sha256.as_str()))
         };
         self.sources.iter().all(known)
     }

@@ -144,18 +144,18 @@ fn faults(report: &Report, time: &Scale, until_s: f64) -> (String, f64) {
         // A name that finds no room to the right of its bar's begin ends there.
         let (class, text_x) = if x + width > WIDTH { ("fault end", x - 5.0) } else { ("fault start", x + 5.0) };
         let begin = if class == "fault end" { x - width } else { x };
-        let queue_class = ends.iter().position(|end| *end < begin).unwrap_or(ends.len());
-        if queue_class >= LANES {
+        let lane = ends.iter().position(|end| *end < begin).unwrap_or(ends.len());
+        if lane >= LANES {
             left_out += 1;
             continue;
         }
         let taken = end.max(begin + width) + 4.0;
-        if queue_class == ends.len() {
+        if lane == ends.len() {
             ends.push(taken);
         } else {
-            ends[queue_class] = taken;
+            ends[lane] = taken;
         }
-        let y = 4.0 + LANE * queue_class as f64;
+        let y = 4.0 + LANE * lane as f64;
         let told = format!("{name}\n{} s to {} s", number(from_s), number(to_s));
         out += &area("bar", (x, y), ((end - x).max(2.0), LANE - 3.0), Some(&told));
         out += &text(class, (text_x, y + 11.0), name);

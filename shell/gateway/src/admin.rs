@@ -22,16 +22,17 @@ use serde::{Deserialize, Serialize};
 use rhumb_store::{Intent, format_id, parse_id};
 
 use crate::admission_queue::look_again;
+use crate::answer::{failed, text};
 use crate::body::{Answer, read};
 use crate::endpoints::{EndpointNow, endpoints};
 use crate::epoch::ConfigEpoch;
 use crate::exposition;
 use crate::foreign;
 use crate::head;
-use crate::live::lock;
+use crate::health::health;
+use crate::lock::lock;
 use crate::names::NameTable;
 use crate::reload::Gateway;
-use crate::routes::{failed, health, text};
 use crate::routing::{nearest_models, shape};
 
 /// Answers one request of an admin.
@@ -123,7 +124,7 @@ fn json(value: &impl Serialize) -> Response<Answer> {
 /// The configuration in force, how the last reload went, and what requests are still served under besides.
 fn config(gateway: &Gateway, epoch: &ConfigEpoch) -> Response<Answer> {
     let mut said = serde_json::json!(gateway.status());
-    let older = epoch.state.versions().into_iter().filter(|v| v.version != epoch.version);
+    let older = epoch.versions.all().into_iter().filter(|v| v.version != epoch.version);
     said["still_serving"] = older.map(|v| v.version.to_string()).collect();
     text("application/json", said.to_string().into())
 }
@@ -185,7 +186,7 @@ pub fn dry_run(grid: &Grid, body: &[u8]) -> Result<Explanation, ApiError> {
     let shape = RequestShape {
         countries: policy.countries.clone(),
         affinity: scan.request.conversation_hash.or(scan.request.cache_key_hash),
-        ..shape(Api::Chat, &scan, models.to_vec())
+        ..shape(Api::Chat, &scan.request, models.to_vec())
     };
     let facts = facts(shape, &Estimates::default());
     let choice = Choice { rates: policy.rates, router: grid.config.gateway.router, seed: 0 };

@@ -4,7 +4,6 @@ use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use rhumb_api::ApiError;
 use rhumb_api::fault::EngineError;
 use rhumb_flow::blame::Failure;
 use rhumb_flow::patience::first_content_ms;
@@ -14,22 +13,19 @@ use rhumb_route::decide::Target;
 use rhumb_sse::{EVENT_BYTES_MAX, Splitter};
 use rhumb_store::format_id;
 use rhumb_upstream::{Conn, Error, Origin, Request, Response};
-use tokio::sync::OwnedSemaphorePermit;
 
 use crate::failover::FailoverDriver;
 use crate::load_shedding::LoadShed;
+use crate::opening::{Fail, Failed, HELD_UNCOUNTED, Opened, Opening};
 use crate::patience::Patience;
 use crate::pool;
-use crate::relay::Scanner;
+use crate::scanner::Scanner;
 
 /// Longest wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A deadline that is passed on in whole milliseconds may end so much earlier there than here.
 const ROUNDING: Duration = Duration::from_millis(5);
-
-/// Bytes that a stream may hold back before they count as held by the gateway.
-pub(crate) const HELD_UNCOUNTED: usize = 256 << 10;
 
 /// Longest plain answer.
 const ANSWER_BYTES_MAX: usize = 256 << 20;
@@ -40,77 +36,6 @@ const ERROR_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Tokens that a plain answer is granted whose length nobody states: an essay.
 const UNSTATED_TOKENS: f64 = 2_048.0;
-
-/// Why a target did not serve.
-pub(crate) enum Fail {
-    /// What it came to.
-    Failed(Box<Failed>),
-    /// It did not begin within the client's deadline. How short that is says nothing of the target.
-    Deadline,
-    /// This gateway cannot go on with any target now, for want of its own means.
-    LoadShed(ApiError),
-}
-
-/// A failed attempt, with what was said.
-#[derive(Debug)]
-pub(crate) struct Failed {
-    pub(crate) failure: Failure,
-    /// The status that says so; 0 where none came.
-    pub(crate) status: u16,
-    /// What the engine said.
-    pub(crate) said: EngineError,
-    /// When to come back, ms.
-    pub(crate) after_ms: Option<u64>,
-}
-
-impl From<Failure> for Fail {
-    fn from(failure: Failure) -> Self {
-        Self::Failed(Box::new(Failed { failure, status: 0, said: EngineError::default(), after_ms: None }))
-    }
-}
-
-impl From<Error> for Fail {
-    fn from(error: Error) -> Self {
-        match error {
-            Error::NoAnswer | Error::Truncated => Failure::Died.into(),
-            Error::Connect | Error::Exhausted => Failure::Unreachable.into(),
-            Error::Malformed(_) => Failure::Unreadable.into(),
-        }
-    }
-}
-
-impl Failed {
-    /// An answer that says that it is none, in its status or in words.
-    fn said(status: u16, after_ms: Option<u64>, said: EngineError) -> Self {
-        let failure = match said.context {
-            Some(_) => Failure::ContextLength,
-            None => Failure::of_status(status, after_ms.is_some()),
-        };
-        Self { failure, status, said, after_ms }
-    }
-
-    /// An error in place of an answer, inside one whose status was a success.
-    pub(crate) fn inside(said: EngineError) -> Self {
-        Self::said(said.status.unwrap_or(500), None, said)
-    }
-}
-
-/// A target that serves.
-pub(crate) enum Opened {
-    Plain(Bytes),
-    Stream(Box<Opening>),
-}
-
-/// A stream whose first content has come.
-pub(crate) struct Opening {
-    pub(crate) response: Response,
-    pub(crate) splitter: Splitter,
-    pub(crate) scanner: Scanner,
-    /// Everything up to and with the first content.
-    pub(crate) held: Bytes,
-    /// What is held counts so much.
-    pub(crate) account: Option<OwnedSemaphorePermit>,
-}
 
 impl FailoverDriver<'_> {
     /// One try. A target that is a gateway itself may make so many `tries`; `before` were made until the request was preempted.

@@ -8,9 +8,9 @@ use rhumb_route::decide::Target;
 use rhumb_route::explain::Names as _;
 use std::sync::Arc;
 
-use crate::attempt::Failed;
 use crate::epoch::ConfigEpoch;
-use crate::live::lock;
+use crate::lock::lock;
+use crate::opening::Failed;
 use crate::parts::LiveParts;
 
 impl ConfigEpoch {

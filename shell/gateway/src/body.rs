@@ -1,6 +1,5 @@
 //! Bodies of answers, and the reading of requests' bodies.
 
-use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -13,7 +12,7 @@ use rhumb_api::ApiError;
 
 use crate::breaking::Breaking;
 use crate::h2_stall;
-use crate::relay::Relay;
+use crate::relay::{BrokenOff, PIECE_BYTES_MAX, Relay};
 use crate::resource_limits::Held;
 use crate::socket::Standing;
 use crate::waiting::{Coming, Waiting};
@@ -29,22 +28,6 @@ pub(crate) enum Answer {
     /// The end of a stream that is not complete.
     Breaking(Box<Breaking>),
 }
-
-/// A stream ends without being complete: the event that says so to its client, which is the last. The connection is
-/// closed after it, so that nothing takes the stream for a whole one.
-#[derive(Debug, thiserror::Error)]
-#[error("the stream broke off")]
-pub(crate) struct BrokenOff(pub(crate) Bytes);
-
-impl From<Infallible> for BrokenOff {
-    fn from(never: Infallible) -> Self {
-        match never {}
-    }
-}
-
-/// Most that is handed over at once. Only an answer whose client has fallen behind has more to hand over, and then each
-/// piece taken is a sign that its client still reads.
-pub(crate) const PIECE_BYTES_MAX: usize = 16 << 10;
 
 impl Answer {
     /// The next bytes for the client.

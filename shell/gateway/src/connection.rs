@@ -1,7 +1,7 @@
 //! One client's connection, from its first byte to its last. Every stage of it has a deadline.
 
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use http::{HeaderValue, Method, Request, Response, Version, header};
@@ -14,6 +14,7 @@ use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
+use crate::answer::failed;
 use crate::body::Counted;
 use crate::breaking::STAYS;
 use crate::h2_stall::Streams;
@@ -21,6 +22,7 @@ use crate::load_shedding::LoadShed;
 use crate::reload::Gateway;
 use crate::resource_limits::{BRIEF, Seat};
 use crate::socket::{Socket, Standing};
+use crate::state::GatewayState;
 use crate::tls::{Certificate, Wire};
 use crate::{admin, routes};
 
@@ -63,29 +65,15 @@ pub(crate) async fn serve(
     seat: Seat,
     gateway: Arc<Gateway>,
     role: Role,
-    (mut stopped, _stands): (watch::Receiver<bool>, watch::Receiver<()>),
+    (stopped, _stands): (watch::Receiver<bool>, watch::Receiver<()>),
 ) {
     // An event must not wait for the client to acknowledge the one before.
     let _ = stream.set_nodelay(true);
     let patience = if seat.is_lent { BRIEF } else { role.patience() };
     // Every request on the connection holds a clone until its answer has been sent; one is held here, one by the service.
     let busy = Arc::new(Standing::default());
-    let standing = Arc::downgrade(&busy);
-    let guarded = Arc::clone(&gateway.now().state);
     let is_lent = seat.is_lent;
-    let leave = async {
-        let unwanted = async {
-            match role {
-                Role::Data => guarded.limits.unwanted(|| standing.strong_count() <= 2).await,
-                // Whoever asks how the gateway is may stay.
-                Role::Admin => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            _ = stopped.wait_for(|s| *s) => {}
-            () = unwanted => {}
-        }
-    };
+    let leave = leave(role, Arc::clone(&gateway.now().state), Arc::downgrade(&busy), stopped);
     tokio::pin!(leave);
     let stall = Duration::from_millis(gateway.now().grid.config.gateway.client_stall_ms);
     // Others wait for a lent place.
@@ -97,11 +85,12 @@ pub(crate) async fn serve(
     };
     let Some((wire, h2)) = opened else { return };
     let io = TokioIo::new(wire);
+    let service = Arc::new(Service { gateway, role, is_lent, h2, stall });
     let requests = Arc::clone(&busy);
     let service = service_fn(move |request| {
-        let (gateway, busy) = (Arc::clone(&gateway), Arc::clone(&requests));
+        let (service, busy) = (Arc::clone(&service), Arc::clone(&requests));
         busy.begins(request_is_old(&request));
-        async move { Ok::<_, std::convert::Infallible>(answer(gateway, request, role, is_lent, h2, stall, busy).await) }
+        async move { Ok::<_, std::convert::Infallible>(service.answer(request, busy).await) }
     });
     if h2 {
         let mut builder = http2::Builder::new(Streams { patience: stall });
@@ -124,36 +113,55 @@ pub(crate) async fn serve(
     }
 }
 
+/// Ends when a connection is to end: the gateway stops, or the connection is unwanted and no request is in progress on it.
+async fn leave(role: Role, state: Arc<GatewayState>, standing: Weak<Standing>, mut stopped: watch::Receiver<bool>) {
+    let unwanted = async {
+        match role {
+            Role::Data => state.limits.unwanted(|| standing.strong_count() <= 2).await,
+            // Whoever asks how the gateway is may stay.
+            Role::Admin => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = stopped.wait_for(|s| *s) => {}
+        () = unwanted => {}
+    }
+}
+
 /// HTTP/1.0 has no framing that could show where an answer ends.
 fn request_is_old(request: &Request<Incoming>) -> bool {
     request.version() == Version::HTTP_10
 }
 
-async fn answer(
+/// How the requests of a connection are answered.
+struct Service {
     gateway: Arc<Gateway>,
-    request: Request<Incoming>,
     role: Role,
     is_lent: bool,
     h2: bool,
     stall: Duration,
-    busy: Arc<Standing>,
-) -> Response<Counted> {
-    let answer = match role {
-        Role::Data if is_lent => routes::handle_lent(&gateway.now(), &request),
-        // What is in force now is what it is served under to its end.
-        Role::Data => routes::handle(gateway.now(), request).await,
-        // A body could take its time.
-        Role::Admin if is_lent && request.method() == Method::POST => {
-            routes::failed(&gateway.now().state.limits.turn_away(LoadShed::All), 0)
+}
+
+impl Service {
+    async fn answer(&self, request: Request<Incoming>, busy: Arc<Standing>) -> Response<Counted> {
+        let Self { gateway, role, is_lent, h2, stall } = self;
+        let answer = match role {
+            Role::Data if *is_lent => routes::handle_lent(&gateway.now(), &request),
+            // What is in force now is what it is served under to its end.
+            Role::Data => routes::handle(gateway.now(), request).await,
+            // A body could take its time.
+            Role::Admin if *is_lent && request.method() == Method::POST => {
+                failed(&gateway.now().state.limits.turn_away(LoadShed::All), 0)
+            }
+            Role::Admin => admin::handle(Arc::clone(gateway), request).await,
+        };
+        let mut answer = answer.map(|answer| Counted::new(answer, busy, h2.then_some(*stall)));
+        // HTTP/2 knows no such header.
+        if !h2 && (*is_lent || gateway.now().state.limits.level() > Level::Calm) {
+            answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
-        Role::Admin => admin::handle(Arc::clone(&gateway), request).await,
-    };
-    let mut answer = answer.map(|answer| Counted::new(answer, busy, h2.then_some(stall)));
-    // HTTP/2 knows no such header.
-    if !h2 && (is_lent || gateway.now().state.limits.level() > Level::Calm) {
-        answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        answer
     }
-    answer
 }
 
 async fn http1_connection<S>(

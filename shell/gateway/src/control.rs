@@ -12,9 +12,11 @@ use rhumb_upstream::Tls;
 use tokio::task::JoinSet;
 
 use crate::admission_queue::look_again;
-use crate::epoch::{ConfigEpoch, VIEW_MS};
-use crate::live::{Live, lock};
+use crate::epoch::ConfigEpoch;
+use crate::live::Live;
+use crate::lock::lock;
 use crate::numbers::Number;
+use crate::publish::VIEW_MS;
 use crate::reload::Gateway;
 use crate::state::GatewayState;
 

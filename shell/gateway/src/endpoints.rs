@@ -6,7 +6,7 @@ use rhumb_route::explain::Names as _;
 use serde::{Deserialize, Serialize};
 
 use crate::epoch::ConfigEpoch;
-use crate::live::lock;
+use crate::lock::lock;
 use crate::numbers::Number;
 use crate::troubles::LastError;
 

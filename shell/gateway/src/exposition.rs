@@ -3,16 +3,17 @@
 
 use http::{HeaderMap, Response, header};
 
+use crate::answer::text;
 use crate::body::Answer;
 use crate::epoch::ConfigEpoch;
-use crate::routes::text;
+use crate::readings;
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Answers whoever asks for the page.
 pub(crate) fn page(epoch: &ConfigEpoch, headers: &HeaderMap) -> Response<Answer> {
-    let page = epoch.metrics.page(epoch);
+    let page = readings::page(epoch);
     let accepts = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     if wants_openmetrics(accepts) {
         text(OPENMETRICS, page.into())

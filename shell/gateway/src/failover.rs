@@ -23,13 +23,13 @@ use rhumb_route::explain::Names as _;
 use rhumb_store::Outcome;
 use tokio::time::Sleep;
 
-use crate::admission_queue::ConcurrencyPermit;
-use crate::attempt::{Fail, Opened};
 use crate::epoch::ConfigEpoch;
 use crate::hop_headers::{HOPS_MAX, HopHeaders};
 use crate::in_flight::InFlight;
 use crate::metrics::Hedged;
+use crate::opening::{Fail, Opened};
 use crate::parts::LiveParts;
+use crate::permit::ConcurrencyPermit;
 use crate::preempt::Preemptible;
 use crate::quarantine;
 use crate::relay::{Idle, Relay};

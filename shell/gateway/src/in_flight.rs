@@ -6,10 +6,10 @@ use rhumb_core::attempt::Attempt;
 use rhumb_flow::evidence::Source;
 use rhumb_route::decide::Target;
 
-use crate::admission_queue::ConcurrencyPermit;
 use crate::epoch::ConfigEpoch;
-use crate::live::lock;
+use crate::lock::lock;
 use crate::parts::LiveParts;
+use crate::permit::ConcurrencyPermit;
 
 /// A request at an endpoint. Dropping it frees its place there.
 pub(crate) struct InFlight {

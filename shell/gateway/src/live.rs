@@ -1,18 +1,13 @@
 //! What is known of an endpoint right now: counters that requests move, and readings that others bring.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rhumb_core::endpoint::EndpointTracker;
 use rhumb_route::row::LocalLoad;
 
 use crate::pool::PoolKey;
 use crate::troubles::Troubles;
-
-/// A lock whose holder died holds what it held: every update here leaves the value whole.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// One endpoint, under every configuration that has it.
 pub(crate) struct Live {

@@ -33,7 +33,7 @@ use rhumb_world::{Breach, Decided, End, FaultKind, Poison, Setup, Watch, run, ru
 use self::common::{asks, fault, setup};
 use crate::drain::Drains;
 use crate::epoch::{ConfigEpoch, upstreams};
-use crate::live::lock;
+use crate::lock::lock;
 use crate::parts::LiveParts;
 use crate::resource_limits::ResourceLimits;
 use crate::salt::Secret;
@@ -70,7 +70,7 @@ impl Driven {
         let state = Arc::new(GatewayState::new(log, tasks, drains, limits, names, secret));
         let version = Version { ordinal: 1, digest: Digest::of(b"") };
         let epoch = Arc::new(ConfigEpoch::new(&state, grid, upstreams, version, None));
-        state.enter(&epoch);
+        epoch.versions.enter(&epoch);
         std::fs::remove_dir_all(&folder).unwrap();
         let view = epoch.view.load_full();
         Self { epoch, view }
@@ -189,7 +189,7 @@ impl Memory for Driven {
     }
 
     fn arrive(&mut self, now_ms: u64, ask: &AdmissionAsk, targets: &[Target]) -> Verdict {
-        let candidates = crate::admission_queue::candidates(&self.epoch, targets);
+        let candidates = crate::admission::candidates(&self.epoch, targets);
         lock(&self.epoch.state.queue).admission_mut().arrive(now_ms, ask, unqueued_ttft_ms(targets), candidates)
     }
 
@@ -201,7 +201,7 @@ impl Memory for Driven {
         caller: Option<u32>,
         targets: &[Target],
     ) -> Turn {
-        let candidates = crate::admission_queue::candidates(&self.epoch, targets);
+        let candidates = crate::admission::candidates(&self.epoch, targets);
         lock(&self.epoch.state.queue).admission_mut().turn(now_ms, ask, waited_ms, caller, candidates)
     }
 

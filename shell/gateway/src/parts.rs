@@ -13,9 +13,9 @@ use rhumb_route::account::PriceSnapshot;
 use rhumb_route::decide::Target;
 use rhumb_route::workload::WorkloadStats;
 
-use crate::admission_queue::ConcurrencyPermit;
 use crate::epoch::ConfigEpoch;
-use crate::live::lock;
+use crate::lock::lock;
+use crate::permit::ConcurrencyPermit;
 
 /// The gateway's memory under one configuration.
 pub(crate) struct LiveParts<'a>(pub(crate) &'a Arc<ConfigEpoch>);

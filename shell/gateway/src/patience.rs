@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::attempt::Fail;
+use crate::opening::Fail;
 use rhumb_flow::blame::Failure;
 
 /// Signs that the endpoint is at work extend the wait up to so many times.

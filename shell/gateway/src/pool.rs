@@ -1,13 +1,9 @@
 //! Idle connections to endpoints, each worker thread its own.
 
 use std::cell::RefCell;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rhumb_flow::overload::Level;
 use rhumb_upstream::Conn;
-
-use crate::state::GatewayState;
 
 /// Idle connections kept for one endpoint by one worker.
 const IDLE_MAX: usize = 256;
@@ -51,10 +47,10 @@ pub(crate) fn take(key: PoolKey) -> Option<Conn> {
 
 /// Closes what has been idle for too long on this thread, and all that is idle when the gateway's own means run out:
 /// what another thread keeps idle cannot be had otherwise.
-pub(crate) async fn tend(state: Arc<GatewayState>) {
+pub(crate) async fn tend(is_short: impl Fn() -> bool) {
     loop {
         tokio::time::sleep(TEND_EVERY).await;
-        if state.limits.level() > Level::Calm {
+        if is_short() {
             clear();
         }
         POOL.with_borrow_mut(|pool| pool.iter_mut().for_each(|idle| idle.retain(|i| i.since.elapsed() <= IDLE_FOR)));

@@ -8,7 +8,7 @@ use rhumb_route::decide::Target;
 use tokio::sync::oneshot;
 
 use crate::epoch::ConfigEpoch;
-use crate::live::lock;
+use crate::lock::lock;
 use crate::numbers::Number;
 
 /// A batch request that may be taken back from an endpoint. Dropping it is the end of that.

@@ -3,7 +3,7 @@
 use rhumb_flow::quarantine::Quarantine;
 
 use crate::epoch::ConfigEpoch;
-use crate::live::lock;
+use crate::lock::lock;
 use crate::request_headers::own_hash;
 
 /// The request is not to be tried.

@@ -1,114 +1,43 @@
 //! A stream on its way through: whole events in, the same bytes out.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use rhumb_api::ApiError;
-use rhumb_api::Usage;
-use rhumb_api::event::Piece;
 use rhumb_api::fault::EngineError;
 use rhumb_grid::config::EngineErrors;
-use rhumb_openai::response::{error_in, piece, usage_event};
 use rhumb_openai::{error, stream};
-use rhumb_sse::{Event, Splitter, events};
+use rhumb_sse::Splitter;
 use rhumb_store::Outcome;
 use rhumb_upstream::Response;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Sleep;
 
-use crate::attempt::{HELD_UNCOUNTED, Opening};
-use crate::body::{BrokenOff, PIECE_BYTES_MAX};
+use crate::opening::{HELD_UNCOUNTED, Opening};
 use crate::pace::Pace;
 use crate::pool::{self, PoolKey};
 use crate::request_record::RequestRecord;
+use crate::scanner::Scanner;
 
-/// What is read of the events that pass.
-pub(crate) struct Scanner {
-    /// Usage was asked for by the gateway and not by the client, so the client must not see it.
-    drop_usage: bool,
-    usage: Option<Usage>,
-    /// Events that carried content.
-    pub(crate) pieces: u64,
-    /// Choices that were asked for, and those that have ended.
-    choices: u64,
-    ended: u64,
-    pub(crate) done: bool,
-    /// What the engine said in place of an answer.
-    pub(crate) error: Option<EngineError>,
-    /// Bytes of comments since the last content.
-    comments: usize,
-}
+/// A stream ends without being complete: the event that says so to its client, which is the last. The connection is
+/// closed after it, so that nothing takes the stream for a whole one.
+#[derive(Debug, thiserror::Error)]
+#[error("the stream broke off")]
+pub(crate) struct BrokenOff(pub(crate) Bytes);
 
-/// Most that is passed on of comments between two pieces of content: heartbeats for an hour, and less than would fill the
-/// way to a slow client, behind which nothing more is read and no time runs.
-const COMMENT_BYTES_MAX: usize = 4 << 10;
-
-impl Scanner {
-    pub(crate) fn new(drop_usage: bool, choices: u64) -> Self {
-        Self { drop_usage, usage: None, pieces: 0, choices, ended: 0, done: false, error: None, comments: 0 }
-    }
-
-    /// Every choice has said why it ends: without an end marker the answer is whole all the same.
-    fn is_whole(&self) -> bool {
-        self.ended >= self.choices.max(1)
-    }
-
-    /// Reads a run of whole events and returns what the client gets of it: the same bytes, unless an event is the
-    /// gateway's own business. After the end or an error nothing more is passed on.
-    pub(crate) fn scan(&mut self, run: Bytes) -> Bytes {
-        let mut cut: Option<BytesMut> = None;
-        let mut at = 0;
-        for event in events(&run) {
-            let end = at + event.raw.len();
-            let keep = self.read(&event);
-            if keep {
-                if let Some(out) = &mut cut {
-                    out.extend_from_slice(event.raw);
-                }
-            } else if cut.is_none() {
-                cut = Some(BytesMut::from(&run[..at]));
-            }
-            at = end;
-            if self.done || self.error.is_some() {
-                break;
-            }
-        }
-        match cut {
-            Some(out) => out.freeze(),
-            None => run.slice(..at),
-        }
-    }
-
-    /// Whether the client gets the event.
-    fn read(&mut self, event: &Event<'_>) -> bool {
-        match piece(event) {
-            Piece::Done => {
-                self.done = true;
-                return true;
-            }
-            Piece::Error => {
-                self.error = Some(error_in(event));
-                return false;
-            }
-            Piece::Content { ends } => {
-                (self.pieces, self.comments) = (self.pieces + 1, 0);
-                self.ended += u64::from(ends);
-            }
-            Piece::Lifecycle => {}
-        }
-        if event.data.is_none() && self.pieces > 0 {
-            self.comments += event.raw.len();
-            return self.comments <= COMMENT_BYTES_MAX;
-        }
-        let Some(said) = event.data.as_deref().and_then(usage_event) else { return true };
-        self.usage = Some(said.usage);
-        // A chunk without a list of choices is none that clients understand.
-        !(said.alone && (self.drop_usage || !said.has_choices))
+impl From<Infallible> for BrokenOff {
+    fn from(never: Infallible) -> Self {
+        match never {}
     }
 }
+
+/// Most that is handed over at once. Only an answer whose client has fallen behind has more to hand over, and then each
+/// piece taken is a sign that its client still reads.
+pub(crate) const PIECE_BYTES_MAX: usize = 16 << 10;
 
 /// A stream being relayed. It reads when it is asked, and it is asked while the client's side has room: what a client
 /// does not read stays with the endpoint. Dropping it cancels it at the endpoint.
@@ -368,43 +297,5 @@ impl Drop for Relay {
         if self.state == State::Flowing {
             self.account(if self.stalled { Outcome::ClientStalled } else { Outcome::ClientGone });
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn scan(drop_usage: bool, text: &'static str) -> (String, Scanner) {
-        let mut s = Scanner::new(drop_usage, 1);
-        let out = s.scan(Bytes::from_static(text.as_bytes()));
-        (String::from_utf8(out.to_vec()).unwrap(), s)
-    }
-
-    const USAGE: &str = "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":2}}\n\n";
-    const TEXT: &str = "data: {\"choices\":[{\"delta\":{\"content\":\"usage\"}}]}\n\n";
-
-    #[test]
-    fn a_usage_chunk_that_the_client_did_not_ask_for_is_kept_from_it() {
-        let text: &'static str = Box::leak(format!("{TEXT}{USAGE}{TEXT}data: [DONE]\n\n").into_boxed_str());
-        let (out, s) = scan(true, text);
-        assert_eq!(out, format!("{TEXT}{TEXT}data: [DONE]\n\n"));
-        assert_eq!((s.usage.unwrap().output_tokens, s.pieces, s.done), (2, 2, true));
-        assert_eq!(scan(false, text).0, text);
-    }
-
-    #[test]
-    fn nothing_follows_the_end_or_an_error() {
-        let (out, s) = scan(false, "data: [DONE]\n\ndata: {\"x\":1}\n\n");
-        assert_eq!((out.as_str(), s.done), ("data: [DONE]\n\n", true));
-        let (out, s) = scan(false, ": hi\n\ndata: {\"error\":{\"message\":\"/secret/path\"}}\n\ndata: [DONE]\n\n");
-        assert_eq!((out.as_str(), s.error.is_some(), s.done), (": hi\n\n", true, false));
-    }
-
-    #[test]
-    fn a_run_is_passed_on_without_a_copy() {
-        let run = Bytes::from_static(TEXT.as_bytes());
-        let at = run.as_ptr();
-        assert_eq!(Scanner::new(true, 1).scan(run).as_ptr(), at);
     }
 }

@@ -14,9 +14,9 @@ use rhumb_grid::index::Grid;
 use serde::Serialize;
 
 use crate::epoch::{ConfigEpoch, upstreams};
-use crate::live::lock;
+use crate::lock::lock;
 use crate::metrics::{REFUSED, TAKEN, UNCHANGED};
-use crate::serve::retention;
+use crate::retention::retention;
 use crate::state::GatewayState;
 use crate::version::{Digest, Version};
 
@@ -52,7 +52,7 @@ impl Gateway {
     pub(crate) fn new(epoch: ConfigEpoch) -> Self {
         let epoch = Arc::new(epoch);
         let status = Status { version: epoch.version.to_string(), since_unix_ms: unix_ms(), last_reload: None };
-        epoch.state.enter(&epoch);
+        epoch.versions.enter(&epoch);
         epoch.publish();
         Self { current: ArcSwap::new(epoch), status: Mutex::new(status) }
     }
@@ -77,7 +77,7 @@ impl Gateway {
         let version = Version { ordinal: before.version.ordinal + 1, digest };
         let state: &Arc<GatewayState> = &before.state;
         let epoch = Arc::new(ConfigEpoch::new(state, grid, upstreams, version, Some(&before)));
-        state.enter(&epoch);
+        epoch.versions.enter(&epoch);
         state.log.keep(retention(&epoch.grid.config.gateway));
         // The first decision finds what is known, not a blank.
         epoch.publish();

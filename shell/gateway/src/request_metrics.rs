@@ -12,7 +12,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use rhumb_store::{Ended, Outcome};
 
-use crate::live::lock;
+use crate::lock::lock;
 
 /// Most sets of labels of a counter, and of a histogram, whose every set has a series for each bucket. What comes later
 /// is counted under [`OTHER`].

@@ -9,7 +9,6 @@ use rhumb_flow::admission::AdmissionRequest;
 use rhumb_flow::evidence::Source;
 use rhumb_flow::fair::cost;
 use rhumb_grid::config::EngineErrors;
-use rhumb_grid::index::NamedRates;
 use rhumb_openai::request::Scan;
 use rhumb_route::decide::Target;
 use rhumb_route::explain::Names as _;
@@ -18,7 +17,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use crate::epoch::ConfigEpoch;
 use crate::in_flight::InFlight;
-use crate::live::lock;
+use crate::lock::lock;
 use crate::parts::LiveParts;
 use crate::request_metrics::Of;
 use crate::routing::{RoutingRequest, prompt_size, sequences};
@@ -82,36 +81,28 @@ fn tag(body: &[u8]) -> u64 {
 
 impl RequestRecord {
     /// Of a request that has been accepted.
-    pub(crate) fn new(
-        epoch: &Arc<ConfigEpoch>,
-        routing: &RoutingRequest<'_>,
-        policy: &NamedRates,
-        start: Instant,
-        tenant: Option<usize>,
-        scan: &Scan,
-        body: &[u8],
-    ) -> Self {
-        let answer_max =
-            scan.request.max_tokens.unwrap_or(0).max(TOKENS_MAX).saturating_mul(scan.request.sequences().max(1));
+    pub(crate) fn new(routing: &RoutingRequest<'_>, start: Instant, scan: &Scan, body: &[u8]) -> Self {
+        let (epoch, tenant, policy, request) = (routing.epoch, routing.caller.tenant, routing.policy, &scan.request);
+        let answer_max = request.max_tokens.unwrap_or(0).max(TOKENS_MAX).saturating_mul(request.sequences().max(1));
         Self {
             epoch: Arc::clone(epoch),
             id: routing.id,
             start_us: epoch.state.us_at(start),
             tenant,
-            model: scan.request.model.clone(),
+            model: request.model.clone(),
             source: Source { tenant: epoch.numbers.tenant(tenant), request: tag(body) },
             engine_errors: policy.service.engine_errors,
             tokens_max: (body.len() as u64 + TOKENS_MAX, answer_max),
             second_usd: policy.rates.second_usd,
-            prompt: prompt_size(&scan.request.prompt),
-            sequences: sequences(scan),
+            prompt: prompt_size(&request.prompt),
+            sequences: sequences(request),
             bytes_per_token: routing.bytes_per_token(),
             attempts: 0,
             status: 0,
             outcome: Outcome::ClientGone,
             usage: None,
             pieces: 0,
-            plain: !scan.request.stream,
+            plain: !request.stream,
             in_flight: None,
             last: None,
             lost_usd: 0.0,

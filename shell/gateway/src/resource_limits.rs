@@ -12,8 +12,8 @@ use rhumb_grid::config::{Config, Priority};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-use crate::live::lock;
 use crate::load_shedding::{LoadShed, ReasonLabel};
+use crate::lock::lock;
 use crate::resource_usage;
 
 /// Limits, and what is used of them.

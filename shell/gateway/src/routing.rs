@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use rhumb_api::ApiError;
-use rhumb_api::Prompt;
+use rhumb_api::{Prompt, Request};
 use rhumb_core::facts::{PromptSize, RequestShape, facts};
 use rhumb_document::distance::closest;
 use rhumb_flow::admission::AdmissionRequest;
@@ -23,12 +23,12 @@ use rhumb_route::view::View;
 use rhumb_store::Intent;
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::admission_queue::Deciding;
 use crate::auth::Caller;
 use crate::epoch::ConfigEpoch;
-use crate::live::lock;
+use crate::lock::lock;
 use crate::names::NameTable;
-use crate::request_headers::{RequestHeaders, own_hash};
+use crate::pipeline::authenticate::Head;
+use crate::request_headers::own_hash;
 
 /// The world as a live gateway sees it.
 pub(crate) struct LiveWorld<'a> {
@@ -60,8 +60,8 @@ pub(crate) struct RoutingRequest<'a> {
     pub(crate) id: u64,
     at_unix_ms: u64,
     api: Api,
-    caller: &'a Caller,
-    policy: &'a NamedRates,
+    pub(crate) caller: &'a Caller,
+    pub(crate) policy: &'a NamedRates,
     model: &'a str,
     facts: Facts,
     tokens_per_block: f64,
@@ -119,71 +119,20 @@ pub(crate) fn nearest_models<'a>(grid: &'a Grid, wrong: &str, allowed: impl Fn(&
     closest(wrong, grid.model_names().filter(|n| allowed(n)), 3)
 }
 
-/// Gathers what a decision on a request needs of it.
-#[expect(clippy::too_many_arguments, reason = "each is one of the decision's inputs, gathered by the one caller")]
-pub(crate) fn asking<'a>(
-    epoch: &'a Arc<ConfigEpoch>,
-    api: Api,
-    caller: &'a Caller,
-    asked: &RequestHeaders,
-    policy: &'a NamedRates,
-    models: Vec<u32>,
-    body: &[u8],
-    scan: &'a Scan,
-) -> RoutingRequest<'a> {
-    let (tenant, number) = (caller.tenant, epoch.numbers.tenant(caller.tenant));
-    let session = asked.session.or_else(|| scan.request.conversation_hash.map(|h| own_hash(&h.to_le_bytes(), number)));
-    let first_model = models.first().copied().unwrap_or(0);
-    let mut blocks = Vec::new();
-    block_hashes(body, scan, own_hash(b"", number), BLOCKS_MAX, &mut blocks);
-    let mut countries = policy.countries.clone();
-    if let Some(t) = tenant {
-        restrict(&mut countries, &epoch.grid.tenant_countries[t]);
-    }
-    let shape = RequestShape {
-        max_tokens: scan.request.max_tokens.or(policy.service.max_answer_tokens),
-        countries,
-        client_ms: asked.client_ms,
-        // A session returns to its endpoint; without one, prompts that begin alike go where they may share a cache.
-        affinity: session.or(scan.request.cache_key_hash).or(blocks.first().copied()),
-        ..shape(api, scan, models)
-    };
-    let facts = facts(shape, &lock(epoch.estimates(tenant, first_model)));
-    let (id, at_unix_ms) = epoch.state.ids.next();
-    let tokens_per_block = BLOCK_BYTES as f64 * facts.prompt_tokens / scan.prompt_span.len() as f64;
-    let router = epoch.grid.config.gateway.router;
-    RoutingRequest {
-        epoch,
-        id,
-        at_unix_ms,
-        api,
-        caller,
-        policy,
-        model: &scan.request.model,
-        facts,
-        tokens_per_block,
-        session,
-        blocks,
-        decision: Decision::default(),
-        view: epoch.view.load_full(),
-        choice: Choice { rates: policy.rates, router, seed: 0 },
-    }
-}
-
 /// What a scanned body says by itself.
-pub(crate) fn shape(api: Api, scan: &Scan, models: Vec<u32>) -> RequestShape {
+pub(crate) fn shape(api: Api, request: &Request, models: Vec<u32>) -> RequestShape {
     let is_embedding = api == Api::Embeddings;
     RequestShape {
         models,
-        prompt: prompt_size(&scan.request.prompt),
-        certain_tokens: scan.request.prompt.certain_tokens(is_embedding) as f64,
-        max_tokens: scan.request.max_tokens,
-        sequences: sequences(scan),
-        streams: scan.request.stream,
+        prompt: prompt_size(&request.prompt),
+        certain_tokens: request.prompt.certain_tokens(is_embedding) as f64,
+        max_tokens: request.max_tokens,
+        sequences: sequences(request),
+        streams: request.stream,
         needs: Able {
-            vision: scan.request.prompt.images,
-            audio: scan.request.prompt.audio,
-            tools: scan.request.tools,
+            vision: request.prompt.images,
+            audio: request.prompt.audio,
+            tools: request.tools,
             embedding: is_embedding,
         },
         countries: Vec::new(),
@@ -208,12 +157,21 @@ pub(crate) fn prompt_size(prompt: &Prompt) -> PromptSize {
 }
 
 /// Answers that a request asks for, as far as they are expected.
-pub(crate) fn sequences(scan: &Scan) -> f64 {
-    scan.request.sequences().min(SEQUENCES_MAX) as f64
+pub(crate) fn sequences(request: &Request) -> f64 {
+    request.sequences().min(SEQUENCES_MAX) as f64
 }
 
 /// What is expected of a request is bounded where its policy does not bound it.
 const SEQUENCES_MAX: u64 = 1_024;
+
+/// Where a request may be served: what its policy and its tenant both allow.
+fn countries(epoch: &ConfigEpoch, policy: &NamedRates, tenant: Option<usize>) -> Vec<[u8; 2]> {
+    let mut countries = policy.countries.clone();
+    if let Some(t) = tenant {
+        restrict(&mut countries, &epoch.grid.tenant_countries[t]);
+    }
+    countries
+}
 
 /// Two lists of countries both hold; an empty one allows all. When nothing is in both, nothing is allowed.
 fn restrict(countries: &mut Vec<[u8; 2]>, also: &[[u8; 2]]) {
@@ -231,8 +189,53 @@ fn restrict(countries: &mut Vec<[u8; 2]>, also: &[[u8; 2]]) {
     }
 }
 
-impl Deciding for RoutingRequest<'_> {
-    fn decide(&mut self) {
+impl<'a> RoutingRequest<'a> {
+    /// Gathers what a decision on a request needs of it.
+    pub(crate) fn new(
+        epoch: &'a Arc<ConfigEpoch>,
+        api: Api,
+        head: &'a Head<'a>,
+        models: Vec<u32>,
+        body: &[u8],
+        scan: &'a Scan,
+    ) -> Self {
+        let (Head { caller, headers, policy, .. }, request) = (head, &scan.request);
+        let (tenant, number) = (caller.tenant, epoch.numbers.tenant(caller.tenant));
+        let session = headers.session.or_else(|| request.conversation_hash.map(|h| own_hash(&h.to_le_bytes(), number)));
+        let first_model = models.first().copied().unwrap_or(0);
+        let mut blocks = Vec::new();
+        block_hashes(body, scan, own_hash(b"", number), BLOCKS_MAX, &mut blocks);
+        let shape = RequestShape {
+            max_tokens: request.max_tokens.or(policy.service.max_answer_tokens),
+            countries: countries(epoch, policy, tenant),
+            client_ms: headers.client_ms,
+            // A session returns to its endpoint; without one, prompts that begin alike go where they may share a cache.
+            affinity: session.or(request.cache_key_hash).or(blocks.first().copied()),
+            ..shape(api, request, models)
+        };
+        let facts = facts(shape, &lock(epoch.estimates(tenant, first_model)));
+        let (id, at_unix_ms) = epoch.state.ids.next();
+        let router = epoch.grid.config.gateway.router;
+        Self {
+            epoch,
+            id,
+            at_unix_ms,
+            api,
+            caller,
+            policy,
+            model: &request.model,
+            tokens_per_block: BLOCK_BYTES as f64 * facts.prompt_tokens / request.prompt_bytes as f64,
+            facts,
+            session,
+            blocks,
+            decision: Decision::default(),
+            view: epoch.view.load_full(),
+            choice: Choice { rates: policy.rates, router, seed: 0 },
+        }
+    }
+
+    /// Decides on what is known now.
+    pub(crate) fn decide(&mut self) {
         let (epoch, facts) = (self.epoch, &mut self.facts);
         let router = epoch.grid.config.gateway.router;
         let seed = epoch.state.turn.fetch_add(1, Ordering::Relaxed);
@@ -249,11 +252,13 @@ impl Deciding for RoutingRequest<'_> {
         });
     }
 
-    fn targets(&self) -> &[Target] {
+    /// The ranked targets of the last decision that it may be given a place at.
+    pub(crate) fn targets(&self) -> &[Target] {
         &self.decision.targets[..self.decision.fitting]
     }
 
-    fn record(&self) {
+    /// What was decided last is what is done: the log is to say it.
+    pub(crate) fn record(&self) {
         let live = &self.epoch.live;
         let local_loads = match live.len() {
             n if (KEPT + 1..=LOCAL_LOADS_MAX).contains(&n) => live.iter().map(|l| l.local_load()).collect(),

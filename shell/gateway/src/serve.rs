@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use rhumb_flow::overload::Level;
 use rhumb_grid::config;
 use rhumb_grid::index::Grid;
 use rhumb_process::Tasks;
-use rhumb_store::{Log, Retention, StoreError};
+use rhumb_store::{Log, StoreError};
 use rhumb_upstream::{Names, NamesError, OriginError, TlsError};
 use tokio::runtime::Builder;
 use tokio::sync::watch;
@@ -19,6 +20,7 @@ use crate::drain::Drains;
 use crate::epoch::{ConfigEpoch, SiteReading, upstreams};
 use crate::reload::{Gateway, Reloader};
 use crate::resource_limits::ResourceLimits;
+use crate::retention::retention;
 use crate::salt::Secret;
 use crate::state::GatewayState;
 use crate::tls::Certificate;
@@ -152,7 +154,10 @@ fn serve(grid: Grid, digest: Digest, log: &Log, tasks: &Tasks) -> Result<Running
         let (gateway, stopped, tls, tasks) = (Arc::clone(&gateway), stopped.clone(), tls.clone(), tasks.clone());
         threads.push(thread(&format!("rhumb-{i}"), async move {
             // It ends with the runtime, when the last connection has.
-            keep(tasks, "pool", Arc::clone(&gateway), |g| pool::tend(Arc::clone(&g.now().state)));
+            keep(tasks, "pool", Arc::clone(&gateway), |g| {
+                let state = Arc::clone(&g.now().state);
+                pool::tend(move || state.limits.level() > Level::Calm)
+            });
             accept(listener, tls, stopped, gateway, Role::Data).await;
         })?);
     }
@@ -180,15 +185,6 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     tokio::spawn(async move { tasks.keep(kind, move || begin(Arc::clone(&gateway))).await });
-}
-
-/// How long the log keeps its rows, as the configuration says.
-pub(crate) fn retention(gateway: &config::Gateway) -> Retention {
-    let some = |n: u64| Some(n).filter(|n| *n > 0);
-    Retention {
-        age: some(gateway.log_max_age_days.into()).map(|days| Duration::from_secs(days * 24 * 3_600)),
-        bytes: some(gateway.log_max_mb).map(|mb| mb << 20),
-    }
 }
 
 fn certificate(files: Option<&config::ListenTls>) -> Result<Option<Arc<Certificate>>, TlsError> {
@@ -230,12 +226,12 @@ async fn accept(
     };
     // Connections hold a receiver each; the last one gone wakes the waiting.
     let (standing, stands) = watch::channel(());
-    let limits = Arc::clone(&gateway.now().state);
+    let state = Arc::clone(&gateway.now().state);
     loop {
         let next = async {
             match role {
-                Role::Data => limits.limits.client(&listener).await,
-                Role::Admin => limits.limits.admin(&listener).await,
+                Role::Data => state.limits.client(&listener).await,
+                Role::Admin => state.limits.admin(&listener).await,
             }
         };
         let taken = tokio::select! {

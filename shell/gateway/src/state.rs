@@ -1,8 +1,8 @@
 //! What a gateway keeps through every change of its configuration.
 
 use std::collections::BTreeMap;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, Weak};
 use std::time::Instant;
 
 use rhumb_flow::budget::RetryBudget;
@@ -13,11 +13,9 @@ use rhumb_route::prefix::PrefixIndex;
 use rhumb_store::Log;
 use rhumb_upstream::Names;
 
-use crate::admission_queue::{AdmissionQueue, serves};
+use crate::admission_queue::AdmissionQueue;
 use crate::drain::Drains;
-use crate::epoch::ConfigEpoch;
 use crate::ids::Ids;
-use crate::live::lock;
 use crate::numbers::{Known, Number};
 use crate::resource_limits::ResourceLimits;
 use crate::salt::Secret;
@@ -47,9 +45,6 @@ pub(crate) struct GatewayState {
     pub(crate) pins: Vec<Mutex<Pins>>,
     /// Blocks to the numbers of endpoints.
     pub(crate) prefixes: Mutex<PrefixIndex>,
-    /// Configurations that requests are served under, the newest last.
-    versions: Mutex<Vec<Weak<ConfigEpoch>>>,
-    newest: AtomicU64,
     views: AtomicU64,
     start: Instant,
 }
@@ -83,8 +78,6 @@ impl GatewayState {
             budgets: Mutex::default(),
             pins: (0..PIN_SHARDS).map(|_| Mutex::new(Pins::new(PINS / PIN_SHARDS))).collect(),
             prefixes: Mutex::new(PrefixIndex::new(0)),
-            versions: Mutex::default(),
-            newest: AtomicU64::new(0),
             views: AtomicU64::new(0),
             start: Instant::now(),
         }
@@ -103,33 +96,6 @@ impl GatewayState {
     /// The version of the next view: no two views of a gateway share one.
     pub(crate) fn next_view(&self) -> u64 {
         self.views.fetch_add(1, Ordering::Relaxed) + 1
-    }
-
-    /// Configurations that requests are served under, the newest last.
-    pub(crate) fn versions(&self) -> Vec<Arc<ConfigEpoch>> {
-        lock(&self.versions).iter().filter_map(Weak::upgrade).collect()
-    }
-
-    /// The newest configuration.
-    pub(crate) fn newest(&self) -> Option<Arc<ConfigEpoch>> {
-        lock(&self.versions).last().and_then(Weak::upgrade)
-    }
-
-    /// No newer configuration than this is in force.
-    pub(crate) fn is_newest(&self, epoch: &ConfigEpoch) -> bool {
-        self.newest.load(Ordering::Relaxed) <= epoch.version.ordinal
-    }
-
-    /// A configuration is about to be in force: admission knows of it before the first request does.
-    pub(crate) fn enter(&self, epoch: &Arc<ConfigEpoch>) {
-        let mut versions = lock(&self.versions);
-        versions.retain(|old| old.strong_count() > 0);
-        versions.push(Arc::downgrade(epoch));
-        self.newest.store(epoch.version.ordinal, Ordering::Relaxed);
-        let all: Vec<Arc<ConfigEpoch>> = versions.iter().filter_map(Weak::upgrade).collect();
-        drop(versions);
-        let (serves, known) = (serves(&all), lock(&self.known));
-        lock(&self.queue).reconfigure(&known, epoch, serves);
     }
 
     /// The pins that hold a session's.

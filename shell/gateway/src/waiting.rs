@@ -5,11 +5,30 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::{HeaderValue, Response};
+use rhumb_api::ApiError;
+use rhumb_openai::error::event;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::body::Answer;
-use crate::routes::Work;
-use rhumb_openai::error::event;
+
+/// A request that is served. What comes of it is an answer, or why there is none.
+pub(crate) type Work = Pin<Box<dyn Future<Output = Result<Response<Answer>, Refused>> + Send>>;
+
+/// Why a request has no answer.
+pub(crate) struct Refused {
+    pub(crate) error: ApiError,
+    /// Its id, if it was accepted.
+    pub(crate) id: Option<u64>,
+    /// Where it was tried last.
+    pub(crate) at: Option<[HeaderValue; 3]>,
+}
+
+impl From<ApiError> for Refused {
+    fn from(error: ApiError) -> Self {
+        Self { error, id: None, at: None }
+    }
+}
 
 /// A comment, which readers of event streams step over (HTML standard, section 9.2.6).
 const COMMENT: &[u8] = b": keep-alive\n\n";

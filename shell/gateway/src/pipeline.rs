@@ -1,0 +1,103 @@
+//! The way of a completion request, stage by stage:
+//!
+//! 1. `authenticate`: whose it is, its headers, its policy;
+//! 2. receive: the body, within the limits of size and time, decoded;
+//! 3. `permit`: what policy and tenant allow of what it asks for;
+//! 4. `guard`: guards that may end an accepted request before it is sent anywhere;
+//! 5. `dispatch`: placed (decided on), held until there is room, forwarded with failover, streamed or answered whole.
+//!
+//! The record of the request settles when it is dropped, however the request ends.
+
+pub(crate) mod authenticate;
+mod dispatch;
+mod guard;
+mod permit;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{Method, Request, Response};
+use hyper::body::Incoming;
+use rhumb_api::ApiError;
+use rhumb_flow::overload::Level;
+use rhumb_grid::steering::STEERING;
+use rhumb_json::Limits;
+use rhumb_openai::request::{Api, scan};
+use tokio::sync::oneshot;
+
+use crate::body::{Answer, read};
+use crate::epoch::ConfigEpoch;
+use crate::inflate::{Coding, inflate};
+use crate::load_shedding::LoadShed;
+use crate::pipeline::authenticate::Head;
+use crate::pipeline::dispatch::Dispatch;
+use crate::pipeline::guard::Guarded;
+use crate::pipeline::permit::permit;
+use crate::request_record::RequestRecord;
+use crate::resource_limits::Held;
+use crate::routing::RoutingRequest;
+use crate::waiting::Refused;
+
+/// A client that is to be told now and then that its request is still at work.
+pub(crate) struct Waits {
+    pub(crate) id: u64,
+    pub(crate) keep_alive: Duration,
+}
+
+/// Takes a request through every stage. A client that streams is told through `tell` that its request is accepted, where it
+/// is to hear while it waits.
+///
+/// # Errors
+/// A stage refuses it, or no target answers it.
+pub(crate) async fn complete(
+    epoch: Arc<ConfigEpoch>,
+    api: Api,
+    request: Request<Incoming>,
+    tell: oneshot::Sender<Waits>,
+) -> Result<Response<Answer>, Refused> {
+    let start = Instant::now();
+    let epoch = &epoch;
+    if request.method() != Method::POST {
+        return Err(ApiError::method_not_allowed("POST").into());
+    }
+    let (parts, body) = request.into_parts();
+    let head = Head::read(epoch, &parts.headers)?;
+    drop(parts);
+    let mut held = epoch.state.limits.holding();
+    let body = receive(epoch, body, head.coding, &mut held).await?;
+    let scan = scan(api, &body, Limits::default(), STEERING).map_err(ApiError::from)?;
+    let permitted = permit(epoch, api, &head, &scan)?;
+    let mut routing = RoutingRequest::new(epoch, api, &head, permitted.models, &body, &scan);
+    let mut record = Box::new(RequestRecord::new(&routing, start, &scan, &body));
+    if let Err((outcome, error)) = guard::ask(&Guarded { epoch, caller: &head.caller, body: &body }) {
+        routing.decide();
+        routing.record();
+        (record.outcome, record.status) = (outcome, error.status());
+        return Err(Refused::of(epoch, routing.id, None, error));
+    }
+    let keep_alive_ms = head.policy.service.keep_alive_ms;
+    if scan.request.stream && keep_alive_ms > 0 {
+        // One who has left does not hear it.
+        let _ = tell.send(Waits { id: routing.id, keep_alive: Duration::from_millis(keep_alive_ms) });
+    }
+    let (head, scan, body, priority) = (&head, &scan, &body, permitted.priority);
+    Dispatch { epoch, api, head, scan, body, priority, start }.run(routing, record).await
+}
+
+/// Stage 2: the body, read and decoded.
+async fn receive(
+    epoch: &ConfigEpoch,
+    body: Incoming,
+    coding: Option<Coding>,
+    held: &mut Held<'_>,
+) -> Result<Bytes, ApiError> {
+    let limits = &epoch.state.limits;
+    if limits.level() == Level::All {
+        return Err(limits.turn_away(LoadShed::All));
+    }
+    let gateway = &epoch.grid.config.gateway;
+    let within = Duration::from_millis(gateway.request_timeout_ms);
+    let body = read(body, gateway.max_body_bytes, within, held).await?;
+    inflate(coding, body, gateway.max_body_bytes, held).await
+}

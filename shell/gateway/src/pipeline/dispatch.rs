@@ -1,0 +1,108 @@
+//! Stages 5 to 7: a place at a target, in turn; the request sent there, or elsewhere where it fails; the answer.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::Response;
+use rhumb_api::ApiError;
+use rhumb_flow::admission::AdmissionRequest;
+use rhumb_grid::config::Priority;
+use rhumb_openai::request::{Api, Scan};
+use rhumb_store::Outcome;
+
+use crate::admission::{Admitted, Busy, admit};
+use crate::answer::answer;
+use crate::body::Answer;
+use crate::epoch::ConfigEpoch;
+use crate::failover::{FailoverDriver, Unserved};
+use crate::lock::lock;
+use crate::pipeline::authenticate::Head;
+use crate::request_record::RequestRecord;
+use crate::routing::RoutingRequest;
+use crate::waiting::Refused;
+
+/// A request on its way to a target.
+pub(crate) struct Dispatch<'a> {
+    pub(crate) epoch: &'a Arc<ConfigEpoch>,
+    pub(crate) api: Api,
+    pub(crate) head: &'a Head<'a>,
+    pub(crate) scan: &'a Scan,
+    pub(crate) body: &'a Bytes,
+    pub(crate) priority: Priority,
+    /// When it came.
+    pub(crate) start: Instant,
+}
+
+impl Dispatch<'_> {
+    /// Holds the request until a target has room and forwards it there; again from the start where it is preempted.
+    ///
+    /// # Errors
+    /// No target answers it.
+    pub(crate) async fn run(
+        &self,
+        mut routing: RoutingRequest<'_>,
+        mut record: Box<RequestRecord>,
+    ) -> Result<Response<Answer>, Refused> {
+        let Self { epoch, api, head, scan, body, priority, start } = *self;
+        let (id, chain) = (routing.id, head.headers.chain);
+        // One beyond the clock's end is none.
+        let deadline = head.headers.deadline_ms.and_then(|ms| start.checked_add(Duration::from_millis(ms)));
+        let (mut waited, mut most) = (Duration::ZERO, chain.tries(head.policy.rates.max_attempts));
+        loop {
+            let left_ms = deadline.map(|d| d.saturating_duration_since(Instant::now()).as_millis() as u64);
+            let ask = routing.ask(priority, left_ms);
+            let asked_at = start.elapsed();
+            let admitted = self.place(&ask, &mut routing, &mut record).await;
+            let Admitted { target, permit, .. } = admitted.map_err(|e| Refused::of(epoch, id, record.last, e))?;
+            let admitted_at = start.elapsed();
+            if record.waited.is_some() {
+                waited += admitted_at - asked_at;
+            }
+            let placed = &routing;
+            let driver =
+                FailoverDriver { epoch, policy: head.policy, scan, body, api, placed, chain, priority, deadline };
+            match driver.run(record, most, target, permit).await {
+                Ok(served) => {
+                    let timing = [("decide", admitted_at - waited), ("queue", waited), ("first", start.elapsed())];
+                    return Ok(answer(epoch, id, served, timing));
+                }
+                Err(Unserved::Failed(failed)) => {
+                    let (error, last) = *failed;
+                    return Err(Refused::of(epoch, id, last, error));
+                }
+                Err(Unserved::Preempted(preempted, left)) => {
+                    (record, most) = (preempted, left);
+                    // It waits again, for all of it.
+                    if let Some(ask) = record.waited.take() {
+                        lock(&epoch.state.queue).settle(&ask, 0.0);
+                    }
+                    waited += start.elapsed() - admitted_at;
+                }
+            }
+        }
+    }
+
+    /// A place at a target of the request, among those ranked for it.
+    async fn place(
+        &self,
+        ask: &AdmissionRequest,
+        routing: &mut RoutingRequest<'_>,
+        record: &mut RequestRecord,
+    ) -> Result<Admitted, ApiError> {
+        let was_preempted = record.attempts > 0;
+        let (outcome, error) = match admit(self.epoch, ask, routing, was_preempted).await {
+            Ok(Some(admitted)) => {
+                record.waited = admitted.waited.then_some(*ask);
+                return Ok(admitted);
+            }
+            Ok(None) => (Outcome::NothingEligible, routing.nothing_eligible()),
+            Err(Busy(after_ms)) => {
+                let text = "Every endpoint that may serve this request is busy.";
+                (Outcome::Shed, ApiError::overloaded(text, after_ms))
+            }
+        };
+        (record.outcome, record.status) = (outcome, error.status());
+        Err(error)
+    }
+}

@@ -10,12 +10,12 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use rhumb_api::ApiError;
 
-use crate::breaking::Breaking;
-use crate::h2_stall;
 use crate::relay::{BrokenOff, PIECE_BYTES_MAX, Relay};
 use crate::resource_limits::Held;
-use crate::socket::Standing;
 use crate::waiting::{Coming, Waiting};
+use rhumb_server::breaking::Breaking;
+use rhumb_server::h2_stall;
+use rhumb_server::socket::Standing;
 
 /// An answer's body.
 pub(crate) enum Answer {

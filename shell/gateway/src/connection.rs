@@ -16,15 +16,15 @@ use tokio::sync::watch;
 
 use crate::answer::failed;
 use crate::body::Counted;
-use crate::breaking::STAYS;
-use crate::h2_stall::Streams;
 use crate::load_shedding::LoadShed;
 use crate::reload::Gateway;
 use crate::resource_limits::{BRIEF, Seat};
-use crate::socket::{Socket, Standing};
 use crate::state::GatewayState;
-use crate::tls::{Certificate, Wire};
 use crate::{admin, routes};
+use rhumb_server::breaking::STAYS;
+use rhumb_server::h2_stall::Streams;
+use rhumb_server::socket::{Socket, Standing};
+use rhumb_server::tls::{Certificate, Wire};
 
 /// Which of the two listeners a connection came to.
 #[derive(Clone, Copy)]

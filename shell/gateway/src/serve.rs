@@ -23,9 +23,9 @@ use crate::resource_limits::ResourceLimits;
 use crate::retention::retention;
 use crate::salt::Secret;
 use crate::state::GatewayState;
-use crate::tls::Certificate;
 use crate::version::{Digest, Version};
 use crate::{control, pool};
+use rhumb_server::tls::Certificate;
 
 /// Longest time that requests in flight are given to end when the gateway stops.
 const DRAIN: Duration = Duration::from_secs(30);

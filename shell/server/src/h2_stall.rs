@@ -30,12 +30,12 @@ tokio::task_local! {
 }
 
 /// The body of the stream has been asked, and gave something or had nothing yet.
-pub(crate) fn asked(gave: bool) {
+pub fn asked(gave: bool) {
     set(if gave { Turn::Given } else { Turn::Ours });
 }
 
 /// The stream ends because its client takes nothing.
-pub(crate) fn is_over() -> bool {
+pub fn is_over() -> bool {
     TURN.try_with(|t| t.get() == Turn::Over).unwrap_or(false)
 }
 
@@ -46,8 +46,9 @@ fn set(turn: Turn) {
 
 /// Runs the streams of a connection, each until its client takes nothing for so long. Dropping a stream resets it.
 #[derive(Clone)]
-pub(crate) struct Streams {
-    pub(crate) patience: Duration,
+pub struct Streams {
+    /// How long a client may take nothing.
+    pub patience: Duration,
 }
 
 impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Streams {

@@ -27,7 +27,7 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 const UNSENT_BYTES_MAX: usize = 16 << 10;
 
 /// The certificate of a listener.
-pub(crate) struct Certificate {
+pub struct Certificate {
     files: ListenTls,
     config: ArcSwap<ServerConfig>,
 }
@@ -37,13 +37,13 @@ impl Certificate {
     ///
     /// # Errors
     /// One of them cannot be used, or they do not fit together.
-    pub(crate) fn open(files: &ListenTls) -> Result<Arc<Self>, TlsError> {
+    pub fn open(files: &ListenTls) -> Result<Arc<Self>, TlsError> {
         let config = ArcSwap::new(Arc::new(server_config(files)?));
         Ok(Arc::new(Self { files: files.clone(), config }))
     }
 
     /// Takes what the files hold from now on, whenever it changes and is good.
-    pub(crate) async fn watch(self: Arc<Self>) {
+    pub async fn watch(self: Arc<Self>) {
         let read = || [&self.files.cert_file, &self.files.key_file].map(|file| std::fs::read(file).ok());
         let (mut taken, mut seen) = (read(), None);
         loop {
@@ -69,7 +69,7 @@ impl Certificate {
     }
 
     /// Shakes hands with a client. Whether it speaks HTTP/2 is settled with it.
-    pub(crate) async fn accept(&self, socket: Socket) -> Option<(TlsStream<Socket>, bool)> {
+    pub async fn accept(&self, socket: Socket) -> Option<(TlsStream<Socket>, bool)> {
         let accepting = TlsAcceptor::from(self.config.load_full()).accept(socket);
         let mut stream = tokio::time::timeout(HANDSHAKE_TIMEOUT, accepting).await.ok()?.ok()?;
         let session = stream.get_mut().1;
@@ -92,7 +92,7 @@ fn server_config(files: &ListenTls) -> Result<ServerConfig, TlsError> {
 }
 
 /// What a client is spoken to over.
-pub(crate) enum Wire {
+pub enum Wire {
     /// Bytes as they are.
     Plain(Socket),
     /// Encrypted.
@@ -102,7 +102,7 @@ pub(crate) enum Wire {
 impl Wire {
     /// As [`Socket::break_off`]. What is encrypted and not sent yet goes first; no farewell follows it, so that a client
     /// takes the end for what it is.
-    pub(crate) async fn break_off(self, old: bool, stall: Duration, stays: Duration) {
+    pub async fn break_off(self, old: bool, stall: Duration, stays: Duration) {
         match self {
             Self::Plain(socket) => socket.break_off(old, stall, stays).await,
             Self::Tls(mut stream) => {

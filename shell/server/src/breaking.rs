@@ -15,10 +15,10 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, Sleep, sleep};
 
 /// Longest time that a client has to read what it has been sent before a broken stream ends, unless it closes sooner.
-pub(crate) const STAYS: Duration = Duration::from_secs(5);
+pub const STAYS: Duration = Duration::from_secs(5);
 
 /// What keeps a broken stream open.
-pub(crate) struct Breaking {
+pub struct Breaking {
     /// Closed when the event has left the server.
     left: Option<oneshot::Receiver<()>>,
     /// On HTTP/2: how long its client may take nothing. On HTTP/1.1 the socket knows, and what comes after is the
@@ -40,14 +40,14 @@ impl AsRef<[u8]> for Told {
 
 impl Breaking {
     /// The event as it is to be handed over, and what follows it.
-    pub(crate) fn new(event: Bytes, stall: Option<Duration>) -> (Bytes, Self) {
+    pub fn new(event: Bytes, stall: Option<Duration>) -> (Bytes, Self) {
         let (tell, left) = oneshot::channel();
         let event = Bytes::from_owner(Told { event, _left: tell });
         (event, Self { left: Some(left), stall: stall.map(|stall| (stall, Box::pin(sleep(stall)))) })
     }
 
     /// Ready when the stream is to end.
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if let Some(left) = &mut self.left {
             let has_left = Pin::new(left).poll(cx).is_ready();
             let Some((stall, timer)) = &mut self.stall else {

@@ -15,7 +15,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 /// What the requests of one connection have in common. Each holds it until its answer has been sent.
 #[derive(Default)]
-pub(crate) struct Standing {
+pub struct Standing {
     stalled: AtomicBool,
     begun: AtomicU32,
     old: AtomicBool,
@@ -24,39 +24,39 @@ pub(crate) struct Standing {
 
 impl Standing {
     /// A request begins; it is one of HTTP/1.0, or not.
-    pub(crate) fn begins(&self, is_old: bool) {
+    pub fn begins(&self, is_old: bool) {
         self.begun.fetch_add(1, Ordering::Relaxed);
         self.old.store(is_old, Ordering::Relaxed);
     }
 
     /// Requests that have begun.
-    pub(crate) fn begun(&self) -> u32 {
+    pub fn begun(&self) -> u32 {
         self.begun.load(Ordering::Relaxed)
     }
 
     /// The last request was one of HTTP/1.0.
-    pub(crate) fn is_old(&self) -> bool {
+    pub fn is_old(&self) -> bool {
         self.old.load(Ordering::Relaxed)
     }
 
     /// A stream ends without being complete.
-    pub(crate) fn breaks_off(&self) {
+    pub fn breaks_off(&self) {
         self.broken.store(true, Ordering::Relaxed);
     }
 
     /// One has.
-    pub(crate) fn has_broken_off(&self) -> bool {
+    pub fn has_broken_off(&self) -> bool {
         self.broken.load(Ordering::Relaxed)
     }
 
     /// The connection ends because its client reads nothing.
-    pub(crate) fn is_stalled(&self) -> bool {
+    pub fn is_stalled(&self) -> bool {
         self.stalled.load(Ordering::Relaxed)
     }
 }
 
 /// A socket whose writes fail once the kernel has taken no byte for so long. A write that succeeds costs nothing more.
-pub(crate) struct Socket {
+pub struct Socket {
     stream: TcpStream,
     patience: Duration,
     standing: Weak<Standing>,
@@ -65,14 +65,15 @@ pub(crate) struct Socket {
 }
 
 impl Socket {
-    pub(crate) fn new(stream: TcpStream, patience: Duration, standing: Weak<Standing>) -> Self {
+    /// The socket of a client that may take nothing for so long.
+    pub fn new(stream: TcpStream, patience: Duration, standing: Weak<Standing>) -> Self {
         Self { stream, patience, standing, blocked: false, timer: None }
     }
 
     /// Ends a connection after a stream that broke off, once its client has all of it, or has taken nothing of it for as
     /// long as it may. Then the client `stays` for a while, unless it closes sooner: many drop what they have not read when
     /// they see the end. An `old` one takes every end but a reset for a clean one.
-    pub(crate) async fn break_off(mut self, old: bool, stall: Duration, stays: Duration) {
+    pub async fn break_off(mut self, old: bool, stall: Duration, stays: Duration) {
         // From now on the socket is ready when nothing of it is unsent.
         #[cfg(target_os = "linux")]
         let _ = socket2::SockRef::from(&self.stream).set_tcp_notsent_lowat(1);

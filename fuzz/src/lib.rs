@@ -9,8 +9,9 @@ use rhumb_config::{Catalogue, Purpose, load, render};
 use rhumb_grid::config::EngineKind;
 use rhumb_json::{JsonError, Limits, Walker};
 use rhumb_openai::request::{Api, Edits, Scan, block_hashes, forward, scan};
+use rhumb_record::Logged;
 use rhumb_sse::Splitter;
-use rhumb_store::{Logged, StoreError};
+use rhumb_store::StoreError;
 use rhumb_upstream::{Body, parse_head};
 
 /// A target: it takes any bytes, and panics when something does not hold.

@@ -90,6 +90,14 @@ impl Config {
         self.start_with(earlier.dir)
     }
 
+    /// The same, on a copy of a log.
+    pub fn start_on(&self, log: &Path) -> Gateway {
+        let dir = TempDir::new();
+        std::fs::create_dir_all(dir.path().join("data")).unwrap();
+        std::fs::copy(log, dir.path().join("data/rhumb.db")).unwrap();
+        self.start_with(dir)
+    }
+
     fn start_with(&self, dir: TempDir) -> Gateway {
         let (file, data) = (dir.path().join("rhumb.yaml"), dir.path().join("data"));
         let earlier = if data.exists() { rows::count(&data) } else { 0 };

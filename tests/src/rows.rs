@@ -44,7 +44,7 @@ pub fn read(data_dir: &Path) -> Vec<Row> {
         .unwrap();
     let row = |r: &rusqlite::Row<'_>| {
         Ok(Row {
-            id: rhumb_store::format_id(r.get::<_, i64>(0)? as u64),
+            id: rhumb_record::format_id(r.get::<_, i64>(0)? as u64),
             tenant: r.get(1)?,
             outcome: r.get(2)?,
             status: r.get(3)?,

@@ -132,3 +132,20 @@ fn a_clean_stop_lets_two_hundred_streams_end() {
     assert_eq!(stopped.rows.len(), 200);
     assert!(stopped.rows.iter().all(|r| r.outcome == "complete" && r.completion_tokens == 3));
 }
+
+/// Decisions in a log that 8e014f1 wrote, the last commit with layout 4 of its records.
+const BEFORE: [&str; 4] = ["6h2vdq0wm8m00", "6h2vdq1aw8m00", "6h2vdq1s08m00", "6h2vdq27c8m00"];
+
+#[test]
+fn a_log_of_the_version_before_is_read_replayed_and_gone_on_with() {
+    let before = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/log-layout-4/rhumb.db");
+    let mock = Mock::answering("a", 3);
+    let gateway = Config::over(&[&mock]).start_on(&before);
+    let after = decisions(&gateway, 2);
+    let stopped = gateway.stop();
+    let folder = stopped.data_dir();
+    BEFORE.into_iter().chain(after.iter().map(String::as_str)).for_each(|id| replays_the_same(id, &folder));
+    let status = rhumb(&["log", "status", "--json", "--data-dir", folder.to_str().unwrap()]);
+    let status: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
+    assert_eq!(status["outcomes"], serde_json::json!({"complete": 6}));
+}

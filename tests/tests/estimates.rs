@@ -175,9 +175,10 @@ fn what_the_log_keeps_of_a_context_replays_alike() {
         .map(|tokens| gateway.chat(&chat(&"word".repeat(tokens))).header("x-rhumb-decision").to_owned())
         .to_vec();
     let stopped = gateway.stop();
+    use rhumb_store::ReadStore as _;
     let reader = rhumb_store::Reader::open(&stopped.data_dir()).unwrap();
     for (id, first) in ids.iter().zip(["short", "long"]) {
-        let logged = reader.row(rhumb_store::parse_id(id).unwrap()).unwrap().unwrap().logged;
+        let logged = reader.row(rhumb_record::parse_id(id).unwrap()).unwrap().unwrap().logged;
         let again = logged.record.replay();
         assert_eq!(rhumb_route::record::fingerprint(&again), logged.fingerprint);
         let name = |endpoint| logged.names.iter().find(|n| n.endpoint == endpoint).unwrap().endpoint_name.clone();

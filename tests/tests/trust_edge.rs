@@ -2,8 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use rhumb_record::parse_id;
 use rhumb_route::facts::Facts;
-use rhumb_store::{Reader, parse_id};
+use rhumb_store::{ReadStore as _, Reader};
 use rhumb_tests::client::{Answer, post};
 use rhumb_tests::config::Config;
 use rhumb_tests::gateway::Stopped;

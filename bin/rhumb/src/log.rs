@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::Subcommand;
-use rhumb_store::{Reader, Status, StoreError, prunable, prune};
+use rhumb_store::{ReadStore as _, Reader, Status, StoreError, prunable, prune};
 
 use rhumb_cli::exit::{self, Failure, Outcome};
 use rhumb_cli::out;

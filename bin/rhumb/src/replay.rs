@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use rhumb_grid::config::Preset;
 use rhumb_grid::rates::Rates;
+use rhumb_record::{Named, parse_id};
 use rhumb_route::decide::Choice;
 use rhumb_route::explain::{Names, explain_record};
 use rhumb_route::record::fingerprint;
-use rhumb_store::{Named, Reader, parse_id};
+use rhumb_store::{ReadStore as _, Reader};
 
 use crate::explain::human;
 use rhumb_cli::exit::{self, Failure, Outcome};

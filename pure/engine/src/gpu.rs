@@ -75,35 +75,29 @@ use Generation::{Ada, Ampere, Blackwell, BlackwellRtx, Hopper};
 
 #[rustfmt::skip]
 const GPUS: &[GpuSpec] = &[
-    row("l4",             Ada,          300.0,    24.0,   121.0,   Some(242.0),  None,          242.0,   72.0,    16.0,   32.0),
-    row("a30",            Ampere,       933.0,    24.0,   165.0,   None,         None,          330.0,   165.0,   28.0,   32.0),
-    row("l40s",           Ada,          864.0,    44.99,  362.1,   Some(733.0),  None,          733.0,   350.0,   58.0,   32.0),
-    row("rtx-4090",       Ada,          1008.0,   24.0,   165.2,   Some(330.3),  None,          660.6,   450.0,   60.0,   32.0),
-    row("rtx-pro-6000",   BlackwellRtx, 1792.0,   95.59,  467.8,   Some(935.6),  Some(1871.2),  935.6,   600.0,   90.0,   64.0),
-    row("a100-80",        Ampere,       2039.0,   80.0,   312.0,   None,         None,          624.0,   400.0,   66.0,   300.0),
-    row("a100-80-pcie",   Ampere,       1935.0,   80.0,   312.0,   None,         None,          624.0,   300.0,   52.0,   32.0),
-    row("h100",           Hopper,       3350.0,   80.0,   989.0,   Some(1978.0), None,          1978.0,  700.0,   115.0,  450.0),
-    row("h100-pcie",      Hopper,       2000.0,   80.0,   756.5,   Some(1513.0), None,          1513.0,  350.0,   60.0,   64.0),
-    row("h200",           Hopper,       4800.0,   141.0,  989.0,   Some(1978.0), None,          1978.0,  700.0,   120.0,  450.0),
-    row("b200",           Blackwell,    7700.0,   180.0,  2250.0,  Some(4500.0), Some(9000.0),  4500.0,  1000.0,  165.0,  900.0),
-    row("b300",           Blackwell,    7750.0,   268.59, 2250.0,  Some(4500.0), Some(14000.0), 153.5,   1100.0,  180.0,  900.0),
-    row("gb200",          Blackwell,    8000.0,   185.03, 2500.0,  Some(5000.0), Some(10000.0), 5000.0,  1200.0,  200.0,  900.0),
-    row("gb300",          Blackwell,    8000.0,   277.55, 2500.0,  Some(5000.0), Some(15000.0), 165.0,   1400.0,  230.0,  900.0),
+    row("l4",            Ada,          [300.0, 24.0], 121.0, [Some(242.0), None], [242.0, 72.0, 16.0, 32.0]),
+    row("a30",           Ampere,       [933.0, 24.0], 165.0, [None, None], [330.0, 165.0, 28.0, 32.0]),
+    row("l40s",          Ada,          [864.0, 44.99], 362.1, [Some(733.0), None], [733.0, 350.0, 58.0, 32.0]),
+    row("rtx-4090",      Ada,          [1008.0, 24.0], 165.2, [Some(330.3), None], [660.6, 450.0, 60.0, 32.0]),
+    row("rtx-pro-6000",  BlackwellRtx, [1792.0, 95.59], 467.8, [Some(935.6), Some(1871.2)], [935.6, 600.0, 90.0, 64.0]),
+    row("a100-80",       Ampere,       [2039.0, 80.0], 312.0, [None, None], [624.0, 400.0, 66.0, 300.0]),
+    row("a100-80-pcie",  Ampere,       [1935.0, 80.0], 312.0, [None, None], [624.0, 300.0, 52.0, 32.0]),
+    row("h100",          Hopper,       [3350.0, 80.0], 989.0, [Some(1978.0), None], [1978.0, 700.0, 115.0, 450.0]),
+    row("h100-pcie",     Hopper,       [2000.0, 80.0], 756.5, [Some(1513.0), None], [1513.0, 350.0, 60.0, 64.0]),
+    row("h200",          Hopper,       [4800.0, 141.0], 989.0, [Some(1978.0), None], [1978.0, 700.0, 120.0, 450.0]),
+    row("b200",          Blackwell,    [7700.0, 180.0], 2250.0, [Some(4500.0), Some(9000.0)], [4500.0, 1000.0, 165.0, 900.0]),
+    row("b300",          Blackwell,    [7750.0, 268.59], 2250.0, [Some(4500.0), Some(14000.0)], [153.5, 1100.0, 180.0, 900.0]),
+    row("gb200",         Blackwell,    [8000.0, 185.03], 2500.0, [Some(5000.0), Some(10000.0)], [5000.0, 1200.0, 200.0, 900.0]),
+    row("gb300",         Blackwell,    [8000.0, 277.55], 2500.0, [Some(5000.0), Some(15000.0)], [165.0, 1400.0, 230.0, 900.0]),
 ];
 
-#[expect(clippy::too_many_arguments, reason = "one call is one line of the table above, its columns in field order")]
 const fn row(
     name: &'static str,
     generation: Generation,
-    memory_gb_per_s: f64,
-    memory_gib: f64,
+    [memory_gb_per_s, memory_gib]: [f64; 2],
     bf16_tflops: f64,
-    fp8_tflops: Option<f64>,
-    fp4_tflops: Option<f64>,
-    int8_tops: f64,
-    board_watts: f64,
-    idle_watts: f64,
-    link_gb_per_s: f64,
+    [fp8_tflops, fp4_tflops]: [Option<f64>; 2],
+    [int8_tops, board_watts, idle_watts, link_gb_per_s]: [f64; 4],
 ) -> GpuSpec {
     GpuSpec {
         name,

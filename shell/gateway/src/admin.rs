@@ -19,7 +19,8 @@ use rhumb_route::row::{LocalLoad, Row};
 use rhumb_route::view::{EndpointState, View, Viewer};
 use serde::{Deserialize, Serialize};
 
-use rhumb_store::{Intent, format_id, parse_id};
+use rhumb_record::{format_id, parse_id};
+use rhumb_store::Intent;
 
 use crate::admission_queue::look_again;
 use crate::answer::{failed, text};

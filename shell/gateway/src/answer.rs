@@ -6,8 +6,8 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use rhumb_api::ApiError;
 use rhumb_openai::error;
+use rhumb_record::format_id;
 use rhumb_route::decide::Target;
-use rhumb_store::format_id;
 
 use crate::body::Answer;
 use crate::epoch::ConfigEpoch;

@@ -9,9 +9,9 @@ use rhumb_flow::blame::Failure;
 use rhumb_flow::patience::first_content_ms;
 use rhumb_openai::request::{Api, Edits, forward};
 use rhumb_openai::response::is_answer;
+use rhumb_record::format_id;
 use rhumb_route::decide::Target;
 use rhumb_sse::{EVENT_BYTES_MAX, Splitter};
-use rhumb_store::format_id;
 use rhumb_upstream::{Conn, Error, Origin, Request, Response};
 
 use crate::failover::FailoverDriver;

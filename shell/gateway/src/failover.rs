@@ -18,9 +18,9 @@ use rhumb_grid::config::{EngineErrors, Priority};
 use rhumb_grid::index::NamedRates;
 use rhumb_openai::request::{Api, Scan};
 use rhumb_openai::response::usage;
+use rhumb_record::Outcome;
 use rhumb_route::decide::{Reason, Target};
 use rhumb_route::explain::Names as _;
-use rhumb_store::Outcome;
 use tokio::time::Sleep;
 
 use crate::epoch::ConfigEpoch;

@@ -10,7 +10,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 use rhumb_flow::blame::Failure;
 use rhumb_grid::index::Grid;
-use rhumb_store::{Ended, Outcome};
+use rhumb_record::Outcome;
+use rhumb_store::Ended;
 
 use crate::gauges::{GaugeF, Gauges};
 use crate::request_metrics::{Of, RequestMetrics};

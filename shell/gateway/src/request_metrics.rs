@@ -10,7 +10,8 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::{Family, MetricConstructor};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
-use rhumb_store::{Ended, Outcome};
+use rhumb_record::Outcome;
+use rhumb_store::Ended;
 
 use crate::lock::lock;
 

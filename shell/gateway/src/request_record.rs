@@ -10,9 +10,10 @@ use rhumb_flow::evidence::Source;
 use rhumb_flow::fair::cost;
 use rhumb_grid::config::EngineErrors;
 use rhumb_openai::request::Scan;
+use rhumb_record::Outcome;
 use rhumb_route::decide::Target;
 use rhumb_route::explain::Names as _;
-use rhumb_store::{Ended, Outcome};
+use rhumb_store::Ended;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use crate::epoch::ConfigEpoch;
@@ -124,7 +125,7 @@ impl RequestRecord {
             let endpoint = self.in_flight.as_ref().map_or("?", |f| self.epoch.names.endpoint(f.target().endpoint));
             tracing::warn!(
                 "endpoint `{endpoint}` states more tokens than request {} can have: they are estimated instead",
-                rhumb_store::format_id(self.id)
+                rhumb_record::format_id(self.id)
             );
         }
     }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use rhumb_record::Damaged;
 use rusqlite::ErrorCode;
 
 /// What may go wrong with the log.
@@ -32,48 +33,89 @@ pub enum StoreError {
         holder: String,
     },
     /// The file cannot be used.
-    #[error("the decision log `{}` cannot be used: {why}{}", .path.display(), hint(.why))]
+    #[error("the decision log `{}` cannot be used: {why}{}", .path.display(), why.kind.hint())]
     Database {
         /// The file.
         path: PathBuf,
         /// Why.
-        why: rusqlite::Error,
+        why: Cause,
     },
-    /// SQLite refused.
+    /// The store refused.
     #[error("the decision log: {0}")]
-    Sqlite(#[from] rusqlite::Error),
+    Refused(Cause),
     /// A record is of another version, or damaged.
-    #[error("a record of the decision log cannot be read by this version")]
-    Layout,
+    #[error(transparent)]
+    Record(#[from] Damaged),
     /// No thread can be had.
     #[error("cannot start a thread of the decision log: {0}")]
     Thread(std::io::Error),
 }
 
-fn hint(why: &rusqlite::Error) -> &'static str {
-    match why.sqlite_error_code() {
-        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => "; move the file away to begin a new log",
-        _ => "",
+/// Why a store refuses, in its own words.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text}")]
+pub struct Cause {
+    /// What kind of failure it is.
+    pub kind: CauseKind,
+    /// The store's words.
+    pub text: String,
+}
+
+/// Failures as a writer tells them apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CauseKind {
+    /// Somebody else holds it.
+    Busy,
+    /// There is no room.
+    Full,
+    /// Reading or writing failed.
+    Io,
+    /// What is there is no store, or a damaged one.
+    Damaged,
+    /// Anything else.
+    Other,
+}
+
+impl CauseKind {
+    fn hint(self) -> &'static str {
+        if self == Self::Damaged { "; move the file away to begin a new log" } else { "" }
+    }
+}
+
+impl From<rusqlite::Error> for Cause {
+    fn from(why: rusqlite::Error) -> Self {
+        let kind = match why.sqlite_error_code() {
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => CauseKind::Busy,
+            Some(ErrorCode::DiskFull) => CauseKind::Full,
+            Some(ErrorCode::SystemIoFailure) => CauseKind::Io,
+            Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => CauseKind::Damaged,
+            _ => CauseKind::Other,
+        };
+        Self { kind, text: why.to_string() }
+    }
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(why: rusqlite::Error) -> Self {
+        Self::Refused(why.into())
     }
 }
 
 impl StoreError {
-    fn code(&self) -> Option<ErrorCode> {
+    fn kind(&self) -> Option<CauseKind> {
         match self {
-            Self::Sqlite(why) | Self::Database { why, .. } => why.sqlite_error_code(),
+            Self::Refused(why) | Self::Database { why, .. } => Some(why.kind),
             _ => None,
         }
     }
 
-    /// It may pass by itself: another process holds the file, or the disk is full. A gateway starts in spite of it.
+    /// It may pass by itself: another process holds the store, or the disk is full. A gateway starts in spite of it.
     pub(crate) fn may_pass(&self) -> bool {
-        use ErrorCode::{DatabaseBusy, DatabaseLocked, DiskFull, SystemIoFailure};
-        matches!(self.code(), Some(DatabaseBusy | DatabaseLocked | DiskFull | SystemIoFailure))
+        matches!(self.kind(), Some(CauseKind::Busy | CauseKind::Full | CauseKind::Io))
     }
 
-    /// The open file is as good as before: it is written to again without being opened anew.
-    pub(crate) fn leaves_the_file(&self) -> bool {
-        use ErrorCode::{DatabaseBusy, DatabaseLocked, DiskFull};
-        matches!(self.code(), Some(DatabaseBusy | DatabaseLocked | DiskFull))
+    /// What is open is as good as before: it is written to again without being opened anew.
+    pub(crate) fn leaves_it_open(&self) -> bool {
+        matches!(self.kind(), Some(CauseKind::Busy | CauseKind::Full))
     }
 }

@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 
 use crate::entry::{Ended, Intent};
 use crate::inbox::Inbox;
-use crate::log::{Message, State};
+use crate::message::Message;
 use crate::recent::Recent;
-use crate::request::{RequestRow, ViewKey, ViewRow};
+use crate::rows::{Batch, RequestRow, ViewKey, ViewRow};
 use crate::spool::Spool;
+use crate::state::State;
 
 /// Rows are committed together, at least this often.
 const COMMIT_EVERY: Duration = Duration::from_millis(500);
@@ -37,7 +38,7 @@ pub(crate) struct Keeper {
     /// Rows of views that have been handed over.
     known: BTreeSet<ViewKey>,
     /// Where rows are handed over; none after the end.
-    disk: Option<Sender<crate::spool::Batch>>,
+    disk: Option<Sender<Batch>>,
     /// What was handed over last has not been written yet.
     is_busy: bool,
     /// When the first change that is not handed over came.
@@ -47,7 +48,7 @@ pub(crate) struct Keeper {
 }
 
 impl Keeper {
-    pub(crate) fn new(run: u64, disk: Sender<crate::spool::Batch>, state: Arc<State>) -> Self {
+    pub(crate) fn new(run: u64, disk: Sender<Batch>, state: Arc<State>) -> Self {
         Self {
             run,
             taken: VecDeque::new(),
@@ -219,8 +220,8 @@ mod tests {
     use rhumb_route::view::{View, Viewer, perf_of};
 
     use super::*;
-    use crate::entry::Outcome;
     use crate::spool::ROWS_MAX;
+    use rhumb_record::Outcome;
 
     struct Nobody;
 

@@ -1,57 +1,22 @@
 //! The handle of the log, and what its threads have in common.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use rhumb_process::Tasks;
 
-use crate::disk::{Disk, unix_ms};
 use crate::entry::{Ended, Intent};
 use crate::error::StoreError;
 use crate::inbox::Inbox;
 use crate::keeper::Keeper;
-use crate::prune::Retention;
-use crate::spool::Spool;
-
-pub(crate) enum Message {
-    Decided(Box<Intent>),
-    Ended(Ended),
-    Find(u64, Sender<Option<Intent>>),
-    /// What was handed over last is on the disk, in another file than what came before or in the same.
-    Written {
-        is_new: bool,
-    },
-    /// The disk has closed its file.
-    Closed,
-    /// Everything is to be written by then, and the end said.
-    Stop(Instant, Sender<()>),
-}
-
-/// What the threads of a log and its readers have in common.
-#[derive(Debug, Default)]
-pub(crate) struct State {
-    retention: Mutex<Retention>,
-    /// Nobody waits for what is not written yet.
-    pub(crate) gives_up: AtomicBool,
-    /// Rows that were lost.
-    pub(crate) dropped: AtomicU64,
-    rows: AtomicUsize,
-    bytes: AtomicUsize,
-}
-
-impl State {
-    pub(crate) fn retention(&self) -> Retention {
-        *self.retention.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn waits(&self, spool: &Spool) {
-        self.rows.store(spool.rows(), Ordering::Relaxed);
-        self.bytes.store(spool.bytes(), Ordering::Relaxed);
-    }
-}
+use crate::message::Message;
+use crate::sqlite::SqliteStore;
+use crate::state::State;
+use crate::store::Retention;
+use crate::writer::{Writer, unix_ms};
 
 /// A handle that the data plane writes through. It never waits.
 #[derive(Clone)]
@@ -71,15 +36,16 @@ impl Log {
         let log = Self { inbox: Arc::clone(&inbox), state: Arc::clone(&state) };
         log.keep(retention);
         let run = unix_ms();
-        let mut disk = Disk::open(data_dir.to_owned(), run, Arc::clone(&inbox), Arc::clone(&state))?;
+        let store = SqliteStore::new(data_dir);
+        let mut writer = Writer::open(store, run, Arc::clone(&inbox), Arc::clone(&state))?;
         let (batches, next) = channel();
         let mut keeper = Keeper::new(run, batches, state);
         let (disk_tasks, keeper_tasks) = (tasks.clone(), tasks.clone());
         let end = Arc::clone(&inbox);
         let thread = |name: &str| std::thread::Builder::new().name(name.into());
         let write = move || {
-            disk_tasks.keep_here("log_disk", || disk.run(&next));
-            disk.close();
+            disk_tasks.keep_here("log_disk", || writer.run(&next));
+            writer.close();
             end.push(Message::Closed, true);
         };
         thread("rhumb-log-disk").spawn(write).map_err(StoreError::Thread)?;
@@ -90,7 +56,7 @@ impl Log {
 
     /// Changes how long rows are kept.
     pub fn keep(&self, retention: Retention) {
-        *self.state.retention.lock().unwrap_or_else(PoisonError::into_inner) = retention;
+        self.state.keep(retention);
     }
 
     /// Records a decision.

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::request::{RequestRow, ViewRow};
+use crate::rows::{Batch, RequestRow, ViewRow};
 
 /// Rows of requests that wait at most, those on their way to the disk included.
 pub(crate) const ROWS_MAX: usize = 100_000;
@@ -12,16 +12,6 @@ const BYTES_MAX: usize = 64 << 20;
 
 /// Rows of requests in one transaction.
 const BATCH_MAX: usize = 10_000;
-
-/// Rows that are written together or not at all.
-#[derive(Default)]
-pub(crate) struct Batch {
-    pub(crate) views: Vec<ViewRow>,
-    /// Rows of requests that run.
-    pub(crate) running: Vec<RequestRow>,
-    /// Rows of requests that have ended.
-    pub(crate) ended: Vec<RequestRow>,
-}
 
 /// Rows of requests that have ended and of views that they need, in the order they came.
 #[derive(Default)]

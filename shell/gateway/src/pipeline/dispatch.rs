@@ -9,7 +9,7 @@ use rhumb_api::ApiError;
 use rhumb_flow::admission::AdmissionRequest;
 use rhumb_grid::config::Priority;
 use rhumb_openai::request::{Api, Scan};
-use rhumb_store::Outcome;
+use rhumb_record::Outcome;
 
 use crate::admission::{Admitted, Busy, admit};
 use crate::answer::answer;

@@ -2,7 +2,7 @@
 //! row in the log.
 
 use rhumb_api::ApiError;
-use rhumb_store::Outcome;
+use rhumb_record::Outcome;
 
 use crate::auth::Caller;
 use crate::epoch::ConfigEpoch;

@@ -5,26 +5,9 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 
-use crate::database::{FILE, SMALL_TABLES, empty_wal};
+use super::database::{FILE, SMALL_TABLES, empty_wal};
 use crate::error::StoreError;
-
-/// How long rows are kept, and how large the file may become. `None` is without limit.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Retention {
-    /// Age of the oldest row.
-    pub age: Option<Duration>,
-    /// Size of the file, in bytes.
-    pub bytes: Option<u64>,
-}
-
-/// What was left out.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Pruned {
-    /// Rows of requests.
-    pub requests: u64,
-    /// Rows of views that no request refers to any more.
-    pub view_rows: u64,
-}
+use crate::store::{Pruned, Retention};
 
 /// Rows in one step.
 const STEP: u32 = 500;
@@ -114,7 +97,7 @@ fn open(data_dir: &Path) -> Result<Connection, StoreError> {
         db.busy_timeout(PATIENCE)?;
         Ok(db)
     };
-    open().map_err(|why| StoreError::Database { path: path.clone(), why })
+    open().map_err(|why: rusqlite::Error| StoreError::Database { path: path.clone(), why: why.into() })
 }
 
 /// Leaves out every row older than this, and gives the room back to the file system. Bytes of the file afterwards are those

@@ -1,17 +1,10 @@
-//! A row of the log on its way to the disk.
+//! Rows of the log, as a store takes them: complete in themselves.
 
 use std::sync::Arc;
 
-use rhumb_route::explain::Names;
+use rhumb_record::{Named, Outcome, Stored, encode_record, encode_row};
 
-use crate::entry::{Ended, Intent, Named, Outcome, StoredRecord, StoredRow};
-use crate::error::StoreError;
-
-/// First byte of a stored record: which layout follows.
-const LAYOUT: u8 = 4;
-
-/// The layout before, which is still read: its facts knew one length of a prompt.
-const LAYOUT_BEFORE: u8 = 3;
+use crate::entry::{Ended, Intent};
 
 /// View, endpoint, model: what a stored row of a view is found by, within a run.
 pub(crate) type ViewKey = (u64, u32, u32);
@@ -25,11 +18,12 @@ pub(crate) struct RequestRow {
     pub(crate) api: &'static str,
     pub(crate) model: String,
     pub(crate) policy: Arc<str>,
-    pub(crate) names: Arc<dyn Names + Send + Sync>,
     /// Version of the view it was decided on.
     pub(crate) view: u64,
-    /// The site that served it.
-    pub(crate) site: Option<u32>,
+    /// Version of the configuration.
+    pub(crate) config: String,
+    /// Names of the site, the endpoint and the model that served it; empty where none did.
+    pub(crate) served: [String; 3],
     pub(crate) end: Ended,
     /// A row that says it is running has been handed over before.
     pub(crate) was_running: bool,
@@ -70,11 +64,18 @@ impl RequestRow {
 
     /// The row of a request that has ended.
     pub(crate) fn new(run: u64, i: &Intent, end: Ended, was_running: bool) -> Self {
-        // The fields of a `StoredRecord` in their order, which postcard writes like the struct, without copying them.
-        let record = encode(&(run, i.view.version, &i.facts, i.choice, &i.kept, i.fingerprint));
-        let site = end
-            .served
-            .and_then(|(endpoint, model)| i.view.rows(model).iter().find(|r| r.endpoint == endpoint).map(|r| r.site));
+        let record = encode_record(Stored {
+            run,
+            view: i.view.version,
+            facts: i.facts.clone(),
+            choice: i.choice,
+            kept: i.kept.clone(),
+            fingerprint: i.fingerprint,
+        });
+        let served = end.served.map(|(endpoint, model)| {
+            let site = i.view.rows(model).iter().find(|r| r.endpoint == endpoint).map(|r| i.names.site(r.site));
+            [site.unwrap_or_default(), i.names.endpoint(endpoint), i.names.model(model)].map(str::to_owned)
+        });
         Self {
             id: i.id,
             at_unix_ms: i.at_unix_ms,
@@ -83,9 +84,9 @@ impl RequestRow {
             api: i.api,
             model: i.model.clone(),
             policy: Arc::clone(&i.policy),
-            names: Arc::clone(&i.names),
             view: i.view.version,
-            site,
+            config: i.names.config().to_owned(),
+            served: served.unwrap_or_default(),
             end,
             was_running,
             record,
@@ -94,7 +95,11 @@ impl RequestRow {
 
     /// Memory that it takes.
     pub(crate) fn bytes(&self) -> usize {
-        size_of::<Self>() + self.model.len() + self.record.len()
+        size_of::<Self>()
+            + self.model.len()
+            + self.config.len()
+            + self.served.iter().map(String::len).sum::<usize>()
+            + self.record.len()
     }
 }
 
@@ -110,7 +115,7 @@ impl ViewRow {
             model: row.model,
             model_name: i.names.model(row.model).into(),
         };
-        Some(Self { key: (i.view.version, endpoint, model), row: encode(&StoredRow { row: *row, names }) })
+        Some(Self { key: (i.view.version, endpoint, model), row: encode_row(*row, &names) })
     }
 
     /// Memory that it takes.
@@ -119,25 +124,19 @@ impl ViewRow {
     }
 }
 
-fn encode(value: &impl serde::Serialize) -> Vec<u8> {
-    // A vector takes whatever is written to it.
-    postcard::to_extend(value, vec![LAYOUT]).unwrap_or_default()
+/// Rows that are written together or not at all.
+#[derive(Default)]
+pub(crate) struct Batch {
+    pub(crate) views: Vec<ViewRow>,
+    /// Rows of requests that run.
+    pub(crate) running: Vec<RequestRow>,
+    /// Rows of requests that have ended.
+    pub(crate) ended: Vec<RequestRow>,
 }
 
-/// What a request's own record says, in the layout of this version or of the one before.
-pub(crate) fn decode_record(blob: &[u8]) -> Result<StoredRecord, StoreError> {
-    let record = match blob.split_first() {
-        Some((&LAYOUT, body)) => postcard::from_bytes(body),
-        Some((&LAYOUT_BEFORE, body)) => postcard::from_bytes(body).map(StoredRecord::from_before),
-        _ => return Err(StoreError::Layout),
-    };
-    record.map_err(|_| StoreError::Layout)
-}
-
-/// What a row of a view says: both layouts write it alike.
-pub(crate) fn decode_row(blob: &[u8]) -> Result<StoredRow, StoreError> {
-    match blob.split_first() {
-        Some((&(LAYOUT | LAYOUT_BEFORE), body)) => postcard::from_bytes(body).map_err(|_| StoreError::Layout),
-        _ => Err(StoreError::Layout),
-    }
+/// Decisions from this time on are made on this view or on later ones.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ViewNote {
+    pub(crate) at_unix_ms: u64,
+    pub(crate) view: u64,
 }

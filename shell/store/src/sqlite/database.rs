@@ -5,10 +5,9 @@ use std::time::{Duration, SystemTime};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
+use super::lock::Lock;
 use crate::error::StoreError;
-use crate::lock::Lock;
-use crate::request::{RequestRow, ViewRow};
-use crate::spool::Batch;
+use crate::rows::{Batch, RequestRow, ViewNote, ViewRow};
 
 pub(crate) const FILE: &str = "rhumb.db";
 
@@ -42,13 +41,6 @@ fn identity(_: &Path) -> Option<Identity> {
     None
 }
 
-/// Decisions from this time on are made on this view or on later ones.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct ViewNote {
-    pub(crate) at_unix_ms: u64,
-    pub(crate) view: u64,
-}
-
 impl Database {
     /// Opens or creates the log in a folder.
     ///
@@ -64,7 +56,7 @@ impl Database {
             prepare(&db)?;
             Ok(db)
         };
-        let db = open().map_err(|why| StoreError::Database { path: path.clone(), why })?;
+        let db = open().map_err(|why: rusqlite::Error| StoreError::Database { path: path.clone(), why: why.into() })?;
         Ok(Self { file: identity(&path), db, path, _lock: lock })
     }
 
@@ -138,13 +130,19 @@ fn insert_note(db: &Connection, run: u64, note: ViewNote) -> rusqlite::Result<()
     insert.execute((note.at_unix_ms as i64, run as i64, note.view as i64)).map(drop)
 }
 
+/// Columns of a request's row. A log that an earlier version began may have them in another order.
+const COLUMNS: &str = "id, at_unix_ms, tenant, key, api, model, policy, outcome, status, attempts, site, endpoint, \
+                       served_model, prompt_tokens, cached_tokens, completion_tokens, estimated, usd, ttft_ms, total_ms, \
+                       record, config";
+
 fn insert(db: &Connection, row: &RequestRow) -> rusqlite::Result<()> {
-    let e = &row.end;
-    let (endpoint, model) = e.served.map_or(("", ""), |(e, m)| (row.names.endpoint(e), row.names.model(m)));
+    let (e, [site, endpoint, model]) = (&row.end, &row.served);
     // The row may say so far that the request runs.
-    let sql = "insert or replace into requests values \
-               (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20,?21,?22)";
-    db.prepare_cached(sql)?.execute(params![
+    let sql = format!(
+        "insert or replace into requests ({COLUMNS}) values \
+         (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20,?21,?22)"
+    );
+    db.prepare_cached(&sql)?.execute(params![
         row.id as i64,
         row.at_unix_ms as i64,
         row.tenant,
@@ -155,7 +153,7 @@ fn insert(db: &Connection, row: &RequestRow) -> rusqlite::Result<()> {
         e.outcome.code(),
         e.status,
         e.attempts,
-        row.site.map_or("", |site| row.names.site(site)),
+        site,
         endpoint,
         model,
         e.prompt_tokens as i64,
@@ -166,7 +164,7 @@ fn insert(db: &Connection, row: &RequestRow) -> rusqlite::Result<()> {
         e.ttft_ms,
         e.total_ms,
         row.record,
-        row.names.config()
+        row.config
     ])?;
     Ok(())
 }
@@ -177,6 +175,41 @@ fn insert_view(db: &Connection, run: u64, row: &ViewRow) -> rusqlite::Result<()>
     insert.execute(params![run as i64, view as i64, endpoint, model, row.row])?;
     Ok(())
 }
+
+/// The rows of requests, and those of the views that they were decided on.
+const TABLES: &str = "
+    create table if not exists requests (
+        id integer primary key,
+        at_unix_ms integer not null,
+        tenant text not null,
+        key text not null,
+        api text not null,
+        model text not null,
+        policy text not null,
+        outcome text not null,
+        status integer not null,
+        attempts integer not null,
+        site text not null,
+        endpoint text not null,
+        served_model text not null,
+        prompt_tokens integer not null,
+        cached_tokens integer not null,
+        completion_tokens integer not null,
+        estimated integer not null,
+        usd real not null,
+        ttft_ms real,
+        total_ms real not null,
+        record blob not null,
+        config text not null default ''
+    );
+    create table if not exists view_rows (
+        run integer not null,
+        view integer not null,
+        endpoint integer not null,
+        model integer not null,
+        row blob not null,
+        primary key (run, view, endpoint, model)
+    ) without rowid;";
 
 /// The requests whose row says that they run, and since when decisions are made on which view.
 pub(crate) const SMALL_TABLES: &str = "
@@ -195,40 +228,7 @@ fn prepare(db: &Connection) -> rusqlite::Result<()> {
     db.pragma_update(None, "synchronous", "normal")?;
     db.pragma_update(None, "wal_autocheckpoint", 4_000)?;
     db.pragma_update(None, "journal_size_limit", WAL_BYTES)?;
-    db.execute_batch(
-        "create table if not exists requests (
-            id integer primary key,
-            at_unix_ms integer not null,
-            tenant text not null,
-            key text not null,
-            api text not null,
-            model text not null,
-            policy text not null,
-            outcome text not null,
-            status integer not null,
-            attempts integer not null,
-            site text not null,
-            endpoint text not null,
-            served_model text not null,
-            prompt_tokens integer not null,
-            cached_tokens integer not null,
-            completion_tokens integer not null,
-            estimated integer not null,
-            usd real not null,
-            ttft_ms real,
-            total_ms real not null,
-            record blob not null,
-            config text not null default ''
-        );
-        create table if not exists view_rows (
-            run integer not null,
-            view integer not null,
-            endpoint integer not null,
-            model integer not null,
-            row blob not null,
-            primary key (run, view, endpoint, model)
-        ) without rowid;",
-    )?;
+    db.execute_batch(TABLES)?;
     db.execute_batch(SMALL_TABLES)?;
     // A log that an earlier version began does not have it yet.
     if !has_config(db)? {

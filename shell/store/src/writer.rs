@@ -2,18 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::database::{Database, Identity, ViewNote};
 use crate::error::StoreError;
 use crate::inbox::Inbox;
-use crate::log::{Message, State};
-use crate::prune::{self, Pruned};
-use crate::spool::Batch;
+use crate::message::Message;
+use crate::rows::{Batch, ViewNote};
+use crate::state::State;
+use crate::store::{Pruned, Store};
 
 /// Between two attempts to write the same rows.
 const RETRY_EVERY: Duration = Duration::from_millis(500);
@@ -27,16 +26,11 @@ const NOTE_EVERY: Duration = Duration::from_secs(5);
 /// One cause of failures is said at most this often.
 const SAY_EVERY: Duration = Duration::from_secs(60);
 
-/// The log in its folder, open or to be opened.
-pub(crate) struct Disk {
-    folder: PathBuf,
+/// The thread that writes rows, to a store that may be slow, full or locked.
+pub(crate) struct Writer<S> {
+    store: S,
     run: u64,
-    database: Option<Database>,
-    /// The file that was written to last.
-    file: Option<Identity>,
-    /// That file is in its place no more, and no other has been opened yet.
-    is_gone: bool,
-    /// The log knows of this run.
+    /// The store knows of this run.
     has_begun: bool,
     /// What is being written: it stays here until it is.
     batch: Option<Batch>,
@@ -54,23 +48,15 @@ pub(crate) fn unix_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
 }
 
-impl Disk {
-    /// Opens the log in a folder.
+impl<S: Store> Writer<S> {
+    /// Opens a store.
     ///
     /// # Errors
     /// It cannot be used, and that will not pass by itself.
-    pub(crate) fn open(
-        folder: PathBuf,
-        run: u64,
-        inbox: Arc<Inbox<Message>>,
-        state: Arc<State>,
-    ) -> Result<Self, StoreError> {
-        let mut disk = Self {
-            folder,
+    pub(crate) fn open(store: S, run: u64, inbox: Arc<Inbox<Message>>, state: Arc<State>) -> Result<Self, StoreError> {
+        let mut writer = Self {
+            store,
             run,
-            database: None,
-            file: None,
-            is_gone: false,
             has_begun: false,
             batch: None,
             next_note: Instant::now(),
@@ -80,12 +66,12 @@ impl Disk {
             inbox,
             state,
         };
-        match disk.ready() {
+        match writer.ready() {
             Ok(_) => {}
-            Err(why) if why.may_pass() => disk.has_failed(&why),
+            Err(why) if why.may_pass() => writer.has_failed(&why),
             Err(why) => return Err(why),
         }
-        Ok(disk)
+        Ok(writer)
     }
 
     /// Writes what comes until there will be no more, or it is given up.
@@ -103,29 +89,16 @@ impl Disk {
         }
     }
 
-    /// Closes the file.
+    /// Closes the store.
     pub(crate) fn close(&mut self) {
-        self.database = None;
+        self.store.close();
     }
 
-    /// The log, ready to be written, and whether it is another file than before.
-    fn ready(&mut self) -> Result<(&mut Database, bool), StoreError> {
-        let before = self.database.take();
-        self.is_gone |= before.as_ref().is_some_and(|database| !database.is_in_place());
-        let mut database = match before.filter(|_| !self.is_gone) {
-            Some(database) => database,
-            None => Database::open(&self.folder)?,
-        };
-        let before = std::mem::replace(&mut self.file, database.identity());
-        let is_new = std::mem::take(&mut self.is_gone) || before.is_some() && before != self.file;
-        if is_new {
-            let folder = self.folder.display();
-            tracing::error!(
-                "the decision log in `{folder}` was deleted or replaced while it was written: it begins anew"
-            );
-        }
+    /// Has the store ready, and knowing of this run. Whether what was written before has to be written again.
+    fn ready(&mut self) -> Result<bool, StoreError> {
+        let is_new = self.store.ready()?;
         if !self.has_begun {
-            let lost = database.begin_run(self.run)?;
+            let lost = self.store.begin_run(self.run)?;
             self.has_begun = true;
             if lost > 0 {
                 tracing::warn!(
@@ -133,7 +106,7 @@ impl Disk {
                 );
             }
         }
-        Ok((self.database.insert(database), is_new))
+        Ok(is_new)
     }
 
     /// Tries to write the batch; if it cannot be, waits a moment.
@@ -143,11 +116,7 @@ impl Disk {
         let newest = batch.ended.iter().chain(&batch.running).map(|row| row.view).max();
         let note = newest.filter(|_| self.next_note <= Instant::now());
         let note = note.map(|view| ViewNote { at_unix_ms: unix_ms(), view });
-        let written = self.ready().and_then(|(database, is_new)| {
-            database.write(run, &batch, note)?;
-            // What was written to a file that is in its place no more has to be written again.
-            Ok((is_new, database.is_in_place()))
-        });
+        let written = self.ready().and_then(|is_new| Ok((is_new, self.store.write(run, &batch, note)?)));
         match written {
             Ok((is_new, true)) => {
                 if note.is_some() {
@@ -177,37 +146,28 @@ impl Disk {
             tracing::error!("the decision log cannot be written, its rows wait in memory: {why}");
             unsaid.insert(now);
         }
-        if why.leaves_the_file() {
-            if let Some(database) = &self.database {
-                let _ = database.empty_wal();
-            }
-        } else {
-            self.database = None;
-        }
+        self.store.recover(why);
     }
 
     /// Leaves out old rows, step by step until there are no more or something is to be written.
     fn prune(&mut self, batches: &Receiver<Batch>) {
         self.next_prune = Instant::now() + PRUNE_EVERY;
         let keep = self.state.retention();
-        let Some(database) = self.database.as_ref().filter(|d| d.is_in_place()) else { return };
-        let db = &database.db;
-        let mut work = || -> rusqlite::Result<()> {
-            while prune::step(db, unix_ms(), &keep)? != Pruned::default() {
-                match batches.try_recv() {
-                    Ok(batch) => {
-                        self.batch = Some(batch);
-                        self.next_prune = Instant::now();
-                        break;
-                    }
-                    Err(TryRecvError::Disconnected) => break,
-                    Err(TryRecvError::Empty) => {}
-                }
+        loop {
+            match self.store.prune(unix_ms(), &keep) {
+                Ok(some) if some == Pruned::default() => return,
+                Ok(_) => {}
+                Err(why) => return self.has_failed(&why),
             }
-            Ok(())
-        };
-        if let Err(why) = work() {
-            self.has_failed(&why.into());
+            match batches.try_recv() {
+                Ok(batch) => {
+                    self.batch = Some(batch);
+                    self.next_prune = Instant::now();
+                    return;
+                }
+                Err(TryRecvError::Disconnected) => return,
+                Err(TryRecvError::Empty) => {}
+            }
         }
     }
 }

@@ -60,7 +60,7 @@ impl Admin {
     /// Nothing that answers as a gateway does is there.
     pub(crate) fn unreachable(&self, why: &str) -> Failure {
         let text = format!(
-            "the admin API at `{}` cannot be asked: {why}\n\nhint: name it with `--admin URL`; `rhumb up` prints it",
+            "cannot reach the admin API at `{}`: {why}\n\nhint: name it with `--admin URL`; `rhumb up` prints it",
             self.url
         );
         Failure::new(exit::UNREACHABLE, text)

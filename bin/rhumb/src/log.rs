@@ -18,19 +18,19 @@ pub(crate) struct Args {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Say what the log holds and how large it is
+    /// Show what the log holds and how large it is
     Status {
         #[command(flatten)]
         folder: Folder,
     },
-    /// Leave out rows of old requests and give their room back to the file system; a gateway may be running
+    /// Delete rows of old requests and give the space back to the file system; a gateway may be running
     Prune {
         #[command(flatten)]
         folder: Folder,
-        /// Age from which on rows are left out, as `7d`, `12h`, `30m` or `45s`
+        /// Age from which on rows are deleted, as `7d`, `12h`, `30m` or `45s`
         #[arg(long, value_name = "AGE", default_value = "30d", value_parser = age)]
         older_than: Duration,
-        /// Say how many rows would be left out, and change nothing
+        /// Show how many rows would be deleted, and change nothing
         #[arg(long)]
         dry_run: bool,
     },
@@ -74,7 +74,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
             if folder.json {
                 out::line(serde_json::json!({ "would_prune": rows }))?;
             } else {
-                out::line(format_args!("{rows} rows would be left out; nothing was changed"))?;
+                out::line(format_args!("{rows} rows would be deleted; nothing was changed"))?;
             }
             Ok(exit::DONE)
         }
@@ -88,7 +88,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
                 out::line(said)?;
             } else {
                 out::line(format_args!(
-                    "{} rows of requests and {} of views are left out",
+                    "{} rows of requests and {} of views are deleted",
                     pruned.requests, pruned.view_rows
                 ))?;
                 out::line(format_args!("the file had {} and has {}", mib(before), mib(after)))?;

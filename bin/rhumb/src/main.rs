@@ -43,13 +43,13 @@ enum Command {
     Check(check::Args),
     /// Print the bill of a decision
     Explain(explain::Args),
-    /// Have a site or an endpoint take no new requests, and see what is still under way there
+    /// Drain a site or an endpoint, and show its requests in flight
     Drain(drain::Args),
-    /// Watch a running gateway: what it serves, what waits, how each endpoint is, and the configuration in force
+    /// Watch a running gateway: requests, queue, endpoints, configuration
     Top(top::Args),
-    /// Decide again from the log and compare, bit for bit
+    /// Repeat a logged decision and compare, bit for bit
     Replay(replay::Args),
-    /// Say what the decision log holds, or leave out its oldest rows
+    /// Show what the decision log holds, or delete its oldest rows
     Log(log::Args),
     /// Simulate a grid under a scenario and compare routers
     Sim(sim::Args),

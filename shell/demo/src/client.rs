@@ -103,6 +103,7 @@ impl Client {
         let stream = TcpStream::connect(self.address).await.ok()?;
         stream.set_nodelay(true).ok()?;
         let (sender, connection) = handshake(TokioIo::new(stream)).await.ok()?;
+        #[expect(clippy::disallowed_methods, reason = "a connection ends with its requests")]
         tokio::spawn(async move {
             // Its end shows in the request that used it.
             let _ = connection.await;

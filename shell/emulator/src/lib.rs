@@ -123,8 +123,10 @@ pub fn spawn(config: EmulatorConfig, links: Vec<Link>) -> std::io::Result<Emulat
         stop: watch::Sender::new(false),
         config,
     });
+    #[expect(clippy::disallowed_methods, reason = "the server ends with it")]
     tokio::spawn(driver::drive(Arc::clone(&shared), engine, half_rtts.clone(), commands));
     for (link, listener) in listeners.into_iter().enumerate() {
+        #[expect(clippy::disallowed_methods, reason = "the server ends with it")]
         tokio::spawn(server::listen(Arc::clone(&shared), listener, link, half_rtts[link]));
     }
     Ok(Emulator { shared, addresses: addresses.into() })

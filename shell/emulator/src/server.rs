@@ -29,6 +29,7 @@ pub(crate) async fn listen(shared: Arc<Shared>, listener: TcpListener, link: usi
                 let _ = stream.set_zero_linger();
             }
             Ok((stream, _)) => {
+                #[expect(clippy::disallowed_methods, reason = "a connection ends with its client")]
                 tokio::spawn(connection(Arc::clone(&shared), stream, link, half_rtt));
             }
             Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use crate::epoch::ConfigEpoch;
 use crate::lock::lock;
-use crate::numbers::Number;
+use crate::numbers::EndpointNumber;
 use crate::permit::ConcurrencyPermit;
 use crate::routing::RoutingRequest;
 
@@ -42,12 +42,12 @@ pub(crate) fn candidates<'a>(
 struct Waiting<'a> {
     epoch: &'a Arc<ConfigEpoch>,
     ticket: Ticket,
-    call: oneshot::Receiver<Option<Number>>,
+    call: oneshot::Receiver<Option<EndpointNumber>>,
 }
 
 impl Waiting<'_> {
     /// The endpoint that called, if one has.
-    fn called(&mut self) -> Option<Number> {
+    fn called(&mut self) -> Option<EndpointNumber> {
         self.call.try_recv().ok().flatten()
     }
 }
@@ -150,7 +150,7 @@ fn arrive<'a>(
                 queue.preempt(preempted);
             }
             if let Some(endpoint) = room_at {
-                queue.call(epoch.now_ms(), Number(endpoint));
+                queue.call(epoch.now_ms(), EndpointNumber(endpoint));
             }
             Ok(Arrived::Waits(waiting, bound_ms))
         }
@@ -159,7 +159,13 @@ fn arrive<'a>(
 
 impl Waiting<'_> {
     /// Its turn has come, called by an endpoint or to look again.
-    fn turn(&mut self, ask: &AdmissionRequest, targets: &[Target], since: Instant, caller: Option<Number>) -> AtTurn {
+    fn turn(
+        &mut self,
+        ask: &AdmissionRequest,
+        targets: &[Target],
+        since: Instant,
+        caller: Option<EndpointNumber>,
+    ) -> AtTurn {
         let epoch = self.epoch;
         let number = |t: &Target| epoch.numbers.endpoint(t.endpoint);
         let mut queue = lock(&epoch.state.queue);

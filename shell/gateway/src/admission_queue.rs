@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use crate::live::Live;
 use crate::lock::lock;
-use crate::numbers::{Known, Number, Numbers};
+use crate::numbers::{EndpointNumber, Known, Numbers};
 
 /// Admission, and how to call those who wait. Every place at an endpoint is taken under its lock, so that none is
 /// given twice. It outlasts configurations: endpoints and queue classes go by their numbers here, and a place that is freed goes
@@ -24,7 +24,7 @@ pub(crate) struct AdmissionQueue {
     /// What each window began with.
     stated: Vec<f64>,
     /// Whoever is called learns which endpoint has room, if it is one in particular.
-    calls: BTreeMap<Ticket, oneshot::Sender<Option<Number>>>,
+    calls: BTreeMap<Ticket, oneshot::Sender<Option<EndpointNumber>>>,
     tickets: Ticket,
     /// By number, those that may be taken back.
     preemptible: BTreeMap<u64, oneshot::Sender<()>>,
@@ -79,27 +79,27 @@ impl AdmissionQueue {
     }
 
     /// The window of an endpoint.
-    pub(crate) fn window(&self, endpoint: Number) -> &Window {
+    pub(crate) fn window(&self, endpoint: EndpointNumber) -> &Window {
         self.admission.window(endpoint.0)
     }
 
     /// The window of an endpoint, to teach it.
-    pub(crate) fn window_mut(&mut self, endpoint: Number) -> &mut Window {
+    pub(crate) fn window_mut(&mut self, endpoint: EndpointNumber) -> &mut Window {
         self.admission.window_mut(endpoint.0)
     }
 
     /// A request with so many prompt tokens to be computed is sent to an endpoint.
-    pub(crate) fn sent(&mut self, endpoint: Number, now_ms: u64, tokens: f64) {
+    pub(crate) fn sent(&mut self, endpoint: EndpointNumber, now_ms: u64, tokens: f64) {
         self.admission.sent(endpoint.0, now_ms, tokens);
     }
 
     /// An endpoint that computes so many prompt tokens in a second is back after so long.
-    pub(crate) fn back(&mut self, endpoint: Number, now_ms: u64, away_ms: u64, full_per_s: f64) {
+    pub(crate) fn back(&mut self, endpoint: EndpointNumber, now_ms: u64, away_ms: u64, full_per_s: f64) {
         self.admission.back(endpoint.0, now_ms, away_ms, full_per_s);
     }
 
     /// An endpoint is being loaded slowly.
-    pub(crate) fn is_slow_starting(&self, endpoint: Number, now_ms: u64) -> bool {
+    pub(crate) fn is_slow_starting(&self, endpoint: EndpointNumber, now_ms: u64) -> bool {
         self.admission.is_slow_starting(endpoint.0, now_ms)
     }
 
@@ -112,7 +112,7 @@ impl AdmissionQueue {
     pub(crate) fn preemptible(
         &mut self,
         now_ms: u64,
-        endpoint: Number,
+        endpoint: EndpointNumber,
         expected: &Expected,
     ) -> (u64, oneshot::Receiver<()>) {
         let number = self.admission.preemptible(now_ms, endpoint.0, expected);
@@ -122,7 +122,7 @@ impl AdmissionQueue {
     }
 
     /// It may not be any more.
-    pub(crate) fn begun(&mut self, endpoint: Number, number: u64) {
+    pub(crate) fn begun(&mut self, endpoint: EndpointNumber, number: u64) {
         self.preemptible.remove(&number);
         self.admission.begun(endpoint.0, number);
     }
@@ -145,8 +145,8 @@ impl AdmissionQueue {
     pub(crate) fn enter(
         &mut self,
         ask: &AdmissionRequest,
-        endpoints: impl Iterator<Item = Number>,
-    ) -> (Ticket, oneshot::Receiver<Option<Number>>) {
+        endpoints: impl Iterator<Item = EndpointNumber>,
+    ) -> (Ticket, oneshot::Receiver<Option<EndpointNumber>>) {
         self.tickets += 1;
         let ticket = self.tickets;
         let call = self.waits(ticket);
@@ -155,7 +155,7 @@ impl AdmissionQueue {
     }
 
     /// What calls whoever waits with this ticket.
-    pub(crate) fn waits(&mut self, ticket: Ticket) -> oneshot::Receiver<Option<Number>> {
+    pub(crate) fn waits(&mut self, ticket: Ticket) -> oneshot::Receiver<Option<EndpointNumber>> {
         let (sender, call) = oneshot::channel();
         self.calls.insert(ticket, sender);
         call
@@ -171,7 +171,7 @@ impl AdmissionQueue {
     }
 
     /// Calls the next for an endpoint that has room.
-    pub(crate) fn call(&mut self, now_ms: u64, endpoint: Number) {
+    pub(crate) fn call(&mut self, now_ms: u64, endpoint: EndpointNumber) {
         let in_flight = self.live[endpoint.at()].local_load().in_flight;
         while let Some(ticket) = self.admission.next(now_ms, endpoint.0, in_flight) {
             // One that has just left does not hear it.
@@ -184,7 +184,7 @@ impl AdmissionQueue {
 
 impl AdmissionQueue {
     /// A request that nobody would have to wait for may be sent there as well.
-    pub(crate) fn has_room(&self, now_ms: u64, endpoint: Number) -> bool {
+    pub(crate) fn has_room(&self, now_ms: u64, endpoint: EndpointNumber) -> bool {
         let in_flight = self.live[endpoint.at()].local_load().in_flight;
         self.admission.has_room(now_ms, Priority::Batch, endpoint.0, in_flight)
     }

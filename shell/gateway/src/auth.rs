@@ -1,4 +1,4 @@
-//! Who asks.
+//! Authenticates API keys.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! The thread apart: readings come in, views go out.
+//! The control thread: collects readings, publishes views.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rhumb_core::endpoint::{CanaryAnswer, CanaryNews};
 use rhumb_grid::config::Model;
 use rhumb_route::view::LoadReport;
-use rhumb_signals::{Answered, Listed, Manner, Question, Reading, Sink, Target, watch};
+use rhumb_signals::{Answered, Listed, ProbeConfig, Question, Reading, Sink, Target, watch};
 use rhumb_upstream::Tls;
 use tokio::task::JoinSet;
 
@@ -15,7 +15,7 @@ use crate::admission_queue::look_again;
 use crate::epoch::ConfigEpoch;
 use crate::live::Live;
 use crate::lock::lock;
-use crate::numbers::Number;
+use crate::numbers::EndpointNumber;
 use crate::publish::VIEW_MS;
 use crate::reload::Gateway;
 use crate::state::GatewayState;
@@ -26,7 +26,7 @@ const PUBLISH_EVERY: Duration = Duration::from_millis(VIEW_MS);
 /// Receives the readings of an endpoint and stamps them with the gateway's own clock.
 struct Readings {
     state: Arc<GatewayState>,
-    number: Number,
+    number: EndpointNumber,
     name: String,
     live: Arc<Live>,
 }
@@ -116,11 +116,11 @@ impl Sink for Readings {
 struct Watched {
     /// The configuration they are of.
     ordinal: u64,
-    loops: BTreeMap<Number, (RequestHeaders, JoinSet<()>)>,
+    loops: BTreeMap<EndpointNumber, (Polled, JoinSet<()>)>,
 }
 
 /// The headers of what an endpoint is asked, the TLS that it is asked over, and what it is asked.
-type RequestHeaders = (String, Tls, Manner);
+type Polled = (String, Tls, ProbeConfig);
 
 impl Watched {
     /// Watches the endpoints of a configuration and no others.
@@ -133,7 +133,7 @@ impl Watched {
         let mut before = std::mem::take(&mut self.loops);
         for (i, endpoint) in config.endpoints.iter().enumerate() {
             let (upstream, number) = (&epoch.upstreams[i], epoch.numbers.endpoints[i]);
-            let asked = (upstream.headers.clone(), upstream.tls.clone(), manner(epoch, i));
+            let asked = (upstream.headers.clone(), upstream.tls.clone(), probe_config(epoch, i));
             let as_before = before.remove(&number).filter(|(before, _)| *before == asked);
             let loops = as_before.unwrap_or_else(|| {
                 // What was answered to other questions counts no more.
@@ -155,7 +155,7 @@ impl Watched {
 }
 
 /// What an endpoint is asked, and how often.
-fn manner(epoch: &ConfigEpoch, endpoint: usize) -> Manner {
+fn probe_config(epoch: &ConfigEpoch, endpoint: usize) -> ProbeConfig {
     let config = &epoch.grid.config;
     let every = Duration::from_millis;
     let question = |(model, served_as): (&Model, &Option<String>)| {
@@ -168,7 +168,7 @@ fn manner(epoch: &ConfigEpoch, endpoint: usize) -> Manner {
             max_tokens: canary.max_tokens,
         })
     };
-    Manner {
+    ProbeConfig {
         scrape_every: every(config.gateway.scrape_interval_ms),
         probe_every: every(config.gateway.probe_interval_ms),
         list_every: every(config.gateway.model_list_interval_ms),

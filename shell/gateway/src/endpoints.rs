@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::epoch::ConfigEpoch;
 use crate::lock::lock;
-use crate::numbers::Number;
+use crate::numbers::ModelNumber;
 use crate::troubles::LastError;
 
 /// One endpoint.
@@ -57,7 +57,7 @@ pub(crate) fn endpoints(epoch: &ConfigEpoch, which: impl Fn(&str, &str) -> bool)
             let tracker = &learnt.tracker;
             let found = tracker.health.found(now);
             let (ill_since_ms, last_error) = (tracker.health.unhealthy_for_ms(now), learnt.troubles.last(now));
-            let name = |number| epoch.numbers.model_at(Number(number)).map(|m| epoch.names.model(m).to_owned());
+            let name = |number| epoch.numbers.model_at(ModelNumber(number)).map(|m| epoch.names.model(m).to_owned());
             let models_refused = tracker.models.missing(now).filter_map(name).collect();
             let (models_missing, probe_error) = (learnt.models_missing.clone(), learnt.probe_error.clone());
             drop(learnt);

@@ -23,7 +23,7 @@ use crate::live::Live;
 use crate::lock::lock;
 use crate::metrics::Metrics;
 use crate::names::NameTable;
-use crate::numbers::{Number, Numbers};
+use crate::numbers::{EndpointNumber, ModelNumber, Numbers, SiteNumber};
 use crate::salt;
 use crate::state::GatewayState;
 use crate::version::Version;
@@ -128,7 +128,7 @@ impl ConfigEpoch {
         drop(perf);
         lock(&state.prefixes).resize(blocks);
         if let Some(before) = before {
-            let sites: BTreeMap<Number, u32> = numbers.sites.iter().copied().zip(0..).collect();
+            let sites: BTreeMap<SiteNumber, u32> = numbers.sites.iter().copied().zip(0..).collect();
             for (number, state) in before.numbers.sites.iter().zip(lock(&before.viewer).sites()) {
                 if let Some(site) = sites.get(number) {
                     viewer.resume(*site, *state);
@@ -178,7 +178,7 @@ impl ConfigEpoch {
     /// The endpoint and model that a session is pinned to, if both are still there.
     pub(crate) fn pinned(&self, session: u64) -> Option<(u32, u32)> {
         let (endpoint, model) = lock(self.state.pins_of(session)).get(session).copied()?;
-        Some((self.numbers.endpoint_at(Number(endpoint))?, self.numbers.model_at(Number(model))?))
+        Some((self.numbers.endpoint_at(EndpointNumber(endpoint))?, self.numbers.model_at(ModelNumber(model))?))
     }
 
     /// Pins a session to what serves it.
@@ -191,7 +191,7 @@ impl ConfigEpoch {
     pub(crate) fn lookup(&self, blocks: &[u64], tokens_per_block: f64, hits: &mut Vec<Hit>) {
         lock(&self.state.prefixes).lookup(blocks, tokens_per_block, hits);
         hits.retain_mut(|hit| {
-            let here = self.numbers.endpoint_at(Number(hit.endpoint));
+            let here = self.numbers.endpoint_at(EndpointNumber(hit.endpoint));
             hit.endpoint = here.unwrap_or_default();
             here.is_some()
         });

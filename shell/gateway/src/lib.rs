@@ -1,7 +1,7 @@
 //! The data plane: a request in, a decision, and the answer streamed back as it comes.
 //!
 //! Each worker thread runs its own executor, its own connections to endpoints and its own working memory; what workers
-//! share is read through an atomic pointer or short locks. A thread apart (`control`) takes readings, publishes views
+//! share is read through an atomic pointer or short locks. The control thread (`control`) takes readings, publishes views
 //! and serves the admin API, so that nothing slow runs where requests do.
 
 mod admin;

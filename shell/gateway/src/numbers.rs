@@ -14,11 +14,47 @@ use rhumb_route::workload::WorkloadStats;
 
 use crate::live::Live;
 
-/// What a name is called for as long as the gateway runs, whatever its position.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Number(pub(crate) u32);
+/// Numbers of one kind of thing, so that none is taken for that of another kind, nor for a position in a configuration.
+macro_rules! number {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+        pub(crate) struct $name(pub(crate) u32);
 
-impl Number {
+        impl From<u32> for $name {
+            fn from(number: u32) -> Self {
+                Self(number)
+            }
+        }
+    };
+}
+
+number! {
+    /// What an endpoint is called for as long as the gateway runs, whatever its position.
+    EndpointNumber
+}
+
+number! {
+    /// The same of a site.
+    SiteNumber
+}
+
+number! {
+    /// The same of a model.
+    ModelNumber
+}
+
+number! {
+    /// The same of a tenant.
+    TenantNumber
+}
+
+number! {
+    /// The same of the models that one name stands for.
+    ClassNumber
+}
+
+impl EndpointNumber {
     /// As a place in a list by number.
     pub(crate) fn at(self) -> usize {
         self.0 as usize
@@ -27,21 +63,21 @@ impl Number {
 
 /// Numbers by name, given in turn and never again for another name: whatever still holds one means the same by it.
 #[derive(Debug)]
-struct Register<K>(BTreeMap<K, Number>);
+struct Register<K, N>(BTreeMap<K, N>);
 
-impl<K> Default for Register<K> {
+impl<K, N> Default for Register<K, N> {
     fn default() -> Self {
         Self(BTreeMap::new())
     }
 }
 
-impl<K: Ord> Register<K> {
-    fn number(&mut self, name: K) -> Number {
-        let next = Number(self.0.len() as u32);
+impl<K: Ord, N: Copy + From<u32>> Register<K, N> {
+    fn number(&mut self, name: K) -> N {
+        let next = N::from(self.0.len() as u32);
         *self.0.entry(name).or_insert(next)
     }
 
-    fn numbers(&mut self, names: impl Iterator<Item = K>) -> Vec<Number> {
+    fn numbers(&mut self, names: impl Iterator<Item = K>) -> Vec<N> {
         names.map(|name| self.number(name)).collect()
     }
 }
@@ -57,28 +93,28 @@ fn identity(e: &Endpoint) -> Identity {
 /// that a change that is taken back finds it again: some hundred bytes for each.
 #[derive(Default)]
 pub(crate) struct Known {
-    endpoints: Register<Identity>,
-    sites: Register<String>,
-    models: Register<String>,
-    tenants: Register<String>,
+    endpoints: Register<Identity, EndpointNumber>,
+    sites: Register<String, SiteNumber>,
+    models: Register<String, ModelNumber>,
+    tenants: Register<String, TenantNumber>,
     /// By the numbers of the models that are wanted.
-    queue_classes: Register<Vec<Number>>,
+    queue_classes: Register<Vec<ModelNumber>, ClassNumber>,
     live: Vec<Arc<Live>>,
-    estimates: BTreeMap<(u32, Number), Arc<Mutex<Estimates>>>,
-    hedging: BTreeMap<Number, Arc<Mutex<Hedging>>>,
-    workload: BTreeMap<Number, Arc<Mutex<WorkloadStats>>>,
+    estimates: BTreeMap<(u32, ModelNumber), Arc<Mutex<Estimates>>>,
+    hedging: BTreeMap<ModelNumber, Arc<Mutex<Hedging>>>,
+    workload: BTreeMap<ModelNumber, Arc<Mutex<WorkloadStats>>>,
 }
 
 /// The numbers of a configuration, by position, and back.
 #[derive(Debug)]
 pub(crate) struct Numbers {
-    pub(crate) endpoints: Vec<Number>,
-    pub(crate) sites: Vec<Number>,
-    pub(crate) models: Vec<Number>,
-    tenants: Vec<Number>,
+    pub(crate) endpoints: Vec<EndpointNumber>,
+    pub(crate) sites: Vec<SiteNumber>,
+    pub(crate) models: Vec<ModelNumber>,
+    tenants: Vec<TenantNumber>,
     queue_classes: Vec<QueueClass>,
-    endpoint_at: BTreeMap<Number, u32>,
-    model_at: BTreeMap<Number, u32>,
+    endpoint_at: BTreeMap<EndpointNumber, u32>,
+    model_at: BTreeMap<ModelNumber, u32>,
 }
 
 /// Idle connections are kept by keys that are unique in the process, because several gateways may share it.
@@ -92,20 +128,19 @@ impl Known {
         self.live
             .resize_with(self.endpoints.0.len(), || Arc::new(Live::new(POOL_KEYS.fetch_add(1, Ordering::Relaxed))));
         let models = self.models.numbers(c.models.iter().map(|m| m.name.clone()));
-        let mut by_lane: Vec<(QueueClass, Number)> = queue_classes
+        let mut by_class: Vec<(QueueClass, ClassNumber)> = queue_classes
             .iter()
             .map(|(wanted, queue_class)| {
                 (queue_class, self.queue_classes.number(wanted.iter().map(|m| models[*m as usize]).collect()))
             })
             .collect();
-        by_lane.sort_unstable();
-        let back = |numbers: &[Number]| numbers.iter().copied().zip(0..).collect();
+        by_class.sort_unstable();
         Numbers {
-            endpoint_at: back(&endpoints),
-            model_at: back(&models),
+            endpoint_at: endpoints.iter().copied().zip(0..).collect(),
+            model_at: models.iter().copied().zip(0..).collect(),
             sites: self.sites.numbers(c.sites.iter().map(|s| s.name.clone())),
             tenants: self.tenants.numbers(c.tenants.iter().map(|t| t.name.clone())),
-            queue_classes: by_lane.into_iter().map(|(_, number)| number.0).collect(),
+            queue_classes: by_class.into_iter().map(|(_, number)| number.0).collect(),
             endpoints,
             models,
         }
@@ -117,21 +152,21 @@ impl Known {
     }
 
     /// What is expected of requests, by the numbers of tenant and model.
-    pub(crate) fn estimates(&mut self, of: (u32, Number)) -> Arc<Mutex<Estimates>> {
+    pub(crate) fn estimates(&mut self, of: (u32, ModelNumber)) -> Arc<Mutex<Estimates>> {
         Arc::clone(self.estimates.entry(of).or_default())
     }
 
     /// When a second try is due for a model, and how many may be.
-    pub(crate) fn hedging(&mut self, model: Number) -> Arc<Mutex<Hedging>> {
+    pub(crate) fn hedging(&mut self, model: ModelNumber) -> Arc<Mutex<Hedging>> {
         Arc::clone(self.hedging.entry(model).or_default())
     }
 
     /// What the requests for a model are like.
-    pub(crate) fn workload(&mut self, model: Number) -> Arc<Mutex<WorkloadStats>> {
+    pub(crate) fn workload(&mut self, model: ModelNumber) -> Arc<Mutex<WorkloadStats>> {
         Arc::clone(self.workload.entry(model).or_default())
     }
 
-    /// QueueClasses that have a number.
+    /// Queue classes that have a number.
     pub(crate) fn queue_classes(&self) -> usize {
         self.queue_classes.0.len()
     }
@@ -139,17 +174,17 @@ impl Known {
 
 impl Numbers {
     /// The number of an endpoint.
-    pub(crate) fn endpoint(&self, endpoint: u32) -> Number {
+    pub(crate) fn endpoint(&self, endpoint: u32) -> EndpointNumber {
         self.endpoints[endpoint as usize]
     }
 
     /// The endpoint with a number, if this configuration has it.
-    pub(crate) fn endpoint_at(&self, number: Number) -> Option<u32> {
+    pub(crate) fn endpoint_at(&self, number: EndpointNumber) -> Option<u32> {
         self.endpoint_at.get(&number).copied()
     }
 
     /// The model with a number, if this configuration has it.
-    pub(crate) fn model_at(&self, number: Number) -> Option<u32> {
+    pub(crate) fn model_at(&self, number: ModelNumber) -> Option<u32> {
         self.model_at.get(&number).copied()
     }
 
@@ -186,10 +221,10 @@ mod tests {
         let mut number = |g: &Grid| known.numbers(g, &QueueClasses::of(g));
         let first = number(&grid(&[("a", "http://a"), ("b", "http://b")], &["m", "n"], &["t", "u"]));
         let second = number(&grid(&[("c", "http://c"), ("b", "http://b"), ("a", "http://x")], &["n"], &["u"]));
-        assert_eq!(first.endpoints, [Number(0), Number(1)]);
-        assert_eq!(second.endpoints, [Number(2), Number(1), Number(3)], "another address is another endpoint");
-        assert_eq!((second.endpoint_at(Number(1)), second.endpoint_at(Number(0))), (Some(1), None));
-        assert_eq!((first.model_at(Number(1)), second.model_at(Number(1))), (Some(1), Some(0)));
+        assert_eq!(first.endpoints, [0, 1].map(EndpointNumber));
+        assert_eq!(second.endpoints, [2, 1, 3].map(EndpointNumber), "another address is another endpoint");
+        assert_eq!((second.endpoint_at(EndpointNumber(1)), second.endpoint_at(EndpointNumber(0))), (Some(1), None));
+        assert_eq!((first.model_at(ModelNumber(1)), second.model_at(ModelNumber(1))), (Some(1), Some(0)));
         assert_eq!((first.tenant(Some(1)), second.tenant(Some(0)), second.tenant(None)), (2, 2, 0));
         // A model's queue class is the same one, and that of both models no one's any more.
         assert_eq!(second.queue_classes.iter().filter(|l| first.queue_classes.contains(l)).count(), 1);

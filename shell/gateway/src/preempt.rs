@@ -9,12 +9,12 @@ use tokio::sync::oneshot;
 
 use crate::epoch::ConfigEpoch;
 use crate::lock::lock;
-use crate::numbers::Number;
+use crate::numbers::EndpointNumber;
 
 /// A batch request that may be taken back from an endpoint. Dropping it is the end of that.
 pub(crate) struct Preemptible {
     epoch: Arc<ConfigEpoch>,
-    endpoint: Number,
+    endpoint: EndpointNumber,
     number: u64,
     call: oneshot::Receiver<()>,
 }

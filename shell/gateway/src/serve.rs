@@ -59,7 +59,7 @@ pub enum StartError {
     /// What the salts of the engines' caches are made from cannot be known.
     #[error("`cache-salt.key` in the data folder, which keeps tenants' caches apart, cannot be read or written: {0}")]
     Salt(std::io::Error),
-    /// An endpoint's URL is none.
+    /// An endpoint URL is invalid.
     #[error(transparent)]
     Origin(#[from] OriginError),
     /// The certificate of a listener cannot be used.
@@ -172,6 +172,7 @@ fn serve(grid: Grid, digest: Digest, log: &Log, tasks: &Tasks) -> Result<Running
         });
         for certificate in [tls, admin_tls.clone()].into_iter().flatten() {
             let tasks = tasks.clone();
+            #[expect(clippy::disallowed_methods, reason = "it only starts what `Tasks` keeps")]
             tokio::spawn(async move { tasks.keep("certificate", move || certificate.clone().watch()).await });
         }
         accept(admin_listen, admin_tls, stopped, admin_gateway, Role::Admin).await;
@@ -184,6 +185,7 @@ fn keep<F>(tasks: Tasks, kind: &'static str, gateway: Arc<Gateway>, begin: impl 
 where
     F: Future<Output = ()> + Send + 'static,
 {
+    #[expect(clippy::disallowed_methods, reason = "it only starts what `Tasks` keeps")]
     tokio::spawn(async move { tasks.keep(kind, move || begin(Arc::clone(&gateway))).await });
 }
 
@@ -241,6 +243,7 @@ async fn accept(
         match taken {
             Ok((stream, seat)) => {
                 let whole = (stopped.clone(), stands.clone());
+                #[expect(clippy::disallowed_methods, reason = "a connection ends with its client")]
                 tokio::spawn(connection::serve(stream, tls.clone(), seat, Arc::clone(&gateway), role, whole));
             }
             // Out of descriptors in spite of the guard's count: those that end free some.

@@ -16,12 +16,12 @@ use rhumb_upstream::Names;
 use crate::admission_queue::AdmissionQueue;
 use crate::drain::Drains;
 use crate::ids::Ids;
-use crate::numbers::{Known, Number};
+use crate::numbers::{Known, ModelNumber, SiteNumber};
 use crate::resource_limits::ResourceLimits;
 use crate::salt::Secret;
 
 /// Tenant, model and site: what a retry budget is for.
-pub(crate) type Budgeted = (u32, Number, Number);
+pub(crate) type Budgeted = (u32, ModelNumber, SiteNumber);
 
 /// One gateway, whatever its configuration.
 pub(crate) struct GatewayState {

@@ -53,6 +53,7 @@ pub struct Streams {
 
 impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Streams {
     fn execute(&self, stream: F) {
+        #[expect(clippy::disallowed_methods, reason = "a stream ends with its request")]
         tokio::spawn(TURN.scope(Cell::new(Turn::Ours), bounded(stream, self.patience)));
     }
 }

@@ -11,4 +11,4 @@ mod poll;
 pub use adapter::{Reading, read};
 pub use canary::{Answered, Question};
 pub use models::Listed;
-pub use poll::{Manner, Sink, Target, watch};
+pub use poll::{ProbeConfig, Sink, Target, watch};

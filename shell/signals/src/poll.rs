@@ -31,7 +31,7 @@ pub trait Sink: Send + Sync + 'static {
 
 /// What an endpoint is asked, and how often.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Manner {
+pub struct ProbeConfig {
     /// Period of the scrapes.
     pub scrape_every: Duration,
     /// Period of the round-trip probes.
@@ -64,17 +64,17 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 const PAGE_BYTES_MAX: usize = 4 << 20;
 
 /// Watches an endpoint on the current runtime until what it returns is dropped. A loop that panics is started again.
-pub fn watch(target: Target, manner: &Manner, sink: &Arc<impl Sink>, tasks: &Tasks) -> JoinSet<()> {
+pub fn watch(target: Target, probe_config: &ProbeConfig, sink: &Arc<impl Sink>, tasks: &Tasks) -> JoinSet<()> {
     let mut loops = JoinSet::new();
     let target = Arc::new(target);
-    let (of, how, to) = (Arc::clone(&target), manner.clone(), Arc::clone(sink));
+    let (of, how, to) = (Arc::clone(&target), probe_config.clone(), Arc::clone(sink));
     keep(&mut loops, tasks, "probe", move || probe_loop(Arc::clone(&of), how.clone(), Arc::clone(&to)));
     if target.engine != EngineKind::Generic {
-        let (of, every, to) = (Arc::clone(&target), manner.scrape_every, Arc::clone(sink));
+        let (of, every, to) = (Arc::clone(&target), probe_config.scrape_every, Arc::clone(sink));
         keep(&mut loops, tasks, "scrape", move || scrape_loop(Arc::clone(&of), every, Arc::clone(&to)));
     }
-    if !manner.questions.is_empty() {
-        let (questions, every, to) = (manner.questions.clone(), manner.canary_every, Arc::clone(sink));
+    if !probe_config.questions.is_empty() {
+        let (questions, every, to) = (probe_config.questions.clone(), probe_config.canary_every, Arc::clone(sink));
         let begin = move || canary_loop(Arc::clone(&target), questions.clone(), every, Arc::clone(&to));
         keep(&mut loops, tasks, "canary", begin);
     }
@@ -120,8 +120,8 @@ async fn scrape_loop(target: Arc<Target>, every: Duration, sink: Arc<impl Sink>)
 /// Where an endpoint lists its models. Of engines that are not known it is the one path that they all have.
 const MODELS: &str = "/v1/models";
 
-async fn probe_loop(target: Arc<Target>, manner: Manner, sink: Arc<impl Sink>) {
-    let mut ticks = ticker(manner.probe_every);
+async fn probe_loop(target: Arc<Target>, probe_config: ProbeConfig, sink: Arc<impl Sink>) {
+    let mut ticks = ticker(probe_config.probe_every);
     let (mut conn, mut list_at) = (None, Instant::now());
     let path = if target.engine == EngineKind::Generic { MODELS } else { "/health" };
     loop {
@@ -133,8 +133,8 @@ async fn probe_loop(target: Arc<Target>, manner: Manner, sink: Arc<impl Sink>) {
                 if list_at <= Instant::now()
                     && let Some((status, body)) = list(&target, (path, status, body), &mut conn).await
                 {
-                    sink.models(compare(status, &body, &manner.served));
-                    list_at = Instant::now() + manner.list_every;
+                    sink.models(compare(status, &body, &probe_config.served));
+                    list_at = Instant::now() + probe_config.list_every;
                 }
                 if warm {
                     sink.round_trip(took.as_secs_f64() * 1e3);
@@ -217,7 +217,7 @@ mod tests {
         let origin = Origin::parse("http://127.0.0.1:0").unwrap();
         let target = Target { origin, engine: EngineKind::Generic, headers: String::new() };
         let every = Duration::from_millis(1);
-        let manner = Manner {
+        let probe_config = ProbeConfig {
             scrape_every: every,
             probe_every: every,
             list_every: every,
@@ -226,7 +226,7 @@ mod tests {
             questions: Vec::new(),
         };
         runtime.block_on(async {
-            let _loops = watch(target, &manner, &sink, &tasks);
+            let _loops = watch(target, &probe_config, &sink, &tasks);
             while sink.0.load(Ordering::SeqCst) < 3 {
                 tokio::task::yield_now().await;
             }

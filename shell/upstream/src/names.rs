@@ -84,6 +84,7 @@ impl Names {
             while let Some((host, found)) = next.recv().await {
                 let (resolver, tasks, found) = (resolver.clone(), tasks.clone(), Arc::new(found));
                 let begin = move || follow(resolver.clone(), host.clone(), Arc::clone(&found));
+                #[expect(clippy::disallowed_methods, reason = "it only starts what `Tasks` keeps")]
                 tokio::spawn(async move { tasks.keep("name", begin).await });
             }
         };

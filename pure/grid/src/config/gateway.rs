@@ -45,7 +45,7 @@ pub struct Gateway {
     /// Longest time a client may take to send its request, in milliseconds.
     #[schemars(range(min = 100, max = 600_000))]
     pub request_timeout_ms: u64,
-    /// Longest time a client may take nothing of what is ready for it, in milliseconds; then its request is cancelled.
+    /// How long a client may leave ready output unread before its request is cancelled, in milliseconds.
     #[schemars(range(min = 100, max = 3_600_000))]
     pub client_stall_ms: u64,
     /// Period of the metric scrapes, in milliseconds.
@@ -67,8 +67,8 @@ pub struct Gateway {
     pub max_queue: u32,
     /// Servers that are asked for the addresses of endpoints, each `ADDRESS:PORT`; none: those of the system.
     pub dns_servers: Vec<String>,
-    /// Memory that the gateway may take, in MiB, if its control group and the limit of its address space (`ulimit -v`)
-    /// allow no less. From 85 % on it turns requests away.
+    /// Memory limit, in MiB; the lowest of this, the control group's and that of the address space (`ulimit -v`) applies. Load
+    /// is shed above 85 %.
     #[schemars(range(min = 16, max = 16_777_216))]
     pub max_memory_mb: Option<u64>,
     /// Bodies of requests that are read or wait, and of plain answers until they are sent, in MiB together; default: a

@@ -1,7 +1,9 @@
-//! The embedded data: sites, cities, distances, prices. Sources and licences stand in `data/README.md`.
+//! What the demo knows of the world: its sites with their prices, and of `rhumb_atlas` the cities and round trips that it needs.
+//! Sources and licences stand in `data/README.md`.
 
 use std::collections::BTreeMap;
 
+use rhumb_atlas::Spot;
 use rhumb_grid::config::{Location, Quantization};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -106,19 +108,8 @@ struct EgressRow {
     usd_per_gb: f64,
 }
 
-#[derive(Deserialize)]
-struct RttRow {
-    src: String,
-    dst: String,
-    rtt_ms: f64,
-}
-
-#[derive(Deserialize)]
-struct CityRow {
-    latitude: f64,
-    longitude: f64,
-    population: f64,
-}
+/// So many of the most populous cities have users.
+const CITIES: usize = 300;
 
 /// Instance by whose price regions are compared: one L4.
 const REFERENCE_INSTANCE: (&str, &str) = ("gcp", "g2-standard-4");
@@ -143,11 +134,9 @@ impl Atlas {
         let zones: Vec<ZoneRow> = rows(include_str!("../data/zones.csv"));
         let egress: Vec<EgressRow> = rows(include_str!("../data/egress.csv"));
         let sites = rows(include_str!("../data/sites.csv")).into_iter().map(|s| site(s, &prices, &zones, &egress));
-        let cities = rows(include_str!("../data/cities.csv")).into_iter().map(|c: CityRow| City {
-            location: Location { latitude: c.latitude, longitude: c.longitude },
-            population: c.population,
-        });
-        let rtt = rows(include_str!("../data/region_rtt.csv")).into_iter().map(|r: RttRow| ((r.src, r.dst), r.rtt_ms));
+        let city = |c: Spot| City { location: c.location, population: c.population };
+        let cities = rhumb_atlas::cities().into_iter().take(CITIES).map(city);
+        let rtt = rhumb_atlas::measured().into_iter().map(|r| ((r.src, r.dst), r.rtt_ms));
         Self { sites: sites.collect(), cities: cities.collect(), rtt_ms: rtt.collect() }
     }
 

@@ -11,11 +11,11 @@ use rhumb_scene::economics::{self, MeanRequest, PLANNED_UTILISATION};
 use rhumb_scene::fleet::text_model;
 use rhumb_world::{Clients, EngineSpec, GatewayAt, Jitter, Setup, Telemetry, Tenant};
 
-use crate::atlas::{self, Spot};
 use crate::parameters::Set;
 use crate::places::{entries, near_users};
 use crate::scenario::{GridPlan, PolicyPlan, RouterName, Scenario, SitesFrom, Slo, TenantPlan};
 use crate::wan::Wan;
+use rhumb_atlas::Spot;
 
 /// Power usage effectiveness of the sites of a scenario.
 const PUE: f64 = 1.3;
@@ -46,11 +46,11 @@ pub(crate) fn ground(
     block_tokens: u32,
 ) -> Result<GeneratedGrid, Wrong> {
     let all = match plan.sites {
-        SitesFrom::Akamai => atlas::akamai(),
-        SitesFrom::Aws => atlas::aws(),
-        SitesFrom::Cities | SitesFrom::Demo | SitesFrom::File => atlas::cities(),
+        SitesFrom::Akamai => rhumb_atlas::akamai(),
+        SitesFrom::Aws => rhumb_atlas::aws(),
+        SitesFrom::Cities | SitesFrom::Demo | SitesFrom::File => rhumb_atlas::cities(),
     };
-    let mut cities_all = atlas::cities();
+    let mut cities_all = rhumb_atlas::cities();
     cities_all.truncate(cities as usize);
     let count = plan.count.map_or(all.len(), |c| c as usize);
     if count > all.len() {

@@ -12,7 +12,6 @@ use rhumb_route::view::perf_of;
 use rhumb_scene::economics::{self, MeanRequest};
 use rhumb_world::{EngineSpec, GatewayAt, Jitter, Setup};
 
-use crate::atlas::Spot;
 use crate::build::{clients, held_by, limits, policy, telemetry, tenants};
 use crate::file::Loaded;
 use crate::parameters::Set;
@@ -20,6 +19,7 @@ use crate::places::{entries, near_users};
 use crate::problem::LabError;
 use crate::scenario::{RouterName, Scenario};
 use crate::wan::Wan;
+use rhumb_atlas::Spot;
 
 /// A configuration whose every endpoint has an engine model.
 #[derive(Debug)]

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use crate::atlas::Spot;
 use crate::build::{clients, held_by};
 use crate::parameters::Set;
 use crate::scenario::{RouterName, Scenario};
+use rhumb_atlas::Spot;
 use rhumb_engine::Limits;
 use rhumb_grid::config::Location;
 use rhumb_grid::geo::{distance_km, estimated_rtt_ms};

@@ -10,7 +10,6 @@ use rhumb_rng::{hash, label};
 use rhumb_scene::scene::{Options as SceneOptions, Scene};
 use rhumb_world::{Checks, Ran, Setup, Source, Watch, run};
 
-use crate::atlas::{self, Spot};
 use crate::build::{GeneratedGrid, ground};
 use crate::configured_grid::ConfiguredGrid;
 use crate::file::Loaded;
@@ -25,6 +24,7 @@ use crate::scenario::{RouterName, Scenario, SitesFrom};
 use crate::trace::replay_command;
 use crate::traffic::{ArrivalSource, Origin, Wanted};
 use crate::{demo, faults};
+use rhumb_atlas::Spot;
 
 /// How often progress is shown. Only the screen depends on it.
 const LOOK: Duration = Duration::from_millis(200);
@@ -91,7 +91,7 @@ impl<'a> Lab<'a> {
         let origin = Origin::of(&plan.workload, &loaded.folder)?;
         let (mean, block_tokens) = origin.sizes(plan, options.data.as_deref())?;
         let (kind, capacity_rps) = if scenario.grid.sites == SitesFrom::File {
-            let own = ConfiguredGrid::new(loaded, atlas::cities(), mean, block_tokens)?;
+            let own = ConfiguredGrid::new(loaded, rhumb_atlas::cities(), mean, block_tokens)?;
             let capacity_rps = own.capacity_rps();
             (World::ConfiguredGrid(Box::new(own)), capacity_rps)
         } else if scenario.grid.sites == SitesFrom::Demo {

@@ -3,7 +3,6 @@
 //! `file` and `scenario` read one, `build`, `places`, `wan`, `demo`, `faults` and `energy` make its worlds, `traffic` its
 //! users, `lab` runs them, `measure`, `plots` and `report` say what came out; `many` is a grid to time decisions on.
 
-mod atlas;
 mod bench_grid;
 mod build;
 mod check;

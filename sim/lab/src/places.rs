@@ -5,7 +5,7 @@ use rhumb_grid::geo::{distance_km, estimated_rtt_ms};
 use rhumb_rng::{hash, label, unit};
 use rhumb_world::Place;
 
-use crate::atlas::Spot;
+use rhumb_atlas::Spot;
 
 /// The users of a world: where those of each copy of a workload live.
 #[derive(Debug, Clone)]
@@ -117,11 +117,10 @@ pub(crate) fn entries(cities: &[Spot], gateways: &[Location]) -> Vec<Place> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::atlas;
 
     #[test]
     fn people_live_where_they_live_and_large_cities_have_more_of_them() {
-        let cities = atlas::cities();
+        let cities = rhumb_atlas::cities();
         let users = Users::new(&cities[..300], &[], 1, 1);
         let mut counts = vec![0; 300];
         for person in 0..30_000 {
@@ -135,7 +134,7 @@ mod tests {
 
     #[test]
     fn the_people_of_each_copy_live_around_gateways_of_their_own_from_east_to_west() {
-        let (cities, sites) = (atlas::cities(), atlas::aws());
+        let (cities, sites) = (rhumb_atlas::cities(), rhumb_atlas::aws());
         let at = |name: &str| sites.iter().find(|s| s.name == name).unwrap().location;
         let gateways = ["eu-central-1", "us-east-1", "ap-southeast-1", "us-west-1"].map(at);
         let entered = |users: &Users, copy: u32| {
@@ -153,7 +152,7 @@ mod tests {
 
     #[test]
     fn gateways_stand_near_users_and_more_of_them_stand_nearer() {
-        let (cities, sites) = (atlas::cities(), atlas::akamai());
+        let (cities, sites) = (rhumb_atlas::cities(), rhumb_atlas::akamai());
         let spots: Vec<Location> = sites.iter().map(|s| s.location).collect();
         let mean_ms = |count| {
             let chosen = near_users(&spots, &cities[..300], count);

@@ -10,7 +10,7 @@ use rhumb_grid::config::Location;
 use rhumb_grid::geo::{distance_km, fibre_rtt_ms};
 use rhumb_rng::{hash, label, unit};
 
-use crate::atlas::{self, Spot};
+use rhumb_atlas::Spot;
 
 /// A place this near to a measured region shares its round trips, km.
 const AT_REGION_KM: f64 = 60.0;
@@ -36,11 +36,11 @@ fn band(km: f64) -> usize {
 impl Wan {
     /// The network that a seed draws where nothing was measured.
     pub(crate) fn new(seed: u64) -> Self {
-        let regions = atlas::aws();
+        let regions = rhumb_atlas::aws();
         let index = |name: &str| regions.iter().position(|r| r.name == name);
         let mut measured = BTreeMap::new();
         let mut stretches = vec![Vec::new(); BANDS_KM.len() + 1];
-        for m in atlas::measured() {
+        for m in rhumb_atlas::measured() {
             let (Some(a), Some(b)) = (index(&m.src), index(&m.dst)) else { continue };
             measured.insert((a, b), m.rtt_ms);
             let km = distance_km(regions[a].location, regions[b].location);
@@ -90,13 +90,13 @@ mod tests {
     use super::*;
 
     fn at(name: &str) -> Location {
-        atlas::aws().iter().find(|r| r.name == name).unwrap().location
+        rhumb_atlas::aws().iter().find(|r| r.name == name).unwrap().location
     }
 
     #[test]
     fn measured_pairs_are_as_measured() {
         let wan = Wan::new(1);
-        let rows = atlas::measured();
+        let rows = rhumb_atlas::measured();
         let of = |src: &str, dst: &str| rows.iter().find(|m| m.src == src && m.dst == dst).unwrap().rtt_ms;
         let want = f64::midpoint(of("eu-central-1", "us-east-1"), of("us-east-1", "eu-central-1"));
         assert_eq!(wan.matrix(&[at("eu-central-1")], &[at("us-east-1")])[0], want);
@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn other_pairs_are_as_stretched_as_measured_ones_and_never_faster_than_light() {
-        let (wan, cities) = (Wan::new(1), atlas::cities());
+        let (wan, cities) = (Wan::new(1), rhumb_atlas::cities());
         let mut stretches = Vec::new();
         for (i, a) in cities.iter().enumerate().take(150) {
             for b in cities.iter().skip(i + 1).take(40) {

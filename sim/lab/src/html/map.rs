@@ -6,7 +6,6 @@ use super::labels::{CHARACTER, Named, place};
 use super::scale::{grouped, number};
 use super::style::Router;
 use super::svg::{area, escape, line, picture, text};
-use crate::atlas;
 use crate::plots::{Plots, SiteDot};
 use crate::report::Report;
 
@@ -108,7 +107,7 @@ fn earth(report: &Report) -> String {
             path
         })
     };
-    let all = dots(&mut atlas::cities().iter().map(|c| (c.location.latitude, c.location.longitude)));
+    let all = dots(&mut rhumb_atlas::cities().iter().map(|c| (c.location.latitude, c.location.longitude)));
     let users = dots(&mut report.places.iter().copied());
     let _ = writeln!(out, "<path class=\"city\" d=\"{all}\"/>\n<path class=\"city user\" d=\"{users}\"/>");
     out

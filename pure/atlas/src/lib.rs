@@ -1,4 +1,5 @@
-//! The embedded data: places, and round trips between some of them. Sources and licences stand in `data/README.md`.
+//! The embedded data: places in the world, and round trips between some of them. Sources and licences stand in
+//! `data/README.md`.
 
 use rhumb_grid::config::Location;
 use serde::Deserialize;
@@ -6,21 +7,28 @@ use serde::de::DeserializeOwned;
 
 /// A place for GPUs, or one that users live in.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Spot {
-    pub(crate) name: String,
-    pub(crate) city: String,
-    pub(crate) country: String,
-    pub(crate) location: Location,
+pub struct Spot {
+    /// Unique among the places of its kind.
+    pub name: String,
+    /// The city, for people.
+    pub city: String,
+    /// ISO 3166-1 alpha-2 code.
+    pub country: String,
+    /// Where it lies.
+    pub location: Location,
     /// People, for a city.
-    pub(crate) population: f64,
+    pub population: f64,
 }
 
 /// A measured round trip between two regions.
 #[derive(Debug, Clone, Deserialize)]
-pub(crate) struct Measured {
-    pub(crate) src: String,
-    pub(crate) dst: String,
-    pub(crate) rtt_ms: f64,
+pub struct Measured {
+    /// The region that asks.
+    pub src: String,
+    /// The region that answers.
+    pub dst: String,
+    /// The round trip, milliseconds.
+    pub rtt_ms: f64,
 }
 
 #[derive(Deserialize)]
@@ -60,17 +68,17 @@ fn sites(text: &str) -> Vec<Spot> {
 }
 
 /// 43 sites of one edge network.
-pub(crate) fn akamai() -> Vec<Spot> {
+pub fn akamai() -> Vec<Spot> {
     sites(include_str!("../data/akamai_sites.csv"))
 }
 
 /// 32 cloud regions, whose round trips are [`measured`].
-pub(crate) fn aws() -> Vec<Spot> {
+pub fn aws() -> Vec<Spot> {
     sites(include_str!("../data/aws_regions.csv"))
 }
 
 /// The most populous cities, the largest first. Those that share a name are numbered.
-pub(crate) fn cities() -> Vec<Spot> {
+pub fn cities() -> Vec<Spot> {
     let mut seen = std::collections::BTreeMap::new();
     let spot = |c: CityRow| {
         let count = seen.entry((c.name.clone(), c.country.clone())).or_insert(0);
@@ -86,7 +94,7 @@ pub(crate) fn cities() -> Vec<Spot> {
 }
 
 /// Measured round trips between the regions of [`aws`].
-pub(crate) fn measured() -> Vec<Measured> {
+pub fn measured() -> Vec<Measured> {
     rows(include_str!("../data/aws_region_rtt.csv"))
 }
 

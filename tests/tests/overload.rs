@@ -1,4 +1,4 @@
-//! F62: the gateway's own means run out. It turns requests away in the declared order, says how it is to whoever asks,
+//! F62: the gateway runs out of memory, descriptors or connections. It turns requests away in the declared order, says how it is to whoever asks,
 //! and serves again once there is room.
 
 use rhumb_tests::client::{Answer, Client, post};

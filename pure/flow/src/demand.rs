@@ -43,7 +43,7 @@ const GOOD_PART: f64 = 0.25;
 
 /// From this part of its share on a tenant asks for more. What it asks for differs from one half minute to the next, and
 /// what is served is less where those who ask for more are kept short: with a tenth on top, those at their share were
-/// taken for loud ones half of the time.
+/// taken for over-share ones half of the time.
 const BEYOND: f64 = 1.2;
 
 impl Demand {

@@ -1,4 +1,4 @@
-//! How much of its own means the gateway has used up, and what it does about it.
+//! How much of its memory, descriptors and connections the gateway uses, and what it does about it.
 
 use rhumb_grid::config::Priority;
 

@@ -34,7 +34,7 @@ pub(crate) struct PriorityLabel {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(crate) struct MeansLabel {
+pub(crate) struct ResourceLabel {
     pub(crate) means: &'static str,
 }
 
@@ -76,7 +76,7 @@ pub(crate) struct Gauges {
     pub(crate) waiting_here: Family<PriorityLabel, GaugeF>,
     pub(crate) window: Family<EndpointLabel, GaugeF>,
     pub(crate) level: GaugeF,
-    pub(crate) pressure: Family<MeansLabel, GaugeF>,
+    pub(crate) pressure: Family<ResourceLabel, GaugeF>,
     pub(crate) held: GaugeF,
     pub(crate) connections: GaugeF,
 }
@@ -106,9 +106,13 @@ impl Gauges {
         r.register("endpoint_window", text, self.window.clone());
         let text = "1, for the version of the configuration in force";
         r.register("config_info", text, self.config.clone());
-        let text = "0 calm; 1 takes no batch, 2 interactive alone, 3 none: the gateway's own means run out";
+        let text = "0 calm; 1 takes no batch, 2 interactive alone, 3 none: memory, descriptors or connections run out";
         r.register("overload_level", text, self.level.clone());
-        r.register("overload_pressure", "Used of the gateway's own means, 1 being all of it", self.pressure.clone());
+        r.register(
+            "overload_pressure",
+            "Share of the gateway's memory, descriptors and connections in use, 1 being all of it",
+            self.pressure.clone(),
+        );
         r.register(
             "held_bytes",
             "Bodies of requests that are read or wait, and of plain answers until they are sent",

@@ -1,4 +1,4 @@
-//! Requests that are turned away for want of the gateway's own means.
+//! Load shedding: requests that are rejected because the gateway is short of memory, descriptors or connections.
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;

@@ -138,7 +138,7 @@ impl Metrics {
         let by_name = RequestMetrics::register(&mut registry);
         registry.register(
             "overload_shed",
-            "Requests turned away for want of the gateway's own means",
+            "Requests turned away because it is short of memory, descriptors or connections",
             limits.shed.clone(),
         );
         let gauges = Gauges::default();

@@ -19,7 +19,7 @@ pub(crate) enum Fail {
     Failed(Box<Failed>),
     /// It did not begin within the client's deadline. How short that is says nothing of the target.
     Deadline,
-    /// This gateway cannot go on with any target now, for want of its own means.
+    /// This gateway cannot go on with any target now, because it is short of memory, descriptors or connections.
     LoadShed(ApiError),
 }
 

@@ -45,7 +45,7 @@ pub(crate) fn take(key: PoolKey) -> Option<Conn> {
     })
 }
 
-/// Closes what has been idle for too long on this thread, and all that is idle when the gateway's own means run out:
+/// Closes what has been idle for too long on this thread, and all that is idle when the gateway is short of memory, descriptors or connections:
 /// what another thread keeps idle cannot be had otherwise.
 pub(crate) async fn tend(is_short: impl Fn() -> bool) {
     loop {

@@ -11,7 +11,7 @@ use rhumb_route::explain::Names as _;
 
 use crate::epoch::ConfigEpoch;
 use crate::gauges::{
-    EndpointLabel, Gauges, MeansLabel, PriorityLabel, SignalLabel, SiteLabel, TaskLabel, VersionLabel,
+    EndpointLabel, Gauges, PriorityLabel, ResourceLabel, SignalLabel, SiteLabel, TaskLabel, VersionLabel,
 };
 use crate::lock::lock;
 
@@ -60,7 +60,7 @@ impl Gauges {
         let limits = &epoch.state.limits;
         self.level.set(f64::from(limits.level() as u8));
         for (means, used) in limits.pressure().named() {
-            self.pressure.get_or_create(&MeansLabel { means }).set(used);
+            self.pressure.get_or_create(&ResourceLabel { means }).set(used);
         }
         self.held.set(limits.held_bytes() as f64);
         self.connections.set(limits.connections() as f64);

@@ -234,7 +234,7 @@ impl Conn {
     }
 }
 
-/// Whether connecting failed for want of this side's means. The numbers of `ENFILE` and `EMFILE` are those of every Unix.
+/// Whether connecting failed for want of descriptors or ports on this side. The numbers of `ENFILE` and `EMFILE` are those of every Unix.
 fn is_own(e: &io::Error) -> bool {
     matches!(e.raw_os_error(), Some(23 | 24)) || e.kind() == io::ErrorKind::AddrNotAvailable
 }

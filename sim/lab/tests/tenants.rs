@@ -1,4 +1,4 @@
-//! Tenants and priorities under load: who is loud does not slow others, and who can wait does.
+//! Tenants and priorities under load: an over-share tenant does not slow others, and work that can wait does.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -31,7 +31,7 @@ fn figure(report: &Report, path: &[&str]) -> f64 {
     path.iter().fold(&report.routers["rhumb"], |at, key| &at[*key]).as_f64().unwrap()
 }
 
-/// Five tenants that ask for this part of the capacity each; the loud one for so many times as much.
+/// Five tenants that ask for this part of the capacity each; the over-share one for so many times as much.
 fn beside(part: f64, loud: f64, seed: u64) -> Report {
     let tenants: String = (0..4).map(|i| format!("  - {{name: t{i}, share: {part}}}\n")).collect();
     let text = format!(
@@ -42,7 +42,7 @@ fn beside(part: f64, loud: f64, seed: u64) -> Report {
 }
 
 /// By how much the 99th percentile of another tenant moves when one asks for ten times as much: the median of four tenants
-/// over nine seeds. One of them may be bad: on one seed in ten or twenty a tenant at its share is taken for a loud one for a while,
+/// over nine seeds. One of them may be bad: on one seed in ten or twenty a tenant at its share is taken for an over-share one for a while,
 /// and loses 2 to 20 % of its requests.
 fn moved(part: f64) -> f64 {
     let (mut moved, mut bad) = (Vec::new(), std::collections::BTreeMap::new());

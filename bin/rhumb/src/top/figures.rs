@@ -56,7 +56,7 @@ pub(crate) struct Figures {
     pub(crate) waiting: Vec<(String, f64)>,
     /// Connections of clients.
     pub(crate) connections: f64,
-    /// What it turns away for want of its own means: 0 nothing to 3 everything.
+    /// What it rejects because it is short of memory, descriptors or connections: 0 nothing to 3 everything.
     pub(crate) overload: f64,
     /// Endpoints, the unhealthy first, then those with most in flight.
     pub(crate) rows: Vec<EndpointRow>,

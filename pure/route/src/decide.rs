@@ -209,7 +209,7 @@ pub fn evaluate(
     rates: &Rates,
     gates: Gates,
 ) -> Result<(Prediction, Bill), Drop> {
-    gates.hold(row, facts)?;
+    gates.check(row, facts)?;
     let p = predict(row, local_load, facts);
     let b = bill(row, &p, facts, rates);
     Ok((p, b))
@@ -226,7 +226,7 @@ pub enum Gates {
 
 impl Gates {
     /// The hard gates, in the order of their cost.
-    fn hold(self, row: &Row, facts: &Facts) -> Result<(), Drop> {
+    fn check(self, row: &Row, facts: &Facts) -> Result<(), Drop> {
         let (needs, able) = (facts.needs, row.able);
         if (needs.vision && !able.vision)
             || (needs.audio && !able.audio)
@@ -441,7 +441,7 @@ impl Look {
     ) {
         let (at, fits) = (seen.len(), facts.fits(row));
         let best = if fits { &mut self.best } else { &mut self.tight };
-        let (key, load) = match self.gates.hold(row, facts) {
+        let (key, load) = match self.gates.check(row, facts) {
             Ok(()) => {
                 let p = predict(row, &local_load, facts);
                 let least = before_miss(row, &p, facts, &choice.rates);

@@ -57,7 +57,7 @@ fn candidates<'a>(world: &'a impl World, facts: &Facts, gates: Gates) -> (Decisi
     let (mut out, mut candidates) = (Decision::default(), Vec::new());
     for &model in &facts.models {
         for row in world.rows(model) {
-            match gates.hold(row, facts) {
+            match gates.check(row, facts) {
                 Ok(()) => {
                     let local_load = world.local_load(row.endpoint);
                     candidates.push(Candidate { row, local_load, predicted: predict(row, &local_load, facts) });

@@ -28,7 +28,7 @@ pub struct Catalogue<'a> {
 
 /// Finds every contradiction of a configuration whose structure is right.
 pub(crate) fn check(config: &Config, tree: &Node, catalogue: &Catalogue<'_>) -> Vec<Problem> {
-    let mut report = Report { tree, problems: Vec::new(), suggestions: Suggestions::new() };
+    let mut report = Report { tree, problems: Vec::new(), suggestions: Suggestions::default() };
     names::check(config, &mut report);
     references::check(config, &mut report);
     values::check(config, catalogue, &mut report);

@@ -14,12 +14,13 @@ pub struct Suggestions {
     left: Cell<usize>,
 }
 
-impl Suggestions {
-    /// None made yet.
-    pub fn new() -> Self {
+impl Default for Suggestions {
+    fn default() -> Self {
         Self { left: Cell::new(COMPARISONS_MAX) }
     }
+}
 
+impl Suggestions {
     /// The same as [`nearest`]; nothing once the comparisons are used up.
     pub fn nearest<'a>(&self, word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
         let mut left = self.left.get();
@@ -113,7 +114,7 @@ mod tests {
 
     #[test]
     fn a_file_costs_so_many_comparisons_at_most() {
-        let suggestions = Suggestions::new();
+        let suggestions = Suggestions::default();
         let names: Vec<String> = (0..1_000).map(|n| format!("site-{n:04}")).collect();
         let known = || names.iter().map(String::as_str);
         assert_eq!(suggestions.nearest("site_0007", known()), Some("site-0007"));

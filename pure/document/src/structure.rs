@@ -26,7 +26,7 @@ pub struct Outcome {
 
 /// Checks a tree against the schema; `example` says what an empty file should hold.
 pub fn check(root: &mut Node, schema: &Json, example: &str) -> Outcome {
-    let mut walker = Walker { schema, problems: Vec::new(), whole: true, suggestions: Suggestions::new() };
+    let mut walker = Walker { schema, problems: Vec::new(), whole: true, suggestions: Suggestions::default() };
     if root.value == Value::Null {
         walker.problem(root.span, &Path::root(), "the file is empty".to_owned(), example.to_owned());
         walker.whole = false;

@@ -48,8 +48,8 @@ impl<'de> SeqAccess<'de> for Section<'de> {
             return Ok(None);
         }
         let mut field = postcard::Deserializer::from_bytes(self.0);
-        let value = seed.deserialize(&mut field).map_err(|e| serde::de::Error::custom(e))?;
-        self.0 = field.finalize().map_err(|e| serde::de::Error::custom(e))?;
+        let value = seed.deserialize(&mut field).map_err(serde::de::Error::custom)?;
+        self.0 = field.finalize().map_err(serde::de::Error::custom)?;
         Ok(Some(value))
     }
 }

@@ -70,7 +70,8 @@ pub(crate) async fn complete(
     let permitted = permit(epoch, api, &head, &scan)?;
     let mut routing = RoutingRequest::new(epoch, api, &head, permitted.models, &body, &scan);
     let mut record = Box::new(RequestRecord::new(&routing, start, &scan, &body));
-    if let Err((outcome, error)) = guard::ask(&Guarded { epoch, caller: &head.caller, body: &body }) {
+    if let Err(refusal) = guard::ask(&Guarded { epoch, caller: &head.caller, body: &body }) {
+        let (outcome, error) = *refusal;
         routing.decide();
         routing.record();
         (record.outcome, record.status) = (outcome, error.status());

@@ -108,7 +108,7 @@ pub struct ApiError {
     /// The request field at fault.
     pub param: Option<String>,
     /// What the engine calls it that refused the request.
-    pub engine_code: Option<String>,
+    pub engine_code: Option<Box<str>>,
     /// Value of `x-should-retry`.
     pub retry: bool,
     /// When a retry makes sense, in milliseconds.
@@ -189,7 +189,7 @@ impl ApiError {
         let is_word =
             |w: &&String| w.len() <= 64 && w.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b));
         if let Some(code) = said.code.as_ref().filter(is_word) {
-            error.engine_code = Some(code.clone());
+            error.engine_code = Some(code.as_str().into());
         }
         let is_field =
             |p: &&String| p.len() <= 128 && p.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.[]".contains(&b));

@@ -16,10 +16,12 @@ pub(crate) struct Guarded<'a> {
 }
 
 /// Why a request is not sent, and how that is recorded.
-pub(crate) type Refusal = (Outcome, ApiError);
+pub(crate) type Refusal = Box<(Outcome, ApiError)>;
+
+type Guard = fn(&Guarded<'_>) -> Result<(), Refusal>;
 
 /// The guards, in the order in which they are asked.
-const GUARDS: [fn(&Guarded<'_>) -> Result<(), Refusal>; 1] = [quarantined];
+const GUARDS: [Guard; 1] = [quarantined];
 
 /// Asks every guard.
 ///
@@ -33,7 +35,7 @@ pub(crate) fn ask(guarded: &Guarded<'_>) -> Result<(), Refusal> {
 fn quarantined(guarded: &Guarded<'_>) -> Result<(), Refusal> {
     let Guarded { epoch, caller, body } = guarded;
     if quarantine::holds(epoch, body, caller.tenant) {
-        return Err((Outcome::Quarantined, ApiError::quarantined()));
+        return Err(Box::new((Outcome::Quarantined, ApiError::quarantined())));
     }
     Ok(())
 }

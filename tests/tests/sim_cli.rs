@@ -104,7 +104,7 @@ fn the_data_that_is_needed_is_named_with_its_source_and_licence() {
     assert!(first.starts_with("Runs without a data folder: demo, ") && first.contains("edge-43"), "{shown}");
     assert_eq!(shown.matches("  licence  ").count(), shown.matches("\n  for ").count(), "{shown}");
     for word in
-        ["traces/mooncake_conversation.jsonl.zst", "Apache-2.0", "CC-BY-4.0", "AzurePublicDataset", "comparison"]
+        ["traces/mooncake_conversation.jsonl.zst", "Apache-2.0", "CC-BY-4.0", "AzurePublicDataset", "rhumb-lab compare"]
     {
         assert!(shown.contains(word), "{word}: {shown}");
     }

@@ -241,7 +241,7 @@ mod tests {
         assert!(shown.contains("it does not answer") && shown.contains("more lines"), "{shown}");
         assert!(shown.contains("endpoints"), "{shown}");
         let shown = screen(150, 12, &Figures { warnings: Vec::new(), ..figures(None) }, None);
-        assert!(shown.contains("endpoints; 1 more below") && shown.contains("by its peers"), "{shown}");
+        assert!(shown.contains("endpoints; 1 more below") && shown.contains("unhealthy: peers"), "{shown}");
         for size in [(1, 1), (3, 2), (20, 5)] {
             screen(size.0, size.1, &figures(Some("wrong".into())), None);
         }

@@ -287,12 +287,15 @@ impl Gateway {
         (of(self.address), of(self.admin))
     }
 
-    /// Waits until no request is in flight anywhere, and none waits.
+    /// Waits until every request has ended.
     pub fn await_rest(&self) {
-        wait::until_true("nothing is in flight", || {
+        wait::until_true("nothing is in progress", || {
             let page = self.metrics();
-            let is_of_requests =
-                |l: &&str| l.starts_with("rhumb_endpoint_in_flight{") || l.starts_with("rhumb_queue_length{");
+            let is_of_requests = |l: &&str| {
+                ["rhumb_endpoint_in_flight{", "rhumb_queue_length{", "rhumb_requests_in_progress "]
+                    .iter()
+                    .any(|series| l.starts_with(series))
+            };
             page.lines().filter(is_of_requests).all(|l| value(l) == 0.0)
         });
     }

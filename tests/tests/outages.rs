@@ -94,11 +94,11 @@ fn f20_the_others_serve_what_a_lost_endpoint_did_without_swinging_and_it_is_give
         assert!(shares(&before).iter().all(|s| (0.1..0.4).contains(s)), "{:?}", shares(&before));
         let address = mocks[0].address();
         mocks[0].close();
-        // What ran there breaks, as its clients are told; what had not begun is served elsewhere.
-        let broken = clients.next(40).iter().filter(|g| !g.is_whole).count();
-        assert!(broken <= 8, "{broken} were not served");
-        for block in clients.next(240).chunks(60) {
-            assert!(block.iter().all(|g| g.is_whole), "no more than what was lost with it");
+        // What ran there breaks, as its clients are told, some of them late; what had not begun is served elsewhere.
+        let after = clients.next(280);
+        let broken = after.iter().filter(|g| !g.is_whole).count();
+        assert!(broken <= 4, "{broken} were not served: no more than the endpoint had places for");
+        for block in after[40..].chunks(60) {
             let [lost, others @ ..] = shares(block);
             assert_eq!(lost, 0.0);
             assert!(others.iter().all(|s| (0.15..0.55).contains(s)), "they are loaded alike: {others:?}");

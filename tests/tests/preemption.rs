@@ -122,6 +122,7 @@ fn preemption_a_client_that_has_left_meanwhile_leaves_nothing_behind() {
     mock.once(vec![Step::Gate, Step::Answer(3)]);
     let mut urgent = send(&gateway, "interactive", 80, true);
     await_queue(&gateway, "batch");
+    assert_eq!(gateway.metric("rhumb_requests_in_progress"), 2.0);
     drop(batch);
     mock.release();
     is_whole(&urgent.answer());

@@ -48,7 +48,7 @@ pub(crate) struct TaskLabel {
     pub(crate) task: &'static str,
 }
 
-/// Set when the page is asked for.
+/// Set when the page is asked for, but for what is said of one.
 #[derive(Clone, Default)]
 pub(crate) struct Gauges {
     /// One page at a time: what is not there any more is taken out for a moment.
@@ -73,6 +73,8 @@ pub(crate) struct Gauges {
     pub(crate) log_dropped: Counter,
     pub(crate) lines_lost: Counter,
     pub(crate) restarts: Family<TaskLabel, Counter>,
+    /// Counted as requests begin and end.
+    pub(crate) in_progress: Gauge,
     pub(crate) waiting_here: Family<PriorityLabel, GaugeF>,
     pub(crate) window: Family<EndpointLabel, GaugeF>,
     pub(crate) level: GaugeF,
@@ -101,6 +103,8 @@ impl Gauges {
         let text = "Price of power headroom, USD per joule";
         r.register("site_power_price", text, self.power_price.clone());
         r.register("view_version", "Version of the view that decisions are made on", self.view.clone());
+        let text = "Requests accepted and not ended: being decided, waiting, in flight or relayed";
+        r.register("requests_in_progress", text, self.in_progress.clone());
         r.register("queue_length", "Requests that wait at the router", self.waiting_here.clone());
         let text = "Requests that may be in flight at the endpoint, as learnt";
         r.register("endpoint_window", text, self.window.clone());

@@ -85,6 +85,7 @@ impl RequestRecord {
     pub(crate) fn new(routing: &RoutingRequest<'_>, start: Instant, scan: &Scan, body: &[u8]) -> Self {
         let (epoch, tenant, policy, request) = (routing.epoch, routing.caller.tenant, routing.policy, &scan.request);
         let answer_max = request.max_tokens.unwrap_or(0).max(TOKENS_MAX).saturating_mul(request.sequences().max(1));
+        epoch.metrics.gauges.in_progress.inc();
         Self {
             epoch: Arc::clone(epoch),
             id: routing.id,
@@ -205,5 +206,6 @@ impl Drop for RequestRecord {
         let ended = self.settle();
         self.epoch.metrics.ended(&ended, &self.of(&ended));
         self.epoch.state.log.ended(ended);
+        self.epoch.metrics.gauges.in_progress.dec();
     }
 }

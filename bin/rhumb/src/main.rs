@@ -3,6 +3,7 @@
 // Printing to a reader who has left panics: `out` prints instead.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
+mod add;
 mod ask;
 mod check;
 mod data;
@@ -10,6 +11,7 @@ mod drain;
 mod explain;
 mod lab;
 mod load;
+mod local;
 mod log;
 mod replay;
 mod sim;
@@ -39,6 +41,8 @@ enum Command {
     Demo(rhumb_demo::DemoArgs),
     /// Run a gateway
     Up(up::Args),
+    /// Look at an endpoint and write its lines into the configuration
+    Add(add::Args),
     /// Check a configuration and report every problem at once
     Check(check::Args),
     /// Print the bill of a decision
@@ -126,6 +130,7 @@ fn run(command: Command) -> exit::Outcome {
     match command {
         Command::Demo(args) => demo(args),
         Command::Up(args) => up::run(&args),
+        Command::Add(args) => add::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Drain(args) => drain::run(&args),

@@ -1,6 +1,6 @@
 //! `rhumb up`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -12,16 +12,16 @@ use rhumb_grid::index::Grid;
 use rhumb_process::Lines;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::load;
 use crate::watch::{Found, LOOK_EVERY, Watch};
+use crate::{load, local};
 use rhumb_cli::exit::{self, Failure, Outcome};
 
 /// Arguments of `rhumb up`.
 #[derive(Clone, clap::Args)]
 pub(crate) struct Args {
-    /// The configuration
-    #[arg(short, long, default_value = "rhumb.yaml")]
-    config: PathBuf,
+    /// The configuration; default: rhumb.yaml, and without that file the engines that are found on this machine
+    #[arg(short, long)]
+    config: Option<PathBuf>,
     /// Listen here instead of where the configuration says
     #[arg(long)]
     listen: Option<String>,
@@ -31,12 +31,41 @@ pub(crate) struct Args {
     /// Keep the decision log in this folder instead
     #[arg(long)]
     data_dir: Option<String>,
+    /// Ports of this machine at which engines are looked for where there is no configuration
+    #[arg(long, value_name = "PORT", value_delimiter = ',', default_values_t = local::PORTS)]
+    look_at: Vec<u16>,
 }
 
+/// The configuration where none is named.
+const DEFAULT: &str = "rhumb.yaml";
+
 impl Args {
+    /// Where the configuration is.
+    fn path(&self) -> &Path {
+        self.config.as_deref().unwrap_or(Path::new(DEFAULT))
+    }
+
+    /// The text of the configuration, and what the file says: the same, unless there is no file and engines were found without.
+    fn text(&self) -> Result<(String, Digest), Failure> {
+        let path = self.path();
+        let why = match load::text(path) {
+            Ok(text) => {
+                let digest = Digest::of(text.as_bytes());
+                return Ok((text, digest));
+            }
+            Err(why) => why,
+        };
+        if self.config.is_some() || path.exists() {
+            return Err(Failure::new(exit::USAGE, why));
+        }
+        let text = local::find(&self.look_at, self.listen.is_none())?;
+        // The file is watched all the same: once it is there, it is in force.
+        Ok((text, Digest::of(why.as_bytes())))
+    }
+
     /// The configuration of a text, with what the arguments say instead.
     fn grid(&self, text: &str) -> Result<(Grid, Vec<Problem>), String> {
-        let Loaded { mut config, warnings } = load::checked(&self.config, text, Purpose::Serve)?;
+        let Loaded { mut config, warnings } = load::checked(self.path(), text, Purpose::Serve)?;
         let gateway = &mut config.gateway;
         for (from, to) in [
             (&self.listen, &mut gateway.listen),
@@ -71,7 +100,7 @@ impl Args {
     fn warn(&self, warnings: &[Problem], is_open: bool) {
         let (listed, more) = rhumb_config::listed(warnings);
         for Problem { line, column, what, right, .. } in listed {
-            tracing::warn!("{}:{line}:{column}: {what}; right: {right}", self.config.display());
+            tracing::warn!("{}:{line}:{column}: {what}; right: {right}", self.path().display());
         }
         if more > 0 {
             tracing::warn!("and {more} more: `rhumb check` counts them");
@@ -84,7 +113,7 @@ impl Args {
     /// Watches the file on a thread of its own: however long it takes to read it, signals are answered.
     fn watch(&self, digest: Digest, reloader: Reloader, stops: Arc<AtomicBool>) -> Result<mpsc::Sender<()>, Failure> {
         let (hangup, hangups) = mpsc::channel();
-        let (args, mut watch) = (self.clone(), Watch::new(self.config.clone(), digest));
+        let (args, mut watch) = (self.clone(), Watch::new(self.path().to_owned(), digest));
         let look = move || {
             loop {
                 let found = match hangups.recv_timeout(LOOK_EVERY) {
@@ -107,7 +136,7 @@ impl Args {
 }
 
 pub(crate) fn run(args: &Args) -> Outcome {
-    let text = load::text(&args.config).map_err(|e| Failure::new(exit::USAGE, e))?;
+    let (text, known) = args.text()?;
     let (grid, warnings) = args.grid(&text).map_err(|e| Failure::new(exit::FOUND, e))?;
     let digest = Digest::of(text.as_bytes());
     let lines = say()?;
@@ -126,7 +155,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     );
     args.warn(&warnings, open);
     let stops = Arc::new(AtomicBool::new(false));
-    let hangup = args.watch(digest, running.reloader(), Arc::clone(&stops))?;
+    let hangup = args.watch(known, running.reloader(), Arc::clone(&stops))?;
     signals.until_told_to_end(|| {
         // The thread ends with this function: it is there to hear of it.
         let _ = hangup.send(());

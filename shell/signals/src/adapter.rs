@@ -54,6 +54,17 @@ fn names(engine: EngineKind) -> Option<Names> {
     }
 }
 
+/// The engine that prints this page, told by the names of its metrics; `None` where none is known.
+pub(crate) fn engine_of(page: &str) -> Option<EngineKind> {
+    [EngineKind::Vllm, EngineKind::Sglang, EngineKind::LlamaCpp].into_iter().find(|engine| {
+        let prefix = names(*engine).map_or("", |names| names.prefix);
+        samples(page).any(|sample| {
+            let written = sample.name.strip_prefix("ray_").unwrap_or(sample.name);
+            written.strip_prefix(prefix).is_some_and(|rest| rest.starts_with([':', '_']))
+        })
+    })
+}
+
 /// More requests than this at one endpoint is a lie or a fault, not a load.
 const REQUESTS_MAX: f64 = 1e6;
 
@@ -136,6 +147,15 @@ impl<'a> Series<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_engine_is_told_by_its_metrics() {
+        assert_eq!(engine_of("# x\nvllm:num_requests_running{a=\"b\"} 3\n"), Some(EngineKind::Vllm));
+        assert_eq!(engine_of("ray_vllm_num_requests_running 3\n"), Some(EngineKind::Vllm));
+        assert_eq!(engine_of("sglang:num_running_reqs 1\n"), Some(EngineKind::Sglang));
+        assert_eq!(engine_of("llamacpp:requests_processing 1\n"), Some(EngineKind::LlamaCpp));
+        assert_eq!(engine_of("process_cpu_seconds_total 1\nvllmx_a 1\n<html>"), None);
+    }
 
     #[test]
     fn reads_vllm() {

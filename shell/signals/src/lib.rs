@@ -5,10 +5,12 @@
 
 mod adapter;
 mod canary;
+mod look;
 mod models;
 mod poll;
 
 pub use adapter::{Reading, read};
 pub use canary::{Answered, Question};
+pub use look::{LookError, Looked, look};
 pub use models::Listed;
 pub use poll::{ProbeConfig, Sink, Target, watch};

@@ -151,6 +151,11 @@ impl ApiError {
         Self::new(Cause::InvalidRequest, message)
     }
 
+    /// 400: the body is not JSON that is taken.
+    pub fn not_json(why: impl std::fmt::Display) -> Self {
+        Self::invalid(format!("The request body is not acceptable JSON: {why}."))
+    }
+
     /// 400: the prompt fits no candidate.
     pub fn context_length(message: impl Into<String>) -> Self {
         Self::new(Cause::ContextLength, message).with_param("messages")

@@ -99,7 +99,7 @@ impl From<JsonError> for Refusal {
 impl From<Refusal> for ApiError {
     fn from(r: Refusal) -> Self {
         match r {
-            Refusal::Json(e) => ApiError::invalid(format!("The request body is not acceptable JSON: {e}.")),
+            Refusal::Json(e) => ApiError::not_json(e),
             Refusal::Field(field, what) => ApiError::invalid(format!("`{field}` {what}.")).with_param(field),
         }
     }

@@ -33,6 +33,7 @@ use crate::head;
 use crate::health::health;
 use crate::lock::lock;
 use crate::names::NameTable;
+use crate::operation::Dialect;
 use crate::reload::Gateway;
 use crate::routing::{nearest_models, shape};
 
@@ -45,16 +46,20 @@ pub(crate) async fn handle(gateway: Arc<Gateway>, request: Request<Incoming>) ->
         return health(&epoch, &path);
     }
     if let Err(e) = head::check(&request).and_then(|()| foreign::check(&epoch.grid.config.gateway, &request)) {
-        return failed(&e, 0);
+        return failed(Dialect::OpenAi, &e, 0);
     }
     let method = if path == DRAIN { Method::POST } else { Method::GET };
     if request.method() != method {
-        return failed(&ApiError::method_not_allowed(method.as_str()), 0);
+        return failed(Dialect::OpenAi, &ApiError::method_not_allowed(method.as_str()), 0);
     }
     if let Some(id) = path.strip_prefix("/admin/v1/decisions/") {
         return match parse_id(id) {
             Some(id) => decision(epoch, id).await,
-            None => failed(&ApiError::invalid("A decision id has 13 characters, as in `x-rhumb-decision`."), 0),
+            None => failed(
+                Dialect::OpenAi,
+                &ApiError::invalid("A decision id has 13 characters, as in `x-rhumb-decision`."),
+                0,
+            ),
         };
     }
     match path.as_str() {
@@ -63,12 +68,12 @@ pub(crate) async fn handle(gateway: Arc<Gateway>, request: Request<Incoming>) ->
         "/admin/v1/endpoints" => json(&endpoints(&epoch, |_, _| true)),
         DRAIN => match drain(&epoch, request).await {
             Ok(endpoints) => json(&endpoints),
-            Err(e) => failed(&e, 0),
+            Err(e) => failed(Dialect::OpenAi, &e, 0),
         },
         _ => {
             let text = "The admin API serves GET /admin/v1/config, GET /admin/v1/decisions/ID, GET /admin/v1/endpoints, \
                         POST /admin/v1/drain and GET /metrics.";
-            failed(&ApiError::not_found(text), 0)
+            failed(Dialect::OpenAi, &ApiError::not_found(text), 0)
         }
     }
 }
@@ -135,7 +140,7 @@ async fn decision(epoch: Arc<ConfigEpoch>, id: u64) -> Response<Answer> {
     let found = tokio::task::spawn_blocking(move || log.find(id)).await.ok().flatten();
     let Some(intent) = found else {
         let text = "This decision is not among the recent ones; `rhumb replay` reads older ones from the log.";
-        return failed(&ApiError::not_found(text), id);
+        return failed(Dialect::OpenAi, &ApiError::not_found(text), id);
     };
     json(&explained(&intent))
 }

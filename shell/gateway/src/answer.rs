@@ -5,13 +5,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use rhumb_api::ApiError;
-use rhumb_openai::error;
 use rhumb_record::format_id;
 use rhumb_route::decide::Target;
 
 use crate::body::Answer;
 use crate::epoch::ConfigEpoch;
 use crate::failover::Served;
+use crate::operation::Dialect;
+use crate::pipeline::{DROPPED, Waits};
 use crate::waiting::{Waiting, Work};
 
 const EVENT_STREAM: &str = "text/event-stream; charset=utf-8";
@@ -56,10 +57,10 @@ pub(crate) fn id_header(id: u64) -> HeaderValue {
     HeaderValue::try_from(format_id(id)).unwrap_or(HeaderValue::from_static("0"))
 }
 
-/// An error as the SDKs want it.
-pub(crate) fn failed(error: &ApiError, id: u64) -> Response<Answer> {
-    let mut response = Response::new(Answer::Whole(error::body(error).into()));
-    *response.status_mut() = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+/// An error as the SDKs of a dialect want it.
+pub(crate) fn failed(dialect: Dialect, error: &ApiError, id: u64) -> Response<Answer> {
+    let mut response = Response::new(Answer::Whole(dialect.error_body(error, id).into()));
+    *response.status_mut() = StatusCode::from_u16(dialect.status(error)).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert("x-should-retry", HeaderValue::from_static(if error.retry { "true" } else { "false" }));
@@ -83,13 +84,17 @@ pub(crate) fn text(content_type: &'static str, body: Bytes) -> Response<Answer> 
 
 /// The head of a stream whose content is still waited for: the client learns that it is at work, and whatever comes of it
 /// comes as events.
-pub(crate) fn waiting(work: Work, every: Duration, id: u64) -> Response<Answer> {
-    let mut response = Response::new(Answer::Waiting(Box::new(Waiting::new(work, every))));
+pub(crate) fn waiting(work: Work, waits: Waits, dialect: Dialect) -> Response<Answer> {
+    let Waits { id, keep_alive, dropped } = waits;
+    let mut response = Response::new(Answer::Waiting(Box::new(Waiting::new(work, keep_alive, (dialect, id)))));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(EVENT_STREAM));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     let id = id_header(id);
     headers.insert("x-rhumb-decision", id.clone());
     headers.insert("x-request-id", id);
+    if let Some(dropped) = dropped {
+        headers.insert(DROPPED, dropped);
+    }
     response
 }

@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use crate::answer::failed;
 use crate::body::Counted;
 use crate::load_shedding::LoadShed;
+use crate::operation::Dialect;
 use crate::reload::Gateway;
 use crate::resource_limits::{BRIEF, Seat};
 use crate::state::GatewayState;
@@ -151,7 +152,7 @@ impl Service {
             Role::Data => routes::handle(gateway.now(), request).await,
             // A body could take its time.
             Role::Admin if *is_lent && request.method() == Method::POST => {
-                failed(&gateway.now().state.limits.turn_away(LoadShed::All), 0)
+                failed(Dialect::OpenAi, &gateway.now().state.limits.turn_away(LoadShed::All), 0)
             }
             Role::Admin => admin::handle(Arc::clone(gateway), request).await,
         };

@@ -35,6 +35,7 @@ use crate::quarantine;
 use crate::relay::{Idle, Relay};
 use crate::request_record::RequestRecord;
 use crate::routing::RoutingRequest;
+use crate::translation::Reply;
 
 /// What a client gets.
 pub(crate) enum Served {
@@ -42,6 +43,19 @@ pub(crate) enum Served {
     Plain(Target, Bytes),
     /// A stream whose first content has come.
     Stream(Target, Box<Relay>),
+}
+
+impl Served {
+    /// As its client reads it. A stream is translated on its way.
+    ///
+    /// # Errors
+    /// It cannot be read; where it came from.
+    pub(crate) fn translated(self, reply: &Reply) -> Result<Self, Target> {
+        match self {
+            Self::Plain(target, body) => reply.whole(body).map(|body| Self::Plain(target, body)).ok_or(target),
+            stream @ Self::Stream(..) => Ok(stream),
+        }
+    }
 }
 
 /// Why a client gets nothing of a run.
@@ -59,6 +73,7 @@ pub(crate) struct FailoverDriver<'a> {
     pub(crate) policy: &'a NamedRates,
     pub(crate) scan: &'a Scan,
     pub(crate) body: &'a Bytes,
+    pub(crate) reply: &'a Reply,
     pub(crate) placed: &'a RoutingRequest<'a>,
     pub(crate) chain: HopHeaders,
     pub(crate) priority: Priority,
@@ -343,7 +358,7 @@ impl FailoverDriver<'_> {
                 let limit = Duration::from_millis(self.policy.rates.idle_timeout_ms);
                 let idle = Idle { limit, extensions: if self.scan.request.tools { 3 } else { 0 } };
                 let key = self.epoch.live[target.endpoint as usize].pool_key;
-                Served::Stream(target, Box::new(Relay::new(*opening, record, idle, key)))
+                Served::Stream(target, Box::new(Relay::new(*opening, record, self.reply.stream(), idle, key)))
             }
         }
     }

@@ -37,6 +37,7 @@ mod metrics;
 mod names;
 mod numbers;
 mod opening;
+mod operation;
 mod pace;
 #[cfg(test)]
 mod parity;
@@ -64,6 +65,7 @@ mod salt;
 mod scanner;
 mod serve;
 mod state;
+mod translation;
 mod troubles;
 mod version;
 mod versions;

@@ -1,7 +1,7 @@
 //! The way of a completion request, stage by stage:
 //!
 //! 1. `authenticate`: whose it is, its headers, its policy;
-//! 2. receive: the body, within the limits of size and time, decoded;
+//! 2. receive: the body, within the limits of size and time, decoded, and translated where endpoints speak another dialect;
 //! 3. `permit`: what policy and tenant allow of what it asks for;
 //! 4. `guard`: guards that may end an accepted request before it is sent anywhere;
 //! 5. `dispatch`: placed (decided on), held until there is room, forwarded with failover, streamed or answered whole.
@@ -17,19 +17,22 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{Method, Request, Response};
+use http::{HeaderValue, Method, Request, Response};
 use hyper::body::Incoming;
 use rhumb_api::ApiError;
 use rhumb_flow::overload::Level;
 use rhumb_grid::steering::STEERING;
 use rhumb_json::Limits;
-use rhumb_openai::request::{Api, scan};
+use rhumb_openai::request::scan;
 use tokio::sync::oneshot;
+use xxhash_rust::xxh3::xxh3_64;
 
+use crate::answer::{id_header, text};
 use crate::body::{Answer, read};
 use crate::epoch::ConfigEpoch;
 use crate::inflate::{Coding, inflate};
 use crate::load_shedding::LoadShed;
+use crate::operation::Operation;
 use crate::pipeline::authenticate::Head;
 use crate::pipeline::dispatch::Dispatch;
 use crate::pipeline::guard::Guarded;
@@ -37,12 +40,18 @@ use crate::pipeline::permit::permit;
 use crate::request_record::RequestRecord;
 use crate::resource_limits::Held;
 use crate::routing::RoutingRequest;
+use crate::translation::{Reply, translate};
 use crate::waiting::Refused;
+
+/// The header that lists what a translation had to leave out.
+pub(crate) const DROPPED: &str = "x-rhumb-dropped";
 
 /// A client that is to be told now and then that its request is still at work.
 pub(crate) struct Waits {
     pub(crate) id: u64,
     pub(crate) keep_alive: Duration,
+    /// What of it is not carried on.
+    pub(crate) dropped: Option<HeaderValue>,
 }
 
 /// Takes a request through every stage. A client that streams is told through `tell` that its request is accepted, where it
@@ -52,7 +61,7 @@ pub(crate) struct Waits {
 /// A stage refuses it, or no target answers it.
 pub(crate) async fn complete(
     epoch: Arc<ConfigEpoch>,
-    api: Api,
+    operation: Operation,
     request: Request<Incoming>,
     tell: oneshot::Sender<Waits>,
 ) -> Result<Response<Answer>, Refused> {
@@ -66,9 +75,18 @@ pub(crate) async fn complete(
     drop(parts);
     let mut held = epoch.state.limits.holding();
     let body = receive(epoch, body, head.coding, &mut held).await?;
-    let scan = scan(api, &body, Limits::default(), STEERING).map_err(ApiError::from)?;
-    let permitted = permit(epoch, api, &head, &scan)?;
-    let mut routing = RoutingRequest::new(epoch, api, &head, permitted.models, &body, &scan);
+    let translated = translate(operation, body, &mut held)?;
+    let (body, dropped) = (translated.body.clone(), translated.dropped.clone());
+    let mut scan = scan(operation.api(), &body, Limits::default(), STEERING).map_err(ApiError::from)?;
+    if let Some(session) = &translated.session {
+        scan.request.conversation_hash = Some(xxh3_64(session.as_bytes()));
+    }
+    let permitted = permit(epoch, operation.api(), &head, &scan)?;
+    let mut routing = RoutingRequest::new(epoch, operation, &head, permitted.models, &body, &scan);
+    let reply = Reply::new(operation, translated, routing.id, &scan.request.model, routing.prompt_tokens());
+    if operation == Operation::CountTokens {
+        return Ok(counted(&routing));
+    }
     let mut record = Box::new(RequestRecord::new(&routing, start, &scan, &body));
     if let Err(refusal) = guard::ask(&Guarded { epoch, caller: &head.caller, body: &body }) {
         let (outcome, error) = *refusal;
@@ -80,10 +98,24 @@ pub(crate) async fn complete(
     let keep_alive_ms = head.policy.service.keep_alive_ms;
     if scan.request.stream && keep_alive_ms > 0 {
         // One who has left does not hear it.
-        let _ = tell.send(Waits { id: routing.id, keep_alive: Duration::from_millis(keep_alive_ms) });
+        let keep_alive = Duration::from_millis(keep_alive_ms);
+        let _ = tell.send(Waits { id: routing.id, keep_alive, dropped: dropped.clone() });
     }
-    let (head, scan, body, priority) = (&head, &scan, &body, permitted.priority);
-    Dispatch { epoch, api, head, scan, body, priority, start }.run(routing, record).await
+    let (head, scan, body, reply, priority) = (&head, &scan, &body, &reply, permitted.priority);
+    let mut response =
+        Dispatch { epoch, operation, head, scan, body, reply, priority, start }.run(routing, record).await?;
+    if let Some(dropped) = dropped {
+        response.headers_mut().insert(DROPPED, dropped);
+    }
+    Ok(response)
+}
+
+/// The tokens of a prompt, as far as the gateway has learnt how this tenant's texts count.
+fn counted(routing: &RoutingRequest<'_>) -> Response<Answer> {
+    let mut response =
+        text("application/json", rhumb_anthropic::token_count(routing.prompt_tokens().ceil() as u64).into());
+    response.headers_mut().insert("x-request-id", id_header(routing.id));
+    response
 }
 
 /// Stage 2: the body, read and decoded.

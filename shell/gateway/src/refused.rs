@@ -7,6 +7,7 @@ use rhumb_route::decide::Target;
 use crate::answer::{failed, id_header};
 use crate::body::Answer;
 use crate::epoch::ConfigEpoch;
+use crate::operation::Dialect;
 use crate::waiting::Refused;
 
 impl Refused {
@@ -15,12 +16,12 @@ impl Refused {
         Self { error, id: Some(id), at: last.map(|t| epoch.names.headers(t.endpoint, t.site, t.model)) }
     }
 
-    pub(crate) fn response(self, epoch: &ConfigEpoch) -> Response<Answer> {
+    pub(crate) fn response(self, epoch: &ConfigEpoch, dialect: Dialect) -> Response<Answer> {
         let Self { error, id, at } = self;
         if id.is_none() {
             epoch.metrics.refused();
         }
-        let mut response = failed(&error, id.unwrap_or_else(|| epoch.state.ids.next().0));
+        let mut response = failed(dialect, &error, id.unwrap_or_else(|| epoch.state.ids.next().0));
         let headers = response.headers_mut();
         match id {
             Some(id) => {

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use rhumb_api::ApiError;
 use rhumb_api::fault::EngineError;
 use rhumb_grid::config::EngineErrors;
-use rhumb_openai::{error, stream};
+use rhumb_openai::stream;
 use rhumb_record::Outcome;
 use rhumb_sse::Splitter;
 use rhumb_upstream::Response;
@@ -18,10 +18,12 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Sleep;
 
 use crate::opening::{HELD_UNCOUNTED, Opening};
+use crate::operation::Dialect;
 use crate::pace::Pace;
 use crate::pool::{self, PoolKey};
 use crate::request_record::RequestRecord;
 use crate::scanner::Scanner;
+use crate::translation::Rewriter;
 
 /// A stream ends without being complete: the event that says so to its client, which is the last. The connection is
 /// closed after it, so that nothing takes the stream for a whole one.
@@ -45,6 +47,8 @@ pub(crate) struct Relay {
     response: Option<Response>,
     splitter: Splitter,
     scanner: Scanner,
+    /// Where the client speaks another dialect than the endpoint.
+    rewriter: Option<Box<Rewriter>>,
     held: Bytes,
     /// What a long event that has not ended takes counts so much.
     account: Option<OwnedSemaphorePermit>,
@@ -93,8 +97,15 @@ enum State {
 }
 
 impl Relay {
-    pub(crate) fn new(opening: Opening, record: Box<RequestRecord>, idle: Idle, pool_key: PoolKey) -> Self {
+    pub(crate) fn new(
+        opening: Opening,
+        record: Box<RequestRecord>,
+        mut rewriter: Option<Box<Rewriter>>,
+        idle: Idle,
+        pool_key: PoolKey,
+    ) -> Self {
         let Opening { response, splitter, scanner, held, account } = opening;
+        let held = rewritten(&mut rewriter, held);
         let now = Instant::now();
         Self {
             pace: Pace::new(record.in_flight.as_ref().map_or(0.0, |f| f.attempt.modelled_pace_ms())),
@@ -102,6 +113,7 @@ impl Relay {
             response: Some(response),
             splitter,
             scanner,
+            rewriter,
             held,
             account,
             record,
@@ -137,7 +149,8 @@ impl Relay {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(run)) => {
                     let before = self.scanner.pieces;
-                    self.held = self.scanner.scan(run);
+                    let passed = self.scanner.scan(run);
+                    self.held = rewritten(&mut self.rewriter, passed);
                     self.quiet = self.scanner.pieces == before;
                     if !self.quiet {
                         (self.progress, self.extended) = (Instant::now(), 0);
@@ -288,7 +301,16 @@ impl Relay {
             }
         };
         self.state = State::Ended;
-        Poll::Ready(Some(Err(BrokenOff(error::event(&error).into()))))
+        let dialect = if self.rewriter.is_some() { Dialect::Anthropic } else { Dialect::OpenAi };
+        Poll::Ready(Some(Err(BrokenOff(dialect.error_event(&error, self.record.id)))))
+    }
+}
+
+/// Events as the client gets them.
+fn rewritten(rewriter: &mut Option<Box<Rewriter>>, run: Bytes) -> Bytes {
+    match rewriter {
+        None => run,
+        Some(rewriter) => rewriter.rewrite(&run),
     }
 }
 

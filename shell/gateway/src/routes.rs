@@ -6,7 +6,6 @@ use std::sync::Arc;
 use http::{HeaderValue, Method, Request, Response, header};
 use hyper::body::Incoming;
 use rhumb_api::ApiError;
-use rhumb_openai::request::Api;
 use tokio::sync::oneshot;
 
 use crate::answer::{failed, text, waiting};
@@ -17,17 +16,16 @@ use crate::head;
 use crate::health::health;
 use crate::listing;
 use crate::load_shedding::LoadShed;
+use crate::operation::{Dialect, Operation};
 use crate::pipeline::authenticate::caller;
-use crate::pipeline::{Waits, complete};
+use crate::pipeline::complete;
 use crate::waiting::Work;
 
 /// Answers a request on a connection over the limit: only health and metrics are served.
 pub(crate) fn handle_lent(epoch: &ConfigEpoch, request: &Request<Incoming>) -> Response<Answer> {
     let path = path_of(request);
-    if api_of(&path).is_none() {
-        return small(epoch, &path, request);
-    }
-    refused(epoch, &epoch.state.limits.turn_away(LoadShed::All))
+    let Some(operation) = Operation::of(&path) else { return small(epoch, &path, request) };
+    refused(epoch, operation.dialect(), &epoch.state.limits.turn_away(LoadShed::All))
 }
 
 /// The path of a request, however many slashes were written for one.
@@ -42,16 +40,6 @@ fn path_of(request: &Request<Incoming>) -> Cow<'_, str> {
         out.push_str(part);
     }
     Cow::Owned(out)
-}
-
-/// The API that a path is of.
-fn api_of(path: &str) -> Option<Api> {
-    match path {
-        "/v1/chat/completions" => Some(Api::Chat),
-        "/v1/completions" => Some(Api::Completions),
-        "/v1/embeddings" => Some(Api::Embeddings),
-        _ => None,
-    }
 }
 
 /// Answers one request.
@@ -70,28 +58,35 @@ pub(crate) async fn handle(epoch: Arc<ConfigEpoch>, request: Request<Incoming>) 
 async fn respond(epoch: &Arc<ConfigEpoch>, request: Request<Incoming>) -> Response<Answer> {
     if let Err(e) = head::check(&request) {
         // Whoever reads it otherwise may see another request behind it.
-        return closing(refused(epoch, &e));
+        return closing(refused(epoch, Dialect::of(request.headers()), &e));
     }
-    let api = {
+    let operation = {
         let path = path_of(&request);
-        match api_of(&path) {
-            Some(api) => api,
+        match Operation::of(&path) {
+            Some(operation) => operation,
             None => return small(epoch, &path, &request),
         }
     };
+    let mut response = operate(epoch, operation, request).await;
+    operation.dialect().finish(&mut response);
+    response
+}
+
+async fn operate(epoch: &Arc<ConfigEpoch>, operation: Operation, request: Request<Incoming>) -> Response<Answer> {
+    let dialect = operation.dialect();
     let (tell, mut accepted) = oneshot::channel();
-    let mut work: Work = Box::pin(complete(Arc::clone(epoch), api, request, tell));
+    let mut work: Work = Box::pin(complete(Arc::clone(epoch), operation, request, tell));
     let waits = tokio::select! {
         biased;
-        done = &mut work => return done.unwrap_or_else(|refused| refused.response(epoch)),
+        done = &mut work => return done.unwrap_or_else(|refused| refused.response(epoch, dialect)),
         waits = &mut accepted => waits.ok(),
     };
-    let Some(Waits { id, keep_alive }) = waits else {
-        return work.await.unwrap_or_else(|refused| refused.response(epoch));
+    let Some(waits) = waits else {
+        return work.await.unwrap_or_else(|refused| refused.response(epoch, dialect));
     };
-    match tokio::time::timeout(keep_alive, &mut work).await {
-        Ok(done) => done.unwrap_or_else(|refused| refused.response(epoch)),
-        Err(_) => waiting(work, keep_alive, id),
+    match tokio::time::timeout(waits.keep_alive, &mut work).await {
+        Ok(done) => done.unwrap_or_else(|refused| refused.response(epoch, dialect)),
+        Err(_) => waiting(work, waits, dialect),
     }
 }
 
@@ -102,41 +97,54 @@ fn closing(mut response: Response<Answer>) -> Response<Answer> {
 }
 
 /// A request is not accepted.
-fn refused(epoch: &ConfigEpoch, error: &ApiError) -> Response<Answer> {
+fn refused(epoch: &ConfigEpoch, dialect: Dialect, error: &ApiError) -> Response<Answer> {
     epoch.metrics.refused();
-    failed(error, epoch.state.ids.next().0)
+    failed(dialect, error, epoch.state.ids.next().0)
 }
+
+/// The path `/`, once its slashes are counted as one. Some clients ask for it to see whether anybody is there.
+const ROOT: &str = "";
+
+/// What they hear.
+const GREETING: &str = "This is a Rhumb gateway. It serves POST /v1/chat/completions, /v1/completions, /v1/embeddings and \
+                        /v1/messages; GET /v1/models lists the models.\n";
 
 /// The paths without a body.
 fn small(epoch: &ConfigEpoch, path: &str, request: &Request<Incoming>) -> Response<Answer> {
+    let dialect = Dialect::of(request.headers());
+    let refused = |error: &ApiError| refused(epoch, dialect, error);
     if request.headers().get(header::UPGRADE).is_some_and(|u| u.as_bytes().eq_ignore_ascii_case(b"websocket")) {
-        let mut response = closing(refused(epoch, &ApiError::no_websocket()));
+        let mut response = closing(refused(&ApiError::no_websocket()));
         response.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("HTTP/1.1"));
         return response;
     }
     let name = path.strip_prefix("/v1/models/");
-    if name.is_none() && !matches!(path, "/v1/models" | "/health" | "/health/live" | "/health/ready") {
+    if name.is_none() && !matches!(path, ROOT | "/v1/models" | "/health" | "/health/live" | "/health/ready") {
         let text = match path {
             "/metrics" => "Metrics are served by the admin API only: GET /metrics on `gateway.admin_listen`.",
             _ => {
                 "There is no such path. This gateway serves POST /v1/chat/completions, /v1/completions, \
-                 /v1/embeddings and GET /v1/models, /v1/models/NAME and /health."
+                 /v1/embeddings, /v1/messages, /v1/messages/count_tokens and GET /v1/models, /v1/models/NAME and \
+                 /health."
             }
         };
-        return refused(epoch, &ApiError::not_found(text));
+        return refused(&ApiError::not_found(text));
     }
     if request.method() != Method::GET && request.method() != Method::HEAD {
-        return refused(epoch, &ApiError::method_not_allowed("GET"));
+        return refused(&ApiError::method_not_allowed("GET"));
+    }
+    if path == ROOT {
+        return text("text/plain; charset=utf-8", GREETING.into());
     }
     if path.starts_with("/health") {
         return health(epoch, path);
     }
     let listed = caller(epoch, request.headers()).and_then(|caller| match name {
-        Some(name) => listing::one(epoch, &caller, name),
-        None => Ok(listing::list(epoch, &caller)),
+        Some(name) => listing::one(epoch, dialect, &caller, name),
+        None => Ok(listing::list(epoch, dialect, &caller)),
     });
     match listed {
         Ok(page) => text("application/json", page.into()),
-        Err(e) => refused(epoch, &e),
+        Err(e) => refused(&e),
     }
 }

@@ -27,6 +27,7 @@ use crate::auth::Caller;
 use crate::epoch::ConfigEpoch;
 use crate::lock::lock;
 use crate::names::NameTable;
+use crate::operation::Operation;
 use crate::pipeline::authenticate::Head;
 use crate::request_headers::own_hash;
 
@@ -59,7 +60,7 @@ pub(crate) struct RoutingRequest<'a> {
     pub(crate) epoch: &'a Arc<ConfigEpoch>,
     pub(crate) id: u64,
     at_unix_ms: u64,
-    api: Api,
+    operation: Operation,
     pub(crate) caller: &'a Caller,
     pub(crate) policy: &'a NamedRates,
     model: &'a str,
@@ -193,7 +194,7 @@ impl<'a> RoutingRequest<'a> {
     /// Gathers what a decision on a request needs of it.
     pub(crate) fn new(
         epoch: &'a Arc<ConfigEpoch>,
-        api: Api,
+        operation: Operation,
         head: &'a Head<'a>,
         models: Vec<u32>,
         body: &[u8],
@@ -211,7 +212,7 @@ impl<'a> RoutingRequest<'a> {
             client_ms: headers.client_ms,
             // A session returns to its endpoint; without one, prompts that begin alike go where they may share a cache.
             affinity: session.or(request.cache_key_hash).or(blocks.first().copied()),
-            ..shape(api, request, models)
+            ..shape(operation.api(), request, models)
         };
         let facts = facts(shape, &lock(epoch.estimates(tenant, first_model)));
         let (id, at_unix_ms) = epoch.state.ids.next();
@@ -220,7 +221,7 @@ impl<'a> RoutingRequest<'a> {
             epoch,
             id,
             at_unix_ms,
-            api,
+            operation,
             caller,
             policy,
             model: &request.model,
@@ -232,6 +233,11 @@ impl<'a> RoutingRequest<'a> {
             view: epoch.view.load_full(),
             choice: Choice { rates: policy.rates, router, seed: 0 },
         }
+    }
+
+    /// Tokens of its prompt, estimated.
+    pub(crate) fn prompt_tokens(&self) -> f64 {
+        self.facts.prompt_tokens
     }
 
     /// Decides on what is known now.
@@ -269,7 +275,7 @@ impl<'a> RoutingRequest<'a> {
             at_unix_ms: self.at_unix_ms,
             tenant: Arc::clone(&self.caller.tenant_name),
             key: Arc::clone(&self.caller.key_name),
-            api: self.api.path(),
+            api: self.operation.path(),
             model: self.model.to_owned(),
             policy: Arc::clone(&self.policy.name),
             names: Arc::<NameTable>::clone(&self.epoch.names),
@@ -337,7 +343,7 @@ impl RoutingRequest<'_> {
 
     /// What keeps its tenant's cache apart at an endpoint. An embedding does not tell what was cached.
     pub(crate) fn salt(&self, endpoint: u32) -> Option<&str> {
-        self.epoch.salt(self.caller.tenant, endpoint).filter(|_| self.api != Api::Embeddings)
+        self.epoch.salt(self.caller.tenant, endpoint).filter(|_| self.operation.api() != Api::Embeddings)
     }
 
     /// Bytes one token of the answer takes on the wire.

@@ -7,10 +7,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderValue, Response};
 use rhumb_api::ApiError;
-use rhumb_openai::error::event;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::body::Answer;
+use crate::operation::Dialect;
 
 /// A request that is served. What comes of it is an answer, or why there is none.
 pub(crate) type Work = Pin<Box<dyn Future<Output = Result<Response<Answer>, Refused>> + Send>>;
@@ -38,6 +38,8 @@ pub(crate) struct Waiting {
     work: Work,
     every: Duration,
     timer: Pin<Box<Sleep>>,
+    /// The client's dialect, and the request's id.
+    of: (Dialect, u64),
 }
 
 /// What comes next.
@@ -52,14 +54,17 @@ pub(crate) enum Coming {
 
 impl Waiting {
     /// Its client has waited for so long already, and is told at once.
-    pub(crate) fn new(work: Work, every: Duration) -> Self {
-        Self { work, every, timer: Box::pin(sleep_until(Instant::now())) }
+    pub(crate) fn new(work: Work, every: Duration, of: (Dialect, u64)) -> Self {
+        Self { work, every, timer: Box::pin(sleep_until(Instant::now())), of }
     }
 
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Coming> {
         match self.work.as_mut().poll(cx) {
             Poll::Ready(Ok(response)) => return Poll::Ready(Coming::Answer(response.into_body())),
-            Poll::Ready(Err(refused)) => return Poll::Ready(Coming::Error(event(&refused.error).into())),
+            Poll::Ready(Err(refused)) => {
+                let (dialect, id) = self.of;
+                return Poll::Ready(Coming::Error(dialect.error_event(&refused.error, id)));
+            }
             Poll::Pending => {}
         }
         if self.timer.as_mut().poll(cx).is_pending() {

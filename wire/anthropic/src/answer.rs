@@ -106,7 +106,8 @@ mod tests {
 
     #[test]
     fn d19_arguments_that_are_no_object_survive_and_none_are_an_empty_one() {
-        let inputs = |arguments| of(&Reply::default(), vec![call("a", arguments)], Stop::Calls)["content"][0]["input"].clone();
+        let inputs =
+            |arguments| of(&Reply::default(), vec![call("a", arguments)], Stop::Calls)["content"][0]["input"].clone();
         assert_eq!(inputs(""), json!({}));
         assert_eq!(inputs("{\"x\":1}"), json!({"x": 1}));
         for odd in ["{\"x\":", "[1]", "x"] {

@@ -46,7 +46,8 @@ pub fn body(error: &ApiError, request_id: &str) -> String {
         (_, Some(param)) if !error.message.contains(param.as_str()) => format!("{param}: {}", error.message),
         _ => error.message.clone(),
     };
-    json!({"type": "error", "error": {"type": kind(error.cause), "message": message}, "request_id": request_id}).to_string()
+    json!({"type": "error", "error": {"type": kind(error.cause), "message": message}, "request_id": request_id})
+        .to_string()
 }
 
 /// The event that ends a stream which cannot be completed.

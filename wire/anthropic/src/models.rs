@@ -2,20 +2,10 @@
 
 use serde_json::{Value, json};
 
-/// A model as a list has it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Entry<'a> {
-    /// Its name.
-    pub id: &'a str,
-    /// The longest prompt plus answer, tokens.
-    pub context_tokens: Option<u32>,
-}
-
-/// One model. Nobody knows when it was made: the time is that of nothing.
-pub fn entry(entry: &Entry<'_>) -> Value {
-    let mut model =
-        json!({"type": "model", "id": entry.id, "display_name": entry.id, "created_at": "1970-01-01T00:00:00Z"});
-    if let Some(tokens) = entry.context_tokens {
+/// One model, and the longest prompt plus answer in tokens. Nobody knows when it was made: the time is that of nothing.
+pub fn entry(id: &str, context_tokens: Option<u32>) -> Value {
+    let mut model = json!({"type": "model", "id": id, "display_name": id, "created_at": "1970-01-01T00:00:00Z"});
+    if let Some(tokens) = context_tokens {
         model["max_input_tokens"] = tokens.into();
     }
     model
@@ -33,7 +23,7 @@ mod tests {
 
     #[test]
     fn d45_a_list_names_its_first_and_last_model_and_their_contexts() {
-        let models = [("a", Some(8_192)), ("b", None)].map(|(id, context_tokens)| entry(&Entry { id, context_tokens }));
+        let models = [("a", Some(8_192)), ("b", None)].map(|(id, context_tokens)| entry(id, context_tokens));
         let list = list(&models);
         assert_eq!((&list["first_id"], &list["last_id"], &list["has_more"]), (&json!("a"), &json!("b"), &json!(false)));
         assert_eq!(list["data"][0]["max_input_tokens"], 8_192);

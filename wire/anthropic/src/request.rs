@@ -104,7 +104,10 @@ fn finish(mut read: Read<'_>, purpose: For) -> Result<Read<'_>, ApiError> {
     c.alternate();
     if c.answer_calls().map_err(|id| {
         let id: String = id.chars().take(64).collect();
-        invalid("messages", &format!("holds a `tool_result` for `{id}`, which no `tool_use` of the turn before it has as `id`"))
+        invalid(
+            "messages",
+            &format!("holds a `tool_result` for `{id}`, which no `tool_use` of the turn before it has as `id`"),
+        )
     })? {
         read.dropped.add("tool_use-without-result");
     }

@@ -216,10 +216,8 @@ impl Stream {
         }
         self.open = None;
         let index = self.blocks - 1;
-        let _ = write!(
-            out,
-            "event: content_block_stop\ndata: {{\"type\":\"content_block_stop\",\"index\":{index}}}\n\n"
-        );
+        let _ =
+            write!(out, "event: content_block_stop\ndata: {{\"type\":\"content_block_stop\",\"index\":{index}}}\n\n");
     }
 
     fn delta(&self, kind: &str, member: &str, text: &str, out: &mut Vec<u8>) {

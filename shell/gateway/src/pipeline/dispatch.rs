@@ -8,7 +8,7 @@ use http::Response;
 use rhumb_api::ApiError;
 use rhumb_flow::admission::AdmissionRequest;
 use rhumb_grid::config::Priority;
-use rhumb_openai::request::{Api, Scan};
+use rhumb_openai::request::Scan;
 use rhumb_record::Outcome;
 
 use crate::admission::{Admitted, Busy, admit};
@@ -17,18 +17,22 @@ use crate::body::Answer;
 use crate::epoch::ConfigEpoch;
 use crate::failover::{FailoverDriver, Unserved};
 use crate::lock::lock;
+use crate::operation::Operation;
 use crate::pipeline::authenticate::Head;
 use crate::request_record::RequestRecord;
 use crate::routing::RoutingRequest;
+use crate::translation::Reply;
 use crate::waiting::Refused;
 
 /// A request on its way to a target.
 pub(crate) struct Dispatch<'a> {
     pub(crate) epoch: &'a Arc<ConfigEpoch>,
-    pub(crate) api: Api,
+    pub(crate) operation: Operation,
     pub(crate) head: &'a Head<'a>,
     pub(crate) scan: &'a Scan,
     pub(crate) body: &'a Bytes,
+    /// How its answer is translated.
+    pub(crate) reply: &'a Reply,
     pub(crate) priority: Priority,
     /// When it came.
     pub(crate) start: Instant,
@@ -44,7 +48,7 @@ impl Dispatch<'_> {
         mut routing: RoutingRequest<'_>,
         mut record: Box<RequestRecord>,
     ) -> Result<Response<Answer>, Refused> {
-        let Self { epoch, api, head, scan, body, priority, start } = *self;
+        let Self { epoch, operation, head, scan, body, reply, priority, start } = *self;
         let (id, chain) = (routing.id, head.headers.chain);
         // One beyond the clock's end is none.
         let deadline = head.headers.deadline_ms.and_then(|ms| start.checked_add(Duration::from_millis(ms)));
@@ -60,10 +64,13 @@ impl Dispatch<'_> {
                 waited += admitted_at - asked_at;
             }
             let placed = &routing;
-            let driver =
-                FailoverDriver { epoch, policy: head.policy, scan, body, api, placed, chain, priority, deadline };
+            let (policy, api) = (head.policy, operation.api());
+            let driver = FailoverDriver { epoch, policy, scan, body, reply, api, placed, chain, priority, deadline };
             match driver.run(record, most, target, permit).await {
                 Ok(served) => {
+                    let served = served
+                        .translated(reply)
+                        .map_err(|target| Refused::of(epoch, id, Some(target), ApiError::upstream_failed()))?;
                     let timing = [("decide", admitted_at - waited), ("queue", waited), ("first", start.elapsed())];
                     return Ok(answer(epoch, id, served, timing));
                 }

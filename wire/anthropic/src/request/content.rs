@@ -83,7 +83,8 @@ fn blocks<'a>(raw: &'a RawValue, path: &str) -> Result<Vec<&'a RawValue>, ApiErr
 }
 
 fn block<'a>(raw: &'a RawValue, path: &str, dropped: &mut Dropped, out: &mut Vec<Item<'a>>) -> Result<(), ApiError> {
-    let block: Block<'a> = parse(raw, path, "must be a content block: an object with `type` and what belongs to that type")?;
+    let block: Block<'a> =
+        parse(raw, path, "must be a content block: an object with `type` and what belongs to that type")?;
     if block.cache_control.is_some() {
         dropped.add("cache_control");
     }
@@ -125,7 +126,10 @@ fn block<'a>(raw: &'a RawValue, path: &str, dropped: &mut Dropped, out: &mut Vec
         "search_result" => out.push(Item::Text(Cow::Borrowed(raw.get()))),
         other => {
             let other: String = other.chars().take(64).collect();
-            return Err(invalid(path, &format!("is a block of type `{other}`, which only Anthropic's own servers understand")));
+            return Err(invalid(
+                path,
+                &format!("is a block of type `{other}`, which only Anthropic's own servers understand"),
+            ));
         }
     }
     Ok(())
@@ -150,12 +154,7 @@ fn result<'a>(raw: &'a RawValue, path: &str, dropped: &mut Dropped) -> Result<Ve
 }
 
 /// A document: pages as a file, text as text.
-fn document<'a>(
-    block: Block<'a>,
-    path: &str,
-    dropped: &mut Dropped,
-    out: &mut Vec<Item<'a>>,
-) -> Result<(), ApiError> {
+fn document<'a>(block: Block<'a>, path: &str, dropped: &mut Dropped, out: &mut Vec<Item<'a>>) -> Result<(), ApiError> {
     let raw = block.source.ok_or_else(|| invalid(&format!("{path}.source"), "is missing"))?;
     let path = format!("{path}.source");
     let title = block.title.map(|t| t.0);
@@ -205,6 +204,9 @@ pub(super) fn belongs(role: Role, items: &[Item<'_>], path: &str) -> Result<(), 
         Some(Item::Call { .. } | Item::Thinking { .. }) => {
             Err(invalid(path, "holds `tool_use` or `thinking` blocks, which only messages of the assistant may hold"))
         }
-        Some(_) => Err(invalid(path, "holds `tool_result`, `image` or `document` blocks, which only messages of the user may hold")),
+        Some(_) => Err(invalid(
+            path,
+            "holds `tool_result`, `image` or `document` blocks, which only messages of the user may hold",
+        )),
     }
 }

@@ -34,8 +34,7 @@ fn what_both_dialects_say_is_carried_over() {
     let body = body(&more);
     let found = read(&body, For::Answer).unwrap();
     assert!(found.dropped.is_empty() && !found.shows_thinking && found.session.is_none());
-    let written: Value =
-        serde_json::from_slice(&rhumb_openai::conversation::write(&found.conversation).body).unwrap();
+    let written: Value = serde_json::from_slice(&rhumb_openai::conversation::write(&found.conversation).body).unwrap();
     assert_eq!(
         written,
         json!({
@@ -64,7 +63,10 @@ fn d08_system_text_within_a_conversation_stays_where_it_is() {
         {"role": "user", "content": "d"}
     ]));
     assert_eq!(found.as_array().unwrap().len(), 3);
-    assert_eq!(found[2], json!({"role": "user", "content": [{"type": "text", "text": "c"}, {"type": "text", "text": "d"}]}));
+    assert_eq!(
+        found[2],
+        json!({"role": "user", "content": [{"type": "text", "text": "c"}, {"type": "text", "text": "d"}]})
+    );
 }
 
 #[test]
@@ -135,7 +137,9 @@ fn d23_a_tool_that_only_anthropic_runs_is_refused_by_its_name() {
     }
     assert!(refused(&json!({"mcp_servers": []})).starts_with("`mcp_servers` asks for"));
     let block = json!([{"role": "user", "content": [{"type": "web_search_tool_result", "content": []}]}]);
-    assert!(refused(&json!({"messages": block})).starts_with("`messages[0].content[0]` is a block of type `web_search"));
+    assert!(
+        refused(&json!({"messages": block})).starts_with("`messages[0].content[0]` is a block of type `web_search")
+    );
 }
 
 #[test]
@@ -211,7 +215,10 @@ fn what_is_wrong_is_named_with_its_place() {
         (json!("x"), "`messages` must be an array of messages."),
         (json!([7]), "`messages[0]` must be an object with `role` and `content`."),
         (json!([{"role": "tool", "content": "x"}]), "`messages[0].role` must be `user` or `assistant`."),
-        (json!([{"role": "user", "content": 7}]), "`messages[0].content` must be a string or an array of content blocks."),
+        (
+            json!([{"role": "user", "content": 7}]),
+            "`messages[0].content` must be a string or an array of content blocks.",
+        ),
         (json!([{"role": "user", "content": [{"type": "text"}]}]), "`messages[0].content[0].text` is missing."),
         (
             json!([{"role": "user", "content": [{"type": "tool_result", "tool_use_id": "x"}]}]),

@@ -155,7 +155,10 @@ fn d21_a_tool_is_called_by_the_clients_own_name() {
     let short = renamed.to("a.b").into_owned();
     let call = Event::Call { index: 0, id: None, name: Some(short.into()), arguments: "".into() };
     let events = written(Reply { renamed, ..reply() }, vec![call]);
-    assert_eq!((&events[1]["content_block"]["name"], events[1]["content_block"]["id"].as_str()), (&"a.b".into(), Some("toolu_msg_1_0")));
+    assert_eq!(
+        (&events[1]["content_block"]["name"], events[1]["content_block"]["id"].as_str()),
+        (&"a.b".into(), Some("toolu_msg_1_0"))
+    );
 }
 
 /// What an engine may say, in any order.

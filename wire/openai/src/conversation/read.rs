@@ -93,7 +93,8 @@ struct Message<'a> {
 impl<'a> Message<'a> {
     /// What it thinks, under either name. Some servers write it under both.
     fn thinking(&mut self) -> Text<'a> {
-        let [first, second] = [&mut self.reasoning_content, &mut self.reasoning].map(|said| std::mem::take(&mut said.0));
+        let [first, second] =
+            [&mut self.reasoning_content, &mut self.reasoning].map(|said| std::mem::take(&mut said.0));
         if first.is_empty() { second } else { first }
     }
 }
@@ -182,13 +183,7 @@ fn usage(value: &Value) -> Option<Usage> {
         let cache_read = count(&details["cached_tokens"]).min(prompt);
         let cache_write = count(&details["cache_write_tokens"]).min(prompt - cache_read);
         let thought = count(&value["completion_tokens_details"]["reasoning_tokens"]).min(output);
-        Usage {
-            fresh: prompt - cache_read - cache_write,
-            cache_read,
-            cache_write,
-            spoken: output - thought,
-            thought,
-        }
+        Usage { fresh: prompt - cache_read - cache_write, cache_read, cache_write, spoken: output - thought, thought }
     })
 }
 
@@ -225,7 +220,12 @@ fn said<'a>(mut message: Message<'a>, take: &mut impl FnMut(Event<'a>)) {
         let function = call.function.unwrap_or_default();
         let arguments = function.arguments();
         let present = |text: Text<'a>| (!text.is_empty()).then_some(text);
-        take(Event::Call { index: call.index.unwrap_or(n), id: present(call.id.0), name: present(function.name.0), arguments });
+        take(Event::Call {
+            index: call.index.unwrap_or(n),
+            id: present(call.id.0),
+            name: present(function.name.0),
+            arguments,
+        });
     }
 }
 
@@ -271,7 +271,9 @@ mod tests {
             let data = format!(r#"{{"choices":[{{"index":0,"delta":{{"{key}":"hm"}}}}]}}"#);
             assert_eq!(of(&data), [Event::Thinking("hm".into())]);
         }
-        for nothing in ["", "null", "[]", "7", r#"{"choices":null}"#, r#"{"choices":[{"index":1,"delta":{"content":"x"}}]}"#] {
+        for nothing in
+            ["", "null", "[]", "7", r#"{"choices":null}"#, r#"{"choices":[{"index":1,"delta":{"content":"x"}}]}"#]
+        {
             assert_eq!(of(nothing), [], "{nothing}");
         }
         assert_eq!(of(r#"{"choices":[{"delta":{"content":{"x":[1,true,null]},"refusal":7}}]}"#), []);

@@ -162,7 +162,11 @@ impl Writer {
         }
         self.message("assistant");
         self.raw(",\"content\":");
-        if texts.is_empty() { self.raw("null") } else { self.texts(&texts) }
+        if texts.is_empty() {
+            self.raw("null")
+        } else {
+            self.texts(&texts)
+        }
         if !calls.is_empty() {
             self.raw(",\"tool_calls\":");
             self.list(&calls, |writer, item| writer.call(item));
@@ -336,18 +340,13 @@ mod tests {
         let image = json!({"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}});
         assert_eq!(messages[1], json!({"role": "tool", "tool_call_id": "a", "content": "see"}));
         assert_eq!(messages[2], json!({"role": "tool", "tool_call_id": "b", "content": ""}));
-        assert_eq!(
-            messages[3],
-            json!({"role": "user", "content": [image, image, {"type": "text", "text": "so?"}]})
-        );
+        assert_eq!(messages[3], json!({"role": "user", "content": [image, image, {"type": "text", "text": "so?"}]}));
     }
 
     #[test]
     fn d06_a_result_without_text_is_a_message_all_the_same() {
-        let (messages, _) = messages(vec![
-            (Role::Assistant, vec![call("a", "{}")]),
-            (Role::User, vec![result("a", vec![], true)]),
-        ]);
+        let (messages, _) =
+            messages(vec![(Role::Assistant, vec![call("a", "{}")]), (Role::User, vec![result("a", vec![], true)])]);
         assert_eq!(messages[1], json!({"role": "tool", "tool_call_id": "a", "content": "The tool failed."}));
     }
 
@@ -368,10 +367,8 @@ mod tests {
 
     #[test]
     fn d18_empty_texts_are_left_out_and_a_turn_of_calls_alone_has_no_content() {
-        let (messages, _) = messages(vec![
-            (Role::User, vec![text(""), text("x")]),
-            (Role::Assistant, vec![text(""), call("a", "{}")]),
-        ]);
+        let (messages, _) =
+            messages(vec![(Role::User, vec![text(""), text("x")]), (Role::Assistant, vec![text(""), call("a", "{}")])]);
         assert_eq!(messages[0], json!({"role": "user", "content": "x"}));
         assert_eq!(messages[1]["content"], Value::Null);
     }

@@ -1,0 +1,108 @@
+//! What a path of the data plane asks for, and the dialect that its client speaks.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Response};
+use rhumb_api::ApiError;
+use rhumb_openai::request::Api;
+use rhumb_record::format_id;
+
+use crate::body::Answer;
+
+/// The dialect of a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    OpenAi,
+    Anthropic,
+}
+
+/// What only clients of Anthropic's dialect send.
+const VERSION: &str = "anthropic-version";
+
+impl Dialect {
+    /// The dialect of a request to a path that several have.
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
+        if headers.contains_key(VERSION) { Self::Anthropic } else { Self::OpenAi }
+    }
+
+    /// The HTTP status of an error.
+    pub(crate) fn status(self, error: &ApiError) -> u16 {
+        match self {
+            Self::OpenAi => error.status(),
+            Self::Anthropic => rhumb_anthropic::error::status(error),
+        }
+    }
+
+    /// The body of an error of the request with this id.
+    pub(crate) fn error_body(self, error: &ApiError, id: u64) -> String {
+        match self {
+            Self::OpenAi => rhumb_openai::error::body(error),
+            Self::Anthropic => rhumb_anthropic::error::body(error, &format_id(id)),
+        }
+    }
+
+    /// The event that ends its stream, which cannot be completed.
+    pub(crate) fn error_event(self, error: &ApiError, id: u64) -> Bytes {
+        match self {
+            Self::OpenAi => rhumb_openai::error::event(error).into(),
+            Self::Anthropic => rhumb_anthropic::error::event(error, &format_id(id)).into(),
+        }
+    }
+
+    /// Gives an answer the headers that clients of this dialect look for.
+    pub(crate) fn finish(self, response: &mut Response<Answer>) {
+        const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
+        let id: Option<HeaderValue> = response.headers().get("x-request-id").cloned();
+        if let (Self::Anthropic, Some(id)) = (self, id) {
+            response.headers_mut().insert(REQUEST_ID, id);
+        }
+    }
+}
+
+/// What is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Operation {
+    /// Of OpenAI's dialect, which goes on to an endpoint as it is.
+    OpenAi(Api),
+    /// An answer in Anthropic's dialect.
+    Messages,
+    /// How many tokens a request in Anthropic's dialect has.
+    CountTokens,
+}
+
+impl Operation {
+    /// By its path.
+    pub(crate) fn of(path: &str) -> Option<Self> {
+        match path {
+            "/v1/chat/completions" => Some(Self::OpenAi(Api::Chat)),
+            "/v1/completions" => Some(Self::OpenAi(Api::Completions)),
+            "/v1/embeddings" => Some(Self::OpenAi(Api::Embeddings)),
+            "/v1/messages" => Some(Self::Messages),
+            "/v1/messages/count_tokens" => Some(Self::CountTokens),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn dialect(self) -> Dialect {
+        match self {
+            Self::OpenAi(_) => Dialect::OpenAi,
+            Self::Messages | Self::CountTokens => Dialect::Anthropic,
+        }
+    }
+
+    /// The API of the endpoints that serves it.
+    pub(crate) fn api(self) -> Api {
+        match self {
+            Self::OpenAi(api) => api,
+            Self::Messages | Self::CountTokens => Api::Chat,
+        }
+    }
+
+    /// As it stands in the log.
+    pub(crate) fn path(self) -> &'static str {
+        match self {
+            Self::OpenAi(api) => api.path(),
+            Self::Messages => "/v1/messages",
+            Self::CountTokens => "/v1/messages/count_tokens",
+        }
+    }
+}

@@ -16,6 +16,8 @@ from pathlib import Path
 CACHE = Path(os.environ.get("RHUMB_CACHE") or Path.home() / ".cache" / "rhumb")
 KEY = "sk-real-test"
 MODEL = "tiny"
+# What an upstream says that breaks. More than one read takes, so that a client has some of them ahead of it then.
+WORDS = [f" w{i}" for i in range(1, 18)]
 
 # Names on the gateway's side that the tests rely on; a rename there is a change here and nowhere else.
 METRIC_RUNNING = "rhumb_endpoint_running"
@@ -188,7 +190,7 @@ class Upstream:
                 name, _, value = line.decode().partition(":")
                 headers[name.lower()] = value.strip()
             # Closing with unread bytes would reset the connection and might drop the answer.
-            stream.read(int(headers.get("content-length", 0)))
+            self.body = stream.read(int(headers.get("content-length", 0))).decode(errors="replace")
             if not request.startswith("POST"):
                 # Probes of health and models: alive, and nothing to tell.
                 answer(connection, "200 OK", '{"object":"list","data":[]}')
@@ -262,3 +264,27 @@ class SilentUpstream(Upstream):
 
     def chat(self, connection, stream):
         stream.read(1)
+
+
+class ToolUpstream(Upstream):
+    """A model that thinks, calls two tools at the same time, and says what they came to once it has their results."""
+
+    def chat(self, connection, stream):
+        done = '{"role":"tool"' in self.body.replace(": ", ":")
+        events = [{"role": "assistant", "content": ""}, {"reasoning_content": "hm"}]
+        if done:
+            events += [{"content": "both "}, {"content": "done"}]
+        else:
+            call = lambda index, **function: {"tool_calls": [{"index": index, "function": function}]}  # noqa: E731
+            for index in (0, 1):
+                first = call(index, name="look", arguments="")
+                first["tool_calls"][0] |= {"id": f"call_{index}", "type": "function"}
+                events.append(first)
+            events += [call(0, arguments='{"at":'), call(1, arguments='{"at":"sky"}'), call(0, arguments='"sea"}')]
+        usage = '"usage":{"prompt_tokens":30,"completion_tokens":9,"prompt_tokens_details":{"cached_tokens":10}}'
+        chunk = '{"id":"c","object":"chat.completion.chunk","created":1,"model":"tools","choices":[%s]%s}'
+        lines = [chunk % (json.dumps({"index": 0, "delta": delta, "finish_reason": None}), "") for delta in events]
+        lines.append(chunk % ('{"index":0,"delta":{},"finish_reason":"stop"}', ""))
+        lines += [chunk % ("", f",{usage}"), "[DONE]"]
+        page = "".join(f"data: {line}\n\n" for line in lines)
+        answer(connection, "200 OK", page, "content-type: text/event-stream\r\n")

@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
 # Installs what the tests with real components need into a cache folder outside the repository:
 #   CACHE/bin/llama-server   llama.cpp's server (found on the machine, or unpacked from Debian sid)
-#   CACHE/venv               Python with the official OpenAI SDK, the model writer and pytest
-#   CACHE/node               the official OpenAI SDK of Node; its tests are skipped where node or npm is missing
+#   CACHE/venv               Python with the official SDKs of OpenAI and Anthropic, the model writer and pytest
+#   CACHE/node               the same SDKs of Node; their tests are skipped where node or npm is missing
 # Idempotent: what is there is kept; delete the cache folder to start again.
 # Usage: install.sh     RHUMB_CACHE=FOLDER   RHUMB_LLAMA_SERVER=PROGRAM
 set -euo pipefail
 
 cache=${RHUMB_CACHE:-$HOME/.cache/rhumb}
 # Newer or older pins are a deliberate change: the tests assert what these versions send.
-python_packages=(openai==2.54.0 gguf==0.19.0 numpy==2.4.6 pytest==9.2.0)
+python_packages=(openai==2.54.0 anthropic==2.12.0 gguf==0.19.0 numpy==2.4.6 pytest==9.2.0)
 
-node_package=openai@6.49.0
+node_packages=(openai@6.49.0 @anthropic-ai/sdk@1.14.0)
 
 say() { printf 'install: %s\n' "$*" >&2; }
 fail() {
@@ -126,7 +126,7 @@ install_python() {
 
 install_node() {
     local stamp=$cache/node/rhumb-packages
-    if [ "$(cat "$stamp" 2>/dev/null)" = "$node_package" ]; then
+    if [ "$(cat "$stamp" 2>/dev/null)" = "${node_packages[*]}" ]; then
         say "node: $cache/node is complete"
         return
     fi
@@ -134,11 +134,11 @@ install_node() {
         say "node: node or npm is missing, so the tests with the Node SDK are skipped"
         return
     fi
-    say "node: installing $node_package (5 to 30 s)"
+    say "node: installing ${node_packages[*]} (5 to 30 s)"
     mkdir -p "$cache/node"
-    npm install --prefix "$cache/node" --no-audit --no-fund --loglevel=error "$node_package" >&2 ||
-        fail "npm could not install the package; the lines above say why"
-    printf '%s\n' "$node_package" >"$stamp"
+    npm install --prefix "$cache/node" --no-audit --no-fund --loglevel=error "${node_packages[@]}" >&2 ||
+        fail "npm could not install the packages; the lines above say why"
+    printf '%s\n' "${node_packages[*]}" >"$stamp"
 }
 
 mkdir -p "$cache/bin"

@@ -23,4 +23,4 @@ export RHUMB_CACHE
 
 # The cache of compiled tests would land in the repository.
 export PYTHONDONTWRITEBYTECODE=1
-exec "$RHUMB_CACHE/venv/bin/pytest" -q -p no:cacheprovider --rootdir "$here" "$here/test_sdk.py" "$@"
+exec "$RHUMB_CACHE/venv/bin/pytest" -q -p no:cacheprovider --rootdir "$here" "$here/test_sdk.py" "$here/test_messages.py" "$@"

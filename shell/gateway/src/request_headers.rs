@@ -11,6 +11,11 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::hop_headers::HopHeaders;
 
+/// Headers in which agents name their session by themselves: Claude Code, Codex (two spellings), opencode (two), and others. What
+/// cannot be read of them is not theirs to mend, and counts as none.
+const AGENT_SESSIONS: [&str; 6] =
+    ["x-claude-code-session-id", "session-id", "session_id", "x-opencode-session", "x-session-affinity", "x-session-id"];
+
 /// Longest value read of a header.
 const VALUE_BYTES_MAX: usize = 512;
 
@@ -18,7 +23,7 @@ const VALUE_BYTES_MAX: usize = 512;
 #[derive(Debug, Default)]
 pub(crate) struct RequestHeaders {
     pub(crate) policy: Option<String>,
-    /// Hash of `x-rhumb-session`, seeded by the tenant's number.
+    /// Hash of the session's name, seeded by the tenant's number.
     pub(crate) session: Option<u64>,
     /// Round trip between client and gateway.
     pub(crate) client_ms: f64,
@@ -60,9 +65,9 @@ pub(crate) fn asked(headers: &HeaderMap, tenant: u32, gateway: Option<Location>)
     if let Some(name) = text(headers, "x-rhumb-policy")? {
         out.policy = Some(name.to_owned());
     }
-    if let Some(session) = text(headers, "x-rhumb-session")? {
-        out.session = Some(own_hash(session.as_bytes(), tenant));
-    }
+    let of_agent = || AGENT_SESSIONS.iter().find_map(|name| text(headers, name).ok().flatten());
+    let session = text(headers, "x-rhumb-session")?.or_else(of_agent).filter(|session| !session.is_empty());
+    out.session = session.map(|session| own_hash(session.as_bytes(), tenant));
     if let Some(name) = text(headers, "x-rhumb-priority")? {
         out.priority = Some(Priority::named(name).ok_or_else(|| {
             let text = "`x-rhumb-priority` must be one of: interactive, standard, batch.";
@@ -120,6 +125,22 @@ mod tests {
         for bad in ["", "50", "91,0", "0,181", "a,b", "NaN,0", "1,2,3"] {
             assert_eq!(location(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn an_agents_own_header_names_its_session_unless_ours_does() {
+        let of = |pairs: &[(&'static str, &'static [u8])]| {
+            let value = |v: &[u8]| http::HeaderValue::from_bytes(v).unwrap();
+            let headers = pairs.iter().map(|(n, v)| (http::HeaderName::from_static(n), value(v))).collect();
+            asked(&headers, 1, None).unwrap().session
+        };
+        let named = Some(own_hash(b"s1", 1));
+        for name in AGENT_SESSIONS {
+            assert_eq!(of(&[(name, b"s1")]), named);
+        }
+        assert_eq!(of(&[("session_id", b"s2"), ("x-rhumb-session", b"s1")]), named);
+        assert_eq!(of(&[("session_id", b"\xff"), ("x-session-id", b"s1")]), named);
+        assert_eq!(of(&[("session_id", b"")]), None);
     }
 
     #[test]

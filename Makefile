@@ -1,7 +1,7 @@
 # The two commands a newcomer needs are `make demo` and `make test`; both install or name what they need.
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: help tools build dist demo test test-vllm bench bench-sim soak mutants check clean
+.PHONY: help tools build dist demo test test-clients test-vllm bench bench-sim soak mutants check clean
 
 RHUMB := $(CURDIR)/target/release/rhumb
 export RHUMB_BIN ?= $(RHUMB)
@@ -39,6 +39,9 @@ test: build ## Run every test, those against a real engine and the official SDK 
 	  cargo test --locked --workspace --quiet; \
 	fi
 	tests/real/run.sh
+
+test-clients: build ## Run every block of docs/guide/clients.md, Claude Code included (installs 600 MB once)
+	tests/real/run.sh clients
 
 test-vllm: build ## Run the same tests against a real vLLM on the CPU (installs 6 GB once)
 	tests/real/vllm.sh

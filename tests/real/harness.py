@@ -113,13 +113,13 @@ def process(command, ready_url, limit_s, **options):
 
 
 @contextlib.contextmanager
-def llama_server(context_tokens=65_536):
+def llama_server(context_tokens=65_536, more=()):
     """One real llama-server with the tiny model; yields its base URL. A long context leaves a stream something to cut:
     the model writes some 2,000 tokens a second."""
     port = free_port()
     base = f"http://127.0.0.1:{port}"
     command = [CACHE / "bin" / "llama-server", "-m", CACHE / "tiny.gguf", "--host", "127.0.0.1", "--port", port]
-    command += ["-c", context_tokens, "-np", 4, "-t", 1, "--metrics", "--slots", "--alias", MODEL, "--jinja"]
+    command += ["-c", context_tokens, "-np", 4, "-t", 1, "--metrics", "--slots", "--alias", MODEL, "--jinja", *more]
     with process(command, f"{base}/health", 60):
         yield base
 

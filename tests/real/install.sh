@@ -3,8 +3,11 @@
 #   CACHE/bin/llama-server   llama.cpp's server (found on the machine, or unpacked from Debian sid)
 #   CACHE/venv               Python with the official SDKs of OpenAI and Anthropic, the model writer and pytest
 #   CACHE/node               the same SDKs of Node; their tests are skipped where node or npm is missing
+# and, for `install.sh clients` alone, the clients of docs/guide/clients.md:
+#   CACHE/clients            Python with LangChain, LiteLLM and LlamaIndex
+#   CACHE/node-clients       Claude Code and the Vercel AI SDK
 # Idempotent: what is there is kept; delete the cache folder to start again.
-# Usage: install.sh     RHUMB_CACHE=FOLDER   RHUMB_LLAMA_SERVER=PROGRAM
+# Usage: install.sh [clients]     RHUMB_CACHE=FOLDER   RHUMB_LLAMA_SERVER=PROGRAM
 set -euo pipefail
 
 cache=${RHUMB_CACHE:-$HOME/.cache/rhumb}
@@ -12,6 +15,10 @@ cache=${RHUMB_CACHE:-$HOME/.cache/rhumb}
 python_packages=(openai==2.54.0 anthropic==2.12.0 gguf==0.19.0 numpy==2.4.6 pytest==9.2.0)
 
 node_packages=(openai@6.49.0 @anthropic-ai/sdk@1.14.0)
+python_clients=(openai==2.54.0 anthropic==2.14.0 litellm==1.106.2 langchain-openai==1.7.3 langchain-anthropic==1.7.10
+    llama-index-llms-openai-like==0.8.1)
+node_clients=(openai@6.49.0 @anthropic-ai/sdk@1.14.0 ai@7.0.173 @ai-sdk/anthropic@4.0.105
+    @ai-sdk/openai-compatible@3.0.92 @anthropic-ai/claude-code@2.1.332)
 
 say() { printf 'install: %s\n' "$*" >&2; }
 fail() {
@@ -106,39 +113,41 @@ install_llama() {
     say "llama-server: $(grep -m 1 version "$cache/llama-version")"
 }
 
+# A Python with packages: `install_python FOLDER PACKAGE...`. The stamp in it holds the pins, so that a changed pin installs again.
 install_python() {
-    # The stamp holds the pins, so that a changed pin installs again.
-    local stamp=$cache/venv/rhumb-packages
-    if [ "$(cat "$stamp" 2>/dev/null)" = "${python_packages[*]}" ]; then
-        say "python: $cache/venv is complete"
+    local venv=$cache/$1 stamp=$cache/$1/rhumb-packages
+    shift
+    if [ "$(cat "$stamp" 2>/dev/null)" = "$*" ]; then
+        say "python: $venv is complete"
         return
     fi
     command -v python3 >/dev/null || fail "python3 is missing: install Python 3.11 or newer"
     python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
         fail "python3 is $(python3 -V), and 3.11 or newer is needed"
     python3 -c 'import ensurepip' 2>/dev/null || fail "Python's venv is missing: apt-get install python3-venv"
-    say "python: installing ${python_packages[*]} (10 to 60 s)"
-    python3 -m venv "$cache/venv"
-    "$cache/venv/bin/pip" install --quiet "${python_packages[@]}" >&2 ||
-        fail "pip could not install the packages; the lines above say why"
-    printf '%s\n' "${python_packages[*]}" >"$stamp"
+    say "python: installing $* (10 to 90 s)"
+    python3 -m venv "$venv"
+    "$venv/bin/pip" install --quiet "$@" >&2 || fail "pip could not install the packages; the lines above say why"
+    printf '%s\n' "$*" >"$stamp"
 }
 
+# The same of Node: `install_node FOLDER PACKAGE...`.
 install_node() {
-    local stamp=$cache/node/rhumb-packages
-    if [ "$(cat "$stamp" 2>/dev/null)" = "${node_packages[*]}" ]; then
-        say "node: $cache/node is complete"
+    local folder=$cache/$1 stamp=$cache/$1/rhumb-packages
+    shift
+    if [ "$(cat "$stamp" 2>/dev/null)" = "$*" ]; then
+        say "node: $folder is complete"
         return
     fi
     if ! command -v node >/dev/null || ! command -v npm >/dev/null; then
-        say "node: node or npm is missing, so the tests with the Node SDK are skipped"
+        say "node: node or npm is missing, so the tests with clients of Node are skipped"
         return
     fi
-    say "node: installing ${node_packages[*]} (5 to 30 s)"
-    mkdir -p "$cache/node"
-    npm install --prefix "$cache/node" --no-audit --no-fund --loglevel=error "${node_packages[@]}" >&2 ||
+    say "node: installing $* (5 to 60 s)"
+    mkdir -p "$folder"
+    npm install --prefix "$folder" --no-audit --no-fund --loglevel=error "$@" >&2 ||
         fail "npm could not install the packages; the lines above say why"
-    printf '%s\n' "${node_packages[*]}" >"$stamp"
+    printf '%s\n' "$*" >"$stamp"
 }
 
 mkdir -p "$cache/bin"
@@ -147,5 +156,9 @@ cache=$(realpath "$cache")
 exec 9>"$cache/lock"
 flock 9
 install_llama
-install_python
-install_node
+install_python venv "${python_packages[@]}"
+install_node node "${node_packages[@]}"
+if [ "${1:-}" = clients ]; then
+    install_python clients "${python_clients[@]}"
+    install_node node-clients "${node_clients[@]}"
+fi

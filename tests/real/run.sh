@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs the tests with real components; the last line printed is pytest's summary, the exit code is pytest's.
 # Usage: RHUMB_BIN=PROGRAM run.sh [pytest arguments]     default program: target/release/rhumb of this repository
+#        RHUMB_BIN=PROGRAM run.sh clients [arguments]    the clients of docs/guide/clients.md instead
 #        BASE_URL=direct run.sh                          llama-server alone, to check the tests themselves
 set -euo pipefail
 
@@ -15,7 +16,14 @@ if [ -z "${BASE_URL:-}" ]; then
     export RHUMB_BIN
 fi
 
-"$here/install.sh"
+files=("$here/test_sdk.py" "$here/test_messages.py")
+if [ "${1:-}" = clients ]; then
+    shift
+    files=("$here/test_clients.py")
+    "$here/install.sh" clients
+else
+    "$here/install.sh"
+fi
 RHUMB_CACHE=$(realpath "$RHUMB_CACHE")
 export RHUMB_CACHE
 # Written anew every time: it takes a fraction of a second and follows the script.
@@ -23,4 +31,4 @@ export RHUMB_CACHE
 
 # The cache of compiled tests would land in the repository.
 export PYTHONDONTWRITEBYTECODE=1
-exec "$RHUMB_CACHE/venv/bin/pytest" -q -p no:cacheprovider --rootdir "$here" "$here/test_sdk.py" "$here/test_messages.py" "$@"
+exec "$RHUMB_CACHE/venv/bin/pytest" -q -p no:cacheprovider --rootdir "$here" "${files[@]}" "$@"

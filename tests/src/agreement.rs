@@ -8,6 +8,7 @@ use rhumb_emulator::{EmulatorConfig, Link, spawn};
 use rhumb_engine::{Limits, Perf, gpu, shape};
 use rhumb_grid::config::{Config, Location, Preset, Router};
 use rhumb_grid::index::Grid;
+use rhumb_grid::position::ModelIndex;
 use rhumb_grid::rates::Rates;
 use rhumb_grid::service::Service;
 use rhumb_world::{Arrival, Clients, End, EngineSpec, GatewayAt, Jitter, Place, Setup, Telemetry, run};
@@ -76,7 +77,7 @@ pub fn simulated(rows: &[Row]) -> Vec<Seen> {
         places: vec![Place { gateway: 0, rtt_ms: 0.0 }],
         rtt_ms: vec![0.0],
         engines: vec![EngineSpec { perf: perf(), limits: limits() }],
-        names: vec![vec![0]],
+        names: vec![vec![ModelIndex(0)]],
         jitter: Jitter { share: 0.0, asymmetry: 0.0 },
         telemetry: Telemetry::default(),
         faults: Vec::new(),

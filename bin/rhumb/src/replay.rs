@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use rhumb_grid::config::Preset;
+use rhumb_grid::position::{EndpointIndex, ModelIndex, SiteIndex};
 use rhumb_grid::rates::Rates;
 use rhumb_record::{Named, parse_id};
 use rhumb_route::decide::Choice;
@@ -40,15 +41,15 @@ impl Names for Logged {
         &self.config
     }
 
-    fn endpoint(&self, index: u32) -> &str {
+    fn endpoint(&self, index: EndpointIndex) -> &str {
         self.names.iter().find(|n| n.endpoint == index).map_or("?", |n| &n.endpoint_name)
     }
 
-    fn site(&self, index: u32) -> &str {
+    fn site(&self, index: SiteIndex) -> &str {
         self.names.iter().find(|n| n.site == index).map_or("?", |n| &n.site_name)
     }
 
-    fn model(&self, index: u32) -> &str {
+    fn model(&self, index: ModelIndex) -> &str {
         self.names.iter().find(|n| n.model == index).map_or("?", |n| &n.model_name)
     }
 }

@@ -1,14 +1,15 @@
 //! Ranked targets as admission sees them.
 
 use rhumb_flow::admission::Candidate;
+use rhumb_grid::position::EndpointIndex;
 use rhumb_route::decide::Target;
 
 /// Targets as candidates for admission, given the number that admission knows the endpoint of each by and how many of
 /// this gateway's requests are in flight there.
 pub fn candidates<'a>(
     targets: &'a [Target],
-    number: impl Fn(u32) -> u32 + Clone + 'a,
-    in_flight: impl Fn(u32) -> f64 + Clone + 'a,
+    number: impl Fn(EndpointIndex) -> u32 + Clone + 'a,
+    in_flight: impl Fn(EndpointIndex) -> f64 + Clone + 'a,
 ) -> impl Iterator<Item = Candidate> + Clone + 'a {
     targets.iter().map(move |t| Candidate {
         endpoint: number(t.endpoint),

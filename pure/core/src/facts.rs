@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use rhumb_grid::position::{EndpointIndex, ModelIndex};
 use rhumb_route::facts::{Facts, Hit};
 use rhumb_route::learn::{Density, Ewma};
 use rhumb_route::row::Able;
@@ -32,7 +33,7 @@ pub struct PromptSize {
 #[derive(Debug, Clone)]
 pub struct RequestShape {
     /// Models that may serve it.
-    pub models: Vec<u32>,
+    pub models: Vec<ModelIndex>,
     /// Its prompt.
     pub prompt: PromptSize,
     /// Tokens that its longest input has at least, whatever the engine's vocabulary.
@@ -52,7 +53,7 @@ pub struct RequestShape {
     /// What tells it to return to the same endpoint: its session, or a prefix it shares with others.
     pub affinity: Option<u64>,
     /// Endpoint and model that its session is pinned to.
-    pub pin: Option<(u32, u32)>,
+    pub pin: Option<(EndpointIndex, ModelIndex)>,
     /// Prompt tokens that endpoints are believed to hold in cache.
     pub hits: Vec<Hit>,
 }

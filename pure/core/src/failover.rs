@@ -4,6 +4,7 @@ use rhumb_flow::blame::{self, Counts, Failure, Inquiry, Next, Tries, Whose};
 use rhumb_flow::budget::RetryBudget;
 use rhumb_flow::evidence::Source;
 use rhumb_flow::target_order::TargetOrder;
+use rhumb_grid::position::EndpointIndex;
 use rhumb_route::decide::Target;
 
 use crate::attempt::Attempt;
@@ -167,7 +168,7 @@ impl Failover {
     }
 
     /// The request broke the connection of an endpoint, by its fingerprint; true when it is not to be tried any more.
-    pub fn struck(&mut self, parts: &mut impl Parts, endpoint: u32, fingerprint: u64, now_ms: u64) -> bool {
+    pub fn struck(&mut self, parts: &mut impl Parts, endpoint: EndpointIndex, fingerprint: u64, now_ms: u64) -> bool {
         let number = parts.endpoint_number(endpoint);
         self.is_quarantined |= parts.quarantine(|q| q.struck(now_ms, fingerprint, number));
         self.is_quarantined

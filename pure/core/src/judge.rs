@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use rhumb_flow::peers::{Peer, outliers};
 use rhumb_grid::config::Accepts;
+use rhumb_grid::position::EndpointIndex;
 
 use crate::parts::Parts;
 
@@ -15,43 +16,43 @@ pub enum Finding {
     /// It is far slower than its peers, and is left alone for a while.
     Outlier {
         /// The endpoint.
-        endpoint: u32,
+        endpoint: EndpointIndex,
     },
     /// It is in use again.
     Back {
         /// The endpoint.
-        endpoint: u32,
+        endpoint: EndpointIndex,
         /// For how long it was not, ms.
         away_ms: u64,
     },
     /// It answers a canary wrongly that no endpoint answers rightly, and stays in use.
     CanaryDoubted {
         /// The endpoint.
-        endpoint: u32,
+        endpoint: EndpointIndex,
         /// The model that is asked.
         model: String,
     },
 }
 
 /// Judges so many endpoints, those of each group of `peers` against each other.
-pub fn judge(parts: &mut impl Parts, endpoints: u32, peers: &[Vec<usize>], now_ms: u64) -> Vec<Finding> {
+pub fn judge(parts: &mut impl Parts, endpoints: usize, peers: &[Vec<EndpointIndex>], now_ms: u64) -> Vec<Finding> {
     let mut findings = Vec::new();
     judge_canaries(parts, endpoints, &mut findings);
     for group in peers {
-        if !group.iter().any(|e| parts.endpoint(*e as u32, |known| known.health.is_suspect())) {
+        if !group.iter().any(|e| parts.endpoint(*e, |known| known.health.is_suspect())) {
             continue;
         }
-        let peer = |e: &usize| {
-            parts.endpoint(*e as u32, |known| known.health.peer(now_ms, known.state.accepts == Accepts::NewAndExisting))
+        let peer = |e: &EndpointIndex| {
+            parts.endpoint(*e, |known| known.health.peer(now_ms, known.state.accepts == Accepts::NewAndExisting))
         };
         let shown: Vec<Peer> = group.iter().map(peer).collect();
         for place in outliers(&shown) {
-            let endpoint = group[place] as u32;
+            let endpoint = group[place];
             parts.endpoint(endpoint, |known| known.health.is_outlier(now_ms));
             findings.push(Finding::Outlier { endpoint });
         }
     }
-    for endpoint in 0..endpoints {
+    for endpoint in EndpointIndex::all().take(endpoints) {
         if let Some(away_ms) = parts.endpoint(endpoint, |known| known.health.look(now_ms)) {
             findings.push(Finding::Back { endpoint, away_ms });
         }
@@ -61,14 +62,14 @@ pub fn judge(parts: &mut impl Parts, endpoints: u32, peers: &[Vec<usize>], now_m
 
 /// An endpoint that answers a canary wrongly is unhealthy, unless nobody answers it rightly: then it is more likely the
 /// canary that is wrong, and an outage by a typing error is the worse failure.
-fn judge_canaries(parts: &mut impl Parts, endpoints: u32, findings: &mut Vec<Finding>) {
+fn judge_canaries(parts: &mut impl Parts, endpoints: usize, findings: &mut Vec<Finding>) {
     let mut right: BTreeSet<String> = BTreeSet::new();
-    for endpoint in 0..endpoints {
+    for endpoint in EndpointIndex::all().take(endpoints) {
         parts.endpoint(endpoint, |known| {
             right.extend(known.canaries.iter().filter(|(_, is_right)| **is_right).map(|(model, _)| model.clone()));
         });
     }
-    for endpoint in 0..endpoints {
+    for endpoint in EndpointIndex::all().take(endpoints) {
         let news = parts.endpoint(endpoint, |known| {
             let mut wrong = known.canaries.iter().filter(|(_, is_right)| !**is_right).map(|(model, _)| model);
             let doubted = wrong.clone().find(|model| !right.contains(*model)).cloned();

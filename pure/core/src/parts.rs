@@ -4,6 +4,7 @@ use rhumb_flow::budget::RetryBudget;
 use rhumb_flow::hedge::Hedging;
 use rhumb_flow::quarantine::Quarantine;
 use rhumb_flow::window::Window;
+use rhumb_grid::position::{EndpointIndex, ModelIndex};
 use rhumb_route::account::PriceSnapshot;
 use rhumb_route::decide::Target;
 use rhumb_route::workload::WorkloadStats;
@@ -19,16 +20,16 @@ pub trait Parts {
     type ConcurrencyPermit;
 
     /// What is known of an endpoint.
-    fn endpoint<T>(&mut self, endpoint: u32, with: impl FnOnce(&mut EndpointTracker) -> T) -> T;
+    fn endpoint<T>(&mut self, endpoint: EndpointIndex, with: impl FnOnce(&mut EndpointTracker) -> T) -> T;
 
     /// What requests for a model are like.
-    fn workload<T>(&mut self, model: u32, with: impl FnOnce(&mut WorkloadStats) -> T) -> T;
+    fn workload<T>(&mut self, model: ModelIndex, with: impl FnOnce(&mut WorkloadStats) -> T) -> T;
 
     /// When a second attempt is due for a model, and how many may be.
-    fn hedging<T>(&mut self, model: u32, with: impl FnOnce(&mut Hedging) -> T) -> T;
+    fn hedging<T>(&mut self, model: ModelIndex, with: impl FnOnce(&mut Hedging) -> T) -> T;
 
     /// The concurrency limit of an endpoint.
-    fn window<T>(&mut self, endpoint: u32, with: impl FnOnce(&mut Window) -> T) -> T;
+    fn window<T>(&mut self, endpoint: EndpointIndex, with: impl FnOnce(&mut Window) -> T) -> T;
 
     /// Requests that are not to be tried any more, and those under suspicion.
     fn quarantine<T>(&mut self, with: impl FnOnce(&mut Quarantine) -> T) -> T;
@@ -37,13 +38,13 @@ pub trait Parts {
     fn budget<T>(&mut self, tenant: u32, target: &Target, with: impl FnOnce(&mut RetryBudget) -> T) -> T;
 
     /// Prompt tokens are to be computed at an endpoint from now on.
-    fn backlog_add(&mut self, endpoint: u32, tokens: f64);
+    fn backlog_add(&mut self, endpoint: EndpointIndex, tokens: f64);
 
     /// They are not to be computed there any more.
-    fn backlog_sub(&mut self, endpoint: u32, tokens: f64);
+    fn backlog_sub(&mut self, endpoint: EndpointIndex, tokens: f64);
 
     /// An endpoint in slow start has been sent so many prompt tokens.
-    fn prompt_sent(&mut self, endpoint: u32, now_ms: u64, tokens: f64);
+    fn prompt_sent(&mut self, endpoint: EndpointIndex, now_ms: u64, tokens: f64);
 
     /// A place for a second attempt at one of the targets that have one to spare: there is room now, and nobody waits for
     /// it. `choose` names a target, given which of them have one.
@@ -61,8 +62,8 @@ pub trait Parts {
     fn context_tokens(&self, target: &Target) -> u32;
 
     /// The stable number of a model.
-    fn model_number(&self, model: u32) -> u32;
+    fn model_number(&self, model: ModelIndex) -> u32;
 
     /// The stable number of an endpoint.
-    fn endpoint_number(&self, endpoint: u32) -> u32;
+    fn endpoint_number(&self, endpoint: EndpointIndex) -> u32;
 }

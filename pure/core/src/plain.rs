@@ -13,6 +13,7 @@ use rhumb_flow::quarantine::Quarantine;
 use rhumb_flow::window::Window;
 use rhumb_grid::config::{Accepts, Priority};
 use rhumb_grid::index::Grid;
+use rhumb_grid::position::{EndpointIndex, ModelIndex, SiteIndex};
 use rhumb_route::account::PriceSnapshot;
 use rhumb_route::compact_row::CompactRow;
 use rhumb_route::decide::{Target, World};
@@ -39,7 +40,7 @@ pub struct PlainMemory {
     /// By endpoint.
     pub(crate) endpoints: Vec<EndpointTracker>,
     /// Endpoints that are compared with each other.
-    peers: Vec<Vec<usize>>,
+    peers: Vec<Vec<EndpointIndex>>,
     /// By endpoint, apart from the rest: a decision reads all of them and nothing else.
     pub(crate) local_loads: Vec<LocalLoad>,
     /// By model.
@@ -50,7 +51,7 @@ pub struct PlainMemory {
     /// By model.
     hedging: Vec<Hedging>,
     /// By tenant, model and site.
-    budgets: BTreeMap<(u32, u32, u32), RetryBudget>,
+    budgets: BTreeMap<(u32, ModelIndex, SiteIndex), RetryBudget>,
     quarantine: Quarantine,
 }
 
@@ -62,8 +63,8 @@ impl PlainMemory {
         let states = vec![EndpointState::default(); endpoints];
         Self {
             view: viewer.view(&states, 0),
+            endpoints: EndpointIndex::of(&states).map(|e| EndpointTracker::new(viewer.is_modelled(e))).collect(),
             states,
-            endpoints: (0..endpoints).map(|e| EndpointTracker::new(viewer.is_modelled(e))).collect(),
             peers: groups(grid),
             local_loads: vec![LocalLoad::default(); endpoints],
             workload: vec![WorkloadStats::default(); models],
@@ -78,19 +79,19 @@ impl PlainMemory {
 }
 
 impl World for PlainMemory {
-    fn rows(&self, model: u32) -> &[Row] {
+    fn rows(&self, model: ModelIndex) -> &[Row] {
         self.view.rows(model)
     }
 
-    fn local_load(&self, endpoint: u32) -> LocalLoad {
-        self.local_loads[endpoint as usize]
+    fn local_load(&self, endpoint: EndpointIndex) -> LocalLoad {
+        self.local_loads[endpoint]
     }
 
-    fn lower_bounds(&self, model: u32) -> &[LowerBounds] {
+    fn lower_bounds(&self, model: ModelIndex) -> &[LowerBounds] {
         World::lower_bounds(&self.view, model)
     }
 
-    fn compact_rows(&self, model: u32) -> &[CompactRow] {
+    fn compact_rows(&self, model: ModelIndex) -> &[CompactRow] {
         World::compact_rows(&self.view, model)
     }
 }
@@ -98,20 +99,20 @@ impl World for PlainMemory {
 impl Parts for PlainMemory {
     type ConcurrencyPermit = ();
 
-    fn endpoint<T>(&mut self, endpoint: u32, with: impl FnOnce(&mut EndpointTracker) -> T) -> T {
-        with(&mut self.endpoints[endpoint as usize])
+    fn endpoint<T>(&mut self, endpoint: EndpointIndex, with: impl FnOnce(&mut EndpointTracker) -> T) -> T {
+        with(&mut self.endpoints[endpoint])
     }
 
-    fn workload<T>(&mut self, model: u32, with: impl FnOnce(&mut WorkloadStats) -> T) -> T {
-        with(&mut self.workload[model as usize])
+    fn workload<T>(&mut self, model: ModelIndex, with: impl FnOnce(&mut WorkloadStats) -> T) -> T {
+        with(&mut self.workload[model])
     }
 
-    fn hedging<T>(&mut self, model: u32, with: impl FnOnce(&mut Hedging) -> T) -> T {
-        with(&mut self.hedging[model as usize])
+    fn hedging<T>(&mut self, model: ModelIndex, with: impl FnOnce(&mut Hedging) -> T) -> T {
+        with(&mut self.hedging[model])
     }
 
-    fn window<T>(&mut self, endpoint: u32, with: impl FnOnce(&mut Window) -> T) -> T {
-        with(self.admission.window_mut(endpoint))
+    fn window<T>(&mut self, endpoint: EndpointIndex, with: impl FnOnce(&mut Window) -> T) -> T {
+        with(self.admission.window_mut(endpoint.0))
     }
 
     fn quarantine<T>(&mut self, with: impl FnOnce(&mut Quarantine) -> T) -> T {
@@ -122,17 +123,17 @@ impl Parts for PlainMemory {
         with(self.budgets.entry((tenant, target.model, target.site)).or_default())
     }
 
-    fn backlog_add(&mut self, endpoint: u32, tokens: f64) {
-        self.local_loads[endpoint as usize].backlog_tokens += tokens;
+    fn backlog_add(&mut self, endpoint: EndpointIndex, tokens: f64) {
+        self.local_loads[endpoint].backlog_tokens += tokens;
     }
 
-    fn backlog_sub(&mut self, endpoint: u32, tokens: f64) {
-        let local_load = &mut self.local_loads[endpoint as usize];
+    fn backlog_sub(&mut self, endpoint: EndpointIndex, tokens: f64) {
+        let local_load = &mut self.local_loads[endpoint];
         local_load.backlog_tokens = (local_load.backlog_tokens - tokens).max(0.0);
     }
 
-    fn prompt_sent(&mut self, endpoint: u32, now_ms: u64, tokens: f64) {
-        self.admission.sent(endpoint, now_ms, tokens);
+    fn prompt_sent(&mut self, endpoint: EndpointIndex, now_ms: u64, tokens: f64) {
+        self.admission.sent(endpoint.0, now_ms, tokens);
     }
 
     fn spare(
@@ -144,8 +145,8 @@ impl Parts for PlainMemory {
         let (admission, local_loads) = (&self.admission, &self.local_loads);
         let has_room = |place: usize| {
             let endpoint = targets[place].endpoint;
-            let in_flight = local_loads[endpoint as usize].in_flight;
-            !admission.is_wanted(endpoint) && admission.has_room(now_ms, Priority::Batch, endpoint, in_flight)
+            let in_flight = local_loads[endpoint].in_flight;
+            !admission.is_wanted(endpoint.0) && admission.has_room(now_ms, Priority::Batch, endpoint.0, in_flight)
         };
         choose(&has_room).map(|place| (place, ()))
     }
@@ -158,24 +159,24 @@ impl Parts for PlainMemory {
         self.view.row(target).map_or(0, |r| r.context_tokens)
     }
 
-    fn model_number(&self, model: u32) -> u32 {
-        model
+    fn model_number(&self, model: ModelIndex) -> u32 {
+        model.0
     }
 
-    fn endpoint_number(&self, endpoint: u32) -> u32 {
-        endpoint
+    fn endpoint_number(&self, endpoint: EndpointIndex) -> u32 {
+        endpoint.0
     }
 }
 
 impl Memory for PlainMemory {
-    fn depart(&mut self, endpoint: u32) {
-        self.local_loads[endpoint as usize].in_flight += 1.0;
+    fn depart(&mut self, endpoint: EndpointIndex) {
+        self.local_loads[endpoint].in_flight += 1.0;
     }
 
-    fn depart_end(&mut self, endpoint: u32, has_begun: bool, now_ms: u64) {
-        self.local_loads[endpoint as usize].in_flight -= 1.0;
+    fn depart_end(&mut self, endpoint: EndpointIndex, has_begun: bool, now_ms: u64) {
+        self.local_loads[endpoint].in_flight -= 1.0;
         if has_begun {
-            self.admission.window_mut(endpoint).completed(now_ms);
+            self.admission.window_mut(endpoint.0).completed(now_ms);
         }
     }
 
@@ -185,7 +186,7 @@ impl Memory for PlainMemory {
 
     fn arrive(&mut self, now_ms: u64, ask: &AdmissionRequest, targets: &[Target]) -> Verdict {
         let (admission, local_loads) = (&mut self.admission, &self.local_loads);
-        let candidates = candidates(targets, |e| e, |e| local_loads[e as usize].in_flight);
+        let candidates = candidates(targets, |e| e.0, |e| local_loads[e].in_flight);
         admission.arrive(now_ms, ask, unqueued_ttft_ms(targets), candidates)
     }
 
@@ -194,48 +195,48 @@ impl Memory for PlainMemory {
         now_ms: u64,
         ask: &AdmissionRequest,
         waited_ms: f64,
-        caller: Option<u32>,
+        caller: Option<EndpointIndex>,
         targets: &[Target],
     ) -> Turn {
         let (admission, local_loads) = (&mut self.admission, &self.local_loads);
-        let candidates = candidates(targets, |e| e, |e| local_loads[e as usize].in_flight);
-        admission.turn(now_ms, ask, waited_ms, caller, candidates)
+        let candidates = candidates(targets, |e| e.0, |e| local_loads[e].in_flight);
+        admission.turn(now_ms, ask, waited_ms, caller.map(|e| e.0), candidates)
     }
 
-    fn next(&mut self, now_ms: u64, endpoint: u32) -> Option<Ticket> {
-        self.admission.next(now_ms, endpoint, self.local_loads[endpoint as usize].in_flight)
+    fn next(&mut self, now_ms: u64, endpoint: EndpointIndex) -> Option<Ticket> {
+        self.admission.next(now_ms, endpoint.0, self.local_loads[endpoint].in_flight)
     }
 
     fn look_again(&mut self, now_ms: u64) -> Vec<Ticket> {
         let (admission, local_loads) = (&mut self.admission, &self.local_loads);
-        admission.look_again(now_ms, |e| local_loads[e as usize].in_flight)
+        admission.look_again(now_ms, |e| local_loads[EndpointIndex(e)].in_flight)
     }
 
-    fn estimates<T>(&mut self, tenant: u32, model: u32, with: impl FnOnce(&mut Estimates) -> T) -> T {
-        with(&mut self.estimates[tenant as usize * self.workload.len() + model as usize])
+    fn estimates<T>(&mut self, tenant: u32, model: ModelIndex, with: impl FnOnce(&mut Estimates) -> T) -> T {
+        with(&mut self.estimates[tenant as usize * self.workload.len() + model.at()])
     }
 
-    fn set_energy(&mut self, site: u32, usd_per_kwh: f64, carbon_g_per_kwh: f64) {
+    fn set_energy(&mut self, site: SiteIndex, usd_per_kwh: f64, carbon_g_per_kwh: f64) {
         self.viewer.set_energy(site, usd_per_kwh, carbon_g_per_kwh);
     }
 
     fn publish(&mut self, now_ms: u64) {
         let peers = core::mem::take(&mut self.peers);
-        for finding in judge(self, self.states.len() as u32, &peers, now_ms) {
+        for finding in judge(self, self.states.len(), &peers, now_ms) {
             if let Finding::Back { endpoint, away_ms } = finding {
-                let per_s = self.viewer.prompt_tokens_per_s(endpoint as usize);
-                self.admission.back(endpoint, now_ms, away_ms, per_s);
+                let per_s = self.viewer.prompt_tokens_per_s(endpoint);
+                self.admission.back(endpoint.0, now_ms, away_ms, per_s);
             }
         }
         self.peers = peers;
         let known = self.endpoints.iter().zip(&self.local_loads);
-        for ((state, (known, local_load)), endpoint) in self.states.iter_mut().zip(known).zip(0..) {
-            let window = self.admission.window(endpoint).learnt(now_ms);
-            let missing = known.missing(now_ms, self.viewer.served(endpoint as usize).iter().copied());
+        for ((state, (known, local_load)), endpoint) in self.states.iter_mut().zip(known).zip(EndpointIndex::all()) {
+            let window = self.admission.window(endpoint.0).learnt(now_ms);
+            let missing = known.missing(now_ms, self.viewer.served(endpoint).iter().map(|m| m.0));
             let shown = known.snapshot(now_ms, window, local_load.in_flight, Accepts::NewAndExisting);
             *state = EndpointState { missing, ..shown };
         }
-        for (model, workload) in (0..).zip(&self.workload) {
+        for (model, workload) in ModelIndex::all().zip(&self.workload) {
             self.viewer.set_workload(model, *workload);
         }
         self.view = self.viewer.view(&self.states, now_ms);

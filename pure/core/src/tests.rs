@@ -11,6 +11,7 @@ use rhumb_flow::evidence::Source;
 use rhumb_flow::peers::groups;
 use rhumb_grid::config::Accepts;
 use rhumb_grid::index::Grid;
+use rhumb_grid::position::{EndpointIndex, ModelIndex};
 use rhumb_route::decide::{Choice, Decision, Scratch, decide};
 use rhumb_route::row::CandidateHealth;
 use rhumb_route::view::{Viewer, perf_of};
@@ -93,7 +94,7 @@ impl Gateway {
 
 fn chat() -> RequestShape {
     RequestShape {
-        models: vec![0],
+        models: vec![ModelIndex(0)],
         prompt: PromptSize { inputs: 1.0, text: 100.0, longest_text: 100.0, ..PromptSize::default() },
         certain_tokens: 1.0,
         max_tokens: None,
@@ -158,7 +159,7 @@ fn a_context_that_is_too_short_leads_to_longer_ones_first() {
     let mut gateway = Gateway::new(4);
     let decision = gateway.decide(0);
     let request = request(&decision);
-    let by_context = |tokens: u32| decision.targets.iter().position(|t| t.endpoint == tokens / 1_000 - 1).unwrap();
+    let by_context = |tokens: u32| decision.targets.iter().position(|t| t.endpoint.0 == tokens / 1_000 - 1).unwrap();
     let mut failover = Failover::new(4);
     let first = by_context(2_000);
     assert!(failover.start(&mut gateway.parts, &request, first, true));
@@ -167,7 +168,7 @@ fn a_context_that_is_too_short_leads_to_longer_ones_first() {
     let noted = note_failure(&mut gateway.parts, BY, &target, &failed, 0);
     let next = failover.failed(&mut gateway.parts, &request, &target, (&failed, noted), false, 0);
     assert_ne!(next, Action::Send(by_context(1_000)));
-    assert_eq!(gateway.parts.endpoints[1].state.context, Some((0, 2_000)), "its word is remembered");
+    assert_eq!(gateway.parts.endpoints[1].state.context, Some((ModelIndex(0), 2_000)), "its word is remembered");
 }
 
 #[test]
@@ -214,7 +215,7 @@ fn what_another_endpoint_serves_counts_against_those_that_failed_it() {
         let source = Source { tenant: 1, request: request_hash };
         let decision = gateway.decide(0);
         let request = Request { source, ..request(&decision) };
-        let ill = request.targets.iter().position(|t| t.endpoint == 0).unwrap();
+        let ill = request.targets.iter().position(|t| t.endpoint.0 == 0).unwrap();
         let mut failover = Failover::new(2);
         failover.start(&mut gateway.parts, &request, ill, true);
         let failed: Failed = Failure::Server.into();
@@ -223,7 +224,7 @@ fn what_another_endpoint_serves_counts_against_those_that_failed_it() {
         let next = failover.failed(&mut gateway.parts, &request, &request.targets[ill], (&failed, noted), false, 0);
         assert_eq!(next, Action::Send(1 - ill));
         let mut confirmed = Vec::new();
-        failover.served(&mut gateway.parts, source, 0, |attempt, _| confirmed.push(attempt.endpoint));
+        failover.served(&mut gateway.parts, source, 0, |attempt, _| confirmed.push(attempt.endpoint.0));
         assert_eq!(confirmed, if request_hash == 2 { vec![0] } else { vec![] });
     }
     let health = |e: usize| gateway.parts.endpoints[e].snapshot(0, None, 0.0, Accepts::NewAndExisting).health;
@@ -270,7 +271,7 @@ fn a_canary_that_one_endpoint_answers_wrongly_makes_it_unhealthy_and_one_that_no
     let canary = |gateway: &mut Gateway, e: usize, answer| gateway.parts.endpoints[e].canary(0, "m", answer);
     assert_eq!(canary(&mut gateway, 0, CanaryAnswer::Wrong), CanaryNews::Wrong);
     assert_eq!(canary(&mut gateway, 0, CanaryAnswer::Wrong), CanaryNews::None, "said once");
-    let doubted = Finding::CanaryDoubted { endpoint: 0, model: String::from("m") };
+    let doubted = Finding::CanaryDoubted { endpoint: EndpointIndex(0), model: String::from("m") };
     assert_eq!(judge(&mut gateway.parts, 2, &peers, 0), [doubted]);
     assert_eq!(judge(&mut gateway.parts, 2, &peers, 0), []);
     let health = |gateway: &Gateway| gateway.parts.endpoints[0].snapshot(0, None, 0.0, Accepts::NewAndExisting).health;
@@ -292,7 +293,7 @@ fn an_endpoint_that_is_far_slower_than_its_peers_is_found_and_comes_back() {
         performance.expect_modelled();
         (0..20).for_each(|_| performance.token(ms, 20.0));
     }
-    assert_eq!(judge(&mut gateway.parts, 3, &peers, 1_000), [Finding::Outlier { endpoint: 1 }]);
+    assert_eq!(judge(&mut gateway.parts, 3, &peers, 1_000), [Finding::Outlier { endpoint: EndpointIndex(1) }]);
     let back = (1..).find_map(|i| judge(&mut gateway.parts, 3, &peers, 1_000 + i * 1_000).pop());
-    assert!(matches!(back, Some(Finding::Back { endpoint: 1, .. })), "{back:?}");
+    assert!(matches!(back, Some(Finding::Back { endpoint: EndpointIndex(1), .. })), "{back:?}");
 }

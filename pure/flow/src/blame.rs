@@ -6,6 +6,8 @@
 
 use alloc::vec::Vec;
 
+use rhumb_grid::position::{EndpointIndex, ModelIndex};
+
 /// What an attempt came to that has sent no content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Failure {
@@ -176,9 +178,9 @@ impl Failure {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Attempt {
     /// Where it was made.
-    pub endpoint: u32,
+    pub endpoint: EndpointIndex,
     /// The model it was made for.
-    pub model: u32,
+    pub model: ModelIndex,
     /// What it came to.
     pub failure: Failure,
     /// The endpoint has answered other requests for this model lately, and has failed none since.
@@ -293,7 +295,7 @@ mod tests {
     ];
 
     fn attempt(endpoint: u32, failure: Failure, proven: bool) -> Attempt {
-        Attempt { endpoint, model: 0, failure, proven, long: false }
+        Attempt { endpoint: EndpointIndex(endpoint), model: ModelIndex(0), failure, proven, long: false }
     }
 
     #[test]
@@ -395,7 +397,7 @@ mod tests {
         inquiry.failed(attempt(1, Failure::Busy, true));
         inquiry.failed(attempt(2, Failure::Missing, true));
         inquiry.failed(attempt(3, Failure::Unreachable, true));
-        let charged: Vec<(u32, Whose)> = inquiry.served().map(|(a, whose)| (a.endpoint, whose)).collect();
+        let charged: Vec<(u32, Whose)> = inquiry.served().map(|(a, whose)| (a.endpoint.0, whose)).collect();
         assert_eq!(charged, [(0, Whose::Endpoint), (2, Whose::EndpointModel)], "3 was charged at once, 1 is no fault");
     }
 

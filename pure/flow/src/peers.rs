@@ -7,6 +7,7 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use rhumb_grid::index::Grid;
+use rhumb_grid::position::EndpointIndex;
 
 /// So many times as long, against what was expected of each, is far worse than the peers.
 const FAR_WORSE: f64 = 5.0;
@@ -157,9 +158,9 @@ pub struct Peer {
 
 /// The endpoints of a grid that are compared with each other: those whose first model is the same.
 #[must_use]
-pub fn groups(grid: &Grid) -> Vec<Vec<usize>> {
-    let mut groups: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
-    for (i, e) in grid.config.endpoints.iter().enumerate() {
+pub fn groups(grid: &Grid) -> Vec<Vec<EndpointIndex>> {
+    let mut groups: BTreeMap<&str, Vec<EndpointIndex>> = BTreeMap::new();
+    for (i, e) in EndpointIndex::all().zip(&grid.config.endpoints) {
         if let Some(served) = e.models.first() {
             groups.entry(&served.model).or_default().push(i);
         }

@@ -1,5 +1,7 @@
 //! In which order the ranked targets of a request are tried.
 
+use rhumb_grid::position::SiteIndex;
+
 /// Most targets of one request.
 pub const TARGETS_MAX: usize = 32;
 
@@ -31,7 +33,7 @@ impl TargetOrder {
 
     /// The next target, given that every one before has failed: its place in the ranking. `site` names the site of each
     /// of the `targets`, of which those beyond [`TARGETS_MAX`] are left out.
-    pub fn next(&mut self, targets: usize, site: impl Fn(usize) -> u32) -> Option<usize> {
+    pub fn next(&mut self, targets: usize, site: impl Fn(usize) -> SiteIndex) -> Option<usize> {
         self.next_of(targets, site, |_| true)
     }
 
@@ -39,7 +41,7 @@ impl TargetOrder {
     pub fn next_of(
         &mut self,
         targets: usize,
-        site: impl Fn(usize) -> u32,
+        site: impl Fn(usize) -> SiteIndex,
         suits: impl Fn(usize) -> bool,
     ) -> Option<usize> {
         if self.left == 0 {
@@ -100,7 +102,7 @@ mod tests {
         let mut order = TargetOrder::new(max_attempts);
         let mut out = [usize::MAX; 8];
         for slot in &mut out {
-            let Some(next) = order.next(sites.len(), |i| sites[i]) else { break };
+            let Some(next) = order.next(sites.len(), |i| SiteIndex(sites[i])) else { break };
             *slot = next;
         }
         (out, order.attempts())
@@ -119,7 +121,10 @@ mod tests {
     fn it_starts_where_admission_says() {
         let mut order = TargetOrder::new(3);
         assert!(order.start(2));
-        assert_eq!((order.next(4, |_| 0), order.next(4, |_| 0), order.next(4, |_| 0)), (Some(0), Some(1), None));
+        assert_eq!(
+            (order.next(4, |_| SiteIndex(0)), order.next(4, |_| SiteIndex(0)), order.next(4, |_| SiteIndex(0))),
+            (Some(0), Some(1), None)
+        );
         assert!(!order.start(3) && !TargetOrder::new(9).start(TARGETS_MAX));
     }
 
@@ -127,9 +132,9 @@ mod tests {
     fn those_that_do_not_suit_are_passed_over_and_stay_for_later() {
         let mut order = TargetOrder::new(9);
         assert!(order.start(0));
-        assert_eq!(order.next_of(4, |i| i as u32, |i| i == 2), Some(2));
-        assert_eq!(order.next_of(4, |i| i as u32, |i| i == 2), None);
-        assert_eq!(order.next(4, |i| i as u32), Some(1));
+        assert_eq!(order.next_of(4, SiteIndex::new, |i| i == 2), Some(2));
+        assert_eq!(order.next_of(4, SiteIndex::new, |i| i == 2), None);
+        assert_eq!(order.next(4, SiteIndex::new), Some(1));
     }
 
     /// Tries at the end of a chain in which everything fails: `targets` of each gateway, from the first on.
@@ -137,7 +142,7 @@ mod tests {
         let Some((own, behind)) = targets.split_first() else { return 1 };
         let mut order = TargetOrder::new(tries.min(max_attempts));
         let mut sum = 0;
-        while order.next(*own, |i| i as u32).is_some() {
+        while order.next(*own, SiteIndex::new).is_some() {
             sum += at_the_end(behind, order.hand_down(*own), max_attempts);
         }
         sum
@@ -159,7 +164,7 @@ mod tests {
     fn no_target_is_tried_twice_and_too_many_are_left_out() {
         let mut order = TargetOrder::new(100);
         let mut seen = 0_u64;
-        while let Some(next) = order.next(60, |i| i as u32 % 3) {
+        while let Some(next) = order.next(60, |i| SiteIndex(i as u32 % 3)) {
             assert_eq!(seen & (1 << next), 0);
             seen |= 1 << next;
         }
@@ -173,7 +178,7 @@ mod tests {
         assert_eq!((order.hand_down(1), order.left(), order.is_open()), (2, 1, false));
         let mut order = TargetOrder::new(3);
         assert!(order.start(0) && order.keep_back() && !order.keep_back());
-        let next = |order: &mut TargetOrder| order.next(3, |i| i as u32);
+        let next = |order: &mut TargetOrder| order.next(3, SiteIndex::new);
         assert_eq!((next(&mut order), next(&mut order), order.left()), (Some(1), None, 1));
         order.give_back();
         order.give_back();

@@ -8,6 +8,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::config::{Config, Preset, Tenant};
+use crate::position::{ModelIndex, SiteIndex};
 use crate::rates::Rates;
 use crate::service::Service;
 
@@ -17,10 +18,10 @@ pub struct Grid {
     /// The configuration it was made from.
     pub config: Config,
     /// For each endpoint, its site.
-    pub endpoint_site: Vec<u32>,
+    pub endpoint_site: Vec<SiteIndex>,
     /// For each tenant, the countries that its requests may be served in; empty means anywhere.
     pub tenant_countries: Vec<Vec<[u8; 2]>>,
-    names: BTreeMap<String, Vec<u32>>,
+    names: BTreeMap<String, Vec<ModelIndex>>,
     policies: BTreeMap<String, NamedRates>,
 }
 
@@ -46,8 +47,8 @@ pub fn country(code: &str) -> [u8; 2] {
 impl Grid {
     /// Indexes a configuration that has been checked. What dangles is left out.
     pub fn new(config: Config) -> Self {
-        let mut names: BTreeMap<String, Vec<u32>> = BTreeMap::new();
-        for (i, m) in (0..).zip(&config.models) {
+        let mut names: BTreeMap<String, Vec<ModelIndex>> = BTreeMap::new();
+        for (i, m) in ModelIndex::all().zip(&config.models) {
             for name in core::iter::once(&m.name).chain(&m.aliases) {
                 names.insert(name.clone(), vec![i]);
             }
@@ -56,11 +57,12 @@ impl Grid {
             let members = v.models.iter().filter_map(|n| names.get(n)).flatten().copied().collect();
             names.insert(v.name.clone(), members);
         }
-        let mut sites: BTreeMap<&str, u32> = BTreeMap::new();
-        for (i, s) in (0..).zip(&config.sites) {
+        let mut sites: BTreeMap<&str, SiteIndex> = BTreeMap::new();
+        for (i, s) in SiteIndex::all().zip(&config.sites) {
             sites.entry(&s.name).or_insert(i);
         }
-        let endpoint_site = config.endpoints.iter().map(|e| sites.get(e.site.as_str()).copied().unwrap_or(0)).collect();
+        let endpoint_site =
+            config.endpoints.iter().map(|e| sites.get(e.site.as_str()).copied().unwrap_or(SiteIndex(0))).collect();
         let mut policies = BTreeMap::new();
         for (name, preset) in Preset::ALL {
             let (rates, service) = (Rates::preset(preset), Service::preset(preset));
@@ -78,7 +80,7 @@ impl Grid {
     }
 
     /// The models a name stands for.
-    pub fn models_named(&self, name: &str) -> Option<&[u32]> {
+    pub fn models_named(&self, name: &str) -> Option<&[ModelIndex]> {
         self.names.get(name).map(Vec::as_slice)
     }
 
@@ -139,11 +141,11 @@ mod tests {
     #[test]
     fn names_stand_for_models() {
         let g = grid();
-        assert_eq!(g.models_named("s"), Some([0].as_slice()));
-        assert_eq!(g.models_named("auto"), Some([1, 0].as_slice()));
+        assert_eq!(g.models_named("s"), Some([ModelIndex(0)].as_slice()));
+        assert_eq!(g.models_named("auto"), Some([1, 0].map(ModelIndex).as_slice()));
         assert_eq!(g.models_named("none"), None);
         assert_eq!(g.model_names().collect::<Vec<_>>(), ["auto", "large", "s", "small"]);
-        assert_eq!(g.endpoint_site, [1]);
+        assert_eq!(g.endpoint_site, [SiteIndex(1)]);
         assert_eq!(country("DE"), *b"DE");
     }
 

@@ -6,6 +6,7 @@ extern crate alloc;
 pub mod config;
 pub mod geo;
 pub mod index;
+pub mod position;
 pub mod rates;
 pub mod service;
 pub mod steering;

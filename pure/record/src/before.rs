@@ -1,6 +1,7 @@
 //! Layouts 3 and 4, which are read and no longer written: fields in a row, without sections. Nothing here changes any more.
 
 use rhumb_grid::config::{Accepts, Router};
+use rhumb_grid::position::{EndpointIndex, ModelIndex, SiteIndex};
 use rhumb_grid::rates::Rates;
 use rhumb_route::decide::Choice;
 use rhumb_route::facts::{Facts, Hit};
@@ -58,8 +59,8 @@ struct OldChoice {
 
 #[derive(Deserialize)]
 struct OldKept {
-    endpoint: u32,
-    model: u32,
+    endpoint: EndpointIndex,
+    model: ModelIndex,
     local_load: (f64, f64),
 }
 
@@ -103,7 +104,7 @@ macro_rules! before {
 
 before! {
     Facts3 -> Facts {
-        models: Vec<u32>,
+        models: Vec<ModelIndex>,
         prompt_tokens: f64,
         output_tokens: f64,
         max_tokens: Option<u64>,
@@ -112,7 +113,7 @@ before! {
         countries: Vec<[u8; 2]>,
         client_ms: f64,
         affinity: Option<u64>,
-        pin: Option<(u32, u32)>,
+        pin: Option<(EndpointIndex, ModelIndex)>,
         hits: Vec<Hit>,
     }
     // What was kept then had passed a gate that took the estimate for certain, so it decides the same now.
@@ -121,7 +122,7 @@ before! {
 
 before! {
     Facts4 -> Facts {
-        models: Vec<u32>,
+        models: Vec<ModelIndex>,
         prompt_tokens: f64,
         output_tokens: f64,
         max_tokens: Option<u64>,
@@ -130,7 +131,7 @@ before! {
         countries: Vec<[u8; 2]>,
         client_ms: f64,
         affinity: Option<u64>,
-        pin: Option<(u32, u32)>,
+        pin: Option<(EndpointIndex, ModelIndex)>,
         hits: Vec<Hit>,
         longest_tokens: f64,
         certain_tokens: f64,
@@ -155,9 +156,9 @@ before! {
 
 before! {
     RowBefore -> Row {
-        endpoint: u32,
-        site: u32,
-        model: u32,
+        endpoint: EndpointIndex,
+        site: SiteIndex,
+        model: ModelIndex,
         country: [u8; 2],
         able: OldAble,
         health: CandidateHealth,

@@ -5,6 +5,7 @@
 //! default for records from before.
 
 use rhumb_grid::config::{Accepts, Router};
+use rhumb_grid::position::{EndpointIndex, ModelIndex, SiteIndex};
 use rhumb_grid::rates::Rates;
 use rhumb_route::decide::Choice;
 use rhumb_route::facts::{Facts, Hit};
@@ -70,7 +71,7 @@ struct Head {
 
 written! {
     WrittenFacts = Facts {
-        models: Vec<u32>,
+        models: Vec<ModelIndex>,
         prompt_tokens: f64,
         output_tokens: f64,
         max_tokens: Option<u64>,
@@ -79,7 +80,7 @@ written! {
         countries: Vec<[u8; 2]>,
         client_ms: f64,
         affinity: Option<u64>,
-        pin: Option<(u32, u32)>,
+        pin: Option<(EndpointIndex, ModelIndex)>,
         hits: Vec<Hit>,
         longest_tokens: f64,
         certain_tokens: f64,
@@ -104,9 +105,9 @@ written! {
 
 written! {
     WrittenRow = Row {
-        endpoint: u32,
-        site: u32,
-        model: u32,
+        endpoint: EndpointIndex,
+        site: SiteIndex,
+        model: ModelIndex,
         country: [u8; 2],
         able: Abilities,
         health: CandidateHealth,
@@ -148,8 +149,8 @@ written! {
 /// One of the candidates kept: a section of its own.
 #[derive(Serialize, Deserialize)]
 struct WrittenKept {
-    endpoint: u32,
-    model: u32,
+    endpoint: EndpointIndex,
+    model: ModelIndex,
     in_flight: f64,
     backlog_tokens: f64,
 }
@@ -229,15 +230,19 @@ mod tests {
 
     use super::*;
 
+    fn kept(endpoint: u32, model: u32, local_load: LocalLoad) -> Kept {
+        Kept { endpoint: EndpointIndex(endpoint), model: ModelIndex(model), local_load }
+    }
+
     fn stored() -> Stored {
         Stored {
             run: 7,
             view: 9,
-            facts: Facts { models: vec![0, 3], prompt_tokens: 12.5, ..Facts::default() },
+            facts: Facts { models: vec![ModelIndex(0), ModelIndex(3)], prompt_tokens: 12.5, ..Facts::default() },
             choice: Choice { rates: Rates::preset(Preset::Economy), router: Router::Rhumb, seed: u64::MAX },
             kept: vec![
-                Kept { endpoint: 1, model: 3, local_load: LocalLoad { in_flight: 2.0, backlog_tokens: 0.5 } },
-                Kept { endpoint: 300, model: 0, local_load: LocalLoad::default() },
+                kept(1, 3, LocalLoad { in_flight: 2.0, backlog_tokens: 0.5 }),
+                kept(300, 0, LocalLoad::default()),
             ],
             fingerprint: 1,
         }

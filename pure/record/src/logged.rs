@@ -1,5 +1,6 @@
 //! A record as it is read back, whole.
 
+use rhumb_grid::position::{EndpointIndex, ModelIndex};
 use rhumb_route::decide::World;
 use rhumb_route::record::{Kept, Record};
 use rhumb_route::row::{LocalLoad, Row};
@@ -44,12 +45,12 @@ impl Logged {
 struct Rows(Vec<Row>);
 
 impl World for Rows {
-    fn rows(&self, model: u32) -> &[Row] {
+    fn rows(&self, model: ModelIndex) -> &[Row] {
         let start = self.0.partition_point(|r| r.model < model);
         &self.0[start..self.0.partition_point(|r| r.model <= model)]
     }
 
-    fn local_load(&self, _: u32) -> LocalLoad {
+    fn local_load(&self, _: EndpointIndex) -> LocalLoad {
         LocalLoad::default()
     }
 }

@@ -1,5 +1,6 @@
 //! What is stored of a decision.
 
+use rhumb_grid::position::{EndpointIndex, ModelIndex, SiteIndex};
 use rhumb_route::decide::Choice;
 use rhumb_route::facts::Facts;
 use rhumb_route::record::Kept;
@@ -31,15 +32,15 @@ pub struct Stored {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Named {
     /// Index of the endpoint.
-    pub endpoint: u32,
+    pub endpoint: EndpointIndex,
     /// Its name.
     pub endpoint_name: String,
     /// Index of its site.
-    pub site: u32,
+    pub site: SiteIndex,
     /// The site's name.
     pub site_name: String,
     /// Index of the model.
-    pub model: u32,
+    pub model: ModelIndex,
     /// Its name.
     pub model_name: String,
 }

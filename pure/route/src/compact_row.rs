@@ -4,6 +4,7 @@
 //! is five cache lines and a full bill some divisions; this is one line and none.
 
 use rhumb_grid::config::Preset;
+use rhumb_grid::position::EndpointIndex;
 use rhumb_grid::rates::Rates;
 
 use crate::facts::Facts;
@@ -14,7 +15,7 @@ use crate::row::{LocalLoad, Row};
 #[repr(align(64))]
 pub struct CompactRow {
     /// Index of the endpoint.
-    pub(crate) endpoint: u32,
+    pub(crate) endpoint: EndpointIndex,
     rtt_ms: f32,
     /// Requests there that are not this gateway's.
     others: f32,

@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 use core::cmp::Ordering;
 
 use rhumb_grid::config::{Accepts, Router};
+use rhumb_grid::position::{EndpointIndex, ModelIndex, SiteIndex};
 use rhumb_grid::rates::Rates;
 use serde::{Deserialize, Serialize};
 
@@ -18,16 +19,16 @@ use crate::row::{CandidateHealth, LocalLoad, Row};
 /// What the router can see of the grid.
 pub trait World {
     /// The candidates of a model, side by side.
-    fn rows(&self, model: u32) -> &[Row];
+    fn rows(&self, model: ModelIndex) -> &[Row];
     /// What this gateway has under way at an endpoint now.
-    fn local_load(&self, endpoint: u32) -> LocalLoad;
+    fn local_load(&self, endpoint: EndpointIndex) -> LocalLoad;
     /// What the candidates of a model cost at least, chunk by chunk; empty where nothing is known, and then every
     /// candidate is looked at.
-    fn lower_bounds(&self, _model: u32) -> &[LowerBounds] {
+    fn lower_bounds(&self, _model: ModelIndex) -> &[LowerBounds] {
         &[]
     }
     /// Glances at the candidates of a model, side by side as they are; empty where there are none.
-    fn compact_rows(&self, _model: u32) -> &[CompactRow] {
+    fn compact_rows(&self, _model: ModelIndex) -> &[CompactRow] {
         &[]
     }
 }
@@ -93,11 +94,11 @@ impl Drop {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Target {
     /// Index of the endpoint.
-    pub endpoint: u32,
+    pub endpoint: EndpointIndex,
     /// Index of its site.
-    pub site: u32,
+    pub site: SiteIndex,
     /// Index of the model.
-    pub model: u32,
+    pub model: ModelIndex,
     /// Its bill.
     pub bill: Bill,
     /// What it is expected to do.
@@ -285,7 +286,7 @@ struct Seen {
 /// Candidates of one model that were looked at and stand side by side, in the view and among those seen.
 #[derive(Debug, Clone, Copy)]
 struct Span {
-    model: u32,
+    model: ModelIndex,
     /// Of the first among those seen.
     start: usize,
     /// Of the first among the rows of its model.
@@ -295,7 +296,7 @@ struct Span {
 
 impl Scratch {
     /// The candidate of a model at this place is the next to be seen, and stands beside the one before it or not.
-    fn see(&mut self, model: u32, row: usize, side_by_side: bool) {
+    fn see(&mut self, model: ModelIndex, row: usize, side_by_side: bool) {
         match self.spans.last_mut().filter(|_| side_by_side) {
             Some(span) => span.len += 1,
             None => self.spans.push(Span { model, start: self.seen.len(), row, len: 1 }),
@@ -381,7 +382,7 @@ impl Look {
     fn at_model(
         &mut self,
         world: &impl World,
-        model: u32,
+        model: ModelIndex,
         facts: &Facts,
         choice: &Choice,
         scratch: &mut Scratch,
@@ -423,7 +424,14 @@ impl Look {
     }
 
     /// The lower bound shows that the candidate is no better than those kept.
-    fn is_pruned(&self, world: &impl World, model: u32, compact: &CompactRow, facts: &Facts, choice: &Choice) -> bool {
+    fn is_pruned(
+        &self,
+        world: &impl World,
+        model: ModelIndex,
+        compact: &CompactRow,
+        facts: &Facts,
+        choice: &Choice,
+    ) -> bool {
         choice.router == Router::Rhumb
             && self.best.len == KEPT
             && facts.pin != Some((compact.endpoint, model))
@@ -613,8 +621,8 @@ fn favoured(
 }
 
 /// A hash of a key and an endpoint (Steele, Lea and Flood's SplitMix64 finaliser).
-fn mix(key: u64, endpoint: u32) -> u64 {
-    let mut z = key ^ (u64::from(endpoint) + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+fn mix(key: u64, endpoint: EndpointIndex) -> u64 {
+    let mut z = key ^ (u64::from(endpoint.0) + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)

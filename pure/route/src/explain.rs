@@ -4,6 +4,7 @@ use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+use rhumb_grid::position::{EndpointIndex, ModelIndex, SiteIndex};
 use serde::{Deserialize, Serialize};
 
 use crate::bill::Bill;
@@ -18,11 +19,11 @@ pub trait Names {
     /// The version of the configuration whose indices these are; empty when it is not known.
     fn config(&self) -> &str;
     /// The endpoint's name.
-    fn endpoint(&self, index: u32) -> &str;
+    fn endpoint(&self, index: EndpointIndex) -> &str;
     /// The site's name.
-    fn site(&self, index: u32) -> &str;
+    fn site(&self, index: SiteIndex) -> &str;
     /// The model's name.
-    fn model(&self, index: u32) -> &str;
+    fn model(&self, index: ModelIndex) -> &str;
 }
 
 /// One decision, itemised.

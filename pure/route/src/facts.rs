@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use rhumb_grid::position::{EndpointIndex, ModelIndex};
 use serde::{Deserialize, Serialize};
 
 use crate::row::{Able, Row};
@@ -10,7 +11,7 @@ use crate::row::{Able, Row};
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Facts {
     /// Models that may serve it: one, or those of a virtual model.
-    pub models: Vec<u32>,
+    pub models: Vec<ModelIndex>,
     /// Prompt length, estimated; of a list of inputs, all of them together.
     pub prompt_tokens: f64,
     /// Answer length expected, learnt per tenant and model.
@@ -28,7 +29,7 @@ pub struct Facts {
     /// The session, or another stable affinity key, by its hash.
     pub affinity: Option<u64>,
     /// Endpoint and model that the session is pinned to.
-    pub pin: Option<(u32, u32)>,
+    pub pin: Option<(EndpointIndex, ModelIndex)>,
     /// Prompt tokens that endpoints are believed to hold in cache.
     pub hits: Vec<Hit>,
     /// Length of the longest input, estimated: what has to fit a context.
@@ -41,14 +42,14 @@ pub struct Facts {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Hit {
     /// Where it lies.
-    pub endpoint: u32,
+    pub endpoint: EndpointIndex,
     /// How many prompt tokens it covers.
     pub tokens: f64,
 }
 
 impl Facts {
     /// Prompt tokens believed cached at an endpoint, never more than all but one: the engine computes at least one.
-    pub fn cached_tokens(&self, endpoint: u32) -> f64 {
+    pub fn cached_tokens(&self, endpoint: EndpointIndex) -> f64 {
         let hit = self.hits.iter().find(|h| h.endpoint == endpoint).map_or(0.0, |h| h.tokens);
         hit.min(self.prompt_tokens - 1.0).max(0.0)
     }

@@ -82,8 +82,8 @@ impl<V> Recent<V> {
     }
 }
 
-/// The pins of a gateway: session hash to endpoint and model.
-pub type Pins = Recent<(u32, u32)>;
+/// The pins of a gateway: session hash to endpoint and model, as whoever keeps them tells these apart.
+pub type Pins<E, M> = Recent<(E, M)>;
 
 #[cfg(test)]
 mod tests {

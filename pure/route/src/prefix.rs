@@ -5,7 +5,6 @@
 
 use alloc::vec::Vec;
 
-use crate::facts::Hit;
 use crate::pins::Recent;
 
 /// Endpoints remembered for one block.
@@ -27,6 +26,15 @@ impl Holders {
     fn iter(&self) -> impl Iterator<Item = u32> + '_ {
         self.0.iter().copied().take_while(|&e| e != NOBODY)
     }
+}
+
+/// A cached prefix, by whatever number the index was given for the endpoint.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Held {
+    /// Who holds it.
+    pub endpoint: u32,
+    /// How many prompt tokens it covers.
+    pub tokens: f64,
 }
 
 /// Block hashes to endpoints, bounded by the cache sizes it mirrors.
@@ -61,7 +69,7 @@ impl PrefixIndex {
     }
 
     /// The endpoints that hold the longest prefixes. An endpoint that lost one block has lost those after it.
-    pub fn lookup(&mut self, blocks: &[u64], tokens_per_block: f64, out: &mut Vec<Hit>) {
+    pub fn lookup(&mut self, blocks: &[u64], tokens_per_block: f64, out: &mut Vec<Held>) {
         out.clear();
         for (i, &b) in blocks.iter().enumerate() {
             let Some(holders) = self.blocks.get(b).copied() else { return };
@@ -70,7 +78,7 @@ impl PrefixIndex {
                 let tokens = (i + 1) as f64 * tokens_per_block;
                 match out.iter_mut().find(|h| h.endpoint == e) {
                     Some(h) if h.tokens == i as f64 * tokens_per_block => h.tokens = tokens,
-                    None if i == 0 => out.push(Hit { endpoint: e, tokens }),
+                    None if i == 0 => out.push(Held { endpoint: e, tokens }),
                     _ => continue,
                 }
                 grew = true;

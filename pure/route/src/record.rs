@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 
 use rhumb_grid::config::Router;
+use rhumb_grid::position::{EndpointIndex, ModelIndex};
 use serde::{Deserialize, Serialize};
 
 use crate::decide::{Choice, Decision, Scratch, World, decide};
@@ -36,9 +37,9 @@ pub struct Input {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Kept {
     /// Index of the endpoint.
-    pub endpoint: u32,
+    pub endpoint: EndpointIndex,
     /// Index of the model.
-    pub model: u32,
+    pub model: ModelIndex,
     /// The local load of the decision's time.
     pub local_load: LocalLoad,
 }
@@ -94,7 +95,7 @@ impl Record {
 /// The world as a record kept it.
 pub(crate) struct Remembered {
     rows: Vec<Row>,
-    local_loads: Vec<(u32, LocalLoad)>,
+    local_loads: Vec<(EndpointIndex, LocalLoad)>,
 }
 
 impl Remembered {
@@ -107,13 +108,13 @@ impl Remembered {
 }
 
 impl World for Remembered {
-    fn rows(&self, model: u32) -> &[Row] {
+    fn rows(&self, model: ModelIndex) -> &[Row] {
         let start = self.rows.iter().position(|r| r.model == model).unwrap_or(0);
         let len = self.rows[start..].iter().take_while(|r| r.model == model).count();
         &self.rows[start..start + len]
     }
 
-    fn local_load(&self, endpoint: u32) -> LocalLoad {
+    fn local_load(&self, endpoint: EndpointIndex) -> LocalLoad {
         self.local_loads.iter().find(|(e, _)| *e == endpoint).map(|(_, o)| *o).unwrap_or_default()
     }
 }
@@ -126,7 +127,7 @@ pub fn fingerprint(decision: &Decision) -> u64 {
         hash = (hash ^ word).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(29);
     };
     for t in &decision.targets {
-        add(u64::from(t.endpoint) << 32 | u64::from(t.model));
+        add(u64::from(t.endpoint.0) << 32 | u64::from(t.model.0));
         add(t.key.to_bits());
         add(t.bill.total_usd().to_bits());
         add(t.predicted.ttft_p50_ms.to_bits());

@@ -1,6 +1,7 @@
 //! One candidate at one moment: everything a bill depends on that is not of the request.
 
 use rhumb_grid::config::Accepts;
+use rhumb_grid::position::{EndpointIndex, ModelIndex, SiteIndex};
 use serde::{Deserialize, Serialize};
 
 /// A candidate (an endpoint × a model it serves) as the router knows it. Rows of one model stand side by side, so that
@@ -8,11 +9,11 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Row {
     /// Index of the endpoint.
-    pub endpoint: u32,
+    pub endpoint: EndpointIndex,
     /// Index of its site.
-    pub site: u32,
+    pub site: SiteIndex,
     /// Index of the model.
-    pub model: u32,
+    pub model: ModelIndex,
     /// Country of the site.
     pub country: [u8; 2],
     /// What the model and the endpoint can do.

@@ -10,6 +10,7 @@ use rhumb_engine::perf::Perf;
 use rhumb_grid::config::{Accepts, Endpoint, EngineKind, Location, Router, Served, Site};
 use rhumb_grid::geo::{distance_km, estimated_rtt_ms};
 use rhumb_grid::index::{Grid, country};
+use rhumb_grid::position::{EndpointIndex, ModelIndex, SiteIndex};
 use serde::{Deserialize, Serialize};
 
 use crate::compact_row::{BoundInputs, CompactRow};
@@ -34,8 +35,8 @@ pub struct View {
 
 impl View {
     /// The candidates of a model.
-    pub fn rows(&self, model: u32) -> &[Row] {
-        self.by_model.get(model as usize).map_or(&[], |r| &self.rows[r.clone()])
+    pub fn rows(&self, model: ModelIndex) -> &[Row] {
+        self.by_model.get(model.at()).map_or(&[], |r| &self.rows[r.clone()])
     }
 
     /// The row of a target, if it is still there.
@@ -45,20 +46,20 @@ impl View {
 }
 
 impl World for View {
-    fn rows(&self, model: u32) -> &[Row] {
+    fn rows(&self, model: ModelIndex) -> &[Row] {
         View::rows(self, model)
     }
 
-    fn lower_bounds(&self, model: u32) -> &[LowerBounds] {
-        self.lower_bounds.get(model as usize).map_or(&[], Vec::as_slice)
+    fn lower_bounds(&self, model: ModelIndex) -> &[LowerBounds] {
+        self.lower_bounds.get(model.at()).map_or(&[], Vec::as_slice)
     }
 
-    fn compact_rows(&self, model: u32) -> &[CompactRow] {
-        self.by_model.get(model as usize).map_or(&[], |r| &self.compact_rows[r.clone()])
+    fn compact_rows(&self, model: ModelIndex) -> &[CompactRow] {
+        self.by_model.get(model.at()).map_or(&[], |r| &self.compact_rows[r.clone()])
     }
 
     /// A view alone knows of nothing under way.
-    fn local_load(&self, _: u32) -> LocalLoad {
+    fn local_load(&self, _: EndpointIndex) -> LocalLoad {
         LocalLoad::default()
     }
 }
@@ -119,7 +120,7 @@ pub struct EndpointState {
     /// For how long this gateway's requests there have been late while none of them began, ms.
     pub stalled_ms: f64,
     /// A model that the engine has said to take fewer tokens of than the configuration says, and how many.
-    pub context: Option<(u32, u32)>,
+    pub context: Option<(ModelIndex, u32)>,
 }
 
 impl Default for EndpointState {
@@ -179,9 +180,9 @@ pub struct Viewer {
     by_model: Vec<Range<usize>>,
     /// For each endpoint, the speed model of its first model's weights, where its GPU and shape are known.
     perf: Vec<Option<Perf>>,
-    endpoint_site: Vec<u32>,
+    endpoint_site: Vec<SiteIndex>,
     /// For each endpoint, the models it serves, in the order of its configuration.
-    served: Vec<Vec<u32>>,
+    served: Vec<Vec<ModelIndex>>,
     sites: Vec<SiteState>,
     /// The power envelope of each site; infinite when not stated, and its headroom then costs nothing.
     site_watts_max: Vec<f64>,
@@ -202,15 +203,15 @@ impl Viewer {
     pub fn new(grid: &Grid, perf: impl Fn(&Endpoint, &Served) -> Option<Perf>) -> Self {
         let c = &grid.config;
         let mut template = Vec::new();
-        for (model, m) in (0u32..).zip(&c.models) {
-            for (e, endpoint) in (0u32..).zip(&c.endpoints) {
+        for (model, m) in ModelIndex::all().zip(&c.models) {
+            for (e, endpoint) in EndpointIndex::all().zip(&c.endpoints) {
                 for served in endpoint.models.iter().filter(|s| s.model == m.name) {
-                    let site = grid.endpoint_site[e as usize];
+                    let site = grid.endpoint_site[e];
                     let mut row = prior(perf(endpoint, served));
                     (row.endpoint, row.site, row.model) = (e, site, model);
                     row.able = Able { vision: m.vision, audio: m.audio, tools: m.tools, embedding: m.embedding };
                     row.quality = m.quality;
-                    configure(&mut row, grid, &c.sites[site as usize], endpoint, served);
+                    configure(&mut row, grid, &c.sites[site], endpoint, served);
                     template.push(row);
                 }
             }
@@ -218,7 +219,7 @@ impl Viewer {
         // A stable sort: where nothing tells distances apart, the order of the configuration stays.
         template.sort_by(|a, b| a.model.cmp(&b.model).then(a.rtt_ms.total_cmp(&b.rtt_ms)));
         let mut by_model = Vec::with_capacity(c.models.len());
-        for model in 0..c.models.len() as u32 {
+        for model in ModelIndex::of(&c.models) {
             let start = template.partition_point(|r| r.model < model);
             by_model.push(start..template.partition_point(|r| r.model <= model));
         }
@@ -246,18 +247,18 @@ impl Viewer {
     }
 
     /// An endpoint's speed is modelled: its GPU and its model's shape are known.
-    pub fn is_modelled(&self, endpoint: usize) -> bool {
+    pub fn is_modelled(&self, endpoint: EndpointIndex) -> bool {
         self.perf[endpoint].is_some()
     }
 
     /// Prompt tokens that an endpoint computes in a second, as far as is known beforehand.
-    pub fn prompt_tokens_per_s(&self, endpoint: usize) -> f64 {
+    pub fn prompt_tokens_per_s(&self, endpoint: EndpointIndex) -> f64 {
         self.perf[endpoint].map_or(1.0 / PREFILL_MS, |p| p.prefill_tokens_per_ms()) * 1e3
     }
 
     /// What a site's electricity costs and emits from now on.
-    pub fn set_energy(&mut self, site: u32, usd_per_kwh: f64, carbon_g_per_kwh: f64) {
-        let pue = self.pue[site as usize];
+    pub fn set_energy(&mut self, site: SiteIndex, usd_per_kwh: f64, carbon_g_per_kwh: f64) {
+        let pue = self.pue[site];
         for row in self.template.iter_mut().filter(|row| row.site == site) {
             row.joule_usd = usd_per_kwh * pue / JOULES_PER_KWH;
             row.carbon_usd = carbon_g_per_kwh * pue * self.carbon_usd_per_g / JOULES_PER_KWH;
@@ -265,8 +266,8 @@ impl Viewer {
     }
 
     /// What the requests for a model are like from now on.
-    pub fn set_workload(&mut self, model: u32, workload: WorkloadStats) {
-        self.workload[model as usize] = workload;
+    pub fn set_workload(&mut self, model: ModelIndex, workload: WorkloadStats) {
+        self.workload[model] = workload;
     }
 
     /// The state of each site, as of the last snapshot.
@@ -275,8 +276,8 @@ impl Viewer {
     }
 
     /// Goes on from what was known of a site before.
-    pub fn resume(&mut self, site: u32, state: SiteState) {
-        self.sites[site as usize] = state;
+    pub fn resume(&mut self, site: SiteIndex, state: SiteState) {
+        self.sites[site] = state;
     }
 
     /// A new snapshot from the readings at `now_ms`, by the clock that stamped them.
@@ -286,8 +287,8 @@ impl Viewer {
         let rtts = self.site_rtts(endpoints);
         let mut rows = self.template.clone();
         for row in &mut rows {
-            let state = &endpoints[row.endpoint as usize];
-            let site = &self.sites[row.site as usize];
+            let state = &endpoints[row.endpoint];
+            let site = &self.sites[row.site];
             row.health = self.health(row, state);
             if let Some((model, tokens)) = state.context
                 && model == row.model
@@ -305,7 +306,7 @@ impl Viewer {
                 Some(l) => {
                     row.reported = l.running + l.waiting;
                     row.own_at_report = l.own_in_flight;
-                    let workload = &self.workload[row.model as usize];
+                    let workload = &self.workload[row.model];
                     row.others_tokens = l.others_waiting() * workload.prompt_tokens();
                     row.others_per_ms = workload.per_ms(state.others.mean());
                     row.unseen_ms = workload.left_ms(row.others_per_ms, row.prefill_ms);
@@ -318,7 +319,7 @@ impl Viewer {
                 // What exceeds the window waits, as what exceeds the engine's own limit does. Others have their part.
                 row.concurrency = (window + (row.reported - row.own_at_report).max(0.0)).max(1.0);
             }
-            if let (Some(ms), Some(at)) = (rtts[row.site as usize], state.rtt_at_ms) {
+            if let (Some(ms), Some(at)) = (rtts[row.site], state.rtt_at_ms) {
                 row.rtt_ms = ms;
                 row.rtt_dev_ms = state.rtt.deviation_ms();
                 row.rtt_age_ms = age(now_ms, at);
@@ -336,7 +337,7 @@ impl Viewer {
 
     fn health(&self, row: &Row, state: &EndpointState) -> CandidateHealth {
         if state.health == CandidateHealth::Healthy && state.missing != 0 {
-            let at = self.served[row.endpoint as usize].iter().position(|model| *model == row.model);
+            let at = self.served[row.endpoint].iter().position(|model| *model == row.model);
             if at.is_some_and(|at| at < u128::BITS as usize && state.missing >> at & 1 == 1) {
                 return CandidateHealth::ModelMissing;
             }
@@ -345,7 +346,7 @@ impl Viewer {
     }
 
     /// The models that an endpoint serves, in the order of its configuration.
-    pub fn served(&self, endpoint: usize) -> &[u32] {
+    pub fn served(&self, endpoint: EndpointIndex) -> &[ModelIndex] {
         &self.served[endpoint]
     }
 
@@ -354,7 +355,7 @@ impl Viewer {
     fn site_rtts(&self, endpoints: &[EndpointState]) -> Vec<Option<f64>> {
         let mut out: Vec<Option<f64>> = alloc::vec![None; self.sites.len()];
         for (state, site) in endpoints.iter().zip(&self.endpoint_site) {
-            let least = &mut out[*site as usize];
+            let least = &mut out[*site];
             *least = match (*least, state.rtt.ms()) {
                 (Some(a), Some(b)) => Some(a.min(b)),
                 (a, b) => a.or(b),
@@ -370,12 +371,12 @@ impl Viewer {
         for s in &mut self.sites {
             s.watts = 0.0;
         }
-        for (e, state) in endpoints.iter().enumerate() {
+        for (e, state) in EndpointIndex::all().zip(endpoints) {
             let running = state.load.map_or(0.0, |l| l.running).max(state.own_in_flight);
             let modelled =
                 || self.perf[e].map_or(0.0, |p| p.watts(if running > 0.0 { 1.0 } else { 0.0 }, running as u32));
             let watts = state.load.and_then(|l| l.watts).unwrap_or_else(modelled);
-            self.sites[self.endpoint_site[e] as usize].watts += watts;
+            self.sites[self.endpoint_site[e]].watts += watts;
         }
         for (site, max) in self.sites.iter_mut().zip(&self.site_watts_max) {
             site.power.integrate(site.watts / max, dt_s);
@@ -389,7 +390,7 @@ impl Viewer {
 fn best_first(rows: &mut [Row], endpoints: &[EndpointState]) {
     let glancing = BoundInputs::middling();
     let least = |row: &Row| {
-        let in_flight = endpoints[row.endpoint as usize].own_in_flight;
+        let in_flight = endpoints[row.endpoint].own_in_flight;
         glancing.least_usd(&CompactRow::of(row), &LocalLoad { in_flight, backlog_tokens: 0.0 })
     };
     rows.sort_by_cached_key(|row| Order(least(row)));
@@ -429,8 +430,10 @@ pub fn perf_of(grid: &Grid) -> impl Fn(&Endpoint, &Served) -> Option<Perf> + '_ 
 }
 
 /// The models that an endpoint serves, by index; one that is not among the grid's has none.
-fn served(grid: &Grid, endpoint: &Endpoint) -> Vec<u32> {
-    let index = |s: &Served| grid.config.models.iter().position(|m| m.name == s.model).map_or(u32::MAX, |i| i as u32);
+fn served(grid: &Grid, endpoint: &Endpoint) -> Vec<ModelIndex> {
+    let index = |s: &Served| {
+        grid.config.models.iter().position(|m| m.name == s.model).map_or(ModelIndex(u32::MAX), ModelIndex::new)
+    };
     endpoint.models.iter().map(index).collect()
 }
 
@@ -490,9 +493,9 @@ const PREFILL_MS: f64 = 0.1;
 /// The dynamic fields at their start, and the speeds: those of the model, or middling ones that are soon corrected.
 fn prior(perf: Option<Perf>) -> Row {
     let row = Row {
-        endpoint: 0,
-        site: 0,
-        model: 0,
+        endpoint: EndpointIndex(0),
+        site: SiteIndex(0),
+        model: ModelIndex(0),
         country: [0; 2],
         able: Able::default(),
         health: CandidateHealth::Healthy,

@@ -10,6 +10,7 @@ use rhumb_api::ApiError;
 use rhumb_core::facts::{Estimates, RequestShape, facts};
 use rhumb_grid::config::Accepts;
 use rhumb_grid::index::Grid;
+use rhumb_grid::position::{EndpointIndex, ModelIndex};
 use rhumb_json::Limits;
 use rhumb_openai::request::{Api, scan};
 use rhumb_route::decide::{Choice, KEPT, Scratch, World, decide};
@@ -153,20 +154,20 @@ struct Then<'a> {
 }
 
 impl World for Then<'_> {
-    fn rows(&self, model: u32) -> &[Row] {
+    fn rows(&self, model: ModelIndex) -> &[Row] {
         self.view.rows(model)
     }
 
-    fn local_load(&self, endpoint: u32) -> LocalLoad {
+    fn local_load(&self, endpoint: EndpointIndex) -> LocalLoad {
         let kept = || self.kept.iter().find(|k| k.endpoint == endpoint).map(|k| k.local_load);
-        self.local_loads.get(endpoint as usize).copied().or_else(kept).unwrap_or_default()
+        self.local_loads.get(endpoint.at()).copied().or_else(kept).unwrap_or_default()
     }
 }
 
 fn explained(intent: &Intent) -> Explanation {
     let (id, record) = (format_id(intent.id), intent.record());
     let version = intent.view.version;
-    if intent.local_loads.is_empty() && intent.view.rows.iter().any(|r| r.endpoint as usize >= KEPT) {
+    if intent.local_loads.is_empty() && intent.view.rows.iter().any(|r| r.endpoint.at() >= KEPT) {
         return explain_record(&id, &record, &*intent.names);
     }
     let world = Then { view: &intent.view, local_loads: &intent.local_loads, kept: &intent.kept };

@@ -6,6 +6,7 @@ use std::time::Duration;
 use rhumb_core::candidates::unqueued_ttft_ms;
 use rhumb_flow::admission::{Admission, AdmissionRequest, Candidate, Turn, Verdict};
 use rhumb_flow::fair::Ticket;
+use rhumb_grid::position::EndpointIndex;
 use rhumb_route::decide::Target;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -34,7 +35,7 @@ pub(crate) fn candidates<'a>(
     epoch: &'a ConfigEpoch,
     targets: &'a [Target],
 ) -> impl Iterator<Item = Candidate> + Clone + 'a {
-    let in_flight = |e: u32| epoch.live[e as usize].local_load().in_flight;
+    let in_flight = |e: EndpointIndex| epoch.live[e].local_load().in_flight;
     rhumb_core::candidates::candidates(targets, |e| epoch.numbers.endpoint(e).0, in_flight)
 }
 

@@ -77,8 +77,8 @@ impl FailoverDriver<'_> {
     /// The connection used last, or a new one, whose making is rare and large and boxed therefore. A connection that had stood
     /// may have been closed just now: that is no failure of the target, and the request was not seen.
     async fn send(&self, target: &Target, tries: u32, before: u32) -> Result<Response, Fail> {
-        let upstream = &self.epoch.upstreams[target.endpoint as usize];
-        let model = upstream.served_as[target.model as usize].as_deref().unwrap_or(&self.scan.request.model);
+        let upstream = &self.epoch.upstreams[target.endpoint];
+        let model = upstream.served_as[target.model].as_deref().unwrap_or(&self.scan.request.model);
         let edits = Edits {
             model,
             ask_usage: upstream.states_usage,
@@ -93,7 +93,7 @@ impl FailoverDriver<'_> {
         let id = format_id(self.placed.id);
         let headers = [upstream.headers.as_str(), "x-request-id: ", &id, &again, "\r\n", &chain].concat();
         let request = Request { method: "POST", path: self.api.path(), headers: &headers, body: &body };
-        let mut conn = match pool::take(self.epoch.live[target.endpoint as usize].pool_key) {
+        let mut conn = match pool::take(self.epoch.live[target.endpoint].pool_key) {
             Some(conn) => conn,
             None => Box::pin(self.connect(&upstream.origin)).await?,
         };
@@ -154,7 +154,7 @@ impl FailoverDriver<'_> {
         let body = tokio::time::timeout(ERROR_TIMEOUT, response.collect(ERROR_BYTES_MAX)).await;
         let Ok(Ok(body)) = body else { return EngineError::default() };
         if let Some(conn) = response.into_conn() {
-            pool::give(self.epoch.live[target.endpoint as usize].pool_key, conn);
+            pool::give(self.epoch.live[target.endpoint].pool_key, conn);
         }
         EngineError::read(&body).unwrap_or_default()
     }
@@ -168,7 +168,7 @@ impl FailoverDriver<'_> {
             });
         }
         if let Some(conn) = response.into_conn() {
-            pool::give(self.epoch.live[target.endpoint as usize].pool_key, conn);
+            pool::give(self.epoch.live[target.endpoint].pool_key, conn);
         }
         Ok(Opened::Plain(body))
     }
@@ -205,7 +205,7 @@ impl FailoverDriver<'_> {
         if response.head.content_type != "text/event-stream" {
             return Box::pin(self.no_stream(target, response, patience)).await;
         }
-        let upstream = &self.epoch.upstreams[target.endpoint as usize];
+        let upstream = &self.epoch.upstreams[target.endpoint];
         let passes_usage = self.scan.include_usage || self.reply.dialect() != Dialect::OpenAi;
         let hides_usage = upstream.states_usage && !passes_usage;
         let mut scanner = Scanner::new(hides_usage, self.scan.request.sequences());

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rhumb_grid::index::Grid;
+use rhumb_grid::position::TenantIndex;
 use sha2::{Digest, Sha256};
 
 /// A tenant's key, found.
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
     /// Index of the tenant; `None` when none is configured.
-    pub(crate) tenant: Option<usize>,
+    pub(crate) tenant: Option<TenantIndex>,
     pub(crate) tenant_name: Arc<str>,
     pub(crate) key_name: Arc<str>,
 }
@@ -27,7 +28,7 @@ pub(crate) struct Keys {
 impl Keys {
     pub(crate) fn new(grid: &Grid) -> Self {
         let mut by_digest = BTreeMap::new();
-        for (i, tenant) in grid.config.tenants.iter().enumerate() {
+        for (i, tenant) in TenantIndex::all().zip(&grid.config.tenants) {
             for key in &tenant.keys {
                 let digest = match (&key.key, &key.sha256) {
                     (Some(secret), _) => Sha256::digest(secret.as_bytes()).into(),
@@ -87,7 +88,8 @@ mod tests {
             {"name": "a", "keys": [{"name": "k1", "key": "secret-1"}]},
             {"name": "b", "keys": [{"name": "k2", "sha256": digest}]}
         ]));
-        let who = |h: &str| k.caller(Some(h.as_bytes())).map(|c| (c.tenant, c.key_name.to_string()));
+        let who =
+            |h: &str| k.caller(Some(h.as_bytes())).map(|c| (c.tenant.map(TenantIndex::at), c.key_name.to_string()));
         assert_eq!(who("Bearer secret-1"), Some((Some(0), "k1".into())));
         assert_eq!(who("bearer abc"), Some((Some(1), "k2".into())));
         for wrong in ["", "Bearer", "Bearer ", "Bearer secret-2", "Basic abc", "secret-1"] {

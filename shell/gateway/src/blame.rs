@@ -30,7 +30,7 @@ impl ConfigEpoch {
         let is_requests = whose == Whose::Request || noted.is_proven && failure == Failure::Invalid;
         if !is_requests && whose != Whose::Nobody {
             let said = scrub(&failed.said.message);
-            let mut learnt = lock(&self.live[target.endpoint as usize].learnt);
+            let mut learnt = lock(&self.live[target.endpoint].learnt);
             let count = learnt.troubles.note(now_ms, failure, failed.status, &said);
             drop(learnt);
             if let Some(count) = count {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use rhumb_core::endpoint::{CanaryAnswer, CanaryNews};
 use rhumb_grid::config::Model;
+use rhumb_grid::position::EndpointIndex;
 use rhumb_route::view::LoadReport;
 use rhumb_signals::{Answered, Listed, ProbeConfig, Question, Reading, Sink, Target, watch};
 use rhumb_upstream::Tls;
@@ -131,7 +132,7 @@ impl Watched {
         self.ordinal = epoch.version.ordinal;
         let config = &epoch.grid.config;
         let mut before = std::mem::take(&mut self.loops);
-        for (i, endpoint) in config.endpoints.iter().enumerate() {
+        for (i, endpoint) in EndpointIndex::all().zip(&config.endpoints) {
             let (upstream, number) = (&epoch.upstreams[i], epoch.numbers.endpoints[i]);
             let asked = (upstream.headers.clone(), upstream.tls.clone(), probe_config(epoch, i));
             let as_before = before.remove(&number).filter(|(before, _)| *before == asked);
@@ -155,7 +156,7 @@ impl Watched {
 }
 
 /// What an endpoint is asked, and how often.
-fn probe_config(epoch: &ConfigEpoch, endpoint: usize) -> ProbeConfig {
+fn probe_config(epoch: &ConfigEpoch, endpoint: EndpointIndex) -> ProbeConfig {
     let config = &epoch.grid.config;
     let every = Duration::from_millis;
     let question = |(model, served_as): (&Model, &Option<String>)| {

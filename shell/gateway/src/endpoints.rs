@@ -2,6 +2,7 @@
 
 use rhumb_flow::endpoint_health::Found;
 use rhumb_grid::config::Accepts;
+use rhumb_grid::position::{EndpointIndex, SiteIndex};
 use rhumb_route::explain::Names as _;
 use serde::{Deserialize, Serialize};
 
@@ -49,10 +50,10 @@ pub struct EndpointNow {
 pub(crate) fn endpoints(epoch: &ConfigEpoch, which: impl Fn(&str, &str) -> bool) -> Vec<EndpointNow> {
     let view = epoch.view.load();
     let now = epoch.now_ms();
-    let endpoint_now = |(i, site): (usize, &u32)| {
-        let (endpoint, site) = (epoch.names.endpoint(i as u32), epoch.names.site(*site));
+    let endpoint_now = |(i, site): (EndpointIndex, &SiteIndex)| {
+        let (endpoint, site) = (epoch.names.endpoint(i), epoch.names.site(*site));
         which(endpoint, site).then(|| {
-            let accepts = view.rows.iter().find(|r| r.endpoint == i as u32).map_or(Accepts::None, |r| r.accepts);
+            let accepts = view.rows.iter().find(|r| r.endpoint == i).map_or(Accepts::None, |r| r.accepts);
             let (learnt, configured) = (lock(&epoch.live[i].learnt), &epoch.grid.config.endpoints[i]);
             let tracker = &learnt.tracker;
             let found = tracker.health.found(now);
@@ -77,5 +78,5 @@ pub(crate) fn endpoints(epoch: &ConfigEpoch, which: impl Fn(&str, &str) -> bool)
             }
         })
     };
-    epoch.grid.endpoint_site.iter().enumerate().filter_map(endpoint_now).collect()
+    EndpointIndex::all().zip(&epoch.grid.endpoint_site).filter_map(endpoint_now).collect()
 }

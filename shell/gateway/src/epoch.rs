@@ -12,8 +12,10 @@ use rhumb_flow::hedge::Hedging;
 use rhumb_flow::peers::groups;
 use rhumb_grid::config::EngineKind;
 use rhumb_grid::index::Grid;
+use rhumb_grid::position::{EndpointIndex, ModelIndex, SiteIndex, TenantIndex};
 use rhumb_route::decide::Target;
 use rhumb_route::facts::Hit;
+use rhumb_route::prefix::Held;
 use rhumb_route::view::{EndpointState, View, Viewer};
 use rhumb_route::workload::WorkloadStats;
 use rhumb_upstream::{Names, Origin, OriginError, Tls};
@@ -23,7 +25,7 @@ use crate::live::Live;
 use crate::lock::lock;
 use crate::metrics::Metrics;
 use crate::names::NameTable;
-use crate::numbers::{EndpointNumber, ModelNumber, Numbers, SiteNumber};
+use crate::numbers::{EndpointNumber, Numbers, SiteNumber};
 use crate::salt;
 use crate::state::GatewayState;
 use crate::version::Version;
@@ -40,7 +42,7 @@ pub(crate) struct ConfigEpoch {
     pub(crate) keys: Keys,
     pub(crate) live: Vec<Arc<Live>>,
     /// Endpoints that are compared with each other.
-    pub(crate) peers: Vec<Vec<usize>>,
+    pub(crate) peers: Vec<Vec<EndpointIndex>>,
     pub(crate) queue_classes: QueueClasses,
     /// Per model.
     pub(crate) hedging: Vec<Arc<Mutex<Hedging>>>,
@@ -106,7 +108,7 @@ impl ConfigEpoch {
         let mut known = lock(&state.known);
         let numbers = known.numbers(&grid, &queue_classes);
         let live: Vec<Arc<Live>> = numbers.endpoints.iter().map(|n| Arc::clone(&known.live()[n.at()])).collect();
-        let tenants = (0..grid.config.tenants.len()).map(Some).chain([None]);
+        let tenants = TenantIndex::of(&grid.config.tenants).map(Some).chain([None]);
         let mut estimates = Vec::new();
         for tenant in tenants.map(|t| numbers.tenant(t)) {
             estimates.extend(numbers.models.iter().map(|m| known.estimates((tenant, *m))));
@@ -122,13 +124,13 @@ impl ConfigEpoch {
             .iter()
             .map(|e| e.models.first().and_then(|s| perf(e, s)).map_or(PREFIX_BLOCKS_DEFAULT, |p| cache_blocks(&p)))
             .sum();
-        for (_, live) in live.iter().enumerate().filter(|(endpoint, _)| viewer.is_modelled(*endpoint)) {
+        for (_, live) in EndpointIndex::all().zip(&live).filter(|(endpoint, _)| viewer.is_modelled(*endpoint)) {
             lock(&live.learnt).tracker.health.performance_mut().expect_modelled();
         }
         drop(perf);
         lock(&state.prefixes).resize(blocks);
         if let Some(before) = before {
-            let sites: BTreeMap<SiteNumber, u32> = numbers.sites.iter().copied().zip(0..).collect();
+            let sites: BTreeMap<SiteNumber, SiteIndex> = numbers.sites.iter().copied().zip(SiteIndex::all()).collect();
             for (number, state) in before.numbers.sites.iter().zip(lock(&before.viewer).sites()) {
                 if let Some(site) = sites.get(number) {
                     viewer.resume(*site, *state);
@@ -170,48 +172,49 @@ impl ConfigEpoch {
     }
 
     /// The queue class of the models that one name stands for.
-    pub(crate) fn queue_class(&self, models: &[u32]) -> QueueClass {
+    pub(crate) fn queue_class(&self, models: &[ModelIndex]) -> QueueClass {
         let queue_class = self.queue_classes.queue_class(models).expect("the models are those of a name in the grid");
         self.numbers.queue_class(queue_class)
     }
 
     /// The endpoint and model that a session is pinned to, if both are still there.
-    pub(crate) fn pinned(&self, session: u64) -> Option<(u32, u32)> {
+    pub(crate) fn pinned(&self, session: u64) -> Option<(EndpointIndex, ModelIndex)> {
         let (endpoint, model) = lock(self.state.pins_of(session)).get(session).copied()?;
-        Some((self.numbers.endpoint_at(EndpointNumber(endpoint))?, self.numbers.model_at(ModelNumber(model))?))
+        Some((self.numbers.endpoint_at(endpoint)?, self.numbers.model_at(model)?))
     }
 
     /// Pins a session to what serves it.
     pub(crate) fn pin(&self, session: u64, target: &Target) {
-        let pin = (self.numbers.endpoint(target.endpoint).0, self.numbers.models[target.model as usize].0);
+        let pin = (self.numbers.endpoint(target.endpoint), self.numbers.models[target.model]);
         lock(self.state.pins_of(session)).insert(session, pin);
     }
 
     /// The endpoints believed to hold the longest prefixes of a prompt.
-    pub(crate) fn lookup(&self, blocks: &[u64], tokens_per_block: f64, hits: &mut Vec<Hit>) {
-        lock(&self.state.prefixes).lookup(blocks, tokens_per_block, hits);
-        hits.retain_mut(|hit| {
-            let here = self.numbers.endpoint_at(EndpointNumber(hit.endpoint));
-            hit.endpoint = here.unwrap_or_default();
-            here.is_some()
-        });
+    pub(crate) fn lookup(&self, blocks: &[u64], tokens_per_block: f64, held: &mut Vec<Held>, hits: &mut Vec<Hit>) {
+        lock(&self.state.prefixes).lookup(blocks, tokens_per_block, held);
+        let here = |h: &Held| {
+            let endpoint = self.numbers.endpoint_at(EndpointNumber(h.endpoint))?;
+            Some(Hit { endpoint, tokens: h.tokens })
+        };
+        hits.clear();
+        hits.extend(held.iter().filter_map(here));
     }
 
     /// An endpoint holds a prompt from now on.
-    pub(crate) fn cached(&self, blocks: &[u64], endpoint: u32) {
+    pub(crate) fn cached(&self, blocks: &[u64], endpoint: EndpointIndex) {
         lock(&self.state.prefixes).insert(blocks, self.numbers.endpoint(endpoint).0);
     }
 
     /// What keeps the cache of an endpoint's engine apart for a tenant, where it can be.
-    pub(crate) fn salt(&self, tenant: Option<usize>, endpoint: u32) -> Option<&str> {
+    pub(crate) fn salt(&self, tenant: Option<TenantIndex>, endpoint: EndpointIndex) -> Option<&str> {
         let salt = tenant.and_then(|t| self.salts[t].as_deref());
-        salt.filter(|_| self.upstreams[endpoint as usize].takes_salt)
+        salt.filter(|_| self.upstreams[endpoint].takes_salt)
     }
 
     /// What is expected of the requests of a tenant for a model.
-    pub(crate) fn estimates(&self, tenant: Option<usize>, model: u32) -> &Mutex<Estimates> {
-        let tenant = tenant.unwrap_or(self.grid.config.tenants.len());
-        &self.estimates[tenant * self.grid.config.models.len() + model as usize]
+    pub(crate) fn estimates(&self, tenant: Option<TenantIndex>, model: ModelIndex) -> &Mutex<Estimates> {
+        let tenant = tenant.map_or(self.grid.config.tenants.len(), TenantIndex::at);
+        &self.estimates[tenant * self.grid.config.models.len() + model.at()]
     }
 
     /// Each site now.
@@ -227,7 +230,7 @@ impl ConfigEpoch {
             .map(|(s, watts)| SiteReading { name: s.name.clone(), watts, in_flight: 0.0, ill: 0 })
             .collect();
         for (live, site) in self.live.iter().zip(&self.grid.endpoint_site) {
-            let site = &mut out[*site as usize];
+            let site = &mut out[*site];
             site.in_flight += live.local_load().in_flight;
             site.ill += usize::from(lock(&live.learnt).tracker.health.is_unhealthy(now));
         }

@@ -357,7 +357,7 @@ impl FailoverDriver<'_> {
             Opened::Stream(opening) => {
                 let limit = Duration::from_millis(self.policy.rates.idle_timeout_ms);
                 let idle = Idle { limit, extensions: if self.scan.request.tools { 3 } else { 0 } };
-                let key = self.epoch.live[target.endpoint as usize].pool_key;
+                let key = self.epoch.live[target.endpoint].pool_key;
                 Served::Stream(target, Box::new(Relay::new(*opening, record, self.reply.stream(), idle, key)))
             }
         }

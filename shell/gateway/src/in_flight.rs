@@ -33,7 +33,7 @@ impl InFlight {
     pub(crate) fn began(&mut self, second_usd: f64, source: Source) {
         self.permit.served = true;
         self.attempt.began(&mut LiveParts(&self.epoch), source, second_usd, self.epoch.now_us());
-        let live = &self.epoch.live[self.target().endpoint as usize];
+        let live = &self.epoch.live[self.target().endpoint];
         lock(&live.learnt).troubles.over();
         live.heard(self.epoch.now_ms());
     }

@@ -43,7 +43,7 @@ pub(crate) fn one(epoch: &ConfigEpoch, dialect: Dialect, caller: &Caller, name: 
 fn entry<'a>(grid: &'a Grid, name: &'a str) -> models::Entry<'a> {
     let config = &grid.config;
     let members = grid.models_named(name).unwrap_or_default();
-    let names: Vec<&str> = members.iter().map(|m| config.models[*m as usize].name.as_str()).collect();
+    let names: Vec<&str> = members.iter().map(|m| config.models[*m].name.as_str()).collect();
     let is_virtual = config.virtual_models.iter().any(|v| v.name == name);
     let served = config.endpoints.iter().flat_map(|e| &e.models).filter(|s| names.contains(&s.model.as_str()));
     models::Entry {

@@ -10,6 +10,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 use rhumb_flow::blame::Failure;
 use rhumb_grid::index::Grid;
+use rhumb_grid::position::EndpointIndex;
 use rhumb_record::Outcome;
 use rhumb_store::Ended;
 
@@ -193,12 +194,12 @@ impl Metrics {
         self.refused.inc();
     }
 
-    pub(crate) fn sent(&self, endpoint: u32) {
-        self.sent[endpoint as usize].inc();
+    pub(crate) fn sent(&self, endpoint: EndpointIndex) {
+        self.sent[endpoint].inc();
     }
 
-    pub(crate) fn failed(&self, endpoint: u32, name: &str, failure: Failure) {
-        self.failed[endpoint as usize].inc();
+    pub(crate) fn failed(&self, endpoint: EndpointIndex, name: &str, failure: Failure) {
+        self.failed[endpoint].inc();
         let label = FailureLabel { endpoint: name.to_owned(), cause: failure.code() };
         self.failures.get_or_create(&label).inc();
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use http::HeaderValue;
 use rhumb_grid::index::Grid;
+use rhumb_grid::position::{EndpointIndex, ModelIndex, SiteIndex};
 use rhumb_route::explain::Names;
 
 /// Names by index, of one configuration.
@@ -41,15 +42,14 @@ impl NameTable {
         Self { config, tables: same.unwrap_or_else(|| Arc::new(tables)) }
     }
 
-    pub(crate) fn headers(&self, endpoint: u32, site: u32, model: u32) -> [HeaderValue; 3] {
-        let of = |t: &[(String, HeaderValue)], i: u32| t[i as usize].1.clone();
+    pub(crate) fn headers(&self, endpoint: EndpointIndex, site: SiteIndex, model: ModelIndex) -> [HeaderValue; 3] {
         let Tables { endpoints, sites, models } = &*self.tables;
-        [of(endpoints, endpoint), of(sites, site), of(models, model)]
+        [&endpoints[endpoint], &sites[site], &models[model]].map(|(_, header)| header.clone())
     }
 }
 
-fn name(table: &[(String, HeaderValue)], index: u32) -> &str {
-    table.get(index as usize).map_or("?", |(name, _)| name)
+fn name(table: &[(String, HeaderValue)], index: usize) -> &str {
+    table.get(index).map_or("?", |(name, _)| name)
 }
 
 impl Names for NameTable {
@@ -57,15 +57,15 @@ impl Names for NameTable {
         &self.config
     }
 
-    fn endpoint(&self, index: u32) -> &str {
-        name(&self.tables.endpoints, index)
+    fn endpoint(&self, index: EndpointIndex) -> &str {
+        name(&self.tables.endpoints, index.at())
     }
 
-    fn site(&self, index: u32) -> &str {
-        name(&self.tables.sites, index)
+    fn site(&self, index: SiteIndex) -> &str {
+        name(&self.tables.sites, index.at())
     }
 
-    fn model(&self, index: u32) -> &str {
-        name(&self.tables.models, index)
+    fn model(&self, index: ModelIndex) -> &str {
+        name(&self.tables.models, index.at())
     }
 }

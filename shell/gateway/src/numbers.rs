@@ -10,6 +10,7 @@ use rhumb_flow::admission::{QueueClass, QueueClasses};
 use rhumb_flow::hedge::Hedging;
 use rhumb_grid::config::Endpoint;
 use rhumb_grid::index::Grid;
+use rhumb_grid::position::{EndpointIndex, ModelIndex, TenantIndex};
 use rhumb_route::workload::WorkloadStats;
 
 use crate::live::Live;
@@ -113,8 +114,8 @@ pub(crate) struct Numbers {
     pub(crate) models: Vec<ModelNumber>,
     tenants: Vec<TenantNumber>,
     queue_classes: Vec<QueueClass>,
-    endpoint_at: BTreeMap<EndpointNumber, u32>,
-    model_at: BTreeMap<ModelNumber, u32>,
+    endpoint_at: BTreeMap<EndpointNumber, EndpointIndex>,
+    model_at: BTreeMap<ModelNumber, ModelIndex>,
 }
 
 /// Idle connections are kept by keys that are unique in the process, because several gateways may share it.
@@ -131,13 +132,13 @@ impl Known {
         let mut by_class: Vec<(QueueClass, ClassNumber)> = queue_classes
             .iter()
             .map(|(wanted, queue_class)| {
-                (queue_class, self.queue_classes.number(wanted.iter().map(|m| models[*m as usize]).collect()))
+                (queue_class, self.queue_classes.number(wanted.iter().map(|m| models[*m]).collect()))
             })
             .collect();
         by_class.sort_unstable();
         Numbers {
-            endpoint_at: endpoints.iter().copied().zip(0..).collect(),
-            model_at: models.iter().copied().zip(0..).collect(),
+            endpoint_at: endpoints.iter().copied().zip(EndpointIndex::all()).collect(),
+            model_at: models.iter().copied().zip(ModelIndex::all()).collect(),
             sites: self.sites.numbers(c.sites.iter().map(|s| s.name.clone())),
             tenants: self.tenants.numbers(c.tenants.iter().map(|t| t.name.clone())),
             queue_classes: by_class.into_iter().map(|(_, number)| number.0).collect(),
@@ -174,22 +175,22 @@ impl Known {
 
 impl Numbers {
     /// The number of an endpoint.
-    pub(crate) fn endpoint(&self, endpoint: u32) -> EndpointNumber {
-        self.endpoints[endpoint as usize]
+    pub(crate) fn endpoint(&self, endpoint: EndpointIndex) -> EndpointNumber {
+        self.endpoints[endpoint]
     }
 
     /// The endpoint with a number, if this configuration has it.
-    pub(crate) fn endpoint_at(&self, number: EndpointNumber) -> Option<u32> {
+    pub(crate) fn endpoint_at(&self, number: EndpointNumber) -> Option<EndpointIndex> {
         self.endpoint_at.get(&number).copied()
     }
 
     /// The model with a number, if this configuration has it.
-    pub(crate) fn model_at(&self, number: ModelNumber) -> Option<u32> {
+    pub(crate) fn model_at(&self, number: ModelNumber) -> Option<ModelIndex> {
         self.model_at.get(&number).copied()
     }
 
     /// A tenant's number, from 1; 0 is nobody's.
-    pub(crate) fn tenant(&self, tenant: Option<usize>) -> u32 {
+    pub(crate) fn tenant(&self, tenant: Option<TenantIndex>) -> u32 {
         tenant.map_or(0, |t| self.tenants[t].0 + 1)
     }
 
@@ -223,9 +224,18 @@ mod tests {
         let second = number(&grid(&[("c", "http://c"), ("b", "http://b"), ("a", "http://x")], &["n"], &["u"]));
         assert_eq!(first.endpoints, [0, 1].map(EndpointNumber));
         assert_eq!(second.endpoints, [2, 1, 3].map(EndpointNumber), "another address is another endpoint");
-        assert_eq!((second.endpoint_at(EndpointNumber(1)), second.endpoint_at(EndpointNumber(0))), (Some(1), None));
-        assert_eq!((first.model_at(ModelNumber(1)), second.model_at(ModelNumber(1))), (Some(1), Some(0)));
-        assert_eq!((first.tenant(Some(1)), second.tenant(Some(0)), second.tenant(None)), (2, 2, 0));
+        assert_eq!(
+            (second.endpoint_at(EndpointNumber(1)), second.endpoint_at(EndpointNumber(0))),
+            (Some(EndpointIndex(1)), None)
+        );
+        assert_eq!(
+            [first.model_at(ModelNumber(1)), second.model_at(ModelNumber(1))],
+            [1, 0].map(|m| Some(ModelIndex(m)))
+        );
+        assert_eq!(
+            (first.tenant(Some(TenantIndex(1))), second.tenant(Some(TenantIndex(0))), second.tenant(None)),
+            (2, 2, 0)
+        );
         // A model's queue class is the same one, and that of both models no one's any more.
         assert_eq!(second.queue_classes.iter().filter(|l| first.queue_classes.contains(l)).count(), 1);
         let back = number(&grid(&[("a", "http://a"), ("b", "http://b")], &["m", "n"], &["t", "u"]));

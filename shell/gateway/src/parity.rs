@@ -17,6 +17,7 @@ use rhumb_flow::hedge::Hedging;
 use rhumb_flow::quarantine::Quarantine;
 use rhumb_flow::window::Window;
 use rhumb_grid::config::{Location, Priority, Router};
+use rhumb_grid::position::{EndpointIndex, ModelIndex, SiteIndex};
 use rhumb_process::Tasks;
 use rhumb_route::account::PriceSnapshot;
 use rhumb_route::compact_row::CompactRow;
@@ -82,19 +83,19 @@ impl Driven {
 }
 
 impl World for Driven {
-    fn rows(&self, model: u32) -> &[Row] {
+    fn rows(&self, model: ModelIndex) -> &[Row] {
         self.view.rows(model)
     }
 
-    fn local_load(&self, endpoint: u32) -> LocalLoad {
-        self.epoch.live[endpoint as usize].local_load()
+    fn local_load(&self, endpoint: EndpointIndex) -> LocalLoad {
+        self.epoch.live[endpoint].local_load()
     }
 
-    fn lower_bounds(&self, model: u32) -> &[LowerBounds] {
+    fn lower_bounds(&self, model: ModelIndex) -> &[LowerBounds] {
         World::lower_bounds(&*self.view, model)
     }
 
-    fn compact_rows(&self, model: u32) -> &[CompactRow] {
+    fn compact_rows(&self, model: ModelIndex) -> &[CompactRow] {
         World::compact_rows(&*self.view, model)
     }
 }
@@ -103,19 +104,19 @@ impl Parts for Driven {
     /// The world frees places itself.
     type ConcurrencyPermit = ();
 
-    fn endpoint<T>(&mut self, endpoint: u32, with: impl FnOnce(&mut EndpointTracker) -> T) -> T {
+    fn endpoint<T>(&mut self, endpoint: EndpointIndex, with: impl FnOnce(&mut EndpointTracker) -> T) -> T {
         self.live().endpoint(endpoint, with)
     }
 
-    fn workload<T>(&mut self, model: u32, with: impl FnOnce(&mut WorkloadStats) -> T) -> T {
+    fn workload<T>(&mut self, model: ModelIndex, with: impl FnOnce(&mut WorkloadStats) -> T) -> T {
         self.live().workload(model, with)
     }
 
-    fn hedging<T>(&mut self, model: u32, with: impl FnOnce(&mut Hedging) -> T) -> T {
+    fn hedging<T>(&mut self, model: ModelIndex, with: impl FnOnce(&mut Hedging) -> T) -> T {
         self.live().hedging(model, with)
     }
 
-    fn window<T>(&mut self, endpoint: u32, with: impl FnOnce(&mut Window) -> T) -> T {
+    fn window<T>(&mut self, endpoint: EndpointIndex, with: impl FnOnce(&mut Window) -> T) -> T {
         self.live().window(endpoint, with)
     }
 
@@ -127,15 +128,15 @@ impl Parts for Driven {
         self.live().budget(tenant, target, with)
     }
 
-    fn backlog_add(&mut self, endpoint: u32, tokens: f64) {
+    fn backlog_add(&mut self, endpoint: EndpointIndex, tokens: f64) {
         self.live().backlog_add(endpoint, tokens);
     }
 
-    fn backlog_sub(&mut self, endpoint: u32, tokens: f64) {
+    fn backlog_sub(&mut self, endpoint: EndpointIndex, tokens: f64) {
         self.live().backlog_sub(endpoint, tokens);
     }
 
-    fn prompt_sent(&mut self, endpoint: u32, now_ms: u64, tokens: f64) {
+    fn prompt_sent(&mut self, endpoint: EndpointIndex, now_ms: u64, tokens: f64) {
         self.live().prompt_sent(endpoint, now_ms, tokens);
     }
 
@@ -163,22 +164,22 @@ impl Parts for Driven {
         self.live().context_tokens(target)
     }
 
-    fn model_number(&self, model: u32) -> u32 {
+    fn model_number(&self, model: ModelIndex) -> u32 {
         self.live().model_number(model)
     }
 
-    fn endpoint_number(&self, endpoint: u32) -> u32 {
+    fn endpoint_number(&self, endpoint: EndpointIndex) -> u32 {
         self.live().endpoint_number(endpoint)
     }
 }
 
 impl Memory for Driven {
-    fn depart(&mut self, endpoint: u32) {
-        self.epoch.live[endpoint as usize].depart();
+    fn depart(&mut self, endpoint: EndpointIndex) {
+        self.epoch.live[endpoint].depart();
     }
 
-    fn depart_end(&mut self, endpoint: u32, has_begun: bool, now_ms: u64) {
-        self.epoch.live[endpoint as usize].depart_end();
+    fn depart_end(&mut self, endpoint: EndpointIndex, has_begun: bool, now_ms: u64) {
+        self.epoch.live[endpoint].depart_end();
         if has_begun {
             self.window(endpoint, |window| window.completed(now_ms));
         }
@@ -198,29 +199,29 @@ impl Memory for Driven {
         now_ms: u64,
         ask: &AdmissionAsk,
         waited_ms: f64,
-        caller: Option<u32>,
+        caller: Option<EndpointIndex>,
         targets: &[Target],
     ) -> Turn {
         let candidates = crate::admission::candidates(&self.epoch, targets);
-        lock(&self.epoch.state.queue).admission_mut().turn(now_ms, ask, waited_ms, caller, candidates)
+        lock(&self.epoch.state.queue).admission_mut().turn(now_ms, ask, waited_ms, caller.map(|e| e.0), candidates)
     }
 
-    fn next(&mut self, now_ms: u64, endpoint: u32) -> Option<Ticket> {
+    fn next(&mut self, now_ms: u64, endpoint: EndpointIndex) -> Option<Ticket> {
         let in_flight = self.local_load(endpoint).in_flight;
-        lock(&self.epoch.state.queue).admission_mut().next(now_ms, endpoint, in_flight)
+        lock(&self.epoch.state.queue).admission_mut().next(now_ms, endpoint.0, in_flight)
     }
 
     fn look_again(&mut self, now_ms: u64) -> Vec<Ticket> {
-        let in_flight = |e: u32| self.local_load(e).in_flight;
+        let in_flight = |e: u32| self.local_load(EndpointIndex(e)).in_flight;
         lock(&self.epoch.state.queue).admission_mut().look_again(now_ms, in_flight)
     }
 
-    fn estimates<T>(&mut self, tenant: u32, model: u32, with: impl FnOnce(&mut Estimates) -> T) -> T {
+    fn estimates<T>(&mut self, tenant: u32, model: ModelIndex, with: impl FnOnce(&mut Estimates) -> T) -> T {
         assert_eq!(tenant, 0, "the worlds here have one tenant, who is nobody to a gateway");
         with(&mut lock(self.epoch.estimates(None, model)))
     }
 
-    fn set_energy(&mut self, site: u32, usd_per_kwh: f64, carbon_g_per_kwh: f64) {
+    fn set_energy(&mut self, site: SiteIndex, usd_per_kwh: f64, carbon_g_per_kwh: f64) {
         lock(&self.epoch.viewer).set_energy(site, usd_per_kwh, carbon_g_per_kwh);
     }
 

@@ -9,6 +9,7 @@ use rhumb_flow::budget::RetryBudget;
 use rhumb_flow::hedge::Hedging;
 use rhumb_flow::quarantine::Quarantine;
 use rhumb_flow::window::Window;
+use rhumb_grid::position::{EndpointIndex, ModelIndex};
 use rhumb_route::account::PriceSnapshot;
 use rhumb_route::decide::Target;
 use rhumb_route::workload::WorkloadStats;
@@ -23,19 +24,19 @@ pub(crate) struct LiveParts<'a>(pub(crate) &'a Arc<ConfigEpoch>);
 impl Parts for LiveParts<'_> {
     type ConcurrencyPermit = ConcurrencyPermit;
 
-    fn endpoint<T>(&mut self, endpoint: u32, with: impl FnOnce(&mut EndpointTracker) -> T) -> T {
-        with(&mut lock(&self.0.live[endpoint as usize].learnt).tracker)
+    fn endpoint<T>(&mut self, endpoint: EndpointIndex, with: impl FnOnce(&mut EndpointTracker) -> T) -> T {
+        with(&mut lock(&self.0.live[endpoint].learnt).tracker)
     }
 
-    fn workload<T>(&mut self, model: u32, with: impl FnOnce(&mut WorkloadStats) -> T) -> T {
-        with(&mut lock(&self.0.workload[model as usize]))
+    fn workload<T>(&mut self, model: ModelIndex, with: impl FnOnce(&mut WorkloadStats) -> T) -> T {
+        with(&mut lock(&self.0.workload[model]))
     }
 
-    fn hedging<T>(&mut self, model: u32, with: impl FnOnce(&mut Hedging) -> T) -> T {
-        with(&mut lock(&self.0.hedging[model as usize]))
+    fn hedging<T>(&mut self, model: ModelIndex, with: impl FnOnce(&mut Hedging) -> T) -> T {
+        with(&mut lock(&self.0.hedging[model]))
     }
 
-    fn window<T>(&mut self, endpoint: u32, with: impl FnOnce(&mut Window) -> T) -> T {
+    fn window<T>(&mut self, endpoint: EndpointIndex, with: impl FnOnce(&mut Window) -> T) -> T {
         with(lock(&self.0.state.queue).window_mut(self.0.numbers.endpoint(endpoint)))
     }
 
@@ -45,20 +46,20 @@ impl Parts for LiveParts<'_> {
 
     fn budget<T>(&mut self, tenant: u32, target: &Target, with: impl FnOnce(&mut RetryBudget) -> T) -> T {
         let numbers = &self.0.numbers;
-        let of = (tenant, numbers.models[target.model as usize], numbers.sites[target.site as usize]);
+        let of = (tenant, numbers.models[target.model], numbers.sites[target.site]);
         with(lock(&self.0.state.budgets).entry(of).or_default())
     }
 
-    fn backlog_add(&mut self, endpoint: u32, tokens: f64) {
-        self.0.live[endpoint as usize].backlog_add(tokens);
+    fn backlog_add(&mut self, endpoint: EndpointIndex, tokens: f64) {
+        self.0.live[endpoint].backlog_add(tokens);
     }
 
-    fn backlog_sub(&mut self, endpoint: u32, tokens: f64) {
-        self.0.live[endpoint as usize].backlog_add(-tokens);
+    fn backlog_sub(&mut self, endpoint: EndpointIndex, tokens: f64) {
+        self.0.live[endpoint].backlog_add(-tokens);
     }
 
-    fn prompt_sent(&mut self, endpoint: u32, now_ms: u64, tokens: f64) {
-        if self.0.live[endpoint as usize].is_slow_starting.load(Ordering::Relaxed) {
+    fn prompt_sent(&mut self, endpoint: EndpointIndex, now_ms: u64, tokens: f64) {
+        if self.0.live[endpoint].is_slow_starting.load(Ordering::Relaxed) {
             lock(&self.0.state.queue).sent(self.0.numbers.endpoint(endpoint), now_ms, tokens);
         }
     }
@@ -80,11 +81,11 @@ impl Parts for LiveParts<'_> {
         self.0.view.load().row(target).map_or(0, |r| r.context_tokens)
     }
 
-    fn model_number(&self, model: u32) -> u32 {
-        self.0.numbers.models[model as usize].0
+    fn model_number(&self, model: ModelIndex) -> u32 {
+        self.0.numbers.models[model].0
     }
 
-    fn endpoint_number(&self, endpoint: u32) -> u32 {
+    fn endpoint_number(&self, endpoint: EndpointIndex) -> u32 {
         self.0.numbers.endpoint(endpoint).0
     }
 }

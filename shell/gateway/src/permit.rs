@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use rhumb_grid::position::EndpointIndex;
 use rhumb_route::decide::Target;
 
 use crate::epoch::ConfigEpoch;
@@ -10,7 +11,7 @@ use crate::lock::lock;
 /// It is taken. Dropping it frees the place and calls whoever is next.
 pub(crate) struct ConcurrencyPermit {
     epoch: Arc<ConfigEpoch>,
-    endpoint: u32,
+    endpoint: EndpointIndex,
     /// The endpoint has answered: its place is freed by work done, and not by a failure.
     pub(crate) served: bool,
 }
@@ -25,7 +26,7 @@ impl ConcurrencyPermit {
         choose: impl FnOnce(&dyn Fn(usize) -> bool) -> Option<usize>,
     ) -> Option<(usize, Self)> {
         let queue = lock(&epoch.state.queue);
-        let to_spare = |e: u32| {
+        let to_spare = |e: EndpointIndex| {
             let number = epoch.numbers.endpoint(e);
             !queue.admission().is_wanted(number.0) && queue.has_room(now_ms, number)
         };
@@ -34,8 +35,8 @@ impl ConcurrencyPermit {
     }
 
     /// Takes a place whether or not there is room: a request that has been admitted once goes on.
-    pub(crate) fn take(epoch: &Arc<ConfigEpoch>, endpoint: u32) -> Self {
-        epoch.live[endpoint as usize].depart();
+    pub(crate) fn take(epoch: &Arc<ConfigEpoch>, endpoint: EndpointIndex) -> Self {
+        epoch.live[endpoint].depart();
         Self { epoch: Arc::clone(epoch), endpoint, served: false }
     }
 }
@@ -45,7 +46,7 @@ impl Drop for ConcurrencyPermit {
         let epoch = &self.epoch;
         let (number, now_ms) = (epoch.numbers.endpoint(self.endpoint), epoch.now_ms());
         let mut queue = lock(&epoch.state.queue);
-        epoch.live[self.endpoint as usize].depart_end();
+        epoch.live[self.endpoint].depart_end();
         if self.served {
             queue.window_mut(number).completed(now_ms);
         }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use rhumb_core::judge::{Finding, judge};
+use rhumb_grid::position::{EndpointIndex, ModelIndex, SiteIndex};
 use rhumb_route::explain::Names as _;
 use rhumb_route::view::{EndpointState, View};
 use rhumb_route::workload::WorkloadStats;
@@ -42,25 +43,27 @@ impl ConfigEpoch {
         };
         let mut viewer = lock(&self.viewer);
         let drains = lock(&self.state.drains);
-        let accepts = |(endpoint, site): (u32, &u32)| drains.of(self.names.endpoint(endpoint), self.names.site(*site));
+        let accepts = |(endpoint, site): (EndpointIndex, &SiteIndex)| {
+            drains.of(self.names.endpoint(endpoint), self.names.site(*site))
+        };
         let states: Vec<EndpointState> = self
             .live
             .iter()
             .zip(windows)
-            .zip((0..).zip(&self.grid.endpoint_site).map(accepts))
-            .enumerate()
-            .map(|(endpoint, ((live, window), accepts))| {
+            .zip(EndpointIndex::all().zip(&self.grid.endpoint_site).map(accepts))
+            .zip(EndpointIndex::all())
+            .map(|(((live, window), accepts), endpoint)| {
                 let tracker = &mut lock(&live.learnt).tracker;
                 // Whoever is compared with its peers is so as it is now.
                 tracker.state.accepts = accepts;
-                let serves = viewer.served(endpoint).iter().map(|m| self.numbers.models[*m as usize].0);
+                let serves = viewer.served(endpoint).iter().map(|m| self.numbers.models[*m].0);
                 let missing = tracker.missing(now, serves);
                 EndpointState { missing, ..tracker.snapshot(now, window, live.local_load().in_flight, accepts) }
             })
             .collect();
         drop(drains);
         let workload: Vec<WorkloadStats> = self.workload.iter().map(|h| *lock(h)).collect();
-        (0..).zip(workload).for_each(|(model, workload)| viewer.set_workload(model, workload));
+        ModelIndex::all().zip(workload).for_each(|(model, workload)| viewer.set_workload(model, workload));
         let mut view = viewer.view(&states, now);
         drop(viewer);
         view.version = self.state.next_view();
@@ -78,8 +81,8 @@ impl ConfigEpoch {
 
     /// Compares endpoints with their peers, and finds those that are back.
     fn judge(self: &Arc<Self>, now_ms: u64) {
-        let name = |endpoint: u32| self.names.endpoint(endpoint);
-        for finding in judge(&mut LiveParts(self), self.live.len() as u32, &self.peers, now_ms) {
+        let name = |endpoint: EndpointIndex| self.names.endpoint(endpoint);
+        for finding in judge(&mut LiveParts(self), self.live.len(), &self.peers, now_ms) {
             match finding {
                 Finding::Outlier { endpoint } => {
                     tracing::warn!("endpoint `{}` is unhealthy: it is far slower than its peers", name(endpoint));
@@ -89,9 +92,9 @@ impl ConfigEpoch {
                     name(endpoint)
                 ),
                 Finding::Back { endpoint, away_ms } => {
-                    let per_s = lock(&self.viewer).prompt_tokens_per_s(endpoint as usize);
+                    let per_s = lock(&self.viewer).prompt_tokens_per_s(endpoint);
                     lock(&self.state.queue).back(self.numbers.endpoint(endpoint), now_ms, away_ms, per_s);
-                    self.live[endpoint as usize].is_slow_starting.store(true, Ordering::Relaxed);
+                    self.live[endpoint].is_slow_starting.store(true, Ordering::Relaxed);
                 }
             }
         }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use rhumb_grid::config::Priority;
+use rhumb_grid::position::EndpointIndex;
 use rhumb_process::lines_lost;
 use rhumb_route::explain::Names as _;
 
@@ -83,7 +84,7 @@ impl Gauges {
 
     fn endpoints(&self, epoch: &ConfigEpoch) {
         let now = epoch.now_ms();
-        for (i, live) in (0u32..).zip(&epoch.live) {
+        for (i, live) in EndpointIndex::all().zip(&epoch.live) {
             let name = || epoch.names.endpoint(i).to_owned();
             let label = EndpointLabel { endpoint: name() };
             let learnt = lock(&live.learnt);
@@ -106,7 +107,7 @@ impl Gauges {
             }
         }
         let queue = lock(&epoch.state.queue);
-        for (i, number) in (0u32..).zip(&epoch.numbers.endpoints) {
+        for (i, number) in EndpointIndex::all().zip(&epoch.numbers.endpoints) {
             let label = EndpointLabel { endpoint: epoch.names.endpoint(i).to_owned() };
             self.window.get_or_create(&label).set(queue.window(*number).limit(now));
         }
@@ -116,9 +117,9 @@ impl Gauges {
     fn in_flight(&self, versions: &[Arc<ConfigEpoch>]) {
         let mut by_number = BTreeMap::new();
         for epoch in versions {
-            for (i, number) in (0u32..).zip(&epoch.numbers.endpoints) {
+            for (i, number) in EndpointIndex::all().zip(&epoch.numbers.endpoints) {
                 let name = || epoch.names.endpoint(i).to_owned();
-                by_number.entry(*number).or_insert_with(|| (name(), epoch.live[i as usize].local_load().in_flight));
+                by_number.entry(*number).or_insert_with(|| (name(), epoch.live[i].local_load().in_flight));
             }
         }
         for (endpoint, in_flight) in by_number.into_values() {

@@ -214,7 +214,7 @@ impl Relay {
     fn heard(&self) {
         if let Some(in_flight) = &self.record.in_flight {
             let epoch = &self.record.epoch;
-            epoch.live[in_flight.target().endpoint as usize].heard(epoch.now_ms());
+            epoch.live[in_flight.target().endpoint].heard(epoch.now_ms());
         }
     }
 
@@ -222,7 +222,7 @@ impl Relay {
     fn serves_others(&self) -> bool {
         let Some(in_flight) = &self.record.in_flight else { return false };
         let epoch = &self.record.epoch;
-        let silent_ms = epoch.now_ms().saturating_sub(epoch.live[in_flight.target().endpoint as usize].heard_ms());
+        let silent_ms = epoch.now_ms().saturating_sub(epoch.live[in_flight.target().endpoint].heard_ms());
         u128::from(silent_ms) < self.idle.limit.as_millis() / 2
     }
 

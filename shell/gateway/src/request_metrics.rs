@@ -10,6 +10,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::{Family, MetricConstructor};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
+use rhumb_grid::position::{ModelIndex, SiteIndex, TenantIndex};
 use rhumb_record::Outcome;
 use rhumb_store::Ended;
 
@@ -96,8 +97,8 @@ pub(crate) struct Of<'a> {
     pub(crate) site: Option<&'a str>,
 }
 
-/// Tenant (the last is nobody), model and site of a served request, by their places in the configuration.
-pub(crate) type Positions = (u32, u32, u32);
+/// Tenant (or nobody), model and site of a served request, by their places in the configuration.
+pub(crate) type Positions = (Option<TenantIndex>, ModelIndex, SiteIndex);
 
 /// Finding a series by its labels costs more than counting in it, so those of served requests are kept by position.
 type Known = Arc<Mutex<BTreeMap<(Positions, &'static str), Arc<Series>>>>;
@@ -225,6 +226,8 @@ impl RequestMetrics {
 mod tests {
     use prometheus_client::encoding::text::encode;
 
+    use rhumb_grid::position::EndpointIndex;
+
     use super::*;
 
     #[test]
@@ -236,7 +239,7 @@ mod tests {
             outcome: Outcome::Complete,
             status: 200,
             attempts: 1,
-            served: Some((0, 0)),
+            served: Some((EndpointIndex(0), ModelIndex(0))),
             prompt_tokens: 5,
             cached_tokens: 0,
             completion_tokens: 11,
@@ -251,7 +254,12 @@ mod tests {
         }
         metrics.ended(&ended, &Of { positions: None, tenant: Some("t0"), model: "m0", site: None });
         // Kept by position, a series is the same one.
-        let of = Of { positions: Some((0, 0, 0)), tenant: Some("t0"), model: "m0", site: Some("s") };
+        let of = Of {
+            positions: Some((Some(TenantIndex(0)), ModelIndex(0), SiteIndex(0))),
+            tenant: Some("t0"),
+            model: "m0",
+            site: Some("s"),
+        };
         (0..2).for_each(|_| metrics.ended(&ended, &of));
         let mut page = String::new();
         encode(&mut page, &registry).unwrap();

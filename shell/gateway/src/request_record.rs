@@ -9,6 +9,7 @@ use rhumb_flow::admission::AdmissionRequest;
 use rhumb_flow::evidence::Source;
 use rhumb_flow::fair::cost;
 use rhumb_grid::config::EngineErrors;
+use rhumb_grid::position::TenantIndex;
 use rhumb_openai::request::Scan;
 use rhumb_record::Outcome;
 use rhumb_route::decide::Target;
@@ -28,7 +29,7 @@ pub(crate) struct RequestRecord {
     pub(crate) epoch: Arc<ConfigEpoch>,
     pub(crate) id: u64,
     start_us: u64,
-    pub(crate) tenant: Option<usize>,
+    pub(crate) tenant: Option<TenantIndex>,
     /// The request, as evidence for or against an endpoint knows it.
     pub(crate) source: Source,
     /// How much the client sees of an engine's refusal.
@@ -188,15 +189,12 @@ impl RequestRecord {
         let ConfigEpoch { grid, names, .. } = &*self.epoch;
         let asked = || grid.models_named(&self.model).filter(|models| models.len() == 1).map(|models| models[0]);
         let model = ended.served.map(|(_, model)| model).or_else(asked);
-        let nobody = grid.config.tenants.len();
-        let positions = ended.served.map(|(endpoint, model)| {
-            (self.tenant.unwrap_or(nobody) as u32, model, grid.endpoint_site[endpoint as usize])
-        });
+        let positions = ended.served.map(|(endpoint, model)| (self.tenant, model, grid.endpoint_site[endpoint]));
         Of {
             positions,
             tenant: self.tenant.map(|t| grid.config.tenants[t].name.as_str()),
             model: model.map_or(&self.model, |m| names.model(m)),
-            site: ended.served.map(|(endpoint, _)| names.site(grid.endpoint_site[endpoint as usize])),
+            site: ended.served.map(|(endpoint, _)| names.site(grid.endpoint_site[endpoint])),
         }
     }
 }

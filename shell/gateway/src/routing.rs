@@ -12,11 +12,13 @@ use rhumb_flow::admission::AdmissionRequest;
 use rhumb_flow::fair::{From, cost};
 use rhumb_grid::config::{Model, Priority};
 use rhumb_grid::index::{Grid, NamedRates};
+use rhumb_grid::position::{EndpointIndex, ModelIndex, TenantIndex};
 use rhumb_openai::request::{Api, BLOCK_BYTES, Scan, block_hashes};
 use rhumb_route::compact_row::CompactRow;
 use rhumb_route::decide::{Choice, Decision, Drop, KEPT, Scratch, Target, World, decide};
-use rhumb_route::facts::{Facts, Hit};
+use rhumb_route::facts::Facts;
 use rhumb_route::lower_bound::LowerBounds;
+use rhumb_route::prefix::Held;
 use rhumb_route::record::{Kept, fingerprint};
 use rhumb_route::row::{Able, LocalLoad, Row};
 use rhumb_route::view::View;
@@ -38,19 +40,19 @@ pub(crate) struct LiveWorld<'a> {
 }
 
 impl World for LiveWorld<'_> {
-    fn rows(&self, model: u32) -> &[Row] {
+    fn rows(&self, model: ModelIndex) -> &[Row] {
         self.view.rows(model)
     }
 
-    fn local_load(&self, endpoint: u32) -> LocalLoad {
-        self.epoch.live[endpoint as usize].local_load()
+    fn local_load(&self, endpoint: EndpointIndex) -> LocalLoad {
+        self.epoch.live[endpoint].local_load()
     }
 
-    fn lower_bounds(&self, model: u32) -> &[LowerBounds] {
+    fn lower_bounds(&self, model: ModelIndex) -> &[LowerBounds] {
         World::lower_bounds(self.view, model)
     }
 
-    fn compact_rows(&self, model: u32) -> &[CompactRow] {
+    fn compact_rows(&self, model: ModelIndex) -> &[CompactRow] {
         World::compact_rows(self.view, model)
     }
 }
@@ -85,7 +87,7 @@ const LOCAL_LOADS_MAX: usize = 256;
 #[derive(Default)]
 struct Memory {
     scratch: Scratch,
-    hits: Vec<Hit>,
+    held: Vec<Held>,
 }
 
 thread_local! {
@@ -96,7 +98,7 @@ thread_local! {
 ///
 /// # Errors
 /// There is no such model, or the tenant may not use it; both look alike from outside.
-pub(crate) fn models(epoch: &ConfigEpoch, caller: &Caller, name: &str) -> Result<Vec<u32>, ApiError> {
+pub(crate) fn models(epoch: &ConfigEpoch, caller: &Caller, name: &str) -> Result<Vec<ModelIndex>, ApiError> {
     let grid = &epoch.grid;
     let allowed = |n: &str| match caller.tenant.map(|t| &grid.config.tenants[t].models) {
         Some(list) if !list.is_empty() => list.iter().any(|m| m == n),
@@ -121,7 +123,7 @@ pub(crate) fn nearest_models<'a>(grid: &'a Grid, wrong: &str, allowed: impl Fn(&
 }
 
 /// What a scanned body says by itself.
-pub(crate) fn shape(api: Api, request: &Request, models: Vec<u32>) -> RequestShape {
+pub(crate) fn shape(api: Api, request: &Request, models: Vec<ModelIndex>) -> RequestShape {
     let is_embedding = api == Api::Embeddings;
     RequestShape {
         models,
@@ -166,7 +168,7 @@ pub(crate) fn sequences(request: &Request) -> f64 {
 const SEQUENCES_MAX: u64 = 1_024;
 
 /// Where a request may be served: what its policy and its tenant both allow.
-fn countries(epoch: &ConfigEpoch, policy: &NamedRates, tenant: Option<usize>) -> Vec<[u8; 2]> {
+fn countries(epoch: &ConfigEpoch, policy: &NamedRates, tenant: Option<TenantIndex>) -> Vec<[u8; 2]> {
     let mut countries = policy.countries.clone();
     if let Some(t) = tenant {
         restrict(&mut countries, &epoch.grid.tenant_countries[t]);
@@ -196,14 +198,14 @@ impl<'a> RoutingRequest<'a> {
         epoch: &'a Arc<ConfigEpoch>,
         operation: Operation,
         head: &'a Head<'a>,
-        models: Vec<u32>,
+        models: Vec<ModelIndex>,
         body: &[u8],
         scan: &'a Scan,
     ) -> Self {
         let (Head { caller, headers, policy, .. }, request) = (head, &scan.request);
         let (tenant, number) = (caller.tenant, epoch.numbers.tenant(caller.tenant));
         let session = headers.session.or_else(|| request.conversation_hash.map(|h| own_hash(&h.to_le_bytes(), number)));
-        let first_model = models.first().copied().unwrap_or(0);
+        let first_model = models.first().copied().unwrap_or(ModelIndex(0));
         let mut blocks = Vec::new();
         block_hashes(body, scan, own_hash(b"", number), BLOCKS_MAX, &mut blocks);
         let shape = RequestShape {
@@ -251,8 +253,7 @@ impl<'a> RoutingRequest<'a> {
         let world = LiveWorld { view: &self.view, epoch };
         self.decision = MEMORY.with_borrow_mut(|memory| {
             if !self.blocks.is_empty() {
-                epoch.lookup(&self.blocks, self.tokens_per_block, &mut memory.hits);
-                facts.hits.clone_from(&memory.hits);
+                epoch.lookup(&self.blocks, self.tokens_per_block, &mut memory.held, &mut facts.hits);
             }
             decide(&world, facts, &self.choice, &mut memory.scratch)
         });
@@ -334,7 +335,7 @@ impl RoutingRequest<'_> {
         }
         if count(Drop::Modality) > 0 {
             let shown: String = self.model.chars().take(100).collect();
-            let models = self.facts.models.iter().map(|m| &self.epoch.grid.config.models[*m as usize]);
+            let models = self.facts.models.iter().map(|m| &self.epoch.grid.config.models[*m]);
             let text = format!("The model `{shown}` {}", not_configured(self.facts.needs, &models.collect::<Vec<_>>()));
             return ApiError::invalid(text).with_param("model");
         }
@@ -342,7 +343,7 @@ impl RoutingRequest<'_> {
     }
 
     /// What keeps its tenant's cache apart at an endpoint. An embedding does not tell what was cached.
-    pub(crate) fn salt(&self, endpoint: u32) -> Option<&str> {
+    pub(crate) fn salt(&self, endpoint: EndpointIndex) -> Option<&str> {
         self.epoch.salt(self.caller.tenant, endpoint).filter(|_| self.operation.api() != Api::Embeddings)
     }
 

@@ -16,7 +16,7 @@ use rhumb_upstream::Names;
 use crate::admission_queue::AdmissionQueue;
 use crate::drain::Drains;
 use crate::ids::Ids;
-use crate::numbers::{Known, ModelNumber, SiteNumber};
+use crate::numbers::{EndpointNumber, Known, ModelNumber, SiteNumber};
 use crate::resource_limits::ResourceLimits;
 use crate::salt::Secret;
 
@@ -42,7 +42,7 @@ pub(crate) struct GatewayState {
     pub(crate) draining: Mutex<()>,
     pub(crate) budgets: Mutex<BTreeMap<Budgeted, RetryBudget>>,
     /// Session to the numbers of endpoint and model.
-    pub(crate) pins: Vec<Mutex<Pins>>,
+    pub(crate) pins: Vec<Mutex<Pins<EndpointNumber, ModelNumber>>>,
     /// Blocks to the numbers of endpoints.
     pub(crate) prefixes: Mutex<PrefixIndex>,
     views: AtomicU64,
@@ -99,7 +99,7 @@ impl GatewayState {
     }
 
     /// The pins that hold a session's.
-    pub(crate) fn pins_of(&self, session: u64) -> &Mutex<Pins> {
+    pub(crate) fn pins_of(&self, session: u64) -> &Mutex<Pins<EndpointNumber, ModelNumber>> {
         &self.pins[session as usize % PIN_SHARDS]
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use rhumb_grid::config::{Preset, Router};
+use rhumb_grid::position::{EndpointIndex, ModelIndex, SiteIndex};
 use rhumb_grid::rates::Rates;
 use rhumb_record::{Named, Outcome, Stored, encode_record, encode_row};
 use rhumb_route::decide::Choice;
@@ -61,11 +62,14 @@ fn ended(id: u64, outcome: Outcome) -> Ended {
     }
 }
 
+/// The endpoint of every row.
+const ENDPOINT: EndpointIndex = EndpointIndex(2);
+
 /// A row of a request that was decided on this view, at the same time as its id says.
 fn request(id: u64, view: u64, outcome: Outcome) -> RequestRow {
-    let kept = vec![Kept { endpoint: 2, model: 0, local_load: LocalLoad::default() }];
+    let kept = vec![Kept { endpoint: ENDPOINT, model: ModelIndex(0), local_load: LocalLoad::default() }];
     let choice = Choice { rates: Rates::preset(Preset::Balanced), router: Router::Rhumb, seed: id };
-    let facts = Facts { models: vec![0], prompt_tokens: 7.0, ..Facts::default() };
+    let facts = Facts { models: vec![ModelIndex(0)], prompt_tokens: 7.0, ..Facts::default() };
     RequestRow {
         id,
         at_unix_ms: id,
@@ -85,15 +89,15 @@ fn request(id: u64, view: u64, outcome: Outcome) -> RequestRow {
 
 fn view(version: u64) -> ViewRow {
     let names = Named {
-        endpoint: 2,
+        endpoint: ENDPOINT,
         endpoint_name: "e".into(),
-        site: 1,
+        site: SiteIndex(1),
         site_name: "s".into(),
-        model: 0,
+        model: ModelIndex(0),
         model_name: "m".into(),
     };
-    let row = Row { endpoint: 2, site: 1, model: 0, rtt_ms: version as f64, ..plain_row() };
-    ViewRow { key: (version, 2, 0), row: encode_row(row, &names) }
+    let row = Row { endpoint: ENDPOINT, site: SiteIndex(1), rtt_ms: version as f64, ..plain_row() };
+    ViewRow { key: (version, ENDPOINT, ModelIndex(0)), row: encode_row(row, &names) }
 }
 
 fn plain_row() -> Row {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use rhumb_grid::position::{EndpointIndex, ModelIndex};
 use rhumb_record::Outcome;
 use rhumb_route::decide::Choice;
 use rhumb_route::explain::Names;
@@ -62,7 +63,7 @@ pub struct Ended {
     /// Targets tried.
     pub attempts: u32,
     /// The one that served it, by index, and the model.
-    pub served: Option<(u32, u32)>,
+    pub served: Option<(EndpointIndex, ModelIndex)>,
     /// Prompt tokens.
     pub prompt_tokens: u64,
     /// Prompt tokens found in the cache.

@@ -214,6 +214,7 @@ impl Keeper {
 mod tests {
     use std::sync::mpsc::channel;
 
+    use rhumb_grid::position::{EndpointIndex, ModelIndex, SiteIndex};
     use rhumb_route::decide::Choice;
     use rhumb_route::explain::Names;
     use rhumb_route::facts::Facts;
@@ -229,13 +230,13 @@ mod tests {
         fn config(&self) -> &str {
             ""
         }
-        fn endpoint(&self, _: u32) -> &str {
+        fn endpoint(&self, _: EndpointIndex) -> &str {
             "e"
         }
-        fn site(&self, _: u32) -> &str {
+        fn site(&self, _: SiteIndex) -> &str {
             "s"
         }
-        fn model(&self, _: u32) -> &str {
+        fn model(&self, _: ModelIndex) -> &str {
             "m"
         }
     }

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use rhumb_grid::position::{EndpointIndex, ModelIndex};
 use rhumb_record::{Named, Outcome, Stored, encode_record, encode_row};
 
 use crate::entry::{Ended, Intent};
 
 /// View, endpoint, model: what a stored row of a view is found by, within a run.
-pub(crate) type ViewKey = (u64, u32, u32);
+pub(crate) type ViewKey = (u64, EndpointIndex, ModelIndex);
 
 /// A request's row, complete in itself: it holds no view.
 pub(crate) struct RequestRow {

@@ -5,6 +5,7 @@ use rhumb_config::Purpose;
 use rhumb_engine::{Perf, gpu, shape};
 use rhumb_grid::config::{Preset, Router};
 use rhumb_grid::index::Grid;
+use rhumb_grid::position::{EndpointIndex, ModelIndex};
 use rhumb_grid::rates::Rates;
 use rhumb_route::decide::{Choice, Scratch, World, decide, decide_by};
 use rhumb_route::facts::Facts;
@@ -78,15 +79,15 @@ const CATALOGUE: rhumb_config::Catalogue<'static> =
     rhumb_config::Catalogue { gpus: &["l40s"], shapes: &["llama-3.1-8b"] };
 
 impl World for ManyEndpoints {
-    fn rows(&self, model: u32) -> &[Row] {
+    fn rows(&self, model: ModelIndex) -> &[Row] {
         self.view.rows(model)
     }
 
-    fn local_load(&self, endpoint: u32) -> LocalLoad {
-        self.local_loads[endpoint as usize]
+    fn local_load(&self, endpoint: EndpointIndex) -> LocalLoad {
+        self.local_loads[endpoint]
     }
 
-    fn lower_bounds(&self, model: u32) -> &[LowerBounds] {
+    fn lower_bounds(&self, model: ModelIndex) -> &[LowerBounds] {
         World::lower_bounds(&self.view, model)
     }
 }
@@ -95,7 +96,7 @@ impl World for ManyEndpoints {
 #[must_use]
 pub fn facts() -> Facts {
     Facts {
-        models: vec![0],
+        models: vec![ModelIndex(0)],
         prompt_tokens: 1_155.0,
         output_tokens: 211.0,
         max_tokens: None,

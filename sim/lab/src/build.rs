@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use rhumb_engine::{Limits, Perf, gpu, gpus, shape, shapes};
 use rhumb_grid::config::{Accepts, Config, Endpoint, EngineKind, Gateway, Location, Operator, Policy, Served, Site};
 use rhumb_grid::index::Grid;
+use rhumb_grid::position::ModelIndex;
 use rhumb_grid::rates::Rates;
 use rhumb_grid::service::Service;
 use rhumb_scene::economics::{self, MeanRequest, PLANNED_UTILISATION};
@@ -147,7 +148,7 @@ impl GeneratedGrid {
             gateways,
             rtt_ms,
             engines: engines.collect(),
-            names: vec![vec![0]],
+            names: vec![vec![ModelIndex(0)]],
             jitter: Jitter { share: scenario.network.jitter, asymmetry: scenario.network.asymmetry },
             telemetry: telemetry(scenario),
             faults: Vec::new(),

@@ -6,6 +6,7 @@ use rhumb_config::{Catalogue, Purpose};
 use rhumb_engine::{Perf, gpus, shapes};
 use rhumb_grid::config::{Config, Location};
 use rhumb_grid::index::Grid;
+use rhumb_grid::position::ModelIndex;
 use rhumb_grid::rates::Rates;
 use rhumb_grid::service::Service;
 use rhumb_route::view::perf_of;
@@ -29,7 +30,7 @@ pub(crate) struct ConfiguredGrid {
     /// Sites that gateways stand at, where engines stand at all of them.
     gateways: Vec<usize>,
     /// Models that the traffic's name stands for.
-    models: Vec<u32>,
+    models: Vec<ModelIndex>,
     pub(crate) cities: Vec<Spot>,
     mean: MeanRequest,
     block_tokens: u32,
@@ -154,7 +155,7 @@ fn read(path: &Path) -> Result<Config, LabError> {
 
 /// The models that the traffic asks for: those of the name it gives, or the first one. One that no endpoint serves ends
 /// the run before it begins.
-fn asked(loaded: &Loaded, grid: &Grid) -> Result<Vec<u32>, LabError> {
+fn asked(loaded: &Loaded, grid: &Grid) -> Result<Vec<ModelIndex>, LabError> {
     let first = || grid.config.models.first().map(|m| m.name.clone()).unwrap_or_default();
     let name = loaded.scenario.traffic.model.clone().unwrap_or_else(first);
     let known = || grid.model_names().collect::<Vec<_>>().join(", ");
@@ -162,8 +163,8 @@ fn asked(loaded: &Loaded, grid: &Grid) -> Result<Vec<u32>, LabError> {
         let what = format!("there is no model `{name}`");
         return Err(loaded.wrong("traffic.model", what, format!("one of {}", known())));
     };
-    let served = |model: &u32| {
-        let name = &grid.config.models[*model as usize].name;
+    let served = |model: &ModelIndex| {
+        let name = &grid.config.models[*model].name;
         grid.config.endpoints.iter().any(|e| e.models.iter().any(|s| s.model == *name))
     };
     if !models.iter().any(served) {

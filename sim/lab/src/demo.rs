@@ -12,6 +12,7 @@ use rhumb_engine::Limits;
 use rhumb_grid::config::Location;
 use rhumb_grid::geo::{distance_km, estimated_rtt_ms};
 use rhumb_grid::index::Grid;
+use rhumb_grid::position::{EndpointIndex, ModelIndex};
 use rhumb_grid::rates::Rates;
 use rhumb_grid::service::Service;
 use rhumb_scene::atlas::SitePlan;
@@ -87,7 +88,7 @@ pub(crate) fn setup(scene: &Scene, scenario: &Scenario, router: RouterName, seed
             .iter()
             .map(|p| EngineSpec { perf: perf(&atlas.sites[p.origin]), limits: Limits::default() })
             .collect(),
-        names: vec![vec![0]],
+        names: vec![vec![ModelIndex(0)]],
         // The live demo delays every message by half the measured round trip, exactly.
         jitter: Jitter { share: 0.0, asymmetry: 0.0 },
         telemetry,
@@ -107,7 +108,7 @@ fn failure(scene: &Scene, kind: Kind, grid: &Grid) -> Fault {
         from_us: (scene.failure.at_s * 1e6) as u64,
         until_us: FOR_GOOD_US,
         site: grid.endpoint_site[from],
-        endpoints: Some((from as u32, (from + count) as u32)),
+        endpoints: Some((EndpointIndex::new(from), EndpointIndex::new(from + count))),
         kind: FaultKind::Refuse,
     }
 }

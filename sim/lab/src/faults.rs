@@ -1,5 +1,6 @@
 //! From the faults of a scenario to those of a world.
 
+use rhumb_grid::position::EndpointIndex;
 use rhumb_world::{Fault, FaultKind, Setup};
 
 use crate::file::Loaded;
@@ -47,16 +48,16 @@ fn kind(plan: &FaultPlan, setup: &Setup) -> FaultKind {
 
 /// The engines that belong to a site in the grid: where all stand in one place, they are still the same engines. Those of
 /// a scenario are named after their site; in a configuration of one's own the site says it.
-fn endpoints_of(setup: &Setup, site: &str) -> Option<(u32, u32)> {
+fn endpoints_of(setup: &Setup, site: &str) -> Option<(EndpointIndex, EndpointIndex)> {
     let endpoints = &setup.grid.config.endpoints;
     if let Some(from) = endpoints.iter().position(|e| e.site == site).filter(|_| setup.grid.config.sites.len() > 1) {
         let count = endpoints[from..].iter().take_while(|e| e.site == site).count();
-        return Some((from as u32, (from + count) as u32));
+        return Some((EndpointIndex::new(from), EndpointIndex::new(from + count)));
     }
     let belongs = |name: &str| name.strip_prefix(site).is_some_and(|rest| rest.starts_with('-'));
     let from = endpoints.iter().position(|e| belongs(&e.name))?;
     let count = endpoints[from..].iter().take_while(|e| belongs(&e.name)).count();
-    Some((from as u32, (from + count) as u32))
+    Some((EndpointIndex::new(from), EndpointIndex::new(from + count)))
 }
 
 fn strikes_engines(kind: FaultName) -> bool {
@@ -79,7 +80,7 @@ pub(crate) fn of(scenario: &Scenario, setup: &Setup) -> Vec<Fault> {
         if !strikes_engines(plan.kind) && setup.grid.config.sites.iter().all(|s| s.name != plan.site) {
             continue;
         }
-        let site = setup.grid.endpoint_site[endpoints.0 as usize];
+        let site = setup.grid.endpoint_site[endpoints.0];
         let us = |s: f64| (s * 1e6) as u64;
         let fault =
             |from_us, until_us| Fault { from_us, until_us, site, endpoints: Some(endpoints), kind: kind(plan, setup) };

@@ -355,7 +355,7 @@ fn has_wrong_answers(scenario: &Scenario) -> bool {
 fn by_site(setup: &Setup, all: &[Outcome]) -> BTreeMap<String, u64> {
     let mut counts = vec![0_u64; setup.grid.config.sites.len()];
     for o in all.iter().filter(|o| o.end == End::Complete) {
-        counts[setup.grid.endpoint_site[o.endpoint as usize] as usize] += 1;
+        counts[setup.grid.endpoint_site[o.endpoint]] += 1;
     }
     let names = setup.grid.config.sites.iter().map(|s| s.name.clone());
     names.zip(counts).filter(|(_, n)| *n > 0).collect()

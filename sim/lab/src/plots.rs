@@ -1,5 +1,6 @@
 //! What the pictures of a report are drawn from.
 
+use rhumb_grid::position::SiteIndex;
 use rhumb_world::{End, Outcome, Ran, Setup};
 
 use crate::measure::{is_good, quantile};
@@ -45,7 +46,7 @@ pub struct Flow {
     /// City of the users, by its place in the world's list.
     pub place: u32,
     /// Site, by its place in the configuration.
-    pub site: u32,
+    pub site: SiteIndex,
     /// Answers.
     pub answers: u64,
 }
@@ -78,8 +79,8 @@ pub(crate) fn plots(setup: &Setup, ran: &Ran, slo: &Slo) -> Plots {
     let mut answers = vec![0_u64; setup.grid.config.sites.len()];
     let mut flows = std::collections::BTreeMap::new();
     for o in ran.outcomes.iter().filter(|o| o.end == End::Complete) {
-        let site = setup.grid.endpoint_site[o.endpoint as usize];
-        answers[site as usize] += 1;
+        let site = setup.grid.endpoint_site[o.endpoint];
+        answers[site] += 1;
         *flows.entry((o.place, site)).or_insert(0_u64) += 1;
     }
     let mut flows: Vec<Flow> =

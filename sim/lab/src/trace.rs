@@ -40,12 +40,12 @@ fn name(event: Event) -> String {
     match event {
         Event::AtGateway { flight } => format!("{} reaches its gateway", request(flight)),
         Event::Room { gateway, endpoint } => {
-            format!("gateway {gateway} has room at endpoint {endpoint} for those that wait")
+            format!("gateway {gateway} has room at endpoint {} for those that wait", endpoint.0)
         }
         Event::LookAgain { gateway } => format!("those that wait at gateway {gateway} look again"),
         Event::Patience { flight, .. } => format!("{} has waited as long as it may", request(flight)),
         Event::AtEndpoint { flight } => format!("{} reaches its endpoint", request(flight)),
-        Event::Step { endpoint, .. } => format!("a step ends at endpoint {endpoint}"),
+        Event::Step { endpoint, .. } => format!("a step ends at endpoint {}", endpoint.0),
         Event::First { flight } => format!("first token of {} reaches the gateway", request(flight)),
         Event::Late { flight } => format!("{} has had its time to begin", request(flight)),
         Event::Last { flight } => format!("last token of {} reaches the gateway", request(flight)),
@@ -53,7 +53,9 @@ fn name(event: Event) -> String {
         Event::Failed { flight, tokens } => format!("the stream of {} breaks after token {tokens}", request(flight)),
         Event::Idle { flight, .. } => format!("{} has had no token for as long as it may", request(flight)),
         Event::Leaves { request, .. } => format!("the client of request number {request} has left, if it had to wait"),
-        Event::Cancel { endpoint, id } => format!("{} is cancelled at endpoint {endpoint}", request(Ticket::of(id))),
+        Event::Cancel { endpoint, id } => {
+            format!("{} is cancelled at endpoint {}", request(Ticket::of(id)), endpoint.0)
+        }
         Event::Tick { gateway } => format!("gateway {gateway} publishes a view"),
         Event::Sample => "loads are read".to_owned(),
         Event::Hour => "an hour begins".to_owned(),
@@ -71,7 +73,7 @@ impl Watch for Tracer {
                 let _ = write!(
                     line,
                     "; endpoint {} bill {:.6} USD, TTFT {:.0} ms",
-                    t.endpoint,
+                    t.endpoint.0,
                     t.bill.total_usd(),
                     t.predicted.ttft_p50_ms
                 );
@@ -99,9 +101,9 @@ impl Watch for Tracer {
             let emitted = step.map_or(0, |s| s.emitted.len());
             let _ = writeln!(
                 self.text,
-                "    endpoint {endpoint}: {running} running, {waiting} waiting, KV {kv:.0} %, {emitted} tokens out; \
+                "    endpoint {}: {running} running, {waiting} waiting, KV {kv:.0} %, {emitted} tokens out; \
                  {} requests under way",
-                m.under_way
+                endpoint.0, m.under_way
             );
         }
         Ok(())

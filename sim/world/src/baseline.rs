@@ -8,7 +8,7 @@ use rhumb_route::row::{LocalLoad, Row};
 #[must_use]
 pub fn shown(row: &Row, local_load: &LocalLoad, p: &Prediction) -> Shown {
     Shown {
-        endpoint: row.endpoint,
+        endpoint: row.endpoint.0,
         rtt_ms: row.rtt_ms,
         running: p.running,
         waiting: p.waiting,

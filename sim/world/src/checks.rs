@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use rhumb_grid::position::ModelIndex;
+
 use crate::watch::{Breach, Decided, Moment, Watch};
 
 /// Checks every invariant.
@@ -18,7 +20,7 @@ pub struct Checks {
     /// Tokens that came out of engines, by the engine's name for the request.
     emitted: BTreeMap<u64, u32>,
     /// What each gateway, tenant and model expected of answers last, and how many requests had left then.
-    expected: BTreeMap<(u32, u32, u32), (f64, u64)>,
+    expected: BTreeMap<(u32, u32, ModelIndex), (f64, u64)>,
     left: u64,
     /// Checks made.
     pub made: u64,
@@ -56,7 +58,7 @@ impl Watch for Checks {
             let pool = engine.pool();
             must(pool.held_blocks() + pool.idle_blocks() <= pool.capacity_blocks(), "KvWithinCapacity", || {
                 let (held, idle) = (pool.held_blocks(), pool.idle_blocks());
-                format!("endpoint {endpoint} holds {held} + {idle} of {} blocks", pool.capacity_blocks())
+                format!("endpoint {} holds {held} + {idle} of {} blocks", endpoint.0, pool.capacity_blocks())
             })?;
             if let Some(step) = step {
                 let limits = engine.limits();
@@ -65,7 +67,7 @@ impl Watch for Checks {
                 must(
                     tokens <= limits.max_batched_tokens && seqs <= limits.max_num_seqs as usize,
                     "BatchWithinLimits",
-                    || format!("endpoint {endpoint} computed {tokens} tokens for {seqs} sequences"),
+                    || format!("endpoint {} computed {tokens} tokens for {seqs} sequences", endpoint.0),
                 )?;
                 for token in &step.emitted {
                     *self.emitted.entry(token.id).or_insert(0) += 1;

@@ -88,7 +88,7 @@ impl<M: Memory> World<'_, M> {
             tokens = match flight.done {
                 _ if !came => 0,
                 true => flight.ask.output_tokens,
-                false => self.servers[endpoint as usize].sent_tokens(ticket.id(), flight.ask.output_tokens),
+                false => self.servers[endpoint].sent_tokens(ticket.id(), flight.ask.output_tokens),
             };
             usd = gateway.left(in_flight, tokens, now_us);
             served = came.then_some((endpoint, sent_us));

@@ -3,6 +3,7 @@
 use rhumb_core::endpoint::CanaryAnswer;
 use rhumb_core::memory::Memory;
 use rhumb_flow::blame::Failure;
+use rhumb_grid::position::EndpointIndex;
 use rhumb_rng::{hash, label, unit};
 
 use crate::attempt::InFlight;
@@ -67,14 +68,14 @@ impl<M: Memory> World<'_, M> {
     fn take_readings(&mut self, gateway: u32) {
         let (now_us, telemetry) = (self.queue.now_us, self.setup.telemetry);
         let lost = hash(self.setup.seed, label("readings"));
-        for endpoint in 0..self.servers.len() {
+        for endpoint in EndpointIndex::of(&self.servers) {
             let server = &self.servers[endpoint];
             if matches!(server.mode, Mode::Dead | Mode::Silent) || self.network.is_cut(gateway, server.site) {
                 continue;
             }
             let delay_us = telemetry.delay_us + self.network.base_back_us(gateway, server.site);
             let arrives_us = |taken_us: u64| {
-                let which = hash(lost ^ u64::from(gateway) << 32 ^ endpoint as u64, taken_us);
+                let which = hash(lost ^ u64::from(gateway) << 32 ^ u64::from(endpoint.0), taken_us);
                 (telemetry.loss == 0.0 || unit(which) >= telemetry.loss).then_some(taken_us + delay_us)
             };
             let known = &mut self.gateways[gateway as usize];
@@ -95,7 +96,7 @@ impl<M: Memory> World<'_, M> {
     fn probe(&mut self, gateway: u32) {
         let now_us = self.queue.now_us;
         let dither = hash(self.setup.seed, label("probes"));
-        for endpoint in 0..self.servers.len() {
+        for endpoint in EndpointIndex::of(&self.servers) {
             let (site, mode) = (self.servers[endpoint].site, self.servers[endpoint].mode);
             let cut = self.network.is_cut(gateway, site);
             match mode {
@@ -103,7 +104,7 @@ impl<M: Memory> World<'_, M> {
                 _ if cut => self.gateways[gateway as usize].probe_silent(endpoint, now_us),
                 Mode::Dead | Mode::Refusing => self.gateways[gateway as usize].probe_refused(endpoint, now_us),
                 Mode::Up | Mode::Erring(_) | Mode::Busy(_) => {
-                    let draw = unit(hash(dither ^ u64::from(gateway) << 32 ^ endpoint as u64, now_us));
+                    let draw = unit(hash(dither ^ u64::from(gateway) << 32 ^ u64::from(endpoint.0), now_us));
                     let network_us = self.network.there_us(gateway, site) + self.network.back_us(gateway, site);
                     let ms = network_us as f64 / 1e3 + PROBE_DITHER_MS * draw;
                     self.gateways[gateway as usize].round_trip(endpoint, ms, now_us);
@@ -116,13 +117,13 @@ impl<M: Memory> World<'_, M> {
     /// Whoever cannot be asked is the probes' to find.
     fn ask_canaries(&mut self, gateway: u32) {
         let now_ms = self.queue.now_us / 1_000;
-        for (endpoint, server) in (0..).zip(&self.servers) {
+        for (endpoint, server) in EndpointIndex::all().zip(&self.servers) {
             let answers = matches!(server.mode, Mode::Up | Mode::Erring(_) | Mode::Busy(_));
             if !answers || self.network.is_cut(gateway, server.site) {
                 continue;
             }
             let answer = if server.answers_wrongly { CanaryAnswer::Wrong } else { CanaryAnswer::Right };
-            let served = &self.setup.grid.config.endpoints[endpoint as usize].models;
+            let served = &self.setup.grid.config.endpoints[endpoint].models;
             for model in served {
                 let memory = &mut self.gateways[gateway as usize].memory;
                 memory.endpoint(endpoint, |known| known.canary(now_ms, &model.model, answer));
@@ -150,18 +151,18 @@ impl<M: Memory> World<'_, M> {
             FaultKind::Rtt(factor) => self.network.stretch(site, if begins { factor } else { 1.0 }),
             FaultKind::Partition(gateway) => self.network.set_cut(gateway, site, begins),
             FaultKind::StaleTelemetry => {
-                self.falsified[site as usize] = if begins { Falsified::Stale } else { Falsified::No };
+                self.falsified[site] = if begins { Falsified::Stale } else { Falsified::No };
             }
             FaultKind::LyingTelemetry(requests) => {
-                self.falsified[site as usize] = if begins { Falsified::Lying(requests) } else { Falsified::No };
+                self.falsified[site] = if begins { Falsified::Lying(requests) } else { Falsified::No };
             }
-            FaultKind::PowerCap(share) => self.sites[site as usize].cap_share = if begins { share } else { 1.0 },
+            FaultKind::PowerCap(share) => self.sites[site].cap_share = if begins { share } else { 1.0 },
         }
     }
 
     fn struck(&mut self, fault: &Fault) -> impl Iterator<Item = &mut Server> {
         let fault = *fault;
-        (0..).zip(&mut self.servers).filter(move |(e, s)| fault.strikes(*e, s.site)).map(|(_, s)| s)
+        EndpointIndex::all().zip(&mut self.servers).filter(move |(e, s)| fault.strikes(*e, s.site)).map(|(_, s)| s)
     }
 
     fn set_mode(&mut self, fault: &Fault, mode: Mode) {
@@ -174,7 +175,7 @@ impl<M: Memory> World<'_, M> {
             }
             change += server.watts - before;
         }
-        self.sites[fault.site as usize].add(change);
+        self.sites[fault.site].add(change);
     }
 
     /// Engines of a site stop in the middle of what they do: each gateway waits for the next token so long, then gives up.
@@ -197,7 +198,8 @@ impl<M: Memory> World<'_, M> {
     /// They go on where they stopped.
     fn thaw(&mut self, fault: &Fault) {
         let mut again = Vec::new();
-        for (endpoint, server) in (0..).zip(&mut self.servers).filter(|(e, s)| fault.strikes(*e, s.site)) {
+        let servers = EndpointIndex::all().zip(&mut self.servers);
+        for (endpoint, server) in servers.filter(|(e, s)| fault.strikes(*e, s.site)) {
             server.frozen_us = None;
             if std::mem::take(&mut server.held_up) {
                 again.push((endpoint, server.life));
@@ -218,7 +220,7 @@ impl<M: Memory> World<'_, M> {
             // What has not reached the site yet is refused there; what has left it arrives.
             let reached = flight.reached_us > 0 && flight.reached_us >= sent_us;
             if fault.strikes(target.endpoint, target.site) && reached && !flight.done {
-                let server = &self.servers[target.endpoint as usize];
+                let server = &self.servers[target.endpoint];
                 let tokens = server.sent_tokens(ticket.id(), flight.ask.output_tokens);
                 resets.push((ticket, flight.gateway, flight.first_at_gateway_us, tokens));
             }
@@ -227,7 +229,7 @@ impl<M: Memory> World<'_, M> {
             change -= server.watts;
             server.die(now_us);
         }
-        self.sites[fault.site as usize].add(change);
+        self.sites[fault.site].add(change);
         for (ticket, gateway, first_us, tokens) in resets {
             let at_us = now_us + self.network.back_us(gateway, fault.site);
             // The reset follows what was sent before it: every token that had left the engine has come.

@@ -1,6 +1,7 @@
 //! What a world comes to: its end, what is left of it, and the energy that is billed by the hour.
 
 use rhumb_core::memory::Memory;
+use rhumb_grid::position::SiteIndex;
 
 use crate::outcome::{LeftOver, Ran};
 use crate::queue::Event;
@@ -43,7 +44,7 @@ impl<M: Memory> World<'_, M> {
     fn left_over(&mut self) -> LeftOver {
         for event in self.queue.left() {
             if let Event::Cancel { endpoint, id } = event {
-                self.servers[endpoint as usize].engine.cancel(id);
+                self.servers[endpoint].engine.cancel(id);
             }
         }
         let mut left = LeftOver::default();
@@ -69,24 +70,24 @@ impl<M: Memory> World<'_, M> {
     pub(crate) fn joules_by_site(&self) -> Vec<f64> {
         let mut joules = vec![0.0; self.sites.len()];
         for server in &self.servers {
-            joules[server.site as usize] += server.joules_at(self.queue.now_us);
+            joules[server.site] += server.joules_at(self.queue.now_us);
         }
         joules
     }
 
     pub(crate) fn hour(&mut self) {
         if self.queue.now_us == WARM_UP_US {
-            for (site, joules) in self.joules_by_site().into_iter().enumerate() {
+            for (site, joules) in SiteIndex::all().zip(self.joules_by_site()) {
                 self.sites[site].begin(joules);
             }
         }
         self.bill_energy();
         let hour = self.queue.now_us.saturating_sub(WARM_UP_US) / HOUR_US;
-        for (site, series) in self.setup.energy.iter().enumerate() {
+        for (site, series) in SiteIndex::all().zip(&self.setup.energy) {
             let Some(energy) = series.get(hour as usize % series.len().max(1)) else { continue };
             self.sites[site].set_energy(*energy);
             for gateway in &mut self.gateways {
-                gateway.set_energy(site as u32, energy.usd_per_kwh, energy.carbon_g_per_kwh);
+                gateway.set_energy(site, energy.usd_per_kwh, energy.carbon_g_per_kwh);
             }
         }
         if !self.setup.energy.is_empty() {

@@ -17,11 +17,12 @@ use rhumb_flow::evidence::Source;
 use rhumb_flow::fair::cost;
 use rhumb_grid::config::Router;
 use rhumb_grid::index::Grid;
+use rhumb_grid::position::{EndpointIndex, ModelIndex, SiteIndex};
 use rhumb_grid::rates::Rates;
 use rhumb_route::decide::{Choice, Decision, Scratch, Target, decide, decide_by};
 use rhumb_route::facts::{Facts, Hit};
 use rhumb_route::pins::Pins;
-use rhumb_route::prefix::PrefixIndex;
+use rhumb_route::prefix::{Held, PrefixIndex};
 use rhumb_route::row::Able;
 use rhumb_route::view::LoadReport;
 
@@ -35,7 +36,7 @@ use crate::telemetry::Reading;
 /// What a gateway can see of a request.
 #[derive(Debug, Clone)]
 pub(crate) struct Asked<'a> {
-    pub(crate) models: &'a [u32],
+    pub(crate) models: &'a [ModelIndex],
     pub(crate) tenant: u32,
     /// The policy it is under.
     pub(crate) rates: &'a Rates,
@@ -61,12 +62,12 @@ pub(crate) struct Gateway<M> {
     pub(crate) memory: M,
     /// By endpoint.
     watched: Vec<Watched>,
-    pins: Pins,
+    pins: Pins<EndpointIndex, ModelIndex>,
     prefixes: PrefixIndex,
     block_tokens: f64,
     turn: u64,
     scratch: Scratch,
-    hits: Vec<Hit>,
+    held: Vec<Held>,
     router: Router,
     /// Whose order it is instead.
     baseline: Option<Box<dyn Policy>>,
@@ -97,7 +98,7 @@ impl<M: Memory> Gateway<M> {
             block_tokens: cache.block_tokens,
             turn: 0,
             scratch: Scratch::default(),
-            hits: Vec::new(),
+            held: Vec::new(),
             router,
             baseline,
             queue_classes,
@@ -108,7 +109,7 @@ impl<M: Memory> Gateway<M> {
     }
 
     /// The queue class of the models that a name stands for.
-    pub(crate) fn queue_class(&self, models: &[u32]) -> QueueClass {
+    pub(crate) fn queue_class(&self, models: &[ModelIndex]) -> QueueClass {
         self.queue_classes.queue_class(models).expect("the models are those of a name in the grid")
     }
 
@@ -122,7 +123,7 @@ impl<M: Memory> Gateway<M> {
         &mut self,
         ask: &AdmissionRequest,
         targets: &[Target],
-        caller: Option<u32>,
+        caller: Option<EndpointIndex>,
         since_us: u64,
         now_us: u64,
     ) -> Turn {
@@ -135,7 +136,7 @@ impl<M: Memory> Gateway<M> {
         self.places += 1;
         self.waiting.insert(self.places, ticket);
         let place = self.places;
-        self.memory.admission(|a| a.wait(place, ask, targets.iter().map(|t| t.endpoint)));
+        self.memory.admission(|a| a.wait(place, ask, targets.iter().map(|t| t.endpoint.0)));
         self.places
     }
 
@@ -146,10 +147,10 @@ impl<M: Memory> Gateway<M> {
         ticket: Ticket,
         ask: AdmissionRequest,
         targets: &[Target],
-        caller: Option<u32>,
+        caller: Option<EndpointIndex>,
     ) {
         self.waiting.insert(place, ticket);
-        let without = targets.iter().map(|t| t.endpoint).filter(|e| Some(*e) != caller);
+        let without = targets.iter().map(|t| t.endpoint).filter(|e| Some(*e) != caller).map(|e| e.0);
         self.memory.admission(|a| a.put_back(place, ask, without));
     }
 
@@ -166,7 +167,7 @@ impl<M: Memory> Gateway<M> {
     }
 
     /// Whose turn it is at an endpoint, if that has room.
-    pub(crate) fn next(&mut self, endpoint: u32, now_us: u64) -> Option<Ticket> {
+    pub(crate) fn next(&mut self, endpoint: EndpointIndex, now_us: u64) -> Option<Ticket> {
         let place = self.memory.next(now_us / 1_000, endpoint)?;
         self.waiting.remove(&place)
     }
@@ -178,7 +179,7 @@ impl<M: Memory> Gateway<M> {
 
     /// What it holds: requests in flight, their tokens not computed yet, and requests that wait.
     pub(crate) fn holds(&self) -> (f64, f64, usize) {
-        let local_loads = || (0..self.watched.len() as u32).map(|e| self.memory.local_load(e));
+        let local_loads = || EndpointIndex::of(&self.watched).map(|e| self.memory.local_load(e));
         let in_flight = local_loads().map(|o| o.in_flight).sum();
         let backlog_tokens = local_loads().map(|o| o.backlog_tokens).sum();
         (in_flight, backlog_tokens, self.waiting.len())
@@ -199,10 +200,10 @@ impl<M: Memory> Gateway<M> {
 
     /// Decides where a request runs.
     pub(crate) fn decide(&mut self, asked: &Asked<'_>, now_us: u64) -> (Facts, Decision) {
-        let first = asked.models.first().copied().unwrap_or(0);
-        self.hits.clear();
+        let first = asked.models.first().copied().unwrap_or(ModelIndex(0));
+        self.held.clear();
         if !asked.blocks.is_empty() {
-            self.prefixes.lookup(asked.blocks, self.block_tokens, &mut self.hits);
+            self.prefixes.lookup(asked.blocks, self.block_tokens, &mut self.held);
         }
         let shape = RequestShape {
             models: asked.models.to_vec(),
@@ -216,7 +217,7 @@ impl<M: Memory> Gateway<M> {
             client_ms: asked.client_ms,
             affinity: asked.session.or(asked.blocks.first().copied()),
             pin: asked.session.and_then(|s| self.pins.get(s).copied()),
-            hits: self.hits.clone(),
+            hits: self.held.iter().map(|h| Hit { endpoint: EndpointIndex(h.endpoint), tokens: h.tokens }).collect(),
         };
         let facts = self.memory.estimates(asked.tenant, first, |estimates| facts(shape, estimates));
         let choice = Choice { rates: *asked.rates, router: self.router, seed: self.turn };
@@ -272,7 +273,7 @@ impl<M: Memory> Gateway<M> {
             self.pins.insert(session, (endpoint, model));
         }
         if !blocks.is_empty() {
-            self.prefixes.insert(blocks, endpoint);
+            self.prefixes.insert(blocks, endpoint.0);
         }
     }
 
@@ -280,7 +281,7 @@ impl<M: Memory> Gateway<M> {
     fn begun(&mut self, in_flight: &mut InFlight) {
         if let Some(number) = in_flight.preemptible.take() {
             self.preemptible.remove(&number);
-            self.memory.admission(|a| a.begun(in_flight.attempt.target.endpoint, number));
+            self.memory.admission(|a| a.begun(in_flight.attempt.target.endpoint.0, number));
         }
     }
 
@@ -289,7 +290,7 @@ impl<M: Memory> Gateway<M> {
         let Target { endpoint, predicted: p, .. } = &in_flight.attempt.target;
         let expected = Expected { begins_ms: p.begins_ms(), prefill_ms: p.prefill_ms, delays_ms: p.delays_ms() };
         let sent_ms = in_flight.attempt.sent_us() / 1_000;
-        let number = self.memory.admission(|a| a.preemptible(sent_ms, *endpoint, &expected));
+        let number = self.memory.admission(|a| a.preemptible(sent_ms, endpoint.0, &expected));
         in_flight.preemptible = Some(number);
         self.preemptible.insert(number, ticket);
     }
@@ -404,14 +405,14 @@ impl<M: Memory> Gateway<M> {
     }
 
     /// When the last reading of an endpoint that has been taken in was taken.
-    pub(crate) fn taken_us(&self, endpoint: usize) -> Option<u64> {
+    pub(crate) fn taken_us(&self, endpoint: EndpointIndex) -> Option<u64> {
         self.watched[endpoint].taken_us
     }
 
     /// A reading arrived.
-    pub(crate) fn report(&mut self, endpoint: usize, taken_us: u64, arrived_us: u64, r: Reading) {
+    pub(crate) fn report(&mut self, endpoint: EndpointIndex, taken_us: u64, arrived_us: u64, r: Reading) {
         self.watched[endpoint].taken_us = Some(taken_us);
-        let own = self.memory.local_load(endpoint as u32).in_flight;
+        let own = self.memory.local_load(endpoint).in_flight;
         let report = LoadReport {
             running: r.running,
             waiting: r.waiting,
@@ -420,7 +421,6 @@ impl<M: Memory> Gateway<M> {
             own_in_flight: own,
             at_ms: arrived_us / 1_000,
         };
-        let endpoint = endpoint as u32;
         self.memory.endpoint(endpoint, |known| known.reported(report));
         self.memory.window(endpoint, |window| {
             window.report(arrived_us / 1_000, own, r.running, r.waiting, Some(r.kv_use));
@@ -428,28 +428,28 @@ impl<M: Memory> Gateway<M> {
     }
 
     /// A probe came back.
-    pub(crate) fn round_trip(&mut self, endpoint: usize, ms: f64, now_us: u64) {
+    pub(crate) fn round_trip(&mut self, endpoint: EndpointIndex, ms: f64, now_us: u64) {
         self.watched[endpoint].silent_us = None;
-        let rtt_ms = self.memory.endpoint(endpoint as u32, |known| known.probe_answered(now_us / 1_000, ms));
-        self.memory.window(endpoint as u32, |window| window.round_trip(rtt_ms));
+        let rtt_ms = self.memory.endpoint(endpoint, |known| known.probe_answered(now_us / 1_000, ms));
+        self.memory.window(endpoint, |window| window.round_trip(rtt_ms));
     }
 
     /// A probe was refused.
-    pub(crate) fn probe_refused(&mut self, endpoint: usize, now_us: u64) {
-        self.memory.endpoint(endpoint as u32, |known| known.probe_failed(now_us / 1_000));
+    pub(crate) fn probe_refused(&mut self, endpoint: EndpointIndex, now_us: u64) {
+        self.memory.endpoint(endpoint, |known| known.probe_failed(now_us / 1_000));
     }
 
     /// A probe has no answer; it counts as failed when it is given up.
-    pub(crate) fn probe_silent(&mut self, endpoint: usize, now_us: u64) {
+    pub(crate) fn probe_silent(&mut self, endpoint: EndpointIndex, now_us: u64) {
         let silent_us = &mut self.watched[endpoint].silent_us;
         if now_us - *silent_us.get_or_insert(now_us) >= PROBE_TIMEOUT_US {
             *silent_us = Some(now_us);
-            self.memory.endpoint(endpoint as u32, |known| known.probe_failed(now_us / 1_000));
+            self.memory.endpoint(endpoint, |known| known.probe_failed(now_us / 1_000));
         }
     }
 
     /// Energy at a site costs this from now on.
-    pub(crate) fn set_energy(&mut self, site: u32, usd_per_kwh: f64, carbon_g_per_kwh: f64) {
+    pub(crate) fn set_energy(&mut self, site: SiteIndex, usd_per_kwh: f64, carbon_g_per_kwh: f64) {
         self.memory.set_energy(site, usd_per_kwh, carbon_g_per_kwh);
     }
 

@@ -4,6 +4,7 @@ use rhumb_core::memory::Memory;
 use rhumb_core::refusal::Refusal;
 use rhumb_flow::admission::{Admission, AdmissionRequest, Turn, Verdict};
 use rhumb_flow::fair::{From, cost};
+use rhumb_grid::position::EndpointIndex;
 use rhumb_rng::{hash, label, unit};
 use rhumb_route::decide::Reason;
 use rhumb_route::facts::Facts;
@@ -51,7 +52,7 @@ impl<M: Memory> World<'_, M> {
                 let place = gateway.wait(ticket, hold, &flight.targets);
                 flight.waits = Some((place, now_us));
                 if let Some(endpoint) = room_at {
-                    self.queue.at(now_us, Event::Room { gateway: flight.gateway, endpoint });
+                    self.queue.at(now_us, Event::Room { gateway: flight.gateway, endpoint: EndpointIndex(endpoint) });
                 }
                 let at_us = now_us + (bound_ms * 1e3) as u64;
                 self.queue.at(at_us, Event::Patience { flight: ticket, place });
@@ -110,7 +111,7 @@ impl<M: Memory> World<'_, M> {
     }
 
     /// Calls those that wait while an endpoint has room for them.
-    pub(crate) fn room(&mut self, gateway: u32, endpoint: u32, watch: &mut impl Watch) -> Result<(), Breach> {
+    pub(crate) fn room(&mut self, gateway: u32, endpoint: EndpointIndex, watch: &mut impl Watch) -> Result<(), Breach> {
         while let Some(ticket) = self.gateways[gateway as usize].next(endpoint, self.queue.now_us) {
             if !self.turn(ticket, Some(endpoint), watch)? {
                 break;
@@ -128,7 +129,7 @@ impl<M: Memory> World<'_, M> {
     }
 
     /// It is a request's turn, because an endpoint has room or because it is to look again. Whether the next may be called.
-    fn turn(&mut self, ticket: Ticket, caller: Option<u32>, watch: &mut impl Watch) -> Result<bool, Breach> {
+    fn turn(&mut self, ticket: Ticket, caller: Option<EndpointIndex>, watch: &mut impl Watch) -> Result<bool, Breach> {
         let now_us = self.queue.now_us;
         self.decide(ticket, watch)?;
         let Some(flight) = self.flights.get(ticket) else { return Ok(true) };
@@ -149,7 +150,7 @@ impl<M: Memory> World<'_, M> {
     }
 
     /// Those who wait may have room after an attempt at an endpoint is over.
-    pub(crate) fn freed(&mut self, gateway: u32, endpoint: u32) {
+    pub(crate) fn freed(&mut self, gateway: u32, endpoint: EndpointIndex) {
         if self.gateways[gateway as usize].is_waiting() {
             self.queue.at(self.queue.now_us, Event::Room { gateway, endpoint });
         }

@@ -1,5 +1,7 @@
 //! What became of each request, and of a run.
 
+use rhumb_grid::position::EndpointIndex;
+
 /// How a request ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum End {
@@ -29,8 +31,8 @@ pub struct Outcome {
     pub tenant: u32,
     /// Where its user is.
     pub place: u32,
-    /// Where it was served; `u32::MAX` where it was not.
-    pub endpoint: u32,
+    /// Where it was served; position `u32::MAX` where it was not.
+    pub endpoint: EndpointIndex,
     /// Times its client sent it.
     pub sends: u32,
     /// Targets tried, over all of them.

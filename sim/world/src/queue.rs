@@ -3,6 +3,8 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use rhumb_grid::position::EndpointIndex;
+
 /// Something that happens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Event {
@@ -16,7 +18,7 @@ pub enum Event {
         /// The gateway.
         gateway: u32,
         /// The endpoint.
-        endpoint: u32,
+        endpoint: EndpointIndex,
     },
     /// The first of those that wait at a gateway look again.
     LookAgain {
@@ -38,7 +40,7 @@ pub enum Event {
     /// An engine's step ends.
     Step {
         /// The engine.
-        endpoint: u32,
+        endpoint: EndpointIndex,
         /// Counts its restarts, so that a step of an engine that died is void.
         life: u32,
     },
@@ -81,7 +83,7 @@ pub enum Event {
     /// A cancellation reaches an endpoint.
     Cancel {
         /// Where.
-        endpoint: u32,
+        endpoint: EndpointIndex,
         /// The engine's name for the request.
         id: u64,
     },

@@ -1,6 +1,7 @@
 //! An engine at its endpoint: steps against the virtual clock, faults, and the energy it draws.
 
 use rhumb_engine::{Engine, Request, Step, SubmitError};
+use rhumb_grid::position::SiteIndex;
 
 use crate::setup::EngineSpec;
 
@@ -25,7 +26,7 @@ pub(crate) enum Mode {
 #[derive(Debug)]
 pub(crate) struct Server {
     pub(crate) engine: Engine,
-    pub(crate) site: u32,
+    pub(crate) site: SiteIndex,
     pub(crate) mode: Mode,
     /// What it answers is wrong, canaries among it.
     pub(crate) answers_wrongly: bool,
@@ -64,7 +65,7 @@ pub(crate) struct Counted {
 }
 
 impl Server {
-    pub(crate) fn new(spec: EngineSpec, site: u32) -> Self {
+    pub(crate) fn new(spec: EngineSpec, site: SiteIndex) -> Self {
         Self {
             engine: Engine::new(spec.perf, spec.limits),
             site,
@@ -171,7 +172,7 @@ mod tests {
     fn tight() -> Server {
         let perf = Perf::new(gpu("l4").unwrap(), 1, shape("tiny").unwrap(), 2.0).unwrap();
         let perf = perf.with_kv_capacity_tokens(64);
-        let mut server = Server::new(EngineSpec { perf, limits: Limits::default() }, 0);
+        let mut server = Server::new(EngineSpec { perf, limits: Limits::default() }, SiteIndex(0));
         for id in [1, 2] {
             server.submit(Request { id, prompt_blocks: Vec::new(), prompt_tokens: 16, output_tokens: 40 }).unwrap();
         }

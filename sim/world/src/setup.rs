@@ -7,6 +7,7 @@ use rhumb_flow::blame::Failure;
 use rhumb_flow::patience::is_long;
 use rhumb_grid::config::{Location, Router};
 use rhumb_grid::index::Grid;
+use rhumb_grid::position::{EndpointIndex, ModelIndex, SiteIndex};
 use rhumb_grid::rates::Rates;
 use rhumb_grid::service::Service;
 use rhumb_rng::{hash, label, unit};
@@ -40,7 +41,7 @@ pub struct Setup {
     /// The engine behind each endpoint of the grid.
     pub engines: Vec<EngineSpec>,
     /// The models that each name in use stands for; [`crate::Arrival::name`] is a place in this list.
-    pub names: Vec<Vec<u32>>,
+    pub names: Vec<Vec<ModelIndex>>,
     /// How messages are delayed beyond the base.
     pub jitter: Jitter,
     /// How readings reach gateways.
@@ -121,12 +122,12 @@ pub struct Poison {
     /// How engines fail on them.
     pub failure: Failure,
     /// An engine that serves them all the same.
-    pub served_by: Option<u32>,
+    pub served_by: Option<EndpointIndex>,
 }
 
 impl Poison {
     /// An engine fails on this request of a tenant.
-    pub(crate) fn hits(&self, seed: u64, tenant: u32, request: u64, endpoint: u32) -> bool {
+    pub(crate) fn hits(&self, seed: u64, tenant: u32, request: u64, endpoint: EndpointIndex) -> bool {
         tenant == self.tenant
             && self.served_by != Some(endpoint)
             && unit(hash(hash(seed, label("poison")), request)) < self.share
@@ -215,17 +216,17 @@ pub struct Fault {
     /// When it ends, µs.
     pub until_us: u64,
     /// Where.
-    pub site: u32,
+    pub site: SiteIndex,
     /// The endpoints there that it strikes, from the first up to but not with the last; all where nothing is stated.
     /// What strikes the network, readings or power strikes the whole site.
-    pub endpoints: Option<(u32, u32)>,
+    pub endpoints: Option<(EndpointIndex, EndpointIndex)>,
     /// What.
     pub kind: FaultKind,
 }
 
 impl Fault {
     /// Whether it strikes an endpoint of a site.
-    pub(crate) fn strikes(&self, endpoint: u32, site: u32) -> bool {
+    pub(crate) fn strikes(&self, endpoint: EndpointIndex, site: SiteIndex) -> bool {
         site == self.site && self.endpoints.is_none_or(|(from, to)| (from..to).contains(&endpoint))
     }
 }

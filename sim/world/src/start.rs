@@ -18,7 +18,7 @@ const NO_BLOCKS: usize = 64;
 pub(crate) fn sites(setup: &Setup) -> Vec<Site> {
     let mut boards_watts = vec![0.0; setup.grid.config.sites.len()];
     for (spec, site) in setup.engines.iter().zip(&setup.grid.endpoint_site) {
-        boards_watts[*site as usize] += spec.perf.max_watts();
+        boards_watts[*site] += spec.perf.max_watts();
     }
     let site = |(s, boards_watts): (&rhumb_grid::config::Site, f64)| {
         let energy = Energy { usd_per_kwh: s.energy_usd_per_kwh, carbon_g_per_kwh: s.carbon_g_per_kwh };

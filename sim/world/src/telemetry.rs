@@ -4,6 +4,8 @@
 
 use std::collections::VecDeque;
 
+use rhumb_grid::position::EndpointIndex;
+
 use crate::server::Server;
 
 /// What one engine said.
@@ -50,14 +52,14 @@ impl Board {
             _ => Vec::with_capacity(servers.len()),
         };
         readings.clear();
-        for (endpoint, server) in servers.iter().enumerate() {
+        for (endpoint, server) in EndpointIndex::all().zip(servers) {
             let truth = Reading {
                 running: server.engine.running() as f64,
                 waiting: server.engine.waiting() as f64,
                 kv_use: server.engine.kv_use(),
                 watts: server.watts,
             };
-            readings.push(match falsified[server.site as usize] {
+            readings.push(match falsified[server.site] {
                 Falsified::No => truth,
                 Falsified::Stale => self.snapshots.back().map_or(truth, |s| s.readings[endpoint]),
                 Falsified::Lying(requests) => Reading { running: requests, waiting: 0.0, ..truth },
@@ -70,7 +72,7 @@ impl Board {
     /// `arrives_us` gives the arrival of what was taken at a time, or nothing where it was lost.
     pub(crate) fn newest(
         &self,
-        endpoint: usize,
+        endpoint: EndpointIndex,
         after_us: Option<u64>,
         now_us: u64,
         arrives_us: impl Fn(u64) -> Option<u64>,

@@ -1,6 +1,7 @@
 //! Who looks on while a world runs: invariants, traces, tests. Looking on costs nothing where nobody does.
 
 use rhumb_engine::{Engine, Step};
+use rhumb_grid::position::EndpointIndex;
 use rhumb_route::decide::Decision;
 use rhumb_route::facts::Facts;
 
@@ -22,7 +23,7 @@ pub struct Moment<'a> {
     /// Requests under way.
     pub under_way: u64,
     /// The engine the event was about, with the step that has just ended where it was a step.
-    pub engine: Option<(u32, &'a Engine, Option<&'a Step>)>,
+    pub engine: Option<(EndpointIndex, &'a Engine, Option<&'a Step>)>,
     /// For the end of a request that was answered, in whole or in part: its ticket at the engine and the tokens it got.
     pub ended: Option<(Ticket, u32)>,
 }

@@ -10,6 +10,7 @@ use rhumb_engine::Request;
 use rhumb_flow::blame::Failure;
 use rhumb_flow::patience::first_content_ms;
 use rhumb_grid::config::Priority;
+use rhumb_grid::position::EndpointIndex;
 use rhumb_rng::{hash, label, unit};
 
 use crate::gateway::Gateway;
@@ -109,7 +110,7 @@ pub fn run_on<M: Memory, W: Watch>(
                 outcome.map_err(|breach| Broken { breach, event: number, at_us: now_us })?;
                 // Whoever looks on has seen what the step did: the next one may overwrite it.
                 if let Event::Step { endpoint, life } = event
-                    && world.servers[endpoint as usize].life == life
+                    && world.servers[endpoint].life == life
                 {
                     world.start_step(endpoint);
                 }
@@ -153,7 +154,7 @@ impl<'a, M: Memory> World<'a, M> {
             servers,
         };
         for server in &world.servers {
-            world.sites[server.site as usize].add(server.watts);
+            world.sites[server.site].add(server.watts);
         }
         world.start_clocks();
         world
@@ -219,7 +220,7 @@ impl<'a, M: Memory> World<'a, M> {
             Event::Idle { flight, since_us } => self.idle(flight, since_us),
             Event::Leaves { slot, request } => self.leaves(slot, request),
             Event::Cancel { endpoint, id } => {
-                self.servers[endpoint as usize].engine.cancel(id);
+                self.servers[endpoint].engine.cancel(id);
             }
             Event::Tick { gateway } => self.tick(gateway),
             Event::Sample => self.sample(),
@@ -266,7 +267,7 @@ impl<'a, M: Memory> World<'a, M> {
         let Some(target) = flight.in_flight.as_ref().map(|f| f.attempt.target) else { return };
         flight.reached_us = now_us;
         let gateway = flight.gateway;
-        let server = &mut self.servers[target.endpoint as usize];
+        let server = &mut self.servers[target.endpoint];
         let draw = |share: f64| unit(hash(self.fate_seed ^ ticket.id(), flight.request)) < share;
         let (tenant, request) = (flight.ask.tenant, flight.request);
         let hits = |p: &Poison| p.hits(self.setup.seed, tenant, request, target.endpoint);
@@ -314,10 +315,10 @@ impl<'a, M: Memory> World<'a, M> {
     }
 
     /// Starts a step of an engine that has work and is not at it.
-    pub(crate) fn start_step(&mut self, endpoint: u32) {
+    pub(crate) fn start_step(&mut self, endpoint: EndpointIndex) {
         let now_us = self.queue.now_us;
-        let server = &mut self.servers[endpoint as usize];
-        let site = &mut self.sites[server.site as usize];
+        let server = &mut self.servers[endpoint];
+        let site = &mut self.sites[server.site];
         let before = server.watts;
         let max_watts = server.engine.perf().max_watts();
         let Some(duration_us) = server.start(now_us, |watts| site.throttle(watts, max_watts)) else { return };
@@ -338,9 +339,9 @@ impl<'a, M: Memory> World<'a, M> {
         self.queue.at(now_us + duration_us, Event::Step { endpoint, life });
     }
 
-    fn step_ended(&mut self, endpoint: u32, life: u32) {
+    fn step_ended(&mut self, endpoint: EndpointIndex, life: u32) {
         let now_us = self.queue.now_us;
-        let server = &mut self.servers[endpoint as usize];
+        let server = &mut self.servers[endpoint];
         if server.life != life {
             return;
         }
@@ -350,7 +351,7 @@ impl<'a, M: Memory> World<'a, M> {
         }
         let before = server.watts;
         server.end(now_us);
-        self.sites[server.site as usize].add(server.watts - before);
+        self.sites[server.site].add(server.watts - before);
         for token in server.step.emitted.iter().filter(|t| t.first || t.finished) {
             let ticket = Ticket::of(token.id);
             let Some(flight) = self.flights.get(ticket) else { continue };
@@ -391,7 +392,7 @@ impl<'a, M: Memory> World<'a, M> {
             output_tokens: output_tokens.into(),
         };
         let (endpoint, sent_us) = (in_flight.attempt.target.endpoint, in_flight.attempt.sent_us());
-        self.wrong_answers += u64::from(self.servers[endpoint as usize].answers_wrongly);
+        self.wrong_answers += u64::from(self.servers[endpoint].answers_wrongly);
         let gateway = &mut self.gateways[flight.gateway as usize];
         let usd = gateway.complete(in_flight, usage, flight.source(), flight.prompt_bytes, now_us);
         gateway.settle(&flight, prompt_tokens, output_tokens);
@@ -451,7 +452,7 @@ impl<'a, M: Memory> World<'a, M> {
         let now_us = self.queue.now_us;
         let Some(flight) = self.flights.get(ticket).filter(|f| !f.done) else { return };
         let Some(target) = flight.in_flight.as_ref().map(|f| f.attempt.target) else { return };
-        let server = &self.servers[target.endpoint as usize];
+        let server = &self.servers[target.endpoint];
         if server.frozen_us != Some(since_us) {
             return;
         }
@@ -472,7 +473,7 @@ impl<'a, M: Memory> World<'a, M> {
         &mut self,
         flight: &SimRequest,
         end: End,
-        served: Option<(u32, u64)>,
+        served: Option<(EndpointIndex, u64)>,
         output_tokens: u32,
         usd: f64,
     ) {
@@ -492,7 +493,7 @@ impl<'a, M: Memory> World<'a, M> {
             end,
             tenant: flight.ask.tenant,
             place: flight.ask.place,
-            endpoint: served.map_or(u32::MAX, |s| s.0),
+            endpoint: served.map_or(EndpointIndex(u32::MAX), |s| s.0),
             sends: flight.sends,
             attempts: flight.tried_before + flight.failover.order().attempts(),
             input_tokens: flight.ask.input_tokens,
@@ -514,14 +515,14 @@ impl<'a, M: Memory> World<'a, M> {
         }
         let engine = match event {
             Event::Step { endpoint, life } => {
-                let server = &self.servers[endpoint as usize];
+                let server = &self.servers[endpoint];
                 // A step that is held up has not ended.
                 let ended = server.life == life && !server.stepping;
                 Some((endpoint, &server.engine, ended.then_some(&server.step)))
             }
             Event::AtEndpoint { flight } => self.flights.get(flight).and_then(|f| f.in_flight.as_ref()).map(|f| {
                 let endpoint = f.attempt.target.endpoint;
-                (endpoint, &self.servers[endpoint as usize].engine, None)
+                (endpoint, &self.servers[endpoint].engine, None)
             }),
             _ => None,
         };

@@ -6,13 +6,17 @@ mod common;
 
 use common::{asks, setup};
 use rhumb_grid::config::Router;
+use rhumb_grid::position::SiteIndex;
 use rhumb_world::{Fault, FaultKind, run};
 
 fn history(seed: u64) -> String {
     let mut setup = setup(6, 2, Router::Rhumb);
     setup.seed = seed;
     setup.telemetry.loss = 0.1;
-    let fault = |site, kind| Fault { from_us: 5_000_000, until_us: 15_000_000, site, endpoints: None, kind };
+    let fault = |site, kind| {
+        let site = SiteIndex(site);
+        Fault { from_us: 5_000_000, until_us: 15_000_000, site, endpoints: None, kind }
+    };
     setup.faults = vec![fault(0, FaultKind::Loss), fault(1, FaultKind::BrownOut(3.0)), fault(2, FaultKind::Rtt(4.0))];
     let ran = run(&setup, &mut asks(1_500, 60.0, 6, seed).into_iter(), &mut ()).unwrap();
     format!("{ran:?}")

@@ -6,11 +6,12 @@ mod common;
 
 use common::{asks, setup};
 use rhumb_grid::config::Router;
+use rhumb_grid::position::SiteIndex;
 use rhumb_world::{Checks, End, Energy, Fault, FaultKind, Ran, Setup, run};
 
 fn during(kind: FaultKind) -> (Setup, Ran) {
     let mut setup = setup(4, 2, Router::Rhumb);
-    setup.faults = vec![Fault { from_us: 5_000_000, until_us: 15_000_000, site: 0, endpoints: None, kind }];
+    setup.faults = vec![Fault { from_us: 5_000_000, until_us: 15_000_000, site: SiteIndex(0), endpoints: None, kind }];
     let ran = run(&setup, &mut asks(900, 40.0, 4, 5).into_iter(), &mut Checks::default()).unwrap();
     (setup, ran)
 }
@@ -22,7 +23,7 @@ fn count(ran: &Ran, end: End) -> usize {
 /// Answers from the first site to requests sent well inside the fault.
 fn served_there(ran: &Ran) -> usize {
     let inside = |at_us: u64| (8_000_000..14_000_000).contains(&at_us);
-    ran.outcomes.iter().filter(|o| inside(o.at_us) && o.end == End::Complete && o.endpoint < 2).count()
+    ran.outcomes.iter().filter(|o| inside(o.at_us) && o.end == End::Complete && o.endpoint.0 < 2).count()
 }
 
 #[test]
@@ -38,14 +39,19 @@ fn a_site_that_dies_breaks_only_streams_that_had_begun() {
     assert_eq!((count(&ran, End::Failed), count(&ran, End::Rejected), served_there(&ran)), (0, 0, 0));
     let broken = count(&ran, End::Broken);
     assert!(broken > 0 && broken < 40, "{broken} streams broke");
-    assert!(ran.outcomes.iter().filter(|o| o.end == End::Broken).all(|o| o.endpoint < 2 && o.ttft_ms.is_finite()));
+    assert!(ran.outcomes.iter().filter(|o| o.end == End::Broken).all(|o| o.endpoint.0 < 2 && o.ttft_ms.is_finite()));
 }
 
 #[test]
 fn a_broken_stream_counts_and_costs_what_had_come_of_it() {
     let mut setup = setup(4, 2, Router::Rhumb);
-    setup.faults =
-        vec![Fault { from_us: 5_000_000, until_us: 15_000_000, site: 0, endpoints: None, kind: FaultKind::Loss }];
+    setup.faults = vec![Fault {
+        from_us: 5_000_000,
+        until_us: 15_000_000,
+        site: SiteIndex(0),
+        endpoints: None,
+        kind: FaultKind::Loss,
+    }];
     // Only tokens of answers cost anything: what a gateway takes a prompt for is an estimate.
     let config = &mut setup.grid.config;
     for site in &mut config.sites {
@@ -90,7 +96,7 @@ fn a_cut_from_one_gateway_leaves_the_other_its_site() {
     assert_eq!(count(&ran, End::Complete), 900);
     let by = |gateway: u32| {
         let here = |o: &&rhumb_world::Outcome| setup.places[o.place as usize].gateway == gateway;
-        let inside = |o: &&rhumb_world::Outcome| (12_500_000..14_500_000).contains(&o.at_us) && o.endpoint < 2;
+        let inside = |o: &&rhumb_world::Outcome| (12_500_000..14_500_000).contains(&o.at_us) && o.endpoint.0 < 2;
         ran.outcomes.iter().filter(here).filter(inside).count()
     };
     assert_eq!(by(0), 0, "the gateway that is cut off");
@@ -119,8 +125,13 @@ fn a_power_cap_is_never_exceeded_and_slows_what_runs() {
     let board_watts = 72.0;
     // The router believes in twice the envelope, or its gate would refuse work before the boards slow down.
     let mut believed = setup.clone();
-    believed.faults =
-        vec![Fault { from_us: 0, until_us: u64::MAX / 2, site: 0, endpoints: None, kind: FaultKind::PowerCap(0.5) }];
+    believed.faults = vec![Fault {
+        from_us: 0,
+        until_us: u64::MAX / 2,
+        site: SiteIndex(0),
+        endpoints: None,
+        kind: FaultKind::PowerCap(0.5),
+    }];
     believed.grid.config.sites[0].power_kw = Some(4.0 * board_watts * 0.75 / 1e3);
     let capped = run(&believed, &mut asks(300, 6.0, 1, 5).into_iter(), &mut Checks::default()).unwrap();
     assert!(capped.sites[0].watts_max <= 2.0 * board_watts * 0.75 + 1e-6, "{}", capped.sites[0].watts_max);

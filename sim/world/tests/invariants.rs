@@ -6,6 +6,7 @@ use common::{asks, setup};
 use proptest::prelude::*;
 use rhumb_engine::Limits;
 use rhumb_grid::config::Router;
+use rhumb_grid::position::SiteIndex;
 use rhumb_world::{Breach, Checks, Decided, End, Fault, FaultKind, Moment, Watch, run};
 
 fn kind() -> impl Strategy<Value = FaultKind> {
@@ -24,7 +25,7 @@ fn kind() -> impl Strategy<Value = FaultKind> {
 
 fn faults() -> impl Strategy<Value = Vec<Fault>> {
     let fault = (0u64..12_000_000, 100_000u64..8_000_000, 0u32..4, kind()).prop_map(|(from_us, lasts, site, kind)| {
-        Fault { from_us, until_us: from_us + lasts, site, endpoints: None, kind }
+        Fault { from_us, until_us: from_us + lasts, site: SiteIndex(site), endpoints: None, kind }
     });
     // One fault of a kind at a site at a time: two that overlap would end with the first.
     prop::collection::vec(fault, 0..6).prop_map(|mut faults| {

@@ -79,7 +79,7 @@ fn f21_a_site_that_returns_fills_up_without_a_second_collapse() {
         let asked = (from_s * 1e6) as u64..((from_s + 5.0) * 1e6) as u64;
         let here: Vec<&Outcome> =
             ran.outcomes.iter().filter(|o| o.end == End::Complete && asked.contains(&o.at_us)).collect();
-        here.iter().filter(|o| o.endpoint < 2).count() as f64 / here.len() as f64
+        here.iter().filter(|o| o.endpoint.0 < 2).count() as f64 / here.len() as f64
     };
     let shares: Vec<f64> = (0..10).map(|i| share(BACK_S - 5.0 + 5.0 * f64::from(i))).collect();
     let good = every_5_s(&ran, BACK_S + 10.0, END_S - 5.0);
@@ -103,7 +103,7 @@ fn moves(ran: &Ran, sent: &[Arrival], minutes: f64) -> f64 {
     let mut by: BTreeMap<u64, Vec<(u64, u32)>> = BTreeMap::new();
     for o in ran.outcomes.iter().filter(|o| o.end == End::Complete) {
         if let Some(session) = session.get(&o.at_us) {
-            by.entry(*session).or_default().push((o.at_us, o.endpoint));
+            by.entry(*session).or_default().push((o.at_us, o.endpoint.0));
         }
     }
     let count = |line: &mut Vec<(u64, u32)>| {

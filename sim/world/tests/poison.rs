@@ -7,6 +7,7 @@ mod common;
 use common::{asks, oracles, seeds, setup};
 use rhumb_flow::blame::Failure;
 use rhumb_grid::config::Router;
+use rhumb_grid::position::EndpointIndex;
 use rhumb_rng::Rng;
 use rhumb_route::decide::Drop;
 use rhumb_world::{Arrival, Breach, Decided, End, Event, Moment, Poison, Setup, Tenant, Watch, run};
@@ -40,7 +41,7 @@ fn draw(seed: u64) -> Case {
     let (good_rps, poison_rps) = (engines as f64 * (1.5 + 2.0 * rng.unit()), engines as f64 * (0.3 + 3.0 * rng.unit()));
     let (share, failure) = (if rng.unit() < 0.5 { 1.0 } else { rng.unit() }, FAILURES[rng.below(FAILURES.len())]);
     // On half of the schedules one engine serves what the others fail on.
-    let served_by = (rng.unit() < 0.5).then(|| rng.below(engines) as u32);
+    let served_by = (rng.unit() < 0.5).then(|| EndpointIndex::new(rng.below(engines)));
     let mut setup = setup(engines, 1, Router::Rhumb);
     setup.seed = seed;
     let tenant = |name: &str| Tenant { name: name.into(), rates: setup.rates, service: setup.service, weight: 1.0 };
@@ -78,7 +79,7 @@ impl Watch for Wronged {
 
     fn happened(&mut self, m: &Moment<'_>) -> Result<(), Breach> {
         if let Event::Step { endpoint, .. } = m.event {
-            self.stepped_us[endpoint as usize] = Some(m.now_us);
+            self.stepped_us[endpoint] = Some(m.now_us);
         }
         Ok(())
     }

@@ -5,13 +5,14 @@ use alloc::vec::Vec;
 
 use rhumb_grid::config::Endpoint;
 use rhumb_grid::index::Grid;
+use rhumb_grid::position::ModelIndex;
 
 use super::{Admission, QueueClass};
 use crate::window::Window;
 
 /// Which queue class the requests for a set of models wait in.
 #[derive(Debug, Clone, Default)]
-pub struct QueueClasses(BTreeMap<Vec<u32>, QueueClass>);
+pub struct QueueClasses(BTreeMap<Vec<ModelIndex>, QueueClass>);
 
 impl QueueClasses {
     /// One queue class for each model and each virtual model of a grid; an alias shares its model's.
@@ -27,22 +28,23 @@ impl QueueClasses {
 
     /// The queue class of the models that one name stands for.
     #[must_use]
-    pub fn queue_class(&self, models: &[u32]) -> Option<QueueClass> {
+    pub fn queue_class(&self, models: &[ModelIndex]) -> Option<QueueClass> {
         self.0.get(models).copied()
     }
 
     /// The queue classes, each with the models it is for.
-    pub fn iter(&self) -> impl Iterator<Item = (&[u32], QueueClass)> {
+    pub fn iter(&self) -> impl Iterator<Item = (&[ModelIndex], QueueClass)> {
         self.0.iter().map(|(models, queue_class)| (models.as_slice(), *queue_class))
     }
 
     /// For each endpoint of the grid, the queue classes it serves.
     #[must_use]
     pub fn served(&self, grid: &Grid) -> Vec<Vec<QueueClass>> {
-        let models: BTreeMap<&str, u32> = grid.config.models.iter().map(|m| m.name.as_str()).zip(0..).collect();
+        let models: BTreeMap<&str, ModelIndex> =
+            grid.config.models.iter().map(|m| m.name.as_str()).zip(ModelIndex::all()).collect();
         let served = |e: &Endpoint| {
-            let own: Vec<u32> = e.models.iter().filter_map(|s| models.get(s.model.as_str()).copied()).collect();
-            let serves = |wanted: &[u32]| wanted.iter().any(|m| own.contains(m));
+            let own: Vec<ModelIndex> = e.models.iter().filter_map(|s| models.get(s.model.as_str()).copied()).collect();
+            let serves = |wanted: &[ModelIndex]| wanted.iter().any(|m| own.contains(m));
             self.0.iter().filter(|(wanted, _)| serves(wanted)).map(|(_, queue_class)| *queue_class).collect()
         };
         grid.config.endpoints.iter().map(served).collect()
@@ -100,6 +102,6 @@ mod tests {
             served,
             [sorted(&["small", "auto"]), sorted(&["small", "large", "auto"]), sorted(&["large", "auto"])]
         );
-        assert_eq!(queue_classes.queue_class(&[9]), None);
+        assert_eq!(queue_classes.queue_class(&[ModelIndex(9)]), None);
     }
 }

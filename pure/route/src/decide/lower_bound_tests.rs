@@ -14,34 +14,34 @@ impl<'a> Floored<'a> {
         let compact_rows = |model| rows.rows(model).iter().map(CompactRow::of).collect();
         Self(
             rows,
-            (0..3).map(|model| crate::lower_bound::lower_bounds(rows.rows(model))).collect(),
-            (0..3).map(compact_rows).collect(),
+            (0..3).map(ModelIndex).map(|model| crate::lower_bound::lower_bounds(rows.rows(model))).collect(),
+            (0..3).map(ModelIndex).map(compact_rows).collect(),
         )
     }
 }
 
 impl World for Floored<'_> {
-    fn rows(&self, model: u32) -> &[Row] {
+    fn rows(&self, model: ModelIndex) -> &[Row] {
         self.0.rows(model)
     }
 
-    fn local_load(&self, endpoint: u32) -> LocalLoad {
+    fn local_load(&self, endpoint: EndpointIndex) -> LocalLoad {
         self.0.local_load(endpoint)
     }
 
-    fn lower_bounds(&self, model: u32) -> &[LowerBounds] {
-        &self.1[model as usize]
+    fn lower_bounds(&self, model: ModelIndex) -> &[LowerBounds] {
+        &self.1[model]
     }
 
-    fn compact_rows(&self, model: u32) -> &[CompactRow] {
-        &self.2[model as usize]
+    fn compact_rows(&self, model: ModelIndex) -> &[CompactRow] {
+        &self.2[model]
     }
 }
 
 /// Hundreds of candidates, so that lower bounds have something to skip; in no order of distance.
 fn wide_world() -> impl Strategy<Value = Rows> {
     (100u32..500, any::<u64>(), 0.0..1f64).prop_map(|(n, seed, spread)| {
-        let draw = |e: u32, purpose: u32| unit(mix(seed.wrapping_add(u64::from(purpose) << 32), e));
+        let draw = |e: u32, purpose: u32| unit(mix(seed.wrapping_add(u64::from(purpose) << 32), EndpointIndex(e)));
         let rows = (0..n).map(|e| Row {
             rtt_ms: 3.0 + 300.0 * draw(e, 1),
             input_usd: 1e-7 * (1.0 + spread * draw(e, 2)),
@@ -54,7 +54,7 @@ fn wide_world() -> impl Strategy<Value = Rows> {
             others_per_ms: 0.004 * (draw(e, 11) - 0.5).max(0.0),
             ttft_correction: 1.0 + spread * draw(e, 5),
             load_age_ms: 2_000.0 * draw(e, 6),
-            model: e % 3,
+            model: ModelIndex(e % 3),
             ..row(e)
         });
         let mut rows: Vec<Row> = rows.collect();
@@ -74,7 +74,7 @@ fn near_candidates_that_are_busy_are_pruned_by_their_lower_bound() {
     let own = |e: u32| LocalLoad { in_flight: if e < 1_000 { 0.0 } else { 5_000.0 }, backlog_tokens: 0.0 };
     world.local_loads = (0..4_000).map(own).collect();
     let d = run(&Floored::new(&world), &facts(), &choice());
-    assert!(d.targets.iter().all(|t| t.endpoint < 1_000));
+    assert!(d.targets.iter().all(|t| t.endpoint.0 < 1_000));
     assert!(d.eligible < 1_000 && d.eligible + d.skipped == 4_000, "{} looked at", d.eligible);
 }
 
@@ -101,8 +101,8 @@ proptest! {
     #[test]
     fn no_bill_is_below_its_floor(w in world(), f in request(), preset in 0usize..6) {
         let rates = Rates::preset(Preset::ALL[preset].1);
-        for (model, lower_bounds) in Floored::new(&w).1.iter().enumerate() {
-            let rows = w.rows(model as u32);
+        for (model, lower_bounds) in ModelIndex::all().zip(&Floored::new(&w).1) {
+            let rows = w.rows(model);
             for (at, row) in rows.iter().enumerate() {
                 let lower_bound = &lower_bounds[at / CHUNK];
                 if let Ok((_, bill)) = evaluate(row, &w.local_load(row.endpoint), &f, &rates, Gates::Strict) {

@@ -22,21 +22,26 @@ impl Rows {
 }
 
 impl World for Rows {
-    fn rows(&self, model: u32) -> &[Row] {
+    fn rows(&self, model: ModelIndex) -> &[Row] {
         let start = self.rows.partition_point(|r| r.model < model);
         &self.rows[start..self.rows.partition_point(|r| r.model <= model)]
     }
 
-    fn local_load(&self, endpoint: u32) -> LocalLoad {
-        self.local_loads.get(endpoint as usize).copied().unwrap_or_default()
+    fn local_load(&self, endpoint: EndpointIndex) -> LocalLoad {
+        self.local_loads.get(endpoint.at()).copied().unwrap_or_default()
     }
+}
+
+/// A pin.
+fn pin(endpoint: u32, model: u32) -> Option<(EndpointIndex, ModelIndex)> {
+    Some((EndpointIndex(endpoint), ModelIndex(model)))
 }
 
 pub(super) fn row(endpoint: u32) -> Row {
     Row {
-        endpoint,
-        site: endpoint / 2,
-        model: 0,
+        endpoint: EndpointIndex(endpoint),
+        site: SiteIndex(endpoint / 2),
+        model: ModelIndex(0),
         country: *b"DE",
         able: Able { vision: false, audio: false, tools: true, embedding: false },
         health: CandidateHealth::Healthy,
@@ -78,7 +83,7 @@ pub(super) fn row(endpoint: u32) -> Row {
 
 pub(super) fn facts() -> Facts {
     Facts {
-        models: vec![0],
+        models: vec![ModelIndex(0)],
         prompt_tokens: 1_000.0,
         output_tokens: 100.0,
         max_tokens: None,
@@ -110,7 +115,7 @@ pub(super) fn run(world: &impl World, facts: &Facts, choice: &Choice) -> Decisio
 }
 
 fn order(d: &Decision) -> Vec<u32> {
-    d.targets.iter().map(|t| t.endpoint).collect()
+    d.targets.iter().map(|t| t.endpoint.0).collect()
 }
 
 fn close(a: f64, b: f64) {
@@ -123,8 +128,8 @@ fn a_bill_worked_out_by_hand() {
     (r.reported, r.own_at_report, r.ttft_correction, r.pace_correction) = (11.0, 4.0, 2.0, 1.5);
     (r.rtt_dev_ms, r.load_age_ms) = (1.0, 2_000.0);
     let mut f = facts();
-    f.hits = vec![Hit { endpoint: 3, tokens: 400.0 }];
-    f.pin = Some((9, 0));
+    f.hits = vec![Hit { endpoint: EndpointIndex(3), tokens: 400.0 }];
+    f.pin = pin(9, 0);
     let local_load = LocalLoad { in_flight: 3.0, backlog_tokens: 50.0 };
     let (p, b) = evaluate(&r, &local_load, &f, &choice().rates, Gates::Strict).unwrap();
     // 11 reported, 4 of them ours then and 3 ours now: 10 there, 8 seats.
@@ -220,7 +225,7 @@ fn gates_drop_with_their_reason() {
     assert_eq!(drop(&|r, _| r.site_watts_max = 100.5), (Drop::Power, 0));
     assert_eq!(drop(&|r, _| r.accepts = Accepts::None), (Drop::Draining, 0));
     assert_eq!(drop(&|r, _| r.accepts = Accepts::ExistingOnly), (Drop::Draining, 0));
-    assert_eq!(drop(&|r, f| (r.accepts, f.pin) = (Accepts::None, Some((0, 0)))), (Drop::Draining, 0));
+    assert_eq!(drop(&|r, f| (r.accepts, f.pin) = (Accepts::None, pin(0, 0))), (Drop::Draining, 0));
     let codes: Vec<_> = Drop::ALL.iter().map(|d| d.code()).collect();
     let all = "modality context_length residency unhealthy power_cap draining credential model_missing";
     assert_eq!(codes.join(" "), all);
@@ -233,7 +238,7 @@ fn a6_a_bad_candidate_beats_none_and_wrong_answers_do_not() {
         let d = run(&Rows::new(vec![Row { health, ..row(0) }, Row { health, ..row(1) }]), &facts(), &choice());
         assert_eq!((d.targets.len(), d.eligible, d.reason), (2, 2, Reason::LastResort), "{health:?}");
         let d = run(&Rows::new(vec![Row { health, ..row(0) }, row(1)]), &facts(), &choice());
-        assert_eq!((d.targets.len(), d.targets[0].endpoint), (1, 1), "{health:?}");
+        assert_eq!((d.targets.len(), d.targets[0].endpoint.0), (1, 1), "{health:?}");
     }
     let wrong = Row { health: WrongAnswers, ..row(0) };
     let d = run(&Rows::new(vec![wrong]), &facts(), &choice());
@@ -273,7 +278,7 @@ fn those_that_the_request_may_not_fit_come_after_those_that_it_is_expected_to_fi
     let contexts = [500, 1_000, 1_100, 1_101, 9_000];
     let rows: Vec<Row> = (0..).zip(contexts).map(|(e, context_tokens)| Row { context_tokens, ..row(e) }).collect();
     let rows = |least: usize| {
-        let dearer = |r: &Row| Row { output_usd: r.output_usd + 1e-5 * f64::from(r.endpoint), ..*r };
+        let dearer = |r: &Row| Row { output_usd: r.output_usd + 1e-5 * f64::from(r.endpoint.0), ..*r };
         Rows::new(rows[least..].iter().map(dearer).collect())
     };
     let reserved = |max_tokens| Facts { longest_tokens: 1_000.0, max_tokens, ..facts() };
@@ -286,8 +291,8 @@ fn those_that_the_request_may_not_fit_come_after_those_that_it_is_expected_to_fi
     assert_eq!((d.eligible, d.fitting, d.reason, endpoints(d)), (5, 5, Reason::Cheapest, vec![0, 1, 2, 3, 4]));
     // A pin holds among those that are alike in that, and none moves its session to a context that is too short.
     let pinned = |to, longest_tokens| {
-        let d = run(&rows(0), &Facts { pin: Some((to, 0)), longest_tokens, ..facts() }, &choice());
-        (d.reason, d.targets[0].endpoint)
+        let d = run(&rows(0), &Facts { pin: pin(to, 0), longest_tokens, ..facts() }, &choice());
+        (d.reason, d.targets[0].endpoint.0)
     };
     assert_eq!(pinned(0, 1_000.0), (Reason::MovedForDrop, 2));
     assert_eq!(pinned(1, 9_000.0), (Reason::MovedForBill, 0));
@@ -303,7 +308,7 @@ fn the_lowest_bill_wins_and_the_rest_is_the_failover_order() {
     assert_eq!((d.eligible, d.targets.len(), d.reason), (20, KEPT, Reason::Cheapest));
     assert_eq!(order(&d), (0..16).map(|k| (k * 3) % 20).collect::<Vec<_>>());
     assert!(d.targets.windows(2).all(|w| w[0].key < w[1].key));
-    assert!(d.targets.iter().all(|t| t.key == t.bill.total_usd() && t.site == t.endpoint / 2));
+    assert!(d.targets.iter().all(|t| t.key == t.bill.total_usd() && t.site.0 == t.endpoint.0 / 2));
 }
 
 #[test]
@@ -313,9 +318,9 @@ fn near_equals_are_spread_by_the_seed_and_by_free_seats() {
     for seed in 0..4_000 {
         let d = run(&world, &facts(), &Choice { seed, ..choice() });
         // Of equals the first met counts as the cheapest.
-        let reason = if d.targets[0].endpoint == 0 { Reason::Cheapest } else { Reason::NearEqual };
+        let reason = if d.targets[0].endpoint.0 == 0 { Reason::Cheapest } else { Reason::NearEqual };
         assert_eq!(d.reason, reason);
-        wins[d.targets[0].endpoint as usize] += 1;
+        wins[d.targets[0].endpoint] += 1;
     }
     assert!(wins.iter().all(|w| (850..1150).contains(w)), "{wins:?}");
     // A busier endpoint whose bill is still near gets less.
@@ -325,7 +330,8 @@ fn near_equals_are_spread_by_the_seed_and_by_free_seats() {
     rows[1].others_second_usd = 0.0;
     rows[0].others_second_usd = 0.0;
     let world = Rows::new(rows);
-    let busy = (0..4_000).filter(|&seed| run(&world, &facts(), &Choice { seed, ..choice() }).targets[0].endpoint == 1);
+    let busy =
+        (0..4_000).filter(|&seed| run(&world, &facts(), &Choice { seed, ..choice() }).targets[0].endpoint.0 == 1);
     let busy = busy.count();
     assert!((600..1400).contains(&busy), "{busy}");
 }
@@ -344,7 +350,7 @@ fn an_affinity_key_returns_to_its_endpoint_and_only_a_lost_endpoint_moves_it() {
     let rows: Vec<Row> = (0..10).map(row).collect();
     let home = |rows: &[Row], key: u64, seed| {
         let f = Facts { affinity: Some(key), ..facts() };
-        run(&Rows::new(rows.to_vec()), &f, &Choice { seed, ..choice() }).targets[0].endpoint
+        run(&Rows::new(rows.to_vec()), &f, &Choice { seed, ..choice() }).targets[0].endpoint.0
     };
     let mut used = [0; 10];
     for key in 0..1_000u64 {
@@ -352,7 +358,7 @@ fn an_affinity_key_returns_to_its_endpoint_and_only_a_lost_endpoint_moves_it() {
         let at = home(&rows, key, 1);
         used[at as usize] += 1;
         assert_eq!(home(&rows, key, 2), at);
-        let fewer: Vec<Row> = rows.iter().copied().filter(|r| r.endpoint != 4).collect();
+        let fewer: Vec<Row> = rows.iter().copied().filter(|r| r.endpoint.0 != 4).collect();
         if at != 4 {
             assert_eq!(home(&fewer, key, 1), at);
         }
@@ -365,38 +371,38 @@ fn a_pin_holds_until_another_is_enough_better() {
     let cheap = Row { input_usd: 1e-7 - 4e-8, ..row(1) };
     let world = Rows::new(vec![row(0), cheap, row(2)]);
     let mut f = facts();
-    f.pin = Some((0, 0));
+    f.pin = pin(0, 0);
     // 40 microdollars cheaper is less than leaving costs; 440 is not.
     let d = run(&world, &f, &choice());
-    assert_eq!((d.targets[0].endpoint, d.reason), (0, Reason::Pinned));
+    assert_eq!((d.targets[0].endpoint.0, d.reason), (0, Reason::Pinned));
     let world = Rows::new(vec![Row { output_usd: 5e-6, ..row(0) }, cheap, row(2)]);
     let d = run(&world, &f, &choice());
-    assert_eq!((d.targets[0].endpoint, d.reason), (1, Reason::MovedForBill));
+    assert_eq!((d.targets[0].endpoint.0, d.reason), (1, Reason::MovedForBill));
     let world = Rows::new(vec![Row { health: CandidateHealth::Unhealthy, ..row(0) }, cheap, row(2)]);
     let d = run(&world, &f, &choice());
-    assert!(d.targets[0].endpoint != 0 && d.reason == Reason::MovedForDrop);
+    assert!(d.targets[0].endpoint.0 != 0 && d.reason == Reason::MovedForDrop);
     // A pin that the ranking would have left out is still found and put first.
     let many = Rows::new((0..40).map(|e| Row { output_usd: 2e-7 + f64::from(e) * 1e-9, ..row(e) }).collect());
-    f.pin = Some((39, 0));
+    f.pin = pin(39, 0);
     let d = run(&many, &f, &choice());
-    assert_eq!((d.targets[0].endpoint, d.targets.len(), d.reason), (39, KEPT, Reason::Pinned));
+    assert_eq!((d.targets[0].endpoint.0, d.targets.len(), d.reason), (39, KEPT, Reason::Pinned));
     assert_eq!(order(&d)[1..], (0..15).collect::<Vec<_>>());
 }
 
 #[test]
 fn several_models_compete_in_one_bill() {
-    let large = Row { model: 1, quality: 0.9, output_usd: 1e-4, ..row(0) };
+    let large = Row { model: ModelIndex(1), quality: 0.9, output_usd: 1e-4, ..row(0) };
     let world = Rows::new(vec![row(0), row(1), large]);
     let mut f = facts();
-    f.models = vec![1, 0];
-    assert_eq!(run(&world, &f, &choice()).targets[0].model, 0);
+    f.models = vec![ModelIndex(1), ModelIndex(0)];
+    assert_eq!(run(&world, &f, &choice()).targets[0].model.0, 0);
     let mut c = choice();
     (c.rates.quality, c.rates.quality_usd) = (0.9, 1.0);
     let d = run(&world, &f, &c);
-    assert_eq!((d.targets[0].model, d.targets[0].endpoint, d.eligible), (1, 0, 3));
-    f.pin = Some((0, 0));
+    assert_eq!((d.targets[0].model.0, d.targets[0].endpoint.0, d.eligible), (1, 0, 3));
+    f.pin = pin(0, 0);
     let pinned = run(&world, &f, &choice());
-    assert_eq!((pinned.targets[0].endpoint, pinned.targets[0].model, pinned.reason), (0, 0, Reason::Pinned));
+    assert_eq!((pinned.targets[0].endpoint.0, pinned.targets[0].model.0, pinned.reason), (0, 0, Reason::Pinned));
 }
 
 #[test]
@@ -430,8 +436,8 @@ fn baselines_rank_by_their_own_key() {
 #[test]
 fn the_mixer_is_splitmix64_and_its_numbers_fill_the_unit_interval() {
     // The first outputs of SplitMix64 from seed 0, as its authors' reference prints them.
-    assert_eq!(mix(0, 0), 0xe220_a839_7b1d_cdaf);
-    assert_eq!(mix(0, 1), 0x6e78_9e6a_a1b9_65f4);
+    assert_eq!(mix(0, EndpointIndex(0)), 0xe220_a839_7b1d_cdaf);
+    assert_eq!(mix(0, EndpointIndex(1)), 0x6e78_9e6a_a1b9_65f4);
     assert_eq!(unit(0), 0.0);
     assert_eq!(unit(1 << 63), 0.5);
     assert!(unit(u64::MAX) < 1.0 && unit(u64::MAX) > 0.999_999);
@@ -451,10 +457,10 @@ fn every_reason_has_a_code() {
 #[test]
 fn no_more_than_all_but_one_token_is_cached() {
     let mut f = facts();
-    f.hits = vec![Hit { endpoint: 1, tokens: 5e9 }];
-    assert_eq!((f.cached_tokens(1), f.cached_tokens(2)), (999.0, 0.0));
+    f.hits = vec![Hit { endpoint: EndpointIndex(1), tokens: 5e9 }];
+    assert_eq!((f.cached_tokens(EndpointIndex(1)), f.cached_tokens(EndpointIndex(2))), (999.0, 0.0));
     f.prompt_tokens = 0.5;
-    assert_eq!(f.cached_tokens(1), 0.0);
+    assert_eq!(f.cached_tokens(EndpointIndex(1)), 0.0);
 }
 
 fn any_row(endpoint: u32) -> impl Strategy<Value = Row> {
@@ -485,7 +491,7 @@ fn any_row(endpoint: u32) -> impl Strategy<Value = Row> {
             others_per_ms: c.1 * 1e-4,
             quality: c.3,
             health: if c.4 && d.4 { CandidateHealth::Unhealthy } else { CandidateHealth::Healthy },
-            model: d.0,
+            model: ModelIndex(d.0),
             joule_usd: d.1,
             others_second_usd: d.2,
             site_watts: d.3,
@@ -507,14 +513,15 @@ pub(super) fn world() -> impl Strategy<Value = Rows> {
 }
 
 pub(super) fn request() -> impl Strategy<Value = Facts> {
-    let pin = prop::option::of((0u32..40, 0u32..3));
+    let pin = prop::option::of((0u32..40, 0u32..3).prop_map(|(e, m)| (EndpointIndex(e), ModelIndex(m))));
     let hits = prop::collection::vec((0u32..40, 0.0..9_000f64), 0..4);
     let prompt = prop_oneof![3 => 1.0..6_000f64, 1 => 6_000.0..200_000f64];
     let out = prop_oneof![3 => 1.0..900f64, 1 => Just(0.0), 1 => 1.0..20f64];
     (prompt, out, prop::option::of(any::<u64>()), pin, hits).prop_map(|(prompt, out, affinity, pin, hits)| {
-        let hits = hits.into_iter().map(|(endpoint, tokens)| Hit { endpoint, tokens }).collect();
+        let hits =
+            hits.into_iter().map(|(endpoint, tokens)| Hit { endpoint: EndpointIndex(endpoint), tokens }).collect();
         let (prompt_tokens, longest_tokens) = (prompt, prompt);
-        let models = vec![2, 0, 1];
+        let models = [2, 0, 1].map(ModelIndex).to_vec();
         Facts { models, prompt_tokens, longest_tokens, output_tokens: out, affinity, pin, hits, ..facts() }
     })
 }
@@ -529,7 +536,7 @@ pub(super) fn router() -> impl Strategy<Value = Router> {
 pub(super) fn bits(d: &Decision) -> Vec<(u32, u32, u64, u64)> {
     d.targets
         .iter()
-        .map(|t| (t.endpoint, t.model, t.bill.total_usd().to_bits(), t.predicted.ttft_p95_ms.to_bits()))
+        .map(|t| (t.endpoint.0, t.model.0, t.bill.total_usd().to_bits(), t.predicted.ttft_p95_ms.to_bits()))
         .collect()
 }
 

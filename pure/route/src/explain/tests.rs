@@ -17,15 +17,15 @@ impl Names for Numbered {
         "1-00"
     }
 
-    fn endpoint(&self, index: u32) -> &str {
-        ["e0", "e1", "e2", "e3"][index as usize]
+    fn endpoint(&self, index: EndpointIndex) -> &str {
+        ["e0", "e1", "e2", "e3"][index.at()]
     }
 
-    fn site(&self, _: u32) -> &str {
+    fn site(&self, _: SiteIndex) -> &str {
         "s"
     }
 
-    fn model(&self, _: u32) -> &str {
+    fn model(&self, _: ModelIndex) -> &str {
         "m"
     }
 }
@@ -50,9 +50,9 @@ fn view() -> View {
     Viewer::new(&Grid::new(config), |_, _| None).view(&states, 1_500)
 }
 
-fn facts(pin: Option<(u32, u32)>) -> Facts {
+fn facts(pin: Option<(EndpointIndex, ModelIndex)>) -> Facts {
     Facts {
-        models: vec![0],
+        models: vec![ModelIndex(0)],
         prompt_tokens: 100.0,
         output_tokens: 100.0,
         max_tokens: None,
@@ -68,7 +68,7 @@ fn facts(pin: Option<(u32, u32)>) -> Facts {
     }
 }
 
-fn explained(pin: Option<(u32, u32)>) -> (Record, Explanation) {
+fn explained(pin: Option<(EndpointIndex, ModelIndex)>) -> (Record, Explanation) {
     let (view, facts) = (view(), facts(pin));
     let rates = Rates { switch_usd: 1.0, ..Rates::preset(Preset::Balanced) };
     let choice = Choice { rates, router: Router::Rhumb, seed: 1 };
@@ -89,7 +89,7 @@ fn the_chosen_comes_first_then_the_rest_by_bill_and_the_dropped_apart() {
     let dropped = Dropped { site: "s".into(), endpoint: "e3".into(), model: "m".into(), reason: "unhealthy".into() };
     assert_eq!(e.dropped, [dropped]);
     // A pin that is not the cheapest still comes first.
-    let (_, e) = explained(Some((0, 0)));
+    let (_, e) = explained(Some((EndpointIndex(0), ModelIndex(0))));
     assert_eq!((order(&e), e.reason.as_str()), (vec!["e0".into(), "e1".into(), "e2".into()], "pinned"));
 }
 

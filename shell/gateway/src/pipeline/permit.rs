@@ -2,6 +2,7 @@
 
 use rhumb_api::{ApiError, Request};
 use rhumb_grid::config::Priority;
+use rhumb_grid::position::ModelIndex;
 use rhumb_grid::service::Service;
 use rhumb_openai::request::{Api, Scan};
 
@@ -13,7 +14,7 @@ use crate::routing;
 /// What a request may have.
 pub(crate) struct Permitted {
     /// The models that may serve it.
-    pub(crate) models: Vec<u32>,
+    pub(crate) models: Vec<ModelIndex>,
     pub(crate) priority: Priority,
 }
 

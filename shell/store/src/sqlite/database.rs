@@ -172,7 +172,7 @@ fn insert(db: &Connection, row: &RequestRow) -> rusqlite::Result<()> {
 fn insert_view(db: &Connection, run: u64, row: &ViewRow) -> rusqlite::Result<()> {
     let (view, endpoint, model) = row.key;
     let mut insert = db.prepare_cached("insert or ignore into view_rows values (?1,?2,?3,?4,?5)")?;
-    insert.execute(params![run as i64, view as i64, endpoint, model, row.row])?;
+    insert.execute(params![run as i64, view as i64, endpoint.0, model.0, row.row])?;
     Ok(())
 }
 

@@ -36,7 +36,7 @@ impl Reader {
         let sql = "select row from view_rows where run = ?1 and view = ?2 and endpoint = ?3 and model = ?4";
         let mut find = self.db.prepare(sql)?;
         Logged::decode(blob, |run, view, kept| {
-            let key = (run as i64, view as i64, kept.endpoint, kept.model);
+            let key = (run as i64, view as i64, kept.endpoint.0, kept.model.0);
             Ok(find.query_row(key, |r| r.get::<_, Vec<u8>>(0))?)
         })
     }

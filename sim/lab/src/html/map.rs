@@ -119,7 +119,7 @@ fn flows(report: &Report, plots: &Plots) -> String {
     let mut strengths = vec![String::new(); STEPS];
     for flow in &plots.flows {
         let city = report.places.get(flow.place as usize).and_then(|(lat, lon)| at(*lat, *lon));
-        let site = plots.sites.get(flow.site as usize).and_then(|s| at(s.latitude, s.longitude));
+        let site = plots.sites.get(flow.site.at()).and_then(|s| at(s.latitude, s.longitude));
         let (Some(city), Some(site)) = (city, site) else { continue };
         let strength = (flow.answers as f64 / most).sqrt();
         let step = ((strength * STEPS as f64) as usize).min(STEPS - 1);

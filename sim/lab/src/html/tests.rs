@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use rhumb_grid::position::SiteIndex;
 use serde_json::{Value, json};
 
 use crate::plots::{Flow, Plots, SiteDot, Stretch};
@@ -36,7 +37,10 @@ fn plots(scale: f64) -> Plots {
         ttft_ms: curve(10.0 * scale),
         e2e_ms: curve(200.0 * scale),
         timeline: (0..60).map(stretch).collect(),
-        flows: vec![Flow { place: 0, site: 1, answers: 9 }, Flow { place: 7, site: 9, answers: 1 }],
+        flows: vec![
+            Flow { place: 0, site: SiteIndex(1), answers: 9 },
+            Flow { place: 7, site: SiteIndex(9), answers: 1 },
+        ],
         sites: vec![site(HOSTILE, 50.0, 0), site("b", 40.0, 9), site("nowhere", f64::NAN, 1)],
         gateways: vec![(50.0, 8.0), (f64::NAN, 0.0)],
     }

@@ -11,6 +11,7 @@
 use rhumb_engine::{Limits, Perf, gpu, shape};
 use rhumb_grid::config::{Config, Location, Preset};
 use rhumb_grid::index::Grid;
+use rhumb_grid::position::{ModelIndex, SiteIndex};
 use rhumb_grid::rates::Rates;
 use rhumb_grid::service::Service;
 use rhumb_rng::Rng;
@@ -66,7 +67,7 @@ pub(crate) fn setup(sites: usize, engines: usize, choosing: impl Into<Choosing>)
         places: (0..sites).map(|s| Place { gateway: (s % gateways.len()) as u32, rtt_ms: 10.0 + s as f64 }).collect(),
         gateways,
         engines: vec![EngineSpec { perf, limits: Limits::default() }; sites * engines],
-        names: vec![vec![0]],
+        names: vec![vec![ModelIndex(0)]],
         jitter: Jitter::default(),
         telemetry: Telemetry::default(),
         faults: Vec::new(),
@@ -84,7 +85,13 @@ pub(crate) fn seeds(usually: u64) -> std::ops::Range<u64> {
 
 /// A fault of a whole site from one time to another.
 pub(crate) fn fault(site: u32, kind: FaultKind, from_s: f64, until_s: f64) -> Fault {
-    Fault { from_us: (from_s * 1e6) as u64, until_us: (until_s * 1e6) as u64, site, endpoints: None, kind }
+    Fault {
+        from_us: (from_s * 1e6) as u64,
+        until_us: (until_s * 1e6) as u64,
+        site: SiteIndex(site),
+        endpoints: None,
+        kind,
+    }
 }
 
 /// So many requests by chance, at so many a second.

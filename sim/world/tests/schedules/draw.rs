@@ -168,7 +168,7 @@ pub(crate) fn flapping(rng: &mut Rng, seed: u64) -> Case {
     let mut case = struck(rng, seed, rps, 30.0, kind);
     let (Some((begin_s, clear_s)), site) = (case.fault_s, case.setup.faults[0].site) else { return case };
     let downs = (0..).map(|i| begin_s + 2.0 * f64::from(i) * half_s).take_while(|at| *at < clear_s);
-    case.setup.faults = downs.map(|at| fault(site, kind, at, (at + half_s).min(clear_s))).collect();
+    case.setup.faults = downs.map(|at| fault(site.0, kind, at, (at + half_s).min(clear_s))).collect();
     case.drawn += &format!(", {half_s:.1} s each");
     never(case, &[End::Left])
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use rhumb_grid::position::{EndpointIndex, SiteIndex};
 use rhumb_rng::Rng;
 use rhumb_world::{Arrival, Breach, Checks, End, Event, Moment, Outcome, Ran, Setup, Watch, run};
 
@@ -28,7 +29,7 @@ pub(crate) struct Case {
     /// No request may end so.
     pub(crate) never: Vec<End>,
     /// The site whose share of the attempts is bounded while the fault lasts, and the bound.
-    pub(crate) share: Option<(u32, Share)>,
+    pub(crate) share: Option<(SiteIndex, Share)>,
 }
 
 /// A bound on a share of the attempts.
@@ -47,7 +48,7 @@ const CHANCE: f64 = 0.08;
 
 /// Counts the attempts that reach each endpoint, by second.
 #[derive(Default)]
-struct Attempts(BTreeMap<(u64, u32), u64>);
+struct Attempts(BTreeMap<(u64, EndpointIndex), u64>);
 
 impl Watch for Attempts {
     fn happened(&mut self, m: &Moment<'_>) -> Result<(), Breach> {
@@ -86,12 +87,12 @@ fn check(case: Case) -> Result<(), String> {
     let Some((begin_s, clear_s)) = fault_s else { return Ok(()) };
     if let Some((site, bound)) = share {
         let there = |from_s: f64, until_s: f64| {
-            let then = |(second, _): &(u64, u32)| (from_s..until_s).contains(&(*second as f64));
-            let count = |test: &dyn Fn(u32) -> bool| -> f64 {
+            let then = |(second, _): &(u64, EndpointIndex)| (from_s..until_s).contains(&(*second as f64));
+            let count = |test: &dyn Fn(EndpointIndex) -> bool| -> f64 {
                 attempts.0.iter().filter(|(at, _)| then(at) && test(at.1)).map(|(_, n)| *n as f64).sum()
             };
             let all = count(&|_| true);
-            (count(&|e| setup.grid.endpoint_site[e as usize] == site) / all.max(1.0), all)
+            (count(&|e| setup.grid.endpoint_site[e] == site) / all.max(1.0), all)
         };
         let bound = match bound {
             Share::OfAll(share) => share,

@@ -14,6 +14,7 @@ use http_body::{Body as _, Frame};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
+use rhumb_process::clock;
 use tokio::net::TcpStream;
 
 use rhumb_openai::stream::END;
@@ -81,7 +82,7 @@ impl Client {
             .body(Whole(Some(body(arrival))))
             .ok()?;
         let mut sender = self.connection().await?;
-        let sent = Instant::now();
+        let sent = clock::now();
         let mut response = sender.send_request(request).await.ok()?;
         if response.status() != 200 {
             return None;
@@ -118,7 +119,7 @@ async fn read(body: &mut Incoming, sent: Instant) -> Option<f64> {
     while let Some(frame) = poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await {
         let Ok(data) = frame.ok()?.into_data() else { continue };
         if first_word_ms.is_none() && has_word(&data) {
-            first_word_ms = Some(sent.elapsed().as_secs_f64() * 1e3);
+            first_word_ms = Some(clock::since(sent).as_secs_f64() * 1e3);
         }
         tail.push(&data);
     }

@@ -6,6 +6,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rhumb_process::clock;
 use rhumb_scene::fleet::Kind;
 use rhumb_scene::scene::Scene;
 use rhumb_scene::traffic::Arrival;
@@ -97,7 +98,7 @@ async fn fight(
     arrivals: &Arc<[Arrival]>,
     seconds: f64,
 ) -> Result<Vec<Corner>, DemoError> {
-    let start = Instant::now() + WARM_UP;
+    let start = clock::now() + WARM_UP;
     let mut corners = Vec::with_capacity(worlds.len());
     for world in worlds {
         let same = Arc::clone(arrivals);
@@ -111,7 +112,7 @@ async fn fight(
     }
     let (mut failed, mut progress) = (false, Progress::new());
     loop {
-        let now_s = start.elapsed().as_secs_f64();
+        let now_s = clock::since(start).as_secs_f64();
         if !failed && now_s >= scene.failure.at_s {
             failed = true;
             corners.iter().for_each(|c| c.world.fail(scene.failure.site, true));
@@ -166,10 +167,10 @@ impl Progress {
     }
 
     fn show(&mut self, now_s: f64, seconds: f64, corners: &[Corner]) {
-        if !self.shown || self.last.is_some_and(|last| last.elapsed() < Duration::from_secs(1)) {
+        if !self.shown || self.last.is_some_and(|last| clock::since(last) < Duration::from_secs(1)) {
             return;
         }
-        self.last = Some(Instant::now());
+        self.last = Some(clock::now());
         let mut line = format!("\r{now_s:.0} of {seconds:.0} s");
         for corner in corners {
             line += &format!(", {} {}", corner.world.kind.name(), corner.samples.len());

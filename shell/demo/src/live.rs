@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
+use rhumb_process::clock;
 use rhumb_scene::fleet::Kind;
 use rhumb_scene::scene::Scene;
 use rhumb_screen::{Interrupt, Screen, is_terminal};
@@ -56,7 +57,7 @@ pub(crate) fn run(args: &DemoArgs) -> Result<usize, DemoError> {
     announce(&scene, &paste);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(DemoError::io("start a runtime"))?;
-    let start = Instant::now() + WARM_UP;
+    let start = clock::now() + WARM_UP;
     let until_ms = args.seconds.map_or(f64::INFINITY, |s| s * 1e3);
     let traffic = scene.traffic().take_while(move |a| a.at_ms < until_ms);
     let load = Load::start(&world, &scene.atlas, traffic, start).map_err(DemoError::io("start a thread"))?;
@@ -192,9 +193,9 @@ fn show(
         false => None,
     };
     let mut interrupt = runtime.block_on(async { Interrupt::new() }).map_err(DemoError::io("wait for signals"))?;
-    let mut line_at = Instant::now();
+    let mut line_at = clock::now();
     loop {
-        let now_s = Instant::now().saturating_duration_since(clock.start).as_secs_f64();
+        let now_s = clock::now().saturating_duration_since(clock.start).as_secs_f64();
         board.observe(now_s, load.samples.take(), &world.readings(), world.totals());
         outage.step(now_s, clock.period_s, world, board);
         let news = board.take_news();
@@ -208,8 +209,8 @@ fn show(
                     return Ok(());
                 }
             }
-            None if line_at.elapsed() >= LINE_EVERY => {
-                line_at = Instant::now();
+            None if clock::since(line_at) >= LINE_EVERY => {
+                line_at = clock::now();
                 println(&board.line());
             }
             None => {}

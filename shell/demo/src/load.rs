@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use rhumb_grid::config::Location;
 use rhumb_grid::geo::{distance_km, estimated_rtt_ms};
+use rhumb_process::clock;
 use tokio::task::JoinSet;
 
 use crate::client::{Client, Outcome};
@@ -131,11 +132,11 @@ async fn send_all(ground: Arc<Ground>, traffic: impl Iterator<Item = Arrival>, s
     let mut under_way = JoinSet::new();
     for arrival in traffic {
         let at = start + Duration::from_secs_f64(arrival.at_ms / 1e3);
-        while Instant::now() < at {
+        while clock::now() < at {
             if stop.load(Ordering::Relaxed) {
                 return;
             }
-            tokio::time::sleep_until(at.min(Instant::now() + LOOK).into()).await;
+            tokio::time::sleep_until(at.min(clock::now() + LOOK).into()).await;
         }
         while under_way.try_join_next().is_some() {}
         under_way.spawn(send(Arc::clone(&ground), arrival));

@@ -5,6 +5,7 @@ use crate::answer::Answer;
 use crate::command::Command;
 use crate::outbox::{Outbox, Parcel};
 use rhumb_engine::{Engine, Step};
+use rhumb_process::clock;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -67,7 +68,7 @@ pub(crate) async fn drive(
             }
             () = &mut timer, if due.is_some() => {}
         }
-        if !driver.advance(Instant::now()) {
+        if !driver.advance(clock::timer_now()) {
             tokio::task::yield_now().await;
         }
     }
@@ -77,7 +78,7 @@ impl Driver {
     fn obey(&mut self, command: Command) {
         match command {
             Command::Submit { request, link, answer } => {
-                let now = Instant::now();
+                let now = clock::timer_now();
                 let id = request.id;
                 if self.engine.submit(request).is_ok() {
                     let live = Live { answer, link, cached_tokens: 0, submitted_at: now, last_token_at: now };

@@ -1,5 +1,6 @@
 //! Ways in which the engine can be made to fail.
 
+use rhumb_process::clock;
 use serde::Serialize;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -97,7 +98,7 @@ pub(crate) struct FaultSwitch(Mutex<(Fault, Option<Instant>)>);
 impl FaultSwitch {
     /// Puts a fault in force, for some time or until the next call.
     pub(crate) fn set(&self, fault: Fault, duration: Option<Duration>) {
-        let until = duration.map(|duration| Instant::now() + duration);
+        let until = duration.map(|duration| clock::timer_now() + duration);
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = (fault, until);
     }
 
@@ -105,7 +106,7 @@ impl FaultSwitch {
     pub(crate) fn get(&self) -> Fault {
         let (fault, until) = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match until {
-            Some(until) if fault != Fault::None && Instant::now() >= until => Fault::None,
+            Some(until) if fault != Fault::None && clock::timer_now() >= until => Fault::None,
             _ => fault,
         }
     }

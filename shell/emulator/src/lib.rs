@@ -27,11 +27,12 @@ pub use stats::Stats;
 
 use fault::FaultSwitch;
 use rhumb_engine::{Limits, Perf};
+use rhumb_process::clock;
 use stats::Board;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 use tokio::sync::{mpsc, watch};
 
 /// What an emulated engine is and serves.
@@ -164,5 +165,5 @@ impl Emulator {
 
 /// Seconds since 1970 by this machine's clock.
 pub(crate) fn unix_s() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs())
+    clock::wall().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs())
 }

@@ -3,6 +3,7 @@
 use crate::EmulatorConfig;
 use crate::metrics::Histogram;
 use rhumb_engine::{Counters, Engine};
+use rhumb_process::clock;
 use serde::Serialize;
 use tokio::time::Instant;
 
@@ -75,7 +76,7 @@ impl Board {
             counters: Counters::default(),
             watts: config.perf.idle_watts(),
             joules: 0.0,
-            as_of: Instant::now(),
+            as_of: clock::timer_now(),
             speedup: config.speedup,
             accepted: 0,
             refused: 0,
@@ -105,7 +106,7 @@ impl Board {
             waiting: self.waiting,
             kv_use: self.kv_use,
             watts: self.watts,
-            joules: self.joules_at(Instant::now()),
+            joules: self.joules_at(clock::timer_now()),
             prompt_tokens: self.counters.prompt_tokens,
             generation_tokens: self.counters.generation_tokens,
             prefix_query_tokens: self.counters.prefix_query_tokens,

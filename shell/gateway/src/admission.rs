@@ -7,6 +7,7 @@ use rhumb_core::candidates::unqueued_ttft_ms;
 use rhumb_flow::admission::{Admission, AdmissionRequest, Candidate, Turn, Verdict};
 use rhumb_flow::fair::Ticket;
 use rhumb_grid::position::EndpointIndex;
+use rhumb_process::clock;
 use rhumb_route::decide::Target;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -103,7 +104,7 @@ pub(crate) async fn admit(
         Arrived::Goes(target, permit) => return Ok(Some(Admitted { target, permit, waited: false })),
         Arrived::Waits(waiting, bound_ms) => (waiting, bound_ms),
     };
-    let since = Instant::now();
+    let since = clock::timer_now();
     let deadline = since + Duration::from_secs_f64(bound_ms / 1e3);
     loop {
         let Ok(called) = tokio::time::timeout_at(deadline, &mut waiting.call).await else {
@@ -170,7 +171,7 @@ impl Waiting<'_> {
         let epoch = self.epoch;
         let number = |t: &Target| epoch.numbers.endpoint(t.endpoint);
         let mut queue = lock(&epoch.state.queue);
-        let waited_ms = since.elapsed().as_secs_f64() * 1e3;
+        let waited_ms = (clock::timer_now() - since).as_secs_f64() * 1e3;
         let (now_ms, called_by) = (epoch.now_ms(), caller.map(|number| number.0));
         match queue.admission_mut().turn(now_ms, ask, waited_ms, called_by, candidates(epoch, targets)) {
             Turn::Go(i) => {

@@ -1,7 +1,7 @@
 //! One try at one target: until it has sent content, or has failed in one of the ways that are told apart.
 
 use std::pin::pin;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use rhumb_api::fault::EngineError;
@@ -9,6 +9,7 @@ use rhumb_flow::blame::Failure;
 use rhumb_flow::patience::first_content_ms;
 use rhumb_openai::request::{Api, Edits, forward};
 use rhumb_openai::response::is_answer;
+use rhumb_process::clock;
 use rhumb_record::format_id;
 use rhumb_route::decide::Target;
 use rhumb_sse::{EVENT_BYTES_MAX, Splitter};
@@ -137,7 +138,7 @@ impl FailoverDriver<'_> {
     async fn refused(&self, target: &Target, response: Response) -> Result<Opened, Fail> {
         let status = response.head.status;
         // A gateway keeps to the deadline that was passed on to it, and no endpoint is unhealthy for that.
-        if status == 504 && self.deadline.is_some_and(|d| d <= Instant::now() + ROUNDING) {
+        if status == 504 && self.deadline.is_some_and(|d| d <= clock::now() + ROUNDING) {
             return Err(Fail::Deadline);
         }
         let after_ms = response.head.retry_after_ms;

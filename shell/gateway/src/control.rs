@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rhumb_core::endpoint::{CanaryAnswer, CanaryNews};
 use rhumb_grid::config::Model;
 use rhumb_grid::position::EndpointIndex;
+use rhumb_process::clock;
 use rhumb_route::view::LoadReport;
 use rhumb_signals::{Answered, Listed, ProbeConfig, Question, Reading, Sink, Target, watch};
 use rhumb_upstream::Tls;
@@ -183,7 +184,7 @@ fn probe_config(epoch: &ConfigEpoch, endpoint: EndpointIndex) -> ProbeConfig {
 pub(crate) async fn run(gateway: Arc<Gateway>) {
     let mut watched = Watched::default();
     loop {
-        let start = Instant::now();
+        let start = clock::now();
         {
             let epoch = gateway.now();
             watched.follow(&epoch);
@@ -191,6 +192,6 @@ pub(crate) async fn run(gateway: Arc<Gateway>) {
             look_again(&epoch.state.queue, epoch.now_ms());
         }
         // A large grid is published less often, so that it never takes more than a twentieth of a core.
-        tokio::time::sleep(PUBLISH_EVERY.max(start.elapsed() * 20)).await;
+        tokio::time::sleep(PUBLISH_EVERY.max(clock::since(start) * 20)).await;
     }
 }

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use rhumb_core::facts::{BYTES_PER_TOKEN, Estimates};
@@ -13,6 +12,7 @@ use rhumb_flow::peers::groups;
 use rhumb_grid::config::EngineKind;
 use rhumb_grid::index::Grid;
 use rhumb_grid::position::{EndpointIndex, ModelIndex, SiteIndex, TenantIndex};
+use rhumb_process::clock;
 use rhumb_route::decide::Target;
 use rhumb_route::facts::Hit;
 use rhumb_route::prefix::Held;
@@ -168,7 +168,7 @@ impl ConfigEpoch {
 
     /// Microseconds since this gateway started: what requests are timed by.
     pub(crate) fn now_us(&self) -> u64 {
-        self.state.us_at(Instant::now())
+        self.state.us_at(clock::now())
     }
 
     /// The queue class of the models that one name stands for.

@@ -18,6 +18,7 @@ use rhumb_grid::config::{EngineErrors, Priority};
 use rhumb_grid::index::NamedRates;
 use rhumb_openai::request::{Api, Scan};
 use rhumb_openai::response::usage;
+use rhumb_process::clock;
 use rhumb_record::Outcome;
 use rhumb_route::decide::{Reason, Target};
 use rhumb_route::explain::Names as _;
@@ -184,7 +185,7 @@ impl FailoverDriver<'_> {
         let gives_way = self.priority == Priority::Batch && failover.order_mut().keep_back();
         loop {
             if let Some((place, permit)) = next_try.take() {
-                if self.deadline.is_some_and(|d| d <= Instant::now()) {
+                if self.deadline.is_some_and(|d| d <= clock::now()) {
                     return Err((Outcome::Failed, ApiError::deadline_exceeded()).into());
                 }
                 let sent = self.depart(record, failover, place, permit, false);

@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use http::HeaderMap;
 use rhumb_api::ApiError;
+use rhumb_process::clock;
 
 use crate::request_headers::text;
 
@@ -51,7 +52,7 @@ impl HopHeaders {
     pub(crate) fn lines(self, tries: u32, deadline: Option<Instant>) -> String {
         let mut out = format!("{HOPS}: {}\r\n{TRIES}: {tries}\r\n", self.hops + 1);
         if let Some(deadline) = deadline {
-            let left_ms = deadline.saturating_duration_since(Instant::now()).as_millis().max(1);
+            let left_ms = deadline.saturating_duration_since(clock::now()).as_millis().max(1);
             // Writing to a string does not fail.
             let _ = write!(out, "x-rhumb-deadline-ms: {left_ms}\r\n");
         }
@@ -108,7 +109,7 @@ mod tests {
 
     #[test]
     fn a_deadline_goes_on_with_what_is_left_of_it() {
-        let lines = HopHeaders::default().lines(2, Some(Instant::now()));
+        let lines = HopHeaders::default().lines(2, Some(clock::now()));
         assert_eq!(lines, "x-rhumb-hops: 1\r\nx-rhumb-tries: 2\r\nx-rhumb-deadline-ms: 1\r\n");
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use rhumb_process::clock;
+
 /// Pieces of content whose mean is one sample.
 const SAMPLE_PIECES: u64 = 8;
 
@@ -29,7 +31,7 @@ impl Pace {
     /// Nothing has come yet.
     pub(crate) fn waits(&mut self) {
         if self.since.is_none() {
-            self.since = Some(Instant::now());
+            self.since = Some(clock::now());
         }
     }
 
@@ -61,7 +63,7 @@ mod tests {
     #[test]
     fn eight_pieces_are_a_sample_and_only_waiting_counts() {
         let mut pace = Pace::new(10.0);
-        let start = Instant::now();
+        let start = clock::now();
         pace.since = Some(start);
         assert_eq!(pace.came(start + Duration::from_millis(80), 1), None);
         // Nobody waited for these.
@@ -74,7 +76,7 @@ mod tests {
     #[test]
     fn a_long_pause_is_a_sample_while_it_lasts() {
         let mut pace = Pace::new(200.0);
-        let start = Instant::now();
+        let start = clock::now();
         assert_eq!(pace.pauses(start), None);
         pace.since = Some(start);
         assert_eq!(pace.pauses(start + Duration::from_millis(3_999)), None);

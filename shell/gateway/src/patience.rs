@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::opening::Fail;
 use rhumb_flow::blame::Failure;
+use rhumb_process::clock;
 
 /// Signs that the endpoint is at work extend the wait up to so many times.
 const EXTENDED_MAX: u32 = 4;
@@ -24,13 +25,13 @@ pub(crate) struct Patience {
 
 impl Patience {
     pub(crate) fn new(step: Duration, deadline: Option<Instant>) -> Self {
-        let (now, step) = (Instant::now(), step.min(LONGEST));
+        let (now, step) = (clock::now(), step.min(LONGEST));
         Self { step, until: now + step, end: now + step.saturating_mul(EXTENDED_MAX).min(LONGEST), deadline }
     }
 
     /// The endpoint has shown that it is at work.
     pub(crate) fn sign(&mut self) {
-        self.until = (Instant::now() + self.step).clamp(self.until, self.end.max(self.until));
+        self.until = (clock::now() + self.step).clamp(self.until, self.end.max(self.until));
     }
 
     /// Waits for a part of the attempt. It is pinned by the caller: held by value, it would stand twice in this future.
@@ -50,7 +51,7 @@ mod tests {
 
     #[test]
     fn e1_signs_of_work_extend_the_wait_and_not_for_ever() {
-        let start = Instant::now();
+        let start = clock::now();
         let mut patience = Patience::new(Duration::from_secs(30), None);
         let first = patience.until;
         patience.sign();

@@ -14,7 +14,7 @@ mod guard;
 mod permit;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response};
@@ -24,6 +24,7 @@ use rhumb_flow::overload::Level;
 use rhumb_grid::steering::STEERING;
 use rhumb_json::Limits;
 use rhumb_openai::request::scan;
+use rhumb_process::clock;
 use tokio::sync::oneshot;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -65,7 +66,7 @@ pub(crate) async fn complete(
     request: Request<Incoming>,
     tell: oneshot::Sender<Waits>,
 ) -> Result<Response<Answer>, Refused> {
-    let start = Instant::now();
+    let start = clock::now();
     let epoch = &epoch;
     if request.method() != Method::POST {
         return Err(ApiError::method_not_allowed("POST").into());

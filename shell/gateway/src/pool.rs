@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
+use rhumb_process::clock;
 use rhumb_upstream::Conn;
 
 /// Idle connections kept for one endpoint by one worker.
@@ -32,7 +33,7 @@ pub(crate) fn take(key: PoolKey) -> Option<Conn> {
     POOL.with_borrow_mut(|pool| {
         let idle = pool.get_mut(key)?;
         while let Some(mut i) = idle.pop() {
-            if i.since.elapsed() > IDLE_FOR {
+            if clock::since(i.since) > IDLE_FOR {
                 // What lies below was used even longer ago.
                 idle.clear();
                 return None;
@@ -53,7 +54,9 @@ pub(crate) async fn tend(is_short: impl Fn() -> bool) {
         if is_short() {
             clear();
         }
-        POOL.with_borrow_mut(|pool| pool.iter_mut().for_each(|idle| idle.retain(|i| i.since.elapsed() <= IDLE_FOR)));
+        POOL.with_borrow_mut(|pool| {
+            pool.iter_mut().for_each(|idle| idle.retain(|i| clock::since(i.since) <= IDLE_FOR))
+        });
     }
 }
 
@@ -70,7 +73,7 @@ pub(crate) fn give(key: PoolKey, conn: Conn) {
         }
         let idle = &mut pool[key];
         if idle.len() < IDLE_MAX {
-            idle.push(Idle { conn, since: Instant::now() });
+            idle.push(Idle { conn, since: clock::now() });
         }
     });
 }

@@ -11,6 +11,7 @@ use rhumb_api::ApiError;
 use rhumb_api::fault::EngineError;
 use rhumb_grid::config::EngineErrors;
 use rhumb_openai::stream;
+use rhumb_process::clock;
 use rhumb_record::Outcome;
 use rhumb_sse::Splitter;
 use rhumb_upstream::Response;
@@ -106,7 +107,7 @@ impl Relay {
     ) -> Self {
         let Opening { response, splitter, scanner, held, account } = opening;
         let held = rewritten(&mut rewriter, held);
-        let now = Instant::now();
+        let now = clock::now();
         Self {
             pace: Pace::new(record.in_flight.as_ref().map_or(0.0, |f| f.attempt.modelled_pace_ms())),
             paused: now,
@@ -153,11 +154,11 @@ impl Relay {
                     self.held = rewritten(&mut self.rewriter, passed);
                     self.quiet = self.scanner.pieces == before;
                     if !self.quiet {
-                        (self.progress, self.extended) = (Instant::now(), 0);
+                        (self.progress, self.extended) = (clock::now(), 0);
                         self.heard();
                         let pace = self.pace.came(self.progress, self.scanner.pieces - before);
                         self.teach(pace);
-                    } else if self.progress.elapsed() >= self.idle.limit * (1 + self.idle.extensions) {
+                    } else if clock::since(self.progress) >= self.idle.limit * (1 + self.idle.extensions) {
                         return self.break_off(Broken::Endpoint);
                     }
                 }
@@ -232,7 +233,7 @@ impl Relay {
         self.pace.waits();
         let mut idle_at = self.progress + self.idle.limit * (1 + self.extended);
         // A flood of heartbeats uses up the task's turn, and then no timer fires in it.
-        if self.quiet && Instant::now() >= idle_at && self.extended >= self.idle.extensions {
+        if self.quiet && clock::now() >= idle_at && self.extended >= self.idle.extensions {
             return true;
         }
         loop {
@@ -243,7 +244,7 @@ impl Relay {
                 return false;
             }
             timer.as_mut().reset(next);
-            let now = Instant::now();
+            let now = clock::now();
             if now >= idle_at {
                 if self.extended >= self.idle.extensions || !self.serves_others() {
                     return true;

@@ -5,12 +5,12 @@
 //! nothing behind but the news of it.
 
 use std::sync::{Arc, Mutex};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use rhumb_config::without_secret;
 use rhumb_grid::config;
 use rhumb_grid::index::Grid;
+use rhumb_process::clock;
 use serde::Serialize;
 
 use crate::epoch::{ConfigEpoch, upstreams};
@@ -51,7 +51,7 @@ impl Gateway {
     /// Begins with a first configuration.
     pub(crate) fn new(epoch: ConfigEpoch) -> Self {
         let epoch = Arc::new(epoch);
-        let status = Status { version: epoch.version.to_string(), since_unix_ms: unix_ms(), last_reload: None };
+        let status = Status { version: epoch.version.to_string(), since_unix_ms: clock::unix_ms(), last_reload: None };
         epoch.versions.enter(&epoch);
         epoch.publish();
         Self { current: ArcSwap::new(epoch), status: Mutex::new(status) }
@@ -82,13 +82,9 @@ impl Gateway {
         // The first decision finds what is known, not a blank.
         epoch.publish();
         self.current.store(epoch);
-        (status.version, status.since_unix_ms) = (version.to_string(), unix_ms());
+        (status.version, status.since_unix_ms) = (version.to_string(), clock::unix_ms());
         Ok(())
     }
-}
-
-fn unix_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
 }
 
 /// What a running gateway cannot change, said of the first such field that differs.
@@ -157,7 +153,7 @@ impl Reloader {
 
     fn note(&self, status: &mut Status, result: &'static str, error: Option<String>) {
         self.0.now().metrics.reloaded(result);
-        status.last_reload = Some(Reload { at_unix_ms: unix_ms(), result, error });
+        status.last_reload = Some(Reload { at_unix_ms: clock::unix_ms(), result, error });
     }
 }
 

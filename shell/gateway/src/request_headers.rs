@@ -13,8 +13,14 @@ use crate::hop_headers::HopHeaders;
 
 /// Headers in which agents name their session by themselves: Claude Code, Codex (two spellings), opencode (two), and others. What
 /// cannot be read of them is not theirs to mend, and counts as none.
-const AGENT_SESSIONS: [&str; 6] =
-    ["x-claude-code-session-id", "session-id", "session_id", "x-opencode-session", "x-session-affinity", "x-session-id"];
+const AGENT_SESSIONS: [&str; 6] = [
+    "x-claude-code-session-id",
+    "session-id",
+    "session_id",
+    "x-opencode-session",
+    "x-session-affinity",
+    "x-session-id",
+];
 
 /// Longest value read of a header.
 const VALUE_BYTES_MAX: usize = 512;

@@ -4,12 +4,12 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rhumb_flow::overload::Level;
 use rhumb_grid::config;
 use rhumb_grid::index::Grid;
-use rhumb_process::Tasks;
+use rhumb_process::{Tasks, clock};
 use rhumb_store::{Log, StoreError};
 use rhumb_upstream::{Names, NamesError, OriginError, TlsError};
 use tokio::runtime::Builder;
@@ -86,9 +86,9 @@ impl Running {
     /// beyond its deadline.
     pub fn stop(mut self) {
         self.stop.send_replace(true);
-        let deadline = Instant::now() + DRAIN + THREADS_END;
+        let deadline = clock::now() + DRAIN + THREADS_END;
         for thread in self.threads.drain(..) {
-            while !thread.is_finished() && Instant::now() < deadline {
+            while !thread.is_finished() && clock::now() < deadline {
                 std::thread::park_timeout(Duration::from_millis(2));
             }
             if thread.is_finished() {

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use rhumb_flow::budget::RetryBudget;
 use rhumb_flow::quarantine::Quarantine;
-use rhumb_process::Tasks;
+use rhumb_process::{Tasks, clock};
 use rhumb_route::pins::Pins;
 use rhumb_route::prefix::PrefixIndex;
 use rhumb_store::Log;
@@ -79,13 +79,13 @@ impl GatewayState {
             pins: (0..PIN_SHARDS).map(|_| Mutex::new(Pins::new(PINS / PIN_SHARDS))).collect(),
             prefixes: Mutex::new(PrefixIndex::new(0)),
             views: AtomicU64::new(0),
-            start: Instant::now(),
+            start: clock::now(),
         }
     }
 
     /// Milliseconds since this gateway started: the clock of every age.
     pub(crate) fn now_ms(&self) -> u64 {
-        self.start.elapsed().as_millis() as u64
+        clock::since(self.start).as_millis() as u64
     }
 
     /// Microseconds since this gateway started, at a moment after that.

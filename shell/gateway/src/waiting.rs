@@ -7,7 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderValue, Response};
 use rhumb_api::ApiError;
-use tokio::time::{Instant, Sleep, sleep_until};
+use rhumb_process::clock;
+use tokio::time::{Sleep, sleep_until};
 
 use crate::body::Answer;
 use crate::operation::Dialect;
@@ -55,7 +56,7 @@ pub(crate) enum Coming {
 impl Waiting {
     /// Its client has waited for so long already, and is told at once.
     pub(crate) fn new(work: Work, every: Duration, of: (Dialect, u64)) -> Self {
-        Self { work, every, timer: Box::pin(sleep_until(Instant::now())), of }
+        Self { work, every, timer: Box::pin(sleep_until(clock::timer_now())), of }
     }
 
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Coming> {
@@ -70,7 +71,7 @@ impl Waiting {
         if self.timer.as_mut().poll(cx).is_pending() {
             return Poll::Pending;
         }
-        self.timer.as_mut().reset(Instant::now() + self.every);
+        self.timer.as_mut().reset(clock::timer_now() + self.every);
         Poll::Ready(Coming::Comment(Bytes::from_static(COMMENT)))
     }
 }

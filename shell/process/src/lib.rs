@@ -1,6 +1,7 @@
-//! The life of the process: background tasks that are started again when they panic, and log lines that never block
-//! whoever writes them.
+//! The life of the process: background tasks that are started again when they panic, log lines that never block whoever
+//! writes them, and the clocks.
 
+pub mod clock;
 mod lines;
 mod tasks;
 

@@ -11,8 +11,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use rhumb_process::clock;
 use tokio::sync::oneshot;
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Sleep, sleep};
 
 /// Longest time that a client has to read what it has been sent before a broken stream ends, unless it closes sooner.
 pub const STAYS: Duration = Duration::from_secs(5);
@@ -57,7 +58,7 @@ impl Breaking {
                 return timer.as_mut().poll(cx);
             }
             self.left = None;
-            timer.as_mut().reset(Instant::now() + STAYS.min(*stall));
+            timer.as_mut().reset(clock::timer_now() + STAYS.min(*stall));
         }
         self.stall.as_mut().map_or(Poll::Ready(()), |(_, timer)| timer.as_mut().poll(cx))
     }

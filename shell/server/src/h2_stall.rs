@@ -11,7 +11,8 @@ use std::task::Poll;
 use std::time::Duration;
 
 use hyper::rt::Executor;
-use tokio::time::{Instant, Sleep, sleep_until};
+use rhumb_process::clock;
+use tokio::time::{Sleep, sleep_until};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Turn {
@@ -69,10 +70,10 @@ async fn bounded(stream: impl Future<Output = ()>, patience: Duration) {
         if turn == Turn::Ours {
             return Poll::Pending;
         }
-        let timer = timer.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + patience)));
+        let timer = timer.get_or_insert_with(|| Box::pin(sleep_until(clock::timer_now() + patience)));
         if turn == Turn::Given {
             set(Turn::Client);
-            timer.as_mut().reset(Instant::now() + patience);
+            timer.as_mut().reset(clock::timer_now() + patience);
         }
         if timer.as_mut().poll(cx).is_pending() {
             return Poll::Pending;

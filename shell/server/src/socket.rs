@@ -9,9 +9,10 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use rhumb_process::clock;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Sleep, sleep_until};
 
 /// What the requests of one connection have in common. Each holds it until its answer has been sent.
 #[derive(Default)]
@@ -106,10 +107,10 @@ impl Socket {
             self.blocked = false;
             return wrote;
         }
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + self.patience)));
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(clock::timer_now() + self.patience)));
         if !self.blocked {
             self.blocked = true;
-            timer.as_mut().reset(Instant::now() + self.patience);
+            timer.as_mut().reset(clock::timer_now() + self.patience);
         }
         ready!(timer.as_mut().poll(cx));
         if let Some(standing) = self.standing.upgrade() {

@@ -1,9 +1,10 @@
 //! What an endpoint says of itself, before it is configured.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rhumb_grid::config::EngineKind;
 use rhumb_openai::models::{Described, described};
+use rhumb_process::clock;
 use rhumb_upstream::{Conn, Error, Origin, Request};
 use serde_json::Value;
 
@@ -91,9 +92,9 @@ async fn page(origin: &Origin, headers: &str, path: &str) -> Option<Vec<u8>> {
 async fn get(origin: &Origin, headers: &str, path: &str) -> Result<(u16, Vec<u8>, Duration), LookError> {
     let asking = async {
         let conn = Conn::connect(origin, TIMEOUT).await?;
-        let start = Instant::now();
+        let start = clock::now();
         let mut response = conn.send(origin, Request { method: "GET", path, headers, body: &[] }).await?;
-        let took = start.elapsed();
+        let took = clock::since(start);
         let body = response.collect(PAGE_BYTES_MAX).await?;
         Ok::<_, Error>((response.head.status, body.to_vec(), took))
     };

@@ -1,10 +1,10 @@
 //! The loops that ask endpoints.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rhumb_grid::config::EngineKind;
-use rhumb_process::Tasks;
+use rhumb_process::{Tasks, clock};
 use rhumb_upstream::{Conn, Error, Origin, Request};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
@@ -122,7 +122,7 @@ const MODELS: &str = "/v1/models";
 
 async fn probe_loop(target: Arc<Target>, probe_config: ProbeConfig, sink: Arc<impl Sink>) {
     let mut ticks = ticker(probe_config.probe_every);
-    let (mut conn, mut list_at) = (None, Instant::now());
+    let (mut conn, mut list_at) = (None, clock::now());
     let path = if target.engine == EngineKind::Generic { MODELS } else { "/health" };
     loop {
         ticks.tick().await;
@@ -130,11 +130,11 @@ async fn probe_loop(target: Arc<Target>, probe_config: ProbeConfig, sink: Arc<im
         let warm = conn.is_some();
         match tokio::time::timeout(PROBE_TIMEOUT, get(&target, path, &mut conn)).await {
             Ok(Ok((status, body, took))) if status < 500 => {
-                if list_at <= Instant::now()
+                if list_at <= clock::now()
                     && let Some((status, body)) = list(&target, (path, status, body), &mut conn).await
                 {
                     sink.models(compare(status, &body, &probe_config.served));
-                    list_at = Instant::now() + probe_config.list_every;
+                    list_at = clock::now() + probe_config.list_every;
                 }
                 if warm {
                     sink.round_trip(took.as_secs_f64() * 1e3);
@@ -172,13 +172,13 @@ async fn get(target: &Target, path: &str, slot: &mut Option<Conn>) -> Result<(u1
         None => Conn::connect(&target.origin, PROBE_TIMEOUT).await?,
     };
     loop {
-        let (used, start) = (conn.is_used(), Instant::now());
+        let (used, start) = (conn.is_used(), clock::now());
         match conn.send(&target.origin, request).await {
             // A connection that had stood may have been closed just now.
             Err(Error::NoAnswer) if used => conn = Conn::connect(&target.origin, PROBE_TIMEOUT).await?,
             Err(e) => return Err(e),
             Ok(mut response) => {
-                let took = start.elapsed();
+                let took = clock::since(start);
                 let body = response.collect(PAGE_BYTES_MAX).await?;
                 let status = response.head.status;
                 *slot = response.into_conn();

@@ -6,6 +6,8 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
+use rhumb_process::clock;
+
 use crate::entry::{Ended, Intent};
 use crate::inbox::Inbox;
 use crate::message::Message;
@@ -70,7 +72,7 @@ impl Keeper {
         loop {
             let idle = Duration::from_secs(3_600);
             let wait =
-                self.since.filter(|_| !self.is_busy).map_or(idle, |at| COMMIT_EVERY.saturating_sub(at.elapsed()));
+                self.since.filter(|_| !self.is_busy).map_or(idle, |at| COMMIT_EVERY.saturating_sub(clock::since(at)));
             inbox.take(&mut self.taken, wait);
             while let Some(message) = self.taken.pop_front() {
                 if let Message::Stop(deadline, done) = message {
@@ -80,7 +82,7 @@ impl Keeper {
                 }
                 self.take(message);
             }
-            if self.since.is_some_and(|at| at.elapsed() >= COMMIT_EVERY) {
+            if self.since.is_some_and(|at| clock::since(at) >= COMMIT_EVERY) {
                 self.hand_over();
             }
             self.state.waits(&self.spool);
@@ -92,7 +94,7 @@ impl Keeper {
             Message::Decided(intent) => {
                 self.unwritten.insert(intent.id);
                 self.open.insert(intent.id, intent);
-                self.since.get_or_insert_with(Instant::now);
+                self.since.get_or_insert_with(clock::now);
             }
             Message::Ended(ended) => self.end(ended),
             Message::Find(id, reply) => {
@@ -105,7 +107,7 @@ impl Keeper {
                     // The file that knew of them is gone.
                     self.known.clear();
                     self.unwritten.extend(self.open.keys());
-                    self.since.get_or_insert_with(Instant::now);
+                    self.since.get_or_insert_with(clock::now);
                 }
             }
             Message::Closed => self.disk = None,
@@ -125,7 +127,7 @@ impl Keeper {
         if self.spool.has_room() {
             self.views_of(&intent);
             self.spool.push(RequestRow::new(self.run, &intent, ended, was_running));
-            self.since.get_or_insert_with(Instant::now);
+            self.since.get_or_insert_with(clock::now);
         } else {
             self.lose(1, "more rows wait than there is room for");
         }
@@ -164,7 +166,7 @@ impl Keeper {
         }
         let mut batch = self.spool.take();
         batch.running = running;
-        self.since = Some(Instant::now()).filter(|_| !self.spool.is_empty());
+        self.since = Some(clock::now()).filter(|_| !self.spool.is_empty());
         if let Some(disk) = &self.disk {
             self.is_busy = disk.send(batch).is_ok();
         }
@@ -173,8 +175,8 @@ impl Keeper {
     /// Counts rows that will not be written, and says so now and then.
     fn lose(&mut self, rows: usize, why: &str) {
         let all = self.state.dropped.fetch_add(rows as u64, Ordering::Relaxed) + rows as u64;
-        if self.said_lost_at.is_none_or(|at| at.elapsed() >= SAY_EVERY) {
-            self.said_lost_at = Some(Instant::now());
+        if self.said_lost_at.is_none_or(|at| clock::since(at) >= SAY_EVERY) {
+            self.said_lost_at = Some(clock::now());
             tracing::error!("the decision log loses rows, {all} so far: {why}");
         }
     }
@@ -189,7 +191,7 @@ impl Keeper {
             } else {
                 self.hand_over();
             }
-            let left = deadline.saturating_duration_since(Instant::now());
+            let left = deadline.saturating_duration_since(clock::now());
             if left.is_zero() {
                 break;
             }

@@ -4,9 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::channel;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use rhumb_process::Tasks;
+use rhumb_process::{Tasks, clock};
 
 use crate::entry::{Ended, Intent};
 use crate::error::StoreError;
@@ -16,7 +16,7 @@ use crate::message::Message;
 use crate::sqlite::SqliteStore;
 use crate::state::State;
 use crate::store::Retention;
-use crate::writer::{Writer, unix_ms};
+use crate::writer::Writer;
 
 /// A handle that the data plane writes through. It never waits.
 #[derive(Clone)]
@@ -35,7 +35,7 @@ impl Log {
         let (inbox, state) = (Arc::new(Inbox::new()), Arc::new(State::default()));
         let log = Self { inbox: Arc::clone(&inbox), state: Arc::clone(&state) };
         log.keep(retention);
-        let run = unix_ms();
+        let run = clock::unix_ms();
         let store = SqliteStore::new(data_dir);
         let mut writer = Writer::open(store, run, Arc::clone(&inbox), Arc::clone(&state))?;
         let (batches, next) = channel();
@@ -79,7 +79,7 @@ impl Log {
     /// Writes everything and closes the log. What cannot be written in this time is counted as lost.
     pub fn stop(&self, within: Duration) {
         let (done, is_done) = channel();
-        self.inbox.push(Message::Stop(Instant::now() + within, done), true);
+        self.inbox.push(Message::Stop(clock::now() + within, done), true);
         // The thread answers by the deadline; it gets a moment more to do so.
         let _ = is_done.recv_timeout(within + Duration::from_secs(1));
     }

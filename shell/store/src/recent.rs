@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
+use rhumb_process::clock;
 use rhumb_route::row::Row;
 
 use crate::entry::Intent;
@@ -27,7 +28,7 @@ fn size(i: &Intent) -> usize {
 
 impl Recent {
     pub(crate) fn push(&mut self, intent: Box<Intent>) {
-        let now = Instant::now();
+        let now = clock::now();
         let holders = self.holders.entry(intent.view.version).or_default();
         *holders += 1;
         if *holders == 1 {

@@ -5,7 +5,9 @@ use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
+
+use rhumb_process::clock;
 
 use crate::error::StoreError;
 use crate::inbox::Inbox;
@@ -44,10 +46,6 @@ pub(crate) struct Writer<S> {
     state: Arc<State>,
 }
 
-pub(crate) fn unix_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
-}
-
 impl<S: Store> Writer<S> {
     /// Opens a store.
     ///
@@ -59,8 +57,8 @@ impl<S: Store> Writer<S> {
             run,
             has_begun: false,
             batch: None,
-            next_note: Instant::now(),
-            next_prune: Instant::now(),
+            next_note: clock::now(),
+            next_prune: clock::now(),
             said: BTreeMap::new(),
             is_failing: false,
             inbox,
@@ -81,7 +79,7 @@ impl<S: Store> Writer<S> {
                 self.write();
                 continue;
             }
-            match batches.recv_timeout(self.next_prune.saturating_duration_since(Instant::now())) {
+            match batches.recv_timeout(self.next_prune.saturating_duration_since(clock::now())) {
                 Ok(batch) => self.batch = Some(batch),
                 Err(RecvTimeoutError::Timeout) => self.prune(batches),
                 Err(RecvTimeoutError::Disconnected) => return,
@@ -114,13 +112,13 @@ impl<S: Store> Writer<S> {
         let Some(batch) = self.batch.take() else { return };
         let run = self.run;
         let newest = batch.ended.iter().chain(&batch.running).map(|row| row.view).max();
-        let note = newest.filter(|_| self.next_note <= Instant::now());
-        let note = note.map(|view| ViewNote { at_unix_ms: unix_ms(), view });
+        let note = newest.filter(|_| self.next_note <= clock::now());
+        let note = note.map(|view| ViewNote { at_unix_ms: clock::unix_ms(), view });
         let written = self.ready().and_then(|is_new| Ok((is_new, self.store.write(run, &batch, note)?)));
         match written {
             Ok((is_new, true)) => {
                 if note.is_some() {
-                    self.next_note = Instant::now() + NOTE_EVERY;
+                    self.next_note = clock::now() + NOTE_EVERY;
                 }
                 if std::mem::take(&mut self.is_failing) {
                     tracing::info!("the decision log is written again");
@@ -140,7 +138,7 @@ impl<S: Store> Writer<S> {
     /// Says why, unless that was said just now, and does what may help.
     fn has_failed(&mut self, why: &StoreError) {
         self.is_failing = true;
-        let now = Instant::now();
+        let now = clock::now();
         self.said.retain(|_, at| now.duration_since(*at) < SAY_EVERY);
         if let Entry::Vacant(unsaid) = self.said.entry(why.to_string()) {
             tracing::error!("the decision log cannot be written, its rows wait in memory: {why}");
@@ -151,10 +149,10 @@ impl<S: Store> Writer<S> {
 
     /// Leaves out old rows, step by step until there are no more or something is to be written.
     fn prune(&mut self, batches: &Receiver<Batch>) {
-        self.next_prune = Instant::now() + PRUNE_EVERY;
+        self.next_prune = clock::now() + PRUNE_EVERY;
         let keep = self.state.retention();
         loop {
-            match self.store.prune(unix_ms(), &keep) {
+            match self.store.prune(clock::unix_ms(), &keep) {
                 Ok(some) if some == Pruned::default() => return,
                 Ok(_) => {}
                 Err(why) => return self.has_failed(&why),
@@ -162,7 +160,7 @@ impl<S: Store> Writer<S> {
             match batches.try_recv() {
                 Ok(batch) => {
                     self.batch = Some(batch);
-                    self.next_prune = Instant::now();
+                    self.next_prune = clock::now();
                     return;
                 }
                 Err(TryRecvError::Disconnected) => return,

@@ -54,6 +54,8 @@ impl LastGood {
 
 #[cfg(test)]
 mod tests {
+    use rhumb_process::clock;
+
     use super::*;
 
     const S: Duration = Duration::from_secs(1);
@@ -64,7 +66,7 @@ mod tests {
 
     #[test]
     fn what_was_found_outlives_failures_for_an_hour_and_no_longer() {
-        let (mut names, start) = (LastGood::default(), Instant::now());
+        let (mut names, start) = (LastGood::default(), clock::now());
         assert_eq!(names.usable(start), None);
         names.found(start, one(1), S);
         names.failed();
@@ -76,7 +78,7 @@ mod tests {
 
     #[test]
     fn a_name_is_looked_up_as_its_record_says_and_within_bounds() {
-        let (mut names, now) = (LastGood::default(), Instant::now());
+        let (mut names, now) = (LastGood::default(), clock::now());
         let next = [0, 1, 60, 86_400].map(|ttl| names.found(now, one(1), S * ttl));
         assert_eq!(next, [S, S, S * 60, S * 3_600]);
     }
@@ -87,7 +89,7 @@ mod tests {
         let next: Vec<u64> = (0..8).map(|_| names.failed().as_secs()).collect();
         assert_eq!(next, [1, 2, 4, 8, 16, 30, 30, 30]);
         (0..100).for_each(|_| assert_eq!(names.failed(), S * if names.failures == 0 { 1 } else { 30 }));
-        names.found(Instant::now(), one(1), S);
+        names.found(clock::now(), one(1), S);
         assert_eq!(names.failed(), S);
         assert!(names.has_just_failed());
     }

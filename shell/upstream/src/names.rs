@@ -4,13 +4,13 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig};
 use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
-use rhumb_process::Tasks;
+use rhumb_process::{Tasks, clock};
 use tokio::sync::{mpsc, watch};
 
 use crate::last_good::LastGood;
@@ -135,7 +135,7 @@ async fn follow(resolver: TokioResolver, host: String, found: Arc<watch::Sender<
             looked_up = resolver.lookup_ip(host.as_str()) => looked_up,
             () = found.closed() => return,
         };
-        let now = Instant::now();
+        let now = clock::now();
         let addresses: Result<Arc<[IpAddr]>, _> = looked_up.as_ref().map(|found| found.iter().collect());
         let again = match (&looked_up, addresses) {
             (Ok(record), Ok(addresses)) if !addresses.is_empty() => {

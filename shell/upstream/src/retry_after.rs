@@ -1,6 +1,6 @@
 //! When an answer says that it makes sense to ask again.
 
-use std::time::SystemTime;
+use rhumb_process::clock;
 
 /// Longest time that is taken for what it says, ms: a day.
 const MAX_MS: f64 = 86_400_000.0;
@@ -66,7 +66,7 @@ fn bounded(ms: f64) -> Option<u64> {
 /// An HTTP date: the one place where clocks of two machines meet, so the result is bounded as the others are.
 fn date(text: &str) -> Option<u64> {
     let at = httpdate::parse_http_date(text).ok()?;
-    let left = at.duration_since(SystemTime::now()).unwrap_or_default();
+    let left = at.duration_since(clock::wall()).unwrap_or_default();
     bounded(left.as_secs_f64() * 1e3)
 }
 
@@ -110,7 +110,7 @@ mod tests {
         assert_eq!(of(&[("Retry-After", " 20 ")]), Some(20_000));
         assert_eq!(of(&[("retry-after", "7.5")]), Some(7_500));
         assert_eq!(of(&[("retry-after-ms", "7500.25")]), Some(7_501));
-        let soon = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(600));
+        let soon = httpdate::fmt_http_date(clock::wall() + Duration::from_secs(600));
         assert!(of(&[("retry-after", &soon)]).is_some_and(|ms| (590_000..=600_000).contains(&ms)));
         assert_eq!(of(&[("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT")]), Some(0));
         assert_eq!(of(&[("retry-after", "Sunday, 06-Nov-94 08:49:37 GMT")]), Some(0));

@@ -9,6 +9,7 @@ use rhumb_api::ApiError;
 use rhumb_flow::admission::AdmissionRequest;
 use rhumb_grid::config::Priority;
 use rhumb_openai::request::Scan;
+use rhumb_process::clock;
 use rhumb_record::Outcome;
 
 use crate::admission::{Admitted, Busy, admit};
@@ -54,12 +55,12 @@ impl Dispatch<'_> {
         let deadline = head.headers.deadline_ms.and_then(|ms| start.checked_add(Duration::from_millis(ms)));
         let (mut waited, mut most) = (Duration::ZERO, chain.tries(head.policy.rates.max_attempts));
         loop {
-            let left_ms = deadline.map(|d| d.saturating_duration_since(Instant::now()).as_millis() as u64);
+            let left_ms = deadline.map(|d| d.saturating_duration_since(clock::now()).as_millis() as u64);
             let ask = routing.ask(priority, left_ms);
-            let asked_at = start.elapsed();
+            let asked_at = clock::since(start);
             let admitted = self.place(&ask, &mut routing, &mut record).await;
             let Admitted { target, permit, .. } = admitted.map_err(|e| Refused::of(epoch, id, record.last, e))?;
-            let admitted_at = start.elapsed();
+            let admitted_at = clock::since(start);
             if record.waited.is_some() {
                 waited += admitted_at - asked_at;
             }
@@ -71,7 +72,7 @@ impl Dispatch<'_> {
                     let served = served
                         .translated(reply)
                         .map_err(|target| Refused::of(epoch, id, Some(target), ApiError::upstream_failed()))?;
-                    let timing = [("decide", admitted_at - waited), ("queue", waited), ("first", start.elapsed())];
+                    let timing = [("decide", admitted_at - waited), ("queue", waited), ("first", clock::since(start))];
                     return Ok(answer(epoch, id, served, timing));
                 }
                 Err(Unserved::Failed(failed)) => {
@@ -84,7 +85,7 @@ impl Dispatch<'_> {
                     if let Some(ask) = record.waited.take() {
                         lock(&epoch.state.queue).settle(&ask, 0.0);
                     }
-                    waited += start.elapsed() - admitted_at;
+                    waited += clock::since(start) - admitted_at;
                 }
             }
         }

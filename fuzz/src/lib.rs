@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
+use rhumb_anthropic::For;
 use rhumb_config::{Catalogue, Purpose, load, render};
 use rhumb_grid::config::EngineKind;
 use rhumb_json::{JsonError, Limits, Walker};
@@ -20,6 +21,8 @@ pub type Target = fn(&[u8]);
 /// Every target by the name of its corpus.
 pub const TARGETS: &[(&str, Target)] = &[
     ("request", request),
+    ("message", message),
+    ("translated", translated),
     ("stream", stream),
     ("answer", answer),
     ("metrics", metrics),
@@ -69,6 +72,63 @@ fn is_forwarded_whole(api: Api, body: &[u8], scanned: &Scan) {
         })
     });
     assert!(walked.is_ok());
+}
+
+/// The body of a request in Anthropic's dialect. What is read of it is written as a chat that the gateway's own scan takes, in which
+/// every result follows its call.
+///
+/// # Panics
+/// It is not.
+pub fn message(body: &[u8]) {
+    let Ok(read) = rhumb_anthropic::read(body, For::Answer) else { return };
+    let written = rhumb_openai::conversation::write(&read.conversation);
+    assert!(read.dropped.header().is_ascii() && written.dropped.header().is_ascii());
+    let chat: serde_json::Value = serde_json::from_slice(&written.body).expect("what is written is JSON");
+    let scanned = scan(Api::Chat, &written.body, Limits::default(), STEERING);
+    // The translation may carry a body over a limit that it had just reached, and leaves a turn out that says nothing.
+    assert!(scanned.is_ok() || body.len() > 1_000 || chat["messages"] == serde_json::json!([]), "{scanned:?}");
+    let mut open = BTreeSet::new();
+    for message in chat["messages"].as_array().expect("a list") {
+        if message["role"] == "tool" {
+            let id = message["tool_call_id"].as_str().expect("a string");
+            assert!(open.contains(id), "a result without a call: {chat}");
+        } else {
+            open = message["tool_calls"].as_array().into_iter().flatten().filter_map(|c| c["id"].as_str()).collect();
+        }
+    }
+}
+
+/// An engine's chat stream, translated to Anthropic's events. Whatever it says, every block is opened once and closed before the
+/// next, and the message ends.
+///
+/// # Panics
+/// Something of that does not hold.
+pub fn translated(bytes: &[u8]) {
+    let reply = rhumb_anthropic::Reply { id: "msg_1".into(), shows_thinking: true, ..Default::default() };
+    let (mut stream, mut out) = (rhumb_anthropic::Stream::new(reply), Vec::new());
+    for event in rhumb_sse::events(bytes) {
+        let Some(data) = event.data.as_deref() else { continue };
+        rhumb_openai::conversation::events(data, |said| stream.event(said, &mut out));
+    }
+    stream.end(&mut out);
+    let (mut open, mut blocks, mut last) = (None, 0, String::new());
+    for event in rhumb_sse::events(&out) {
+        let data = event.data.as_deref().expect("every event has data");
+        let data: serde_json::Value = serde_json::from_slice(data).expect("what is written is JSON");
+        let index = data["index"].as_u64();
+        last = data["type"].as_str().expect("every event has a type").to_owned();
+        match last.as_str() {
+            "content_block_start" => {
+                assert_eq!((open, index), (None, Some(blocks)));
+                (open, blocks) = (index, blocks + 1);
+            }
+            "content_block_delta" => assert!(open.is_some() && open == index),
+            "content_block_stop" => assert!(open.is_some() && open.take() == index),
+            "message_delta" => assert_eq!(open, None),
+            _ => {}
+        }
+    }
+    assert_eq!(last, "message_stop");
 }
 
 /// An event stream. However it is cut, the same events come out.

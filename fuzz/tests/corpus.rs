@@ -31,6 +31,10 @@ const PIECES: &[&[u8]] = &[
     b"\"max_tokens\":",
     b"\"content\":",
     b"\"type\":\"image_url\"",
+    b"\"type\":\"tool_use\"",
+    b"\"cache_control\":{}",
+    b"{\"type\":\"text\",\"text\":\"x\"},",
+    b"\"tool_calls\":[",
     b"\"cache_salt\":1,",
     b"\"rid\":1,",
     b"\"extra_body\":{",
@@ -124,6 +128,16 @@ fn fuzz(name: &str) {
 #[test]
 fn requests() {
     fuzz("request");
+}
+
+#[test]
+fn messages() {
+    fuzz("message");
+}
+
+#[test]
+fn translated_streams() {
+    fuzz("translated");
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Anthropic's Messages in front of endpoints that speak chat completions.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use rhumb_tests::MODEL;
 use rhumb_tests::client::{Answer, post};
 use rhumb_tests::config::Config;

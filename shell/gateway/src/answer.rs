@@ -12,8 +12,7 @@ use crate::body::Answer;
 use crate::epoch::ConfigEpoch;
 use crate::failover::Served;
 use crate::operation::Dialect;
-use crate::pipeline::{DROPPED, Waits};
-use crate::waiting::{Waiting, Work};
+use crate::waiting::{DROPPED, Waiting, Waits, Work};
 
 const EVENT_STREAM: &str = "text/event-stream; charset=utf-8";
 

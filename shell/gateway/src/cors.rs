@@ -8,7 +8,7 @@ use crate::body::Answer;
 
 /// Headers of answers that pages may read.
 const EXPOSED: &str = "x-request-id, x-rhumb-site, x-rhumb-endpoint, x-rhumb-model, x-rhumb-decision, server-timing, \
-                       x-should-retry, retry-after, retry-after-ms";
+                       x-should-retry, retry-after, retry-after-ms, request-id, x-rhumb-dropped";
 
 /// Headers that pages may send where a browser does not ask for any by name.
 const ALLOWED: &str = "authorization, content-type, x-api-key, api-key";

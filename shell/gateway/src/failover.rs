@@ -51,9 +51,12 @@ impl Served {
     ///
     /// # Errors
     /// It cannot be read; where it came from.
-    pub(crate) fn translated(self, reply: &Reply) -> Result<Self, Target> {
+    pub(crate) fn translated(self, reply: &Reply) -> Result<Self, Box<Target>> {
         match self {
-            Self::Plain(target, body) => reply.whole(body).map(|body| Self::Plain(target, body)).ok_or(target),
+            Self::Plain(target, body) => match reply.whole(body) {
+                Some(body) => Ok(Self::Plain(target, body)),
+                None => Err(Box::new(target)),
+            },
             stream @ Self::Stream(..) => Ok(stream),
         }
     }

@@ -6,8 +6,6 @@ use rhumb_api::ApiError;
 use rhumb_openai::request::Api;
 use rhumb_record::format_id;
 
-use crate::body::Answer;
-
 /// The dialect of a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Dialect {
@@ -49,7 +47,7 @@ impl Dialect {
     }
 
     /// Gives an answer the headers that clients of this dialect look for.
-    pub(crate) fn finish(self, response: &mut Response<Answer>) {
+    pub(crate) fn finish<B>(self, response: &mut Response<B>) {
         const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
         let id: Option<HeaderValue> = response.headers().get("x-request-id").cloned();
         if let (Self::Anthropic, Some(id)) = (self, id) {

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response};
+use http::{Method, Request, Response};
 use hyper::body::Incoming;
 use rhumb_api::ApiError;
 use rhumb_flow::overload::Level;
@@ -42,18 +42,7 @@ use crate::request_record::RequestRecord;
 use crate::resource_limits::Held;
 use crate::routing::RoutingRequest;
 use crate::translation::{Reply, translate};
-use crate::waiting::Refused;
-
-/// The header that lists what a translation had to leave out.
-pub(crate) const DROPPED: &str = "x-rhumb-dropped";
-
-/// A client that is to be told now and then that its request is still at work.
-pub(crate) struct Waits {
-    pub(crate) id: u64,
-    pub(crate) keep_alive: Duration,
-    /// What of it is not carried on.
-    pub(crate) dropped: Option<HeaderValue>,
-}
+use crate::waiting::{DROPPED, Refused, Waits};
 
 /// Takes a request through every stage. A client that streams is told through `tell` that its request is accepted, where it
 /// is to hear while it waits.

@@ -31,6 +31,17 @@ impl From<ApiError> for Refused {
     }
 }
 
+/// The header that lists what a translation had to leave out.
+pub(crate) const DROPPED: &str = "x-rhumb-dropped";
+
+/// A client that is to be told now and then that its request is still at work.
+pub(crate) struct Waits {
+    pub(crate) id: u64,
+    pub(crate) keep_alive: Duration,
+    /// What of it is not carried on.
+    pub(crate) dropped: Option<HeaderValue>,
+}
+
 /// A comment, which readers of event streams step over (HTML standard, section 9.2.6).
 const COMMENT: &[u8] = b": keep-alive\n\n";
 

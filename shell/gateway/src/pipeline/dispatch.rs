@@ -71,7 +71,7 @@ impl Dispatch<'_> {
                 Ok(served) => {
                     let served = served
                         .translated(reply)
-                        .map_err(|target| Refused::of(epoch, id, Some(target), ApiError::upstream_failed()))?;
+                        .map_err(|target| Refused::of(epoch, id, Some(*target), ApiError::upstream_failed()))?;
                     let timing = [("decide", admitted_at - waited), ("queue", waited), ("first", clock::since(start))];
                     return Ok(answer(epoch, id, served, timing));
                 }

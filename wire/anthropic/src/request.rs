@@ -4,15 +4,14 @@ mod content;
 mod tools;
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use rhumb_api::ApiError;
-use rhumb_conversation::{Conversation, Dropped, Item, Role, Text, Turn};
-use rhumb_json::{Limits, Walker};
+use rhumb_conversation::fields::{Members, Str, invalid, members, parse, shortened, string};
+use rhumb_conversation::{Conversation, Dropped, Item, Role, Turn};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use self::content::{Str, content};
+use self::content::content;
 
 /// What a request is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,26 +35,19 @@ pub struct Read<'a> {
     pub dropped: Dropped,
 }
 
-type Members<'a> = BTreeMap<Cow<'a, str>, &'a RawValue>;
-
 /// Reads a body.
 ///
 /// # Errors
 /// It is malformed or hostile, lacks what the API requires, or asks for what only Anthropic's own servers do.
 pub fn read(body: &[u8], purpose: For) -> Result<Read<'_>, ApiError> {
-    let mut walker = Walker::new(body, Limits::default()).map_err(ApiError::not_json)?;
-    walker.value().and_then(|_| walker.end()).map_err(ApiError::not_json)?;
-    let members: Members<'_> =
-        serde_json::from_slice(body).map_err(|_| ApiError::invalid("The request body must be a JSON object."))?;
+    let members = members(body)?;
     let mut read = Read::default();
     for (key, raw) in &members {
-        if raw.get() != "null" {
-            member(&mut read, key, raw)?;
-        }
+        member(&mut read, key, raw)?;
     }
     for required in ["model", "messages", "max_tokens"] {
         let is_needed = required != "max_tokens" || purpose == For::Answer;
-        if is_needed && members.get(required).is_none_or(|raw| raw.get() == "null") {
+        if is_needed && !members.contains_key(required) {
             return Err(invalid(required, "is missing"));
         }
     }
@@ -103,7 +95,7 @@ fn finish(mut read: Read<'_>, purpose: For) -> Result<Read<'_>, ApiError> {
     let c = &mut read.conversation;
     c.alternate();
     if c.answer_calls().map_err(|id| {
-        let id: String = id.chars().take(64).collect();
+        let id = shortened(&id);
         invalid(
             "messages",
             &format!("holds a `tool_result` for `{id}`, which no `tool_use` of the turn before it has as `id`"),
@@ -238,19 +230,6 @@ fn session(raw: &RawValue) -> Option<String> {
         Err(_) => user.rsplit_once("session_")?.1.to_owned(),
     };
     (!session.is_empty()).then_some(session)
-}
-
-fn string<'a>(raw: &'a RawValue, field: &str) -> Result<Text<'a>, ApiError> {
-    parse::<Str<'a>>(raw, field, "must be a string").map(|text| text.0)
-}
-
-/// A value of a type.
-fn parse<'a, T: Deserialize<'a>>(raw: &'a RawValue, field: &str, what: &str) -> Result<T, ApiError> {
-    serde_json::from_str(raw.get()).map_err(|_| invalid(field, what))
-}
-
-fn invalid(field: &str, what: &str) -> ApiError {
-    ApiError::invalid(format!("`{field}` {what}.")).with_param(field)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 mod answer;
 mod dropped;
+pub mod fields;
 mod names;
 mod turns;
 

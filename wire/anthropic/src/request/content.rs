@@ -3,17 +3,11 @@
 use std::borrow::Cow;
 
 use rhumb_api::ApiError;
-use rhumb_conversation::{Dropped, Item, Media, MediaKind, Role, Source, Text};
+use rhumb_conversation::fields::{Str, invalid, parse, shortened};
+use rhumb_conversation::{Dropped, Item, Media, MediaKind, Role, Source};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
-
-use super::{invalid, parse};
-
-/// A string, borrowed also inside of options and lists.
-#[derive(Debug, Deserialize)]
-#[serde(transparent)]
-pub(super) struct Str<'a>(#[serde(borrow)] pub(super) Text<'a>);
 
 /// A block of any type.
 #[derive(Deserialize)]
@@ -125,7 +119,7 @@ fn block<'a>(raw: &'a RawValue, path: &str, dropped: &mut Dropped, out: &mut Vec
         }
         "search_result" => out.push(Item::Text(Cow::Borrowed(raw.get()))),
         other => {
-            let other: String = other.chars().take(64).collect();
+            let other = shortened(other);
             return Err(invalid(
                 path,
                 &format!("is a block of type `{other}`, which only Anthropic's own servers understand"),

@@ -3,13 +3,11 @@
 use std::borrow::Cow;
 
 use rhumb_api::ApiError;
+use rhumb_conversation::fields::{Str, invalid, parse, shortened};
 use rhumb_conversation::{Dropped, Tool, ToolChoice};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
-
-use super::content::Str;
-use super::{invalid, parse};
 
 #[derive(Deserialize)]
 struct Wire<'a> {
@@ -40,7 +38,7 @@ pub(super) fn tools<'a>(raw: &'a RawValue, dropped: &mut Dropped) -> Result<Vec<
         let path = format!("tools[{n}]");
         let tool: Wire<'a> = parse(raw, &path, "must be an object with `name` and `input_schema`")?;
         if let Some(kind) = tool.kind.as_ref().filter(|kind| kind.0 != "custom") {
-            let kind: String = kind.0.chars().take(64).collect();
+            let kind = shortened(&kind.0);
             let what = format!(
                 "is the tool `{kind}`, which only Anthropic's own servers and models know: leave it out, or describe it with an \
                  `input_schema`"

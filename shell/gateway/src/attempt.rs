@@ -18,7 +18,6 @@ use rhumb_upstream::{Conn, Error, Origin, Request, Response};
 use crate::failover::FailoverDriver;
 use crate::load_shedding::LoadShed;
 use crate::opening::{Fail, Failed, HELD_UNCOUNTED, Opened, Opening};
-use crate::operation::Dialect;
 use crate::patience::Patience;
 use crate::pool;
 use crate::scanner::Scanner;
@@ -207,7 +206,7 @@ impl FailoverDriver<'_> {
             return Box::pin(self.no_stream(target, response, patience)).await;
         }
         let upstream = &self.epoch.upstreams[target.endpoint];
-        let passes_usage = self.scan.include_usage || self.reply.dialect() != Dialect::OpenAi;
+        let passes_usage = self.scan.include_usage || self.reply.is_translated();
         let hides_usage = upstream.states_usage && !passes_usage;
         let mut scanner = Scanner::new(hides_usage, self.scan.request.sequences());
         let (mut splitter, mut held, mut account) = (Splitter::default(), BytesMut::new(), None);

@@ -17,7 +17,7 @@ pub(crate) fn list(epoch: &ConfigEpoch, dialect: Dialect, caller: &Caller) -> St
     let all = names.chain(config.virtual_models.iter().map(|v| &v.name));
     let entries = all.filter(|name| allowed.is_none_or(|a| a.contains(name))).map(|name| entry(&epoch.grid, name));
     match dialect {
-        Dialect::OpenAi => models::list(&entries.map(|e| models::entry(&e)).collect::<Vec<_>>()),
+        Dialect::OpenAi | Dialect::Responses => models::list(&entries.map(|e| models::entry(&e)).collect::<Vec<_>>()),
         Dialect::Anthropic => {
             let entries: Vec<_> = entries.map(|e| rhumb_anthropic::models::entry(e.id, e.context_tokens)).collect();
             rhumb_anthropic::models::list(&entries).to_string()
@@ -34,7 +34,7 @@ pub(crate) fn one(epoch: &ConfigEpoch, dialect: Dialect, caller: &Caller, name: 
     routing::models(epoch, caller, &name)?;
     let entry = entry(&epoch.grid, &name);
     Ok(match dialect {
-        Dialect::OpenAi => models::entry(&entry),
+        Dialect::OpenAi | Dialect::Responses => models::entry(&entry),
         Dialect::Anthropic => rhumb_anthropic::models::entry(entry.id, entry.context_tokens).to_string(),
     })
 }

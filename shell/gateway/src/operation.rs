@@ -9,7 +9,10 @@ use rhumb_record::format_id;
 /// The dialect of a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Dialect {
+    /// Chat completions, completions and embeddings.
     OpenAi,
+    /// OpenAI's Responses, which have errors of their own in streams alone.
+    Responses,
     Anthropic,
 }
 
@@ -25,7 +28,7 @@ impl Dialect {
     /// The HTTP status of an error.
     pub(crate) fn status(self, error: &ApiError) -> u16 {
         match self {
-            Self::OpenAi => error.status(),
+            Self::OpenAi | Self::Responses => error.status(),
             Self::Anthropic => rhumb_anthropic::error::status(error),
         }
     }
@@ -33,15 +36,16 @@ impl Dialect {
     /// The body of an error of the request with this id.
     pub(crate) fn error_body(self, error: &ApiError, id: u64) -> String {
         match self {
-            Self::OpenAi => rhumb_openai::error::body(error),
+            Self::OpenAi | Self::Responses => rhumb_openai::error::body(error),
             Self::Anthropic => rhumb_anthropic::error::body(error, &format_id(id)),
         }
     }
 
-    /// The event that ends its stream, which cannot be completed.
+    /// The event that ends its stream, of which nothing was written yet.
     pub(crate) fn error_event(self, error: &ApiError, id: u64) -> Bytes {
         match self {
             Self::OpenAi => rhumb_openai::error::event(error).into(),
+            Self::Responses => rhumb_responses::stream::error_event(error).into(),
             Self::Anthropic => rhumb_anthropic::error::event(error, &format_id(id)).into(),
         }
     }
@@ -61,6 +65,10 @@ impl Dialect {
 pub(crate) enum Operation {
     /// Of OpenAI's dialect, which goes on to an endpoint as it is.
     OpenAi(Api),
+    /// A response.
+    Responses,
+    /// How many tokens the input of a response has.
+    CountInput,
     /// An answer in Anthropic's dialect.
     Messages,
     /// How many tokens a request in Anthropic's dialect has.
@@ -74,6 +82,8 @@ impl Operation {
             "/v1/chat/completions" => Some(Self::OpenAi(Api::Chat)),
             "/v1/completions" => Some(Self::OpenAi(Api::Completions)),
             "/v1/embeddings" => Some(Self::OpenAi(Api::Embeddings)),
+            "/v1/responses" => Some(Self::Responses),
+            "/v1/responses/input_tokens" => Some(Self::CountInput),
             "/v1/messages" => Some(Self::Messages),
             "/v1/messages/count_tokens" => Some(Self::CountTokens),
             _ => None,
@@ -83,7 +93,17 @@ impl Operation {
     pub(crate) fn dialect(self) -> Dialect {
         match self {
             Self::OpenAi(_) => Dialect::OpenAi,
+            Self::Responses | Self::CountInput => Dialect::Responses,
             Self::Messages | Self::CountTokens => Dialect::Anthropic,
+        }
+    }
+
+    /// The answer that says that a prompt has so many tokens; `None` where it is asked for more than that.
+    pub(crate) fn token_count(self, tokens: u64) -> Option<String> {
+        match self {
+            Self::CountInput => Some(rhumb_responses::token_count(tokens)),
+            Self::CountTokens => Some(rhumb_anthropic::token_count(tokens)),
+            Self::OpenAi(_) | Self::Responses | Self::Messages => None,
         }
     }
 
@@ -91,7 +111,7 @@ impl Operation {
     pub(crate) fn api(self) -> Api {
         match self {
             Self::OpenAi(api) => api,
-            Self::Messages | Self::CountTokens => Api::Chat,
+            Self::Responses | Self::CountInput | Self::Messages | Self::CountTokens => Api::Chat,
         }
     }
 
@@ -99,6 +119,8 @@ impl Operation {
     pub(crate) fn path(self) -> &'static str {
         match self {
             Self::OpenAi(api) => api.path(),
+            Self::Responses => "/v1/responses",
+            Self::CountInput => "/v1/responses/input_tokens",
             Self::Messages => "/v1/messages",
             Self::CountTokens => "/v1/messages/count_tokens",
         }

@@ -73,9 +73,12 @@ pub(crate) async fn complete(
     }
     let permitted = permit(epoch, operation.api(), &head, &scan)?;
     let mut routing = RoutingRequest::new(epoch, operation, &head, permitted.models, &body, &scan);
-    let reply = Reply::new(operation, translated, routing.id, &scan.request.model, routing.prompt_tokens());
-    if operation == Operation::CountTokens {
-        return Ok(counted(&routing));
+    let reply = Reply::new(translated, routing.id, &scan.request.model, routing.prompt_tokens());
+    // The tokens of a prompt are told as far as the gateway has learnt how this tenant's texts count.
+    if let Some(count) = operation.token_count(routing.prompt_tokens().ceil() as u64) {
+        let mut response = text("application/json", count.into());
+        response.headers_mut().insert("x-request-id", id_header(routing.id));
+        return Ok(response);
     }
     let mut record = Box::new(RequestRecord::new(&routing, start, &scan, &body));
     if let Err(refusal) = guard::ask(&Guarded { epoch, caller: &head.caller, body: &body }) {
@@ -98,14 +101,6 @@ pub(crate) async fn complete(
         response.headers_mut().insert(DROPPED, dropped);
     }
     Ok(response)
-}
-
-/// The tokens of a prompt, as far as the gateway has learnt how this tenant's texts count.
-fn counted(routing: &RoutingRequest<'_>) -> Response<Answer> {
-    let mut response =
-        text("application/json", rhumb_anthropic::token_count(routing.prompt_tokens().ceil() as u64).into());
-    response.headers_mut().insert("x-request-id", id_header(routing.id));
-    response
 }
 
 /// Stage 2: the body, read and decoded.

@@ -302,8 +302,11 @@ impl Relay {
             }
         };
         self.state = State::Ended;
-        let dialect = if self.rewriter.is_some() { Dialect::Anthropic } else { Dialect::OpenAi };
-        Poll::Ready(Some(Err(BrokenOff(dialect.error_event(&error, self.record.id)))))
+        let end = match &mut self.rewriter {
+            None => Dialect::OpenAi.error_event(&error, self.record.id),
+            Some(rewriter) => rewriter.broken(&error, self.record.id),
+        };
+        Poll::Ready(Some(Err(BrokenOff(end))))
     }
 }
 

@@ -60,6 +60,12 @@ async fn respond(epoch: &Arc<ConfigEpoch>, request: Request<Incoming>) -> Respon
         // Whoever reads it otherwise may see another request behind it.
         return closing(refused(epoch, Dialect::of(request.headers()), &e));
     }
+    if request.headers().get(header::UPGRADE).is_some_and(|u| u.as_bytes().eq_ignore_ascii_case(b"websocket")) {
+        let error = ApiError::no_websocket();
+        let mut response = closing(refused(epoch, Dialect::of(request.headers()), &error));
+        response.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("HTTP/1.1"));
+        return response;
+    }
     let operation = {
         let path = path_of(&request);
         match Operation::of(&path) {
@@ -106,17 +112,15 @@ fn refused(epoch: &ConfigEpoch, dialect: Dialect, error: &ApiError) -> Response<
 const ROOT: &str = "";
 
 /// What they hear.
-const GREETING: &str = "This is a Rhumb gateway. It serves POST /v1/chat/completions, /v1/completions, /v1/embeddings and \
-                        /v1/messages; GET /v1/models lists the models.\n";
+const GREETING: &str = "This is a Rhumb gateway. It serves POST /v1/chat/completions, /v1/completions, /v1/embeddings, \
+                        /v1/responses and /v1/messages; GET /v1/models lists the models.\n";
 
 /// The paths without a body.
 fn small(epoch: &ConfigEpoch, path: &str, request: &Request<Incoming>) -> Response<Answer> {
     let dialect = Dialect::of(request.headers());
     let refused = |error: &ApiError| refused(epoch, dialect, error);
-    if request.headers().get(header::UPGRADE).is_some_and(|u| u.as_bytes().eq_ignore_ascii_case(b"websocket")) {
-        let mut response = closing(refused(&ApiError::no_websocket()));
-        response.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("HTTP/1.1"));
-        return response;
+    if path.starts_with("/v1/responses/") {
+        return refused(&ApiError::previous_not_found("response_id"));
     }
     let name = path.strip_prefix("/v1/models/");
     if name.is_none() && !matches!(path, ROOT | "/v1/models" | "/health" | "/health/live" | "/health/ready") {
@@ -124,7 +128,7 @@ fn small(epoch: &ConfigEpoch, path: &str, request: &Request<Incoming>) -> Respon
             "/metrics" => "Metrics are served by the admin API only: GET /metrics on `gateway.admin_listen`.",
             _ => {
                 "There is no such path. This gateway serves POST /v1/chat/completions, /v1/completions, \
-                 /v1/embeddings, /v1/messages, /v1/messages/count_tokens and GET /v1/models, /v1/models/NAME and \
+                 /v1/embeddings, /v1/responses, /v1/responses/input_tokens, /v1/messages, /v1/messages/count_tokens and GET /v1/models, /v1/models/NAME and \
                  /health."
             }
         };

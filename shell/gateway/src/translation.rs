@@ -1,13 +1,17 @@
 //! From the client's dialect to the endpoint's, and back. Where both speak the same, bytes pass as they are.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use http::HeaderValue;
-use rhumb_anthropic::request::{For, read};
+use rhumb_anthropic::For;
 use rhumb_api::ApiError;
-use rhumb_conversation::Renamed;
+use rhumb_conversation::{Conversation, Dropped, Event, Renamed};
 use rhumb_openai::{conversation, stream};
+use rhumb_process::clock;
 use rhumb_record::format_id;
 use rhumb_sse::events;
+use serde_json::{Map, Value};
 
 use crate::operation::{Dialect, Operation};
 use crate::resource_limits::Held;
@@ -20,8 +24,15 @@ pub(crate) struct Translated {
     pub(crate) session: Option<String>,
     /// What the endpoints' dialect cannot say, as the client is told.
     pub(crate) dropped: Option<HeaderValue>,
-    shows_thinking: bool,
+    asked: Asked,
     renamed: Renamed,
+}
+
+/// What the answer to a request has to know of it.
+enum Asked {
+    AsItIs,
+    Message { shows_thinking: bool },
+    Response { custom: BTreeSet<String>, echo: Map<String, Value> },
 }
 
 /// Translates a body. What it takes counts as held beside the client's.
@@ -29,26 +40,27 @@ pub(crate) struct Translated {
 /// # Errors
 /// It cannot be read, or says what no endpoint understands.
 pub(crate) fn translate(operation: Operation, body: Bytes, held: &mut Held<'_>) -> Result<Translated, ApiError> {
-    let purpose = match operation {
-        Operation::OpenAi(_) => {
-            let (session, dropped, renamed) = (None, None, Renamed::default());
-            return Ok(Translated { body, session, dropped, shows_thinking: false, renamed });
-        }
-        Operation::Messages => For::Answer,
-        Operation::CountTokens => For::Count,
-    };
+    if operation.dialect() == Dialect::OpenAi {
+        let (session, dropped, renamed) = (None, None, Renamed::default());
+        return Ok(Translated { body, session, dropped, asked: Asked::AsItIs, renamed });
+    }
     held.grow(body.len())?;
-    let request = read(&body, purpose)?;
-    let written = conversation::write(&request.conversation);
-    let mut dropped = request.dropped;
+    if operation.dialect() == Dialect::Responses {
+        let request = rhumb_responses::read(&body)?;
+        let asked = Asked::Response { custom: request.custom, echo: request.echo };
+        return Ok(translated(&request.conversation, request.dropped, None, asked));
+    }
+    let purpose = if operation == Operation::CountTokens { For::Count } else { For::Answer };
+    let request = rhumb_anthropic::read(&body, purpose)?;
+    let asked = Asked::Message { shows_thinking: request.shows_thinking };
+    Ok(translated(&request.conversation, request.dropped, request.session, asked))
+}
+
+fn translated(said: &Conversation<'_>, mut dropped: Dropped, session: Option<String>, asked: Asked) -> Translated {
+    let written = conversation::write(said);
     dropped.extend(written.dropped);
-    Ok(Translated {
-        body: written.body.into(),
-        session: request.session,
-        dropped: HeaderValue::try_from(dropped.header()).ok().filter(|_| !dropped.is_empty()),
-        shows_thinking: request.shows_thinking,
-        renamed: written.renamed,
-    })
+    let dropped = HeaderValue::try_from(dropped.header()).ok().filter(|_| !dropped.is_empty());
+    Translated { body: written.body.into(), session, dropped, asked, renamed: written.renamed }
 }
 
 /// How answers to a request are translated.
@@ -57,28 +69,31 @@ pub(crate) enum Reply {
     AsItIs,
     /// To a message.
     Message(rhumb_anthropic::Reply),
+    /// To a response.
+    Response(Box<rhumb_responses::Reply>),
 }
 
 impl Reply {
     /// To the request with this id, for this model, with so many tokens of prompt as the gateway counts them.
-    pub(crate) fn new(operation: Operation, translated: Translated, id: u64, model: &str, prompt_tokens: f64) -> Self {
-        if operation.dialect() == Dialect::OpenAi {
-            return Self::AsItIs;
+    pub(crate) fn new(translated: Translated, id: u64, model: &str, prompt_tokens: f64) -> Self {
+        let (id, model, prompt_tokens) = (format_id(id), model.to_owned(), prompt_tokens.ceil() as u64);
+        let renamed = translated.renamed;
+        match translated.asked {
+            Asked::AsItIs => Self::AsItIs,
+            Asked::Message { shows_thinking } => {
+                let id = format!("msg_{id}");
+                Self::Message(rhumb_anthropic::Reply { id, model, shows_thinking, prompt_tokens, renamed })
+            }
+            Asked::Response { custom, echo } => {
+                let (id, created_at) = (format!("resp_{id}"), clock::unix_ms() / 1_000);
+                let reply = rhumb_responses::Reply { id, created_at, model, prompt_tokens, echo, custom, renamed };
+                Self::Response(Box::new(reply))
+            }
         }
-        Self::Message(rhumb_anthropic::Reply {
-            id: format!("msg_{}", format_id(id)),
-            model: model.to_owned(),
-            shows_thinking: translated.shows_thinking,
-            prompt_tokens: prompt_tokens.ceil() as u64,
-            renamed: translated.renamed,
-        })
     }
 
-    pub(crate) fn dialect(&self) -> Dialect {
-        match self {
-            Self::AsItIs => Dialect::OpenAi,
-            Self::Message(_) => Dialect::Anthropic,
-        }
+    pub(crate) fn is_translated(&self) -> bool {
+        !matches!(self, Self::AsItIs)
     }
 
     /// A whole answer; `None` where it is none that can be read.
@@ -89,6 +104,10 @@ impl Reply {
                 let answer = conversation::answer(&body)?;
                 Some(rhumb_anthropic::answer::message(reply, &answer).into())
             }
+            Self::Response(reply) => {
+                let answer = conversation::answer(&body)?;
+                Some(rhumb_responses::response::response(reply, &answer).into())
+            }
         }
     }
 
@@ -96,13 +115,19 @@ impl Reply {
     pub(crate) fn stream(&self) -> Option<Box<Rewriter>> {
         match self {
             Self::AsItIs => None,
-            Self::Message(reply) => Some(Box::new(Rewriter(rhumb_anthropic::Stream::new(reply.clone())))),
+            Self::Message(reply) => Some(Box::new(Rewriter::Message(rhumb_anthropic::Stream::new(reply.clone())))),
+            Self::Response(reply) => {
+                Some(Box::new(Rewriter::Response(rhumb_responses::Stream::new((**reply).clone()))))
+            }
         }
     }
 }
 
 /// Rewrites the events of a stream.
-pub(crate) struct Rewriter(rhumb_anthropic::Stream);
+pub(crate) enum Rewriter {
+    Message(rhumb_anthropic::Stream),
+    Response(rhumb_responses::Stream),
+}
 
 impl Rewriter {
     /// What a run of whole events comes to.
@@ -110,12 +135,45 @@ impl Rewriter {
         let mut out = Vec::with_capacity(run.len());
         for event in events(run) {
             match event.data.as_deref() {
-                // A heartbeat.
-                None => self.0.ping(&mut out),
-                Some(_) if stream::is_done(&event) => self.0.end(&mut out),
-                Some(data) => conversation::events(data, |said| self.0.event(said, &mut out)),
+                None => self.heartbeat(event.raw, &mut out),
+                Some(_) if stream::is_done(&event) => self.end(&mut out),
+                Some(data) => conversation::events(data, |said| self.said(said, &mut out)),
             }
         }
         out.into()
+    }
+
+    fn said(&mut self, said: Event<'_>, out: &mut Vec<u8>) {
+        match self {
+            Self::Message(stream) => stream.event(said, out),
+            Self::Response(stream) => stream.event(said, out),
+        }
+    }
+
+    /// A comment passes as it is where the dialect has no event for it.
+    fn heartbeat(&mut self, raw: &[u8], out: &mut Vec<u8>) {
+        match self {
+            Self::Message(stream) => stream.ping(out),
+            Self::Response(_) => out.extend_from_slice(raw),
+        }
+    }
+
+    fn end(&mut self, out: &mut Vec<u8>) {
+        match self {
+            Self::Message(stream) => stream.end(out),
+            Self::Response(stream) => stream.end(out),
+        }
+    }
+
+    /// The end of a stream that broke off, of the request with this id.
+    pub(crate) fn broken(&mut self, error: &ApiError, id: u64) -> Bytes {
+        match self {
+            Self::Message(_) => Dialect::Anthropic.error_event(error, id),
+            Self::Response(stream) => {
+                let mut out = Vec::new();
+                stream.fail(error, &mut out);
+                out.into()
+            }
+        }
     }
 }

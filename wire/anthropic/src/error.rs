@@ -10,7 +10,7 @@ fn kind(cause: Cause) -> &'static str {
     match cause {
         Cause::Unauthorized => "authentication_error",
         Cause::Forbidden { .. } => "permission_error",
-        Cause::PathNotFound | Cause::ModelNotFound => "not_found_error",
+        Cause::PathNotFound | Cause::ModelNotFound | Cause::PreviousNotFound => "not_found_error",
         Cause::BodyTooLarge | Cause::EngineRefused { status: 413 } => "request_too_large",
         Cause::InvalidRequest
         | Cause::ContextLength

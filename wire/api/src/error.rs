@@ -25,6 +25,8 @@ pub enum Cause {
     PathNotFound,
     /// There is no such model, or no endpoint has it.
     ModelNotFound,
+    /// It goes on with an earlier answer that is not kept here.
+    PreviousNotFound,
     /// The path exists, the method does not.
     MethodNotAllowed,
     /// The client sent its request too slowly.
@@ -67,7 +69,7 @@ impl Cause {
             Self::EngineRefused { status } => status,
             Self::Unauthorized => 401,
             Self::Forbidden { .. } => 403,
-            Self::PathNotFound | Self::ModelNotFound => 404,
+            Self::PathNotFound | Self::ModelNotFound | Self::PreviousNotFound => 404,
             Self::MethodNotAllowed => 405,
             Self::RequestTimeout => 408,
             Self::BodyTooLarge => 413,
@@ -227,6 +229,12 @@ impl ApiError {
     /// 404: no such model.
     pub fn model_not_found(message: impl Into<String>) -> Self {
         Self::new(Cause::ModelNotFound, message).with_param("model")
+    }
+
+    /// 404: it goes on with an earlier answer, named in this field, that is not kept here.
+    pub fn previous_not_found(field: &str) -> Self {
+        let text = format!("`{field}` names what is not kept here: send the whole conversation in `input`.");
+        Self::new(Cause::PreviousNotFound, text).with_param(field)
     }
 
     /// 405: the path exists, the method does not.

@@ -15,6 +15,7 @@ fn type_and_code(cause: Cause) -> (&'static str, &'static str) {
         Cause::Forbidden { rule } => ("permission_error", rule),
         Cause::PathNotFound => (INVALID, "not_found"),
         Cause::ModelNotFound => (INVALID, "model_not_found"),
+        Cause::PreviousNotFound => (INVALID, "previous_response_not_found"),
         Cause::MethodNotAllowed => (INVALID, "method_not_allowed"),
         Cause::RequestTimeout => (INVALID, "request_timeout"),
         Cause::BodyTooLarge => (INVALID, "request_too_large"),
@@ -33,10 +34,14 @@ fn type_and_code(cause: Cause) -> (&'static str, &'static str) {
     }
 }
 
+/// `code` of the error object.
+pub fn code(error: &ApiError) -> &str {
+    error.engine_code.as_deref().unwrap_or(type_and_code(error.cause).1)
+}
+
 /// The body: all four keys present, `null` allowed.
 pub fn body(error: &ApiError) -> String {
-    let (kind, code) = type_and_code(error.cause);
-    let code = error.engine_code.as_deref().unwrap_or(code);
+    let (kind, code) = (type_and_code(error.cause).0, code(error));
     let mut out = String::with_capacity(160);
     let param = match &error.param {
         Some(p) => quote(p),

@@ -1,0 +1,106 @@
+"""The official OpenAI SDKs' Responses against `rhumb up` in front of endpoints that speak chat completions."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import httpx
+import openai
+import pytest
+
+import harness
+from harness import KEY, MODEL
+
+INPUT = "the river and the stone bridge"
+TOKENS = 16
+LOOK = {
+    "type": "function",
+    "name": "look",
+    "description": "looks somewhere",
+    "parameters": {"type": "object", "properties": {"at": {"type": "string"}}, "required": ["at"], "additionalProperties": False},
+    "strict": True,
+}
+
+
+@pytest.fixture
+def client(gateway):
+    with httpx.Client(timeout=60) as http:
+        yield openai.OpenAI(base_url=f"{gateway}/v1", api_key=KEY, http_client=http)
+
+
+def test_a_response_is_answered_with_usage(client):
+    response = client.responses.create(model=MODEL, input=INPUT, instructions="be brief", max_output_tokens=TOKENS)
+    assert (response.object, response.model, response.status) == ("response", MODEL, "incomplete")
+    assert response.incomplete_details.reason == "max_output_tokens"
+    assert response.output_text and response.output[0].role == "assistant"
+    assert response.usage.output_tokens == TOKENS and response.usage.total_tokens > TOKENS
+    assert response.instructions == "be brief" and response.tools == []
+
+
+def test_a_streamed_response_is_put_together_by_the_sdk(client):
+    with client.responses.stream(model="tools", input=INPUT, tools=[LOOK]) as stream:
+        kinds = [event.type for event in stream]
+        response = stream.get_final_response()
+    assert kinds[:2] == ["response.created", "response.in_progress"] and kinds[-1] == "response.completed"
+    calls = [item for item in response.output if item.type == "function_call"]
+    assert [(call.name, json.loads(call.arguments)) for call in calls] == [("look", {"at": "sea"}), ("look", {"at": "sky"})]
+    assert [item.content[0].text for item in response.output if item.type == "reasoning"] == ["hm"]
+    assert (response.usage.input_tokens, response.usage.input_tokens_details.cached_tokens) == (30, 10)
+    results = [{"type": "function_call_output", "call_id": call.call_id, "output": "seen"} for call in calls]
+    said = [item.to_dict() for item in response.output]
+    with client.responses.stream(model="tools", input=[{"role": "user", "content": INPUT}, *said, *results], tools=[LOOK]) as stream:
+        assert stream.until_done().get_final_response().output_text == "both done"
+
+
+def test_what_is_not_kept_is_not_found(client):
+    with pytest.raises(openai.NotFoundError) as raised:
+        client.responses.create(model=MODEL, input=INPUT, previous_response_id="resp_1")
+    assert raised.value.code == "previous_response_not_found"
+    with pytest.raises(openai.NotFoundError):
+        client.responses.retrieve("resp_1")
+
+
+def test_what_is_dropped_is_said(client):
+    answer = client.responses.with_raw_response.create(
+        model=MODEL, input=INPUT, max_output_tokens=TOKENS, reasoning={"effort": "low"}, store=True
+    )
+    assert answer.headers["x-rhumb-dropped"] == "reasoning.effort, store"
+    assert answer.parse().store is False
+
+
+def test_a_prompt_that_is_too_long_is_told_as_openai_tells_it(client):
+    with pytest.raises(openai.BadRequestError) as raised:
+        client.responses.create(model=MODEL, input=INPUT * 20_000, stream=True)
+    assert raised.value.code == "context_length_exceeded"
+
+
+@pytest.mark.parametrize("model", ["broken-cut", "broken-close"])
+def test_a_broken_stream_fails_and_keeps_what_came(client, model):
+    failed, text = None, ""
+    with pytest.raises(httpx.RemoteProtocolError):
+        for event in client.responses.create(model=model, input=INPUT, stream=True):
+            if event.type == "response.output_text.delta":
+                text += event.delta
+            if event.type == "response.failed":
+                failed = event.response
+    assert failed.error.code == "server_error" and text == failed.output_text == " one two"
+
+
+def test_tokens_are_counted(client):
+    short, long = (client.responses.input_tokens.count(model=MODEL, input=INPUT * n) for n in (1, 50))
+    assert 0 < short.input_tokens < long.input_tokens
+
+
+def test_the_node_sdk_streams_a_response(gateway):
+    modules, program = harness.CACHE / "node" / "node_modules", shutil.which("node")
+    if not program or not (modules / "openai").is_dir():
+        pytest.skip("the Node SDK is not installed: node and npm were missing when tests/real/install.sh ran")
+    script = harness.CACHE / "node" / "node_responses.mjs"
+    # Modules are looked for beside the script, so it is copied to where they are.
+    shutil.copyfile(Path(__file__).with_name("node_responses.mjs"), script)
+    done = subprocess.run([program, script, f"{gateway}/v1", KEY], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    seen = json.loads(done.stdout)
+    assert seen["text"] and seen["status"] == "incomplete"
+    assert seen["calls"] == [{"at": "sea"}, {"at": "sky"}] and seen["last"] == "both done"

@@ -40,7 +40,7 @@ test: build ## Run every test, those against a real engine and the official SDK 
 	fi
 	tests/real/run.sh
 
-test-clients: build ## Run every block of docs/guide/clients.md, Claude Code included (installs 600 MB once)
+test-clients: build ## Run every block of docs/guide/clients.md, Claude Code and Codex included (installs 1 GB once)
 	tests/real/run.sh clients
 
 test-vllm: build ## Run the same tests against a real vLLM on the CPU (installs 6 GB once)

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use rhumb_anthropic::For;
 use rhumb_config::{Catalogue, Purpose, load, render};
+use rhumb_conversation::Conversation;
 use rhumb_grid::config::EngineKind;
 use rhumb_json::{JsonError, Limits, Walker};
 use rhumb_openai::request::{Api, Edits, Scan, block_hashes, forward, scan};
@@ -22,6 +23,7 @@ pub type Target = fn(&[u8]);
 pub const TARGETS: &[(&str, Target)] = &[
     ("request", request),
     ("message", message),
+    ("responses", responses),
     ("translated", translated),
     ("stream", stream),
     ("answer", answer),
@@ -81,8 +83,23 @@ fn is_forwarded_whole(api: Api, body: &[u8], scanned: &Scan) {
 /// It is not.
 pub fn message(body: &[u8]) {
     let Ok(read) = rhumb_anthropic::read(body, For::Answer) else { return };
-    let written = rhumb_openai::conversation::write(&read.conversation);
-    assert!(read.dropped.header().is_ascii() && written.dropped.header().is_ascii());
+    assert!(read.dropped.header().is_ascii());
+    is_a_chat(body, &read.conversation);
+}
+
+/// The same of a request for a response.
+///
+/// # Panics
+/// It is not.
+pub fn responses(body: &[u8]) {
+    let Ok(read) = rhumb_responses::read(body) else { return };
+    assert!(read.dropped.header().is_ascii());
+    is_a_chat(body, &read.conversation);
+}
+
+fn is_a_chat(body: &[u8], conversation: &Conversation<'_>) {
+    let written = rhumb_openai::conversation::write(conversation);
+    assert!(written.dropped.header().is_ascii());
     let chat: serde_json::Value = serde_json::from_slice(&written.body).expect("what is written is JSON");
     let scanned = scan(Api::Chat, &written.body, Limits::default(), STEERING);
     // The translation may carry a body over a limit that it had just reached, and leaves a turn out that says nothing.
@@ -98,7 +115,7 @@ pub fn message(body: &[u8]) {
     }
 }
 
-/// An engine's chat stream, translated to Anthropic's events. Whatever it says, every block is opened once and closed before the
+/// An engine's chat stream, translated to Anthropic's events and to those of a response. Whatever it says, every block is opened once and closed before the
 /// next, and the message ends.
 ///
 /// # Panics
@@ -106,13 +123,44 @@ pub fn message(body: &[u8]) {
 pub fn translated(bytes: &[u8]) {
     let reply = rhumb_anthropic::Reply { id: "msg_1".into(), shows_thinking: true, ..Default::default() };
     let (mut stream, mut out) = (rhumb_anthropic::Stream::new(reply), Vec::new());
+    let reply = rhumb_responses::Reply { id: "resp_1".into(), custom: ["g".to_owned()].into(), ..Default::default() };
+    let (mut response, mut events) = (rhumb_responses::Stream::new(reply), Vec::new());
     for event in rhumb_sse::events(bytes) {
         let Some(data) = event.data.as_deref() else { continue };
         rhumb_openai::conversation::events(data, |said| stream.event(said, &mut out));
+        rhumb_openai::conversation::events(data, |said| response.event(said, &mut events));
     }
     stream.end(&mut out);
+    response.end(&mut events);
+    is_a_message(&out);
+    is_a_response(&events);
+}
+
+fn is_a_response(out: &[u8]) {
+    let (mut open, mut done) = (None, 0);
+    let mut last = serde_json::Value::Null;
+    for (number, event) in rhumb_sse::events(out).enumerate() {
+        let data = event.data.as_deref().expect("every event has data");
+        last = serde_json::from_slice(data).expect("what is written is JSON");
+        assert_eq!(last["sequence_number"], number);
+        match last["type"].as_str().expect("every event has a type") {
+            "response.output_item.added" => {
+                assert_eq!((open.is_none(), &last["output_index"]), (true, &done.into()));
+                open = last["item"]["id"].as_str().map(str::to_owned);
+            }
+            "response.output_item.done" => {
+                assert_eq!(open.take().as_deref(), last["item"]["id"].as_str());
+                done += 1;
+            }
+            _ => assert!(last["item_id"].is_null() || last["item_id"].as_str() == open.as_deref()),
+        }
+    }
+    assert!(last["response"]["output"].as_array().is_some_and(|output| output.len() == done));
+}
+
+fn is_a_message(out: &[u8]) {
     let (mut open, mut blocks, mut last) = (None, 0, String::new());
-    for event in rhumb_sse::events(&out) {
+    for event in rhumb_sse::events(out) {
         let data = event.data.as_deref().expect("every event has data");
         let data: serde_json::Value = serde_json::from_slice(data).expect("what is written is JSON");
         let index = data["index"].as_u64();

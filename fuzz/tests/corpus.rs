@@ -136,6 +136,11 @@ fn messages() {
 }
 
 #[test]
+fn requests_for_responses() {
+    fuzz("responses");
+}
+
+#[test]
 fn translated_streams() {
     fuzz("translated");
 }

@@ -5,7 +5,7 @@
 #   CACHE/node               the same SDKs of Node; their tests are skipped where node or npm is missing
 # and, for `install.sh clients` alone, the clients of docs/guide/clients.md:
 #   CACHE/clients            Python with LangChain, LiteLLM and LlamaIndex
-#   CACHE/node-clients       Claude Code and the Vercel AI SDK
+#   CACHE/node-clients       Claude Code, Codex and the Vercel AI SDK
 # Idempotent: what is there is kept; delete the cache folder to start again.
 # Usage: install.sh [clients]     RHUMB_CACHE=FOLDER   RHUMB_LLAMA_SERVER=PROGRAM
 set -euo pipefail
@@ -18,7 +18,7 @@ node_packages=(openai@6.49.0 @anthropic-ai/sdk@1.14.0)
 python_clients=(openai==2.54.0 anthropic==2.14.0 litellm==1.106.2 langchain-openai==1.7.3 langchain-anthropic==1.7.10
     llama-index-llms-openai-like==0.8.1)
 node_clients=(openai@6.49.0 @anthropic-ai/sdk@1.14.0 ai@7.0.173 @ai-sdk/anthropic@4.0.105
-    @ai-sdk/openai-compatible@3.0.92 @anthropic-ai/claude-code@2.1.332)
+    @ai-sdk/openai-compatible@3.0.92 @anthropic-ai/claude-code@2.1.332 @openai/codex@0.171.0)
 
 say() { printf 'install: %s\n' "$*" >&2; }
 fail() {

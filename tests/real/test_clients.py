@@ -1,4 +1,5 @@
-"""Runs every block of docs/guide/clients.md against `rhumb up` in front of a real llama-server, and Claude Code's loop with a tool."""
+"""Runs every block of docs/guide/clients.md against `rhumb up` in front of a real llama-server, and the loops of
+Claude Code and of Codex with a tool."""
 
 import json
 import os
@@ -38,14 +39,17 @@ class AgentUpstream(harness.Upstream):
         self.results = []
 
     def chat(self, connection, stream):
-        messages = json.loads(self.body)["messages"]
+        body = json.loads(self.body)
+        messages, tools = body["messages"], [tool["function"]["name"] for tool in body.get("tools", [])]
         results = [m["content"] for m in messages if m["role"] == "tool"]
         self.results += results
         if results:
             deltas = [{"content": "the command "}, {"content": "has run"}]
         else:
-            arguments = json.dumps({"command": "echo from-$((1+1))-sites", "description": "counts"})
-            function = {"name": "Bash", "arguments": arguments}
+            command = "echo from-$((1+1))-sites"
+            own = {"Bash": {"command": command, "description": "counts"}, "exec_command": {"cmd": command}}
+            name = next(name for name in own if name in tools)
+            function = {"name": name, "arguments": json.dumps(own[name])}
             deltas = [{"tool_calls": [{"index": 0, "id": "call_1", "type": "function", "function": function}]}]
         chunks = [{"index": 0, "delta": delta, "finish_reason": None} for delta in deltas]
         chunks.append({"index": 0, "delta": {}, "finish_reason": "stop" if results else "tool_calls"})
@@ -103,17 +107,33 @@ def run(gateway, tmp_path):
     return run
 
 
-# A CPU reads the prompt of Claude Code for minutes: its block runs in the test below, with a model that is scripted.
-@pytest.mark.parametrize("name", [name for name in BLOCKS if name != "claude-code"])
+# A CPU reads the prompts of agents for minutes: their blocks run in the tests below, with a model that is scripted.
+@pytest.mark.parametrize("name", [name for name in BLOCKS if name not in ("claude-code", "codex", "codex-config")])
 def test_a_block_of_the_guide(run, name):
     kind, text = BLOCKS[name]
     assert run(kind, text).strip(), "the model has said something"
 
 
-def test_claude_code_has_a_tool_run(run, agent):
-    if not shutil.which("claude", path=NODE / "node_modules" / ".bin"):
+def is_installed(program):
+    if not shutil.which(program, path=NODE / "node_modules" / ".bin"):
         pytest.skip("node or npm was missing when tests/real/install.sh ran")
+
+
+def test_claude_code_has_a_tool_run(run, agent):
+    is_installed("claude")
     kind, text = BLOCKS["claude-code"]
     said = run(kind, text.rstrip() + " --allowedTools Bash\n", model="agent")
+    assert "the command has run" in said, said
+    assert any(RESULT in result for result in agent.results), agent.results
+
+
+def test_codex_has_a_tool_run(run, agent):
+    is_installed("codex")
+    agent.results.clear()
+    (kind, text), (_, config) = BLOCKS["codex"], BLOCKS["codex-config"]
+    # Its sandbox needs more than a container has.
+    text = text.replace("codex exec", "codex exec --dangerously-bypass-approvals-and-sandbox")
+    write = f"mkdir -p ~/.codex\ncat >~/.codex/config.toml <<'CONFIG'\n{config}CONFIG\n"
+    said = run(kind, write + text, model="agent")
     assert "the command has run" in said, said
     assert any(RESULT in result for result in agent.results), agent.results

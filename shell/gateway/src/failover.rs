@@ -144,19 +144,19 @@ impl FailoverDriver<'_> {
         let other = tries.into_iter().flatten().next();
         match served {
             Ok((won, opened)) => {
-                self.epoch.served(record.source, &failover);
+                self.epoch.served(record.source(), &failover);
                 Ok(self.serve(won, opened, other, record))
             }
             Err(Nothing::Ended((outcome, error))) => {
                 if other.is_some_and(|t| t.is_hedge) {
                     self.epoch.metrics.hedged(Hedged::Failed);
                 }
-                (record.outcome, record.status) = (outcome, error.status());
-                Err(Unserved::Failed(Box::new((error, record.last))))
+                record.refused(outcome, error.status());
+                Err(Unserved::Failed(Box::new((error, record.failed_last()))))
             }
             Err(Nothing::Preempted(left)) => {
                 // Its whole prompt is paid for, whatever of it was computed; the place is free once the try is gone.
-                record.lost_usd += other.map_or(0.0, |t| t.in_flight.lost(false));
+                record.lost(other.map_or(0.0, |t| t.in_flight.lost(false)));
                 self.epoch.metrics.preempted();
                 Err(Unserved::Preempted(record, left))
             }
@@ -179,9 +179,9 @@ impl FailoverDriver<'_> {
         first: usize,
         permit: ConcurrencyPermit,
     ) -> Result<(Try<'t>, Opened), Nothing> {
-        let (mut parts, request) = (LiveParts(self.epoch), self.request(record.source));
+        let (mut parts, request) = (LiveParts(self.epoch), self.request(record.source()));
         let mut words = Words::default();
-        let is_first = record.attempts == 0;
+        let is_first = record.attempts() == 0;
         let mut next_try = failover.start(&mut parts, &request, first, is_first).then_some((first, permit));
         let mut late: Option<Pin<Box<Sleep>>> = None;
         let mut preemptible = None;
@@ -192,12 +192,12 @@ impl FailoverDriver<'_> {
                     return Err((Outcome::Failed, ApiError::deadline_exceeded()).into());
                 }
                 let sent = self.depart(record, failover, place, permit, false);
-                if record.attempts == 1 {
+                if record.attempts() == 1 {
                     let after = self.hedge_after(record, failover, &sent.in_flight);
                     late = after.map(|after| Box::pin(tokio::time::sleep(after)));
                 }
                 if gives_way && failover.order().attempts() == 1 {
-                    preemptible = Some(Preemptible::sent(self.epoch, sent.in_flight.target(), record.plain));
+                    preemptible = Some(Preemptible::sent(self.epoch, sent.in_flight.target(), record.is_plain()));
                 }
                 tries[0] = Some(sent);
             }
@@ -221,7 +221,7 @@ impl FailoverDriver<'_> {
                 self.epoch.metrics.hedged(Hedged::Failed);
             }
             drop(over);
-            record.last = Some(target);
+            record.failed(target);
             let is_another_under_way = tries.iter().any(Option::is_some);
             match self.failed(record, &target, fail, failover, &mut words, is_another_under_way) {
                 Ok(Action::Send(place)) => {
@@ -249,13 +249,14 @@ impl FailoverDriver<'_> {
         is_hedge: bool,
     ) -> Try<'_> {
         let target = &self.targets()[place];
-        record.attempts += 1;
+        record.departs();
         self.epoch.metrics.sent(target.endpoint);
         let order = failover.order_mut();
-        let (tries, before) = (order.hand_down(self.targets().len()), record.attempts.saturating_sub(order.attempts()));
+        let (tries, before) =
+            (order.hand_down(self.targets().len()), record.attempts().saturating_sub(order.attempts()));
         Try {
             coming: Box::pin(self.attempt(target, tries, before)),
-            in_flight: InFlight::new(self.epoch, permit, *target, !record.plain),
+            in_flight: InFlight::new(self.epoch, permit, *target, !record.is_plain()),
             is_hedge,
         }
     }
@@ -288,10 +289,10 @@ impl FailoverDriver<'_> {
             // The wait for a plain answer has the time to generate it in it.
             is_long: !self.scan.request.stream || is_long(granted_ms, predicted.begins_ms() - predicted.stalled_ms),
         };
-        let noted = epoch.note_failure(record.source, target, &failed, &of, now_ms);
-        let (mut parts, request) = (LiveParts(epoch), self.request(record.source));
+        let noted = epoch.note_failure(record.source(), target, &failed, &of, now_ms);
+        let (mut parts, request) = (LiveParts(epoch), self.request(record.source()));
         if failure == Failure::Died {
-            let fingerprint = quarantine::fingerprint(epoch, self.body, record.tenant);
+            let fingerprint = quarantine::fingerprint(epoch, self.body, record.tenant());
             if failover.struck(&mut parts, target.endpoint, fingerprint, now_ms) {
                 tracing::warn!("a request is quarantined: engines break off while they read it");
             }
@@ -338,14 +339,10 @@ impl FailoverDriver<'_> {
             self.epoch.metrics.hedged(if won.is_hedge { Hedged::Won } else { Hedged::Lost });
         }
         if let Some(lost) = other {
-            record.lost_usd += lost.in_flight.lost(!lost.is_hedge);
+            record.lost(lost.in_flight.lost(!lost.is_hedge));
         }
-        let mut in_flight = won.in_flight;
-        in_flight.began(record.second_usd, record.source);
-        let target = *in_flight.target();
-        record.in_flight = Some(in_flight);
-        record.status = 200;
-        quarantine::cleared(self.epoch, self.body, record.tenant);
+        let target = record.served_by(won.in_flight);
+        quarantine::cleared(self.epoch, self.body, record.tenant());
         if let Some(session) = self.placed.session {
             self.epoch.pin(session, &target);
         }
@@ -354,8 +351,7 @@ impl FailoverDriver<'_> {
         }
         match opened {
             Opened::Plain(body) => {
-                record.state_usage(usage(&body));
-                record.outcome = Outcome::Complete;
+                record.complete(usage(&body));
                 Served::Plain(target, body)
             }
             Opened::Stream(opening) => {

@@ -85,7 +85,7 @@ pub(crate) async fn complete(
         let (outcome, error) = *refusal;
         routing.decide();
         routing.record();
-        (record.outcome, record.status) = (outcome, error.status());
+        record.refused(outcome, error.status());
         return Err(Refused::of(epoch, routing.id, None, error));
     }
     let keep_alive_ms = head.policy.service.keep_alive_ms;

@@ -109,7 +109,7 @@ impl Relay {
         let held = rewritten(&mut rewriter, held);
         let now = clock::now();
         Self {
-            pace: Pace::new(record.in_flight.as_ref().map_or(0.0, |f| f.attempt.modelled_pace_ms())),
+            pace: Pace::new(record.in_flight().map_or(0.0, |f| f.attempt.modelled_pace_ms())),
             paused: now,
             response: Some(response),
             splitter,
@@ -205,7 +205,7 @@ impl Relay {
     fn count_held(&mut self) -> bool {
         let held = self.splitter.held();
         if held > HELD_UNCOUNTED {
-            return self.record.epoch.state.limits.hold(&mut self.account, held);
+            return self.record.epoch().state.limits.hold(&mut self.account, held);
         }
         self.account = None;
         true
@@ -213,16 +213,16 @@ impl Relay {
 
     /// Content has come from the endpoint: whoever waits for more there knows that it is at work.
     fn heard(&self) {
-        if let Some(in_flight) = &self.record.in_flight {
-            let epoch = &self.record.epoch;
+        if let Some(in_flight) = self.record.in_flight() {
+            let epoch = self.record.epoch();
             epoch.live[in_flight.target().endpoint].heard(epoch.now_ms());
         }
     }
 
     /// Others have had content from the endpoint in the last part of the wait.
     fn serves_others(&self) -> bool {
-        let Some(in_flight) = &self.record.in_flight else { return false };
-        let epoch = &self.record.epoch;
+        let Some(in_flight) = self.record.in_flight() else { return false };
+        let epoch = self.record.epoch();
         let silent_ms = epoch.now_ms().saturating_sub(epoch.live[in_flight.target().endpoint].heard_ms());
         u128::from(silent_ms) < self.idle.limit.as_millis() / 2
     }
@@ -262,15 +262,13 @@ impl Relay {
 
     /// What is seen of the endpoint's pace is learnt while the answer lasts: a slow one lasts long.
     fn teach(&self, token_ms: Option<f64>) {
-        if let (Some(ms), Some(in_flight)) = (token_ms, &self.record.in_flight) {
+        if let (Some(ms), Some(in_flight)) = (token_ms, self.record.in_flight()) {
             in_flight.paced(ms);
         }
     }
 
     fn account(&mut self, outcome: Outcome) {
-        self.record.outcome = outcome;
-        self.record.state_usage(self.scanner.usage);
-        self.record.pieces = self.scanner.pieces;
+        self.record.streamed(outcome, self.scanner.usage, self.scanner.pieces);
     }
 
     fn complete(&mut self, cx: &mut Context<'_>) {
@@ -289,7 +287,7 @@ impl Relay {
     fn break_off(&mut self, broken: Broken) -> Poll<Option<Result<Bytes, BrokenOff>>> {
         self.response = None;
         self.account(Outcome::Broken);
-        let errors = self.record.engine_errors;
+        let errors = self.record.engine_errors();
         let error = match broken {
             Broken::TooLarge => ApiError::answer_too_large(),
             // The engine calls the request itself wrong, later than others would.
@@ -303,8 +301,8 @@ impl Relay {
         };
         self.state = State::Ended;
         let end = match &mut self.rewriter {
-            None => Dialect::OpenAi.error_event(&error, self.record.id),
-            Some(rewriter) => rewriter.broken(&error, self.record.id),
+            None => Dialect::OpenAi.error_event(&error, self.record.id()),
+            Some(rewriter) => rewriter.broken(&error, self.record.id()),
         };
         Poll::Ready(Some(Err(BrokenOff(end))))
     }

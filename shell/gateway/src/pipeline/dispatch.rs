@@ -17,7 +17,6 @@ use crate::answer::answer;
 use crate::body::Answer;
 use crate::epoch::ConfigEpoch;
 use crate::failover::{FailoverDriver, Unserved};
-use crate::lock::lock;
 use crate::operation::Operation;
 use crate::pipeline::authenticate::Head;
 use crate::request_record::RequestRecord;
@@ -59,9 +58,10 @@ impl Dispatch<'_> {
             let ask = routing.ask(priority, left_ms);
             let asked_at = clock::since(start);
             let admitted = self.place(&ask, &mut routing, &mut record).await;
-            let Admitted { target, permit, .. } = admitted.map_err(|e| Refused::of(epoch, id, record.last, e))?;
+            let Admitted { target, permit, .. } =
+                admitted.map_err(|e| Refused::of(epoch, id, record.failed_last(), e))?;
             let admitted_at = clock::since(start);
-            if record.waited.is_some() {
+            if record.has_waited() {
                 waited += admitted_at - asked_at;
             }
             let placed = &routing;
@@ -82,9 +82,7 @@ impl Dispatch<'_> {
                 Err(Unserved::Preempted(preempted, left)) => {
                     (record, most) = (preempted, left);
                     // It waits again, for all of it.
-                    if let Some(ask) = record.waited.take() {
-                        lock(&epoch.state.queue).settle(&ask, 0.0);
-                    }
+                    record.waits_again();
                     waited += clock::since(start) - admitted_at;
                 }
             }
@@ -98,10 +96,10 @@ impl Dispatch<'_> {
         routing: &mut RoutingRequest<'_>,
         record: &mut RequestRecord,
     ) -> Result<Admitted, ApiError> {
-        let was_preempted = record.attempts > 0;
+        let was_preempted = record.attempts() > 0;
         let (outcome, error) = match admit(self.epoch, ask, routing, was_preempted).await {
             Ok(Some(admitted)) => {
-                record.waited = admitted.waited.then_some(*ask);
+                record.admitted(admitted.waited.then_some(*ask));
                 return Ok(admitted);
             }
             Ok(None) => (Outcome::NothingEligible, routing.nothing_eligible()),
@@ -110,7 +108,7 @@ impl Dispatch<'_> {
                 (Outcome::Shed, ApiError::overloaded(text, after_ms))
             }
         };
-        (record.outcome, record.status) = (outcome, error.status());
+        record.refused(outcome, error.status());
         Err(error)
     }
 }

@@ -1,6 +1,8 @@
 //! What a server of HTTP/2 does with frames that are not as they should be: the cases of h2spec (its sections `generic`,
 //! `http2` and `hpack`), rebuilt frame by frame. Their numbers are those of RFC 7540, as h2spec has them.
 
+use std::net::SocketAddr;
+
 use rhumb_tests::config::Config;
 use rhumb_tests::frames::kind::{
     CONTINUATION, DATA, GOAWAY, HEADERS, PING, PRIORITY, PUSH_PROMISE, RST_STREAM, SETTINGS, WINDOW_UPDATE,
@@ -8,7 +10,6 @@ use rhumb_tests::frames::kind::{
 use rhumb_tests::frames::{END_HEADERS, END_STREAM, Frame, PADDED, PREFACE, Wire, block, frame, settings};
 use rhumb_tests::mock::Mock;
 use rhumb_tests::speech;
-use std::net::SocketAddr;
 
 const PROTOCOL: u32 = 1;
 const FLOW_CONTROL: u32 = 3;

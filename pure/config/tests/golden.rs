@@ -3,9 +3,10 @@
 //! `RHUMB_BLESS=1 cargo test -p rhumb-config --test golden` writes the golden files anew.
 #![expect(clippy::disallowed_methods, reason = "a test reads fixtures and its own switch")]
 
-use rhumb_config::{Catalogue, Purpose, load, render, schema};
 use std::fs;
 use std::path::{Path, PathBuf};
+
+use rhumb_config::{Catalogue, Purpose, load, render, schema};
 
 const CATALOGUE: Catalogue<'static> = Catalogue {
     gpus: &["h100", "l4", "h100-sxm-80gb", "a100-sxm-80gb", "l40s-48gb"],

@@ -3,6 +3,10 @@
 //! What can be understood in spite of a problem is put right in the tree (a misspelt key takes its right name, an
 //! impossible number a possible one), so that one slip neither hides other problems nor causes false ones.
 
+use std::collections::BTreeSet;
+
+use serde_json::Value as Json;
+
 use crate::distance::Suggestions;
 use crate::find::is_secret;
 use crate::path::Path;
@@ -13,8 +17,6 @@ use crate::shown::{listed, shown};
 use crate::span::Span;
 use crate::tree::{Entry, Node, Origin, Value};
 use crate::wrong_type;
-use serde_json::Value as Json;
-use std::collections::BTreeSet;
 
 /// What the walk over a tree found.
 pub struct Outcome {

@@ -2,9 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
 use rhumb_engine::{Engine, Limits, Perf, Request, Step, SubmitError, gpu, shape};
-use std::collections::BTreeMap;
 
 fn engine(kv_tokens: u64, limits: Limits) -> Engine {
     let perf = Perf::new(gpu("l4").unwrap(), 1, shape("tiny").unwrap(), 2.0).unwrap();

@@ -1,10 +1,11 @@
 //! One answer between the driver, which says how many tokens are due, and the connection that sends them.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
 use crate::Shared;
 use crate::command::Command;
 use crate::fault::Cut;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
 
 /// How far an answer has come.
 #[derive(Debug, Clone, Copy, Default)]

@@ -1,11 +1,13 @@
 //! The command that runs one engine server from a terminal.
 
-use crate::{Emulator, EmulatorConfig, Fault, Link, UnknownFault, spawn};
-use clap::{Args, ValueEnum};
-use rhumb_engine::{GpuSpec, Limits, ModelShape, Perf, gpu, gpus, shape, shapes};
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use rhumb_engine::{GpuSpec, Limits, ModelShape, Perf, gpu, gpus, shape, shapes};
+
+use crate::{Emulator, EmulatorConfig, Fault, Link, UnknownFault, spawn};
 
 /// How weights are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

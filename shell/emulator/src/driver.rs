@@ -1,16 +1,18 @@
 //! The task that owns the engine: it runs steps against the clock and hands out their tokens, with one timer.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rhumb_engine::{Engine, Step};
+use rhumb_process::clock;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
 use crate::Shared;
 use crate::answer::Answer;
 use crate::command::Command;
 use crate::outbox::{Outbox, Parcel};
-use rhumb_engine::{Engine, Step};
-use rhumb_process::clock;
-use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::time::Duration;
-use tokio::sync::mpsc;
-use tokio::time::Instant;
 
 /// How far behind the clock the engine may fall and still catch up. Beyond it, the machine is too slow for the
 /// speed asked, and the lost time is let go.

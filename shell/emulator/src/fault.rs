@@ -1,9 +1,10 @@
 //! Ways in which the engine can be made to fail.
 
-use rhumb_process::clock;
-use serde::Serialize;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+
+use rhumb_process::clock;
+use serde::Serialize;
 use tokio::time::Instant;
 
 /// One way to fail. Faults that name `after_tokens` also strike answers already under way, at their next token; an

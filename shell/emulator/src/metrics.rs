@@ -1,7 +1,8 @@
 //! Prometheus text in vLLM's names, so that whatever scrapes vLLM can scrape this.
 
-use crate::Shared;
 use std::fmt::Write;
+
+use crate::Shared;
 
 /// A cumulative histogram.
 #[derive(Debug, Clone)]

@@ -1,10 +1,12 @@
 //! Tokens on their way to the client: made, and due half a round trip later.
 
-use crate::answer::Answer;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
+
 use tokio::time::Instant;
+
+use crate::answer::Answer;
 
 /// A token under way.
 #[derive(Debug)]

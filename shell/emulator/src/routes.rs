@@ -1,5 +1,17 @@
 //! From a request to its answer.
 
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http_body::Body as _;
+use hyper::body::Incoming;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
 use crate::answer::{Answer, Ticket};
 use crate::command::Command;
 use crate::fault::{Cut, Fault};
@@ -8,16 +20,6 @@ use crate::prompt::Prompt;
 use crate::stream::{Body, EventStream, Severed};
 use crate::words::mix;
 use crate::{Shared, metrics, unix_s};
-use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, Method, Request, Response, StatusCode};
-use http_body::Body as _;
-use hyper::body::Incoming;
-use serde::Deserialize;
-use serde_json::{Value, json};
-use std::pin::{Pin, pin};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 /// Largest request body read.
 const MAX_BODY_BYTES: usize = 64 * 1024 * 1024;

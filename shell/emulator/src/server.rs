@@ -1,15 +1,17 @@
 //! Sockets: accepting connections and speaking HTTP/1.1 on them.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use tokio::net::{TcpListener, TcpStream};
+
 use crate::Shared;
 use crate::fault::Fault;
 use crate::io::Socket;
 use crate::routes::{Arrival, answer};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
 
 /// Pause after a failed accept: the usual cause, too many open files, takes a moment to pass.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);

@@ -1,15 +1,17 @@
 //! A streamed answer as server-sent events, and the body type of all answers.
 
-use crate::answer::Ticket;
-use crate::fault::Cut;
-use crate::openai::{Generation, Kind, usage};
-use crate::words::push_word;
-use bytes::Bytes;
-use http_body::{Frame, SizeHint};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+
+use crate::answer::Ticket;
+use crate::fault::Cut;
+use crate::openai::{Generation, Kind, usage};
+use crate::words::push_word;
 
 /// Why a connection ends without an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

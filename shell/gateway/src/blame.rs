@@ -1,12 +1,13 @@
 //! What operators see of failures: those that the core has noted, in the log and at the endpoint.
 
+use std::sync::Arc;
+
 use rhumb_api::fault::scrub;
 use rhumb_core::failover::{self, Failover, Noted};
 use rhumb_flow::blame::{Failure, Whose};
 use rhumb_flow::evidence::Source;
 use rhumb_route::decide::Target;
 use rhumb_route::explain::Names as _;
-use std::sync::Arc;
 
 use crate::epoch::ConfigEpoch;
 use crate::lock::lock;

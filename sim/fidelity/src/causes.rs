@@ -1,9 +1,10 @@
 //! Why a group misses, read off its own errors: the text is made from the evidence, not written by hand.
 
+use std::collections::BTreeMap;
+
 use crate::report::{SEEN_TARGETS, UNSEEN_TARGETS};
 use crate::sample::{Measured, Prediction, Sample};
 use crate::tally::Summary;
-use std::collections::BTreeMap;
 
 /// Logarithmic errors of a group's rows.
 #[derive(Debug, Clone, Default)]

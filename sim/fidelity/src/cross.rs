@@ -3,9 +3,10 @@
 //! What is held out is a group: all rows of one architecture on one board, under whatever names. DeepSeek-R1 and
 //! DeepSeek-V3 are one architecture, and the file has the same runs under both names.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use crate::fit::{Data, Model};
 use crate::sample::{Prediction, Sample};
-use std::collections::{BTreeMap, BTreeSet};
 
 /// What a fit leaves out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,16 +1,18 @@
 //! The fit: measurements in, table of coefficients out.
 
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use rhumb_engine::Deployment;
+use rhumb_engine::terms::{Key, TERMS, Values};
+
 use crate::error::Error;
 use crate::floor::Run;
 use crate::parameters::{Parameters, is_first_token};
 use crate::sample::Sample;
 use crate::solve::{Goal, Problem};
 use crate::{gemm, power_rows, series, silicon, table};
-use rhumb_engine::Deployment;
-use rhumb_engine::terms::{Key, TERMS, Values};
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
 
 /// The measurements of a folder.
 #[derive(Debug, Default)]

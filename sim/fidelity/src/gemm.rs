@@ -4,13 +4,15 @@
 //! `time = launch + √(bytes/(bandwidth·memory) ² + flop/(peak·compute) ²)`, the launch not being kept: an engine's
 //! captured graphs launch otherwise.
 
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use rhumb_engine::terms::{Key, Term};
+use rhumb_engine::{GpuSpec, Quant, gpus};
+
 use crate::error::Error;
 use crate::silicon::gpu_of;
 use crate::table::Table;
-use rhumb_engine::terms::{Key, Term};
-use rhumb_engine::{GpuSpec, Quant, gpus};
-use std::collections::BTreeMap;
-use std::path::Path;
 
 pub(crate) const FILE: &str = "gemm_latency.csv";
 const COLUMNS: &[&str] = &["system", "gemm_dtype", "n", "k", "m", "latency_ms"];

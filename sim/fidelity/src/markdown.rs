@@ -1,8 +1,9 @@
 //! The report as a page and as lines for a terminal.
 
+use std::fmt::Write as _;
+
 use crate::report::Report;
 use crate::tally::{Figures, Summary};
-use std::fmt::Write as _;
 
 /// A share as a percentage, or a dash.
 pub(crate) fn percent(share: Option<f64>) -> String {

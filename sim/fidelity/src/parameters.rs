@@ -1,10 +1,12 @@
 //! What is fitted, where it starts and how far it may go: for each term, the first-principles value of its factor and
 //! the standard deviation of its logarithm that the fit pays for.
 
-use crate::sample::Sample;
+use std::collections::BTreeMap;
+
 use rhumb_engine::Deployment;
 use rhumb_engine::terms::{Key, TERMS, Term, Values, absent};
-use std::collections::BTreeMap;
+
+use crate::sample::Sample;
 
 /// Start and width of a term.
 #[derive(Debug, Clone, Copy)]

@@ -1,13 +1,15 @@
 //! The energy measurements: `mlenergy_llm_runs.csv`. They say how long a token takes at a mean batch, and what all
 //! boards draw meanwhile.
 
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use rhumb_engine::{Deployment, Quant};
+
 use crate::error::Error;
 use crate::sample::{Measured, Sample};
 use crate::silicon::{gpu_of, shape_of};
 use crate::table::{Row, Table};
-use rhumb_engine::{Deployment, Quant};
-use std::collections::BTreeMap;
-use std::path::Path;
 
 pub(crate) const FILE: &str = "mlenergy_llm_runs.csv";
 

@@ -1,16 +1,18 @@
 //! The measured vLLM runs of `vllm_rtxpro6000_requests.csv`, replayed request by request through the engine that the
 //! simulator uses. A run is judged by a fit that saw nothing of its model on its board.
 
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use rhumb_engine::{Deployment, Engine, Limits, Perf, Quant, Request, Step};
+use serde::Serialize;
+
 use crate::error::Error;
 use crate::fit::{Data, Model};
 use crate::series;
 use crate::silicon::{gpu_of, shape_of};
 use crate::table::Table;
 use crate::tally::{Figures, Sample as Errors};
-use rhumb_engine::{Deployment, Engine, Limits, Perf, Quant, Request, Step};
-use serde::Serialize;
-use std::collections::BTreeMap;
-use std::path::Path;
 
 pub(crate) const FILE: &str = "vllm_rtxpro6000_requests.csv";
 const COLUMNS: &[&str] =

@@ -1,5 +1,11 @@
 //! The report: how far predictions are from measurements that their fit did not see.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use rhumb_engine::Basis;
+use serde::Serialize;
+
 use crate::cross::{HeldOut, Judged, judge};
 use crate::error::Error;
 use crate::fit::Data;
@@ -9,10 +15,6 @@ use crate::sample::{Measured, Sample as Point};
 use crate::silicon::DISAGGREGATED;
 use crate::table;
 use crate::tally::{Figures, Summary, Tally};
-use rhumb_engine::Basis;
-use serde::Serialize;
-use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 /// What to judge.
 #[derive(Debug, Clone, Default)]

@@ -1,12 +1,14 @@
 //! The seconds of `vllm_rtxpro6000_timeseries.csv`: how long a step takes at how many sequences and prompt tokens, on
 //! the two boards of which there is no other serving measurement.
 
+use std::path::Path;
+
+use rhumb_engine::{Deployment, Perf, Quant};
+
 use crate::error::Error;
 use crate::sample::{Measured, Sample};
 use crate::silicon::{gpu_of, shape_of};
 use crate::table::Table;
-use rhumb_engine::{Deployment, Perf, Quant};
-use std::path::Path;
 
 pub(crate) const FILE: &str = "vllm_rtxpro6000_timeseries.csv";
 /// Release of vLLM that the runs were made with, as its source states it.

@@ -1,12 +1,14 @@
 //! The serving measurements: `silicon_ttft_tpot.csv`.
 
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use rhumb_engine::{Backend, Deployment, GpuSpec, ModelShape, Quant, Text, gpu, shape};
+
 use crate::error::Error;
 use crate::floor::Run;
 use crate::sample::{Measured, Sample};
 use crate::table::{Row, Table};
-use rhumb_engine::{Backend, Deployment, GpuSpec, ModelShape, Quant, Text, gpu, shape};
-use std::collections::BTreeMap;
-use std::path::Path;
 
 pub(crate) const FILE: &str = "silicon_ttft_tpot.csv";
 

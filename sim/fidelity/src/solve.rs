@@ -2,9 +2,10 @@
 //! Cauchy's loss, so that a run that measured something else (a cold start, another mode) has little pull. Sums run in
 //! one order, so the same data give the same parameters.
 
+use std::collections::BTreeMap;
+
 use crate::parameters::{Parameters, Template, is_power};
 use crate::sample::{Measured, Prediction, Sample};
-use std::collections::BTreeMap;
 
 /// Scale of an error, as a logarithm, beyond which a point loses its pull.
 const CAUCHY: f64 = 1.5;

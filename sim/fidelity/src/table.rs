@@ -1,9 +1,11 @@
 //! Reading the data files: CSV, plain or in a zstandard archive, with every fault named by file, line and field.
 
-use crate::error::Error;
-use sha2::{Digest, Sha256};
 use std::io::Read;
 use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use crate::error::Error;
 
 /// A file of rows with a header.
 #[derive(Debug)]

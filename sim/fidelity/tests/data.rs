@@ -2,8 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use rhumb_fidelity::{Options, run_fit, run_report};
 use std::path::{Path, PathBuf};
+
+use rhumb_fidelity::{Options, run_fit, run_report};
 
 /// The data folder beside the repository, when it is there.
 fn data() -> Option<PathBuf> {

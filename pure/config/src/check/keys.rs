@@ -1,10 +1,12 @@
 //! Keys of tenants: each has one secret, which is worth the name and nobody else's.
 
-use super::Report;
-use super::values::is_sendable;
+use std::collections::BTreeMap;
+
 use rhumb_document::path::Path;
 use rhumb_grid::config::{Config, Key};
-use std::collections::BTreeMap;
+
+use super::Report;
+use super::values::is_sendable;
 
 /// Shortest secret that is worth the name, in characters.
 const KEY_CHARS_MIN: usize = 8;

@@ -1,9 +1,11 @@
 //! Names: present, sendable, and each taken once.
 
-use super::Report;
+use std::collections::BTreeMap;
+
 use rhumb_document::path::Path;
 use rhumb_grid::config::{Config, Preset};
-use std::collections::BTreeMap;
+
+use super::Report;
 
 pub(super) fn check(config: &Config, report: &mut Report<'_>) {
     let root = Path::root();

@@ -1,11 +1,13 @@
 //! Names that refer to something: it exists, and nothing is left that no name reaches.
 
-use super::Report;
+use std::cell::OnceCell;
+use std::collections::{BTreeMap, BTreeSet};
+
 use rhumb_document::path::Path;
 use rhumb_document::shown::{listed, shown};
 use rhumb_grid::config::{Config, Preset};
-use std::cell::OnceCell;
-use std::collections::{BTreeMap, BTreeSet};
+
+use super::Report;
 
 pub(super) fn check(config: &Config, report: &mut Report<'_>) {
     places(config, report);

@@ -1,12 +1,14 @@
 //! Single values and pairs of them that contradict each other.
 
-use super::{Catalogue, Report, address};
+use std::collections::{BTreeMap, BTreeSet};
+
 use rhumb_document::path::Path;
 use rhumb_document::patterns::country_fault;
 use rhumb_document::shown::{listed, shown};
 use rhumb_grid::config::{Config, Endpoint};
 use rhumb_grid::steering::STEERING;
-use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Catalogue, Report, address};
 
 pub(super) fn check(config: &Config, catalogue: &Catalogue<'_>, report: &mut Report<'_>) {
     listening(config, report);

@@ -1,10 +1,12 @@
 //! What has not the effect that whoever wrote it expects. The file can be used all the same.
 
-use super::{Catalogue, Report};
+use std::collections::BTreeMap;
+
 use rhumb_document::path::Path;
 use rhumb_document::shown::listed;
 use rhumb_grid::config::{Config, Endpoint, Model};
-use std::collections::BTreeMap;
+
+use super::{Catalogue, Report};
 
 pub(super) fn check(config: &Config, catalogue: &Catalogue<'_>, report: &mut Report<'_>) {
     power(config, catalogue, report);

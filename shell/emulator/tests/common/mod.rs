@@ -2,11 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
+
 use rhumb_emulator::{Emulator, EmulatorConfig, Link, Stats, spawn};
 use rhumb_engine::{Limits, Perf, gpu, shape};
 use serde_json::Value;
-use std::net::{SocketAddr, TcpListener};
-use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 

@@ -1,10 +1,11 @@
 //! The floor as a section of the page and as lines for a terminal.
 
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
 use super::{ALL, Floor, Spread};
 use crate::markdown::percent;
 use crate::report::{Report, SEEN_TARGETS};
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 /// Pairs from which a spread is said to be one.
 const ENOUGH_PAIRS: u64 = 30;

@@ -92,7 +92,7 @@ pub fn message(body: &[u8]) {
 /// # Panics
 /// It is not.
 pub fn responses(body: &[u8]) {
-    let Ok(read) = rhumb_responses::read(body) else { return };
+    let Ok(read) = rhumb_responses::read(body, None) else { return };
     assert!(read.dropped.header().is_ascii());
     is_a_chat(body, &read.conversation);
 }

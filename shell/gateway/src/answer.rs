@@ -81,14 +81,21 @@ pub(crate) fn text(content_type: &'static str, body: Bytes) -> Response<Answer> 
     response
 }
 
+/// Events, some or all of which were made before.
+pub(crate) fn event_stream(body: Answer) -> Response<Answer> {
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(EVENT_STREAM));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    response
+}
+
 /// The head of a stream whose content is still waited for: the client learns that it is at work, and whatever comes of it
 /// comes as events.
 pub(crate) fn waiting(work: Work, waits: Waits, dialect: Dialect) -> Response<Answer> {
     let Waits { id, keep_alive, dropped } = waits;
-    let mut response = Response::new(Answer::Waiting(Box::new(Waiting::new(work, keep_alive, (dialect, id)))));
+    let mut response = event_stream(Answer::Waiting(Box::new(Waiting::new(work, keep_alive, (dialect, id)))));
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(EVENT_STREAM));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     let id = id_header(id);
     headers.insert("x-rhumb-decision", id.clone());
     headers.insert("x-request-id", id);

@@ -6,9 +6,11 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use http::Response;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use rhumb_api::ApiError;
+use rhumb_kept::{Following, Keep, Keeping};
 
 use crate::relay::{BrokenOff, PIECE_BYTES_MAX, Relay};
 use crate::resource_limits::Held;
@@ -25,13 +27,26 @@ pub(crate) enum Answer {
     Stream(Box<Relay>),
     /// A stream whose content is still waited for.
     Waiting(Box<Waiting>),
+    /// A response that is kept at its end.
+    Kept(Box<(Answer, Keeping)>),
+    /// The events of a response that is made in the background.
+    Following(Box<Following>),
     /// The end of a stream that is not complete.
     Breaking(Box<Breaking>),
 }
 
 impl Answer {
+    /// What brings it from its endpoint.
+    pub(crate) fn relay(&mut self) -> Option<&mut Relay> {
+        match self {
+            Self::Stream(relay) => Some(relay),
+            Self::Kept(kept) => kept.0.relay(),
+            _ => None,
+        }
+    }
+
     /// The next bytes for the client.
-    fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BrokenOff>>> {
+    pub(crate) fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BrokenOff>>> {
         match self {
             Self::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
             Self::Whole(bytes) => Poll::Ready(Some(Ok(bytes.split_to(bytes.len().min(PIECE_BYTES_MAX))))),
@@ -44,9 +59,30 @@ impl Answer {
                 }
                 Coming::Error(event) => Poll::Ready(Some(Err(BrokenOff(event)))),
             },
+            Self::Kept(kept) => {
+                let (inner, keeping) = &mut **kept;
+                let next = |cx: &mut Context<'_>| {
+                    inner.poll_bytes(cx).map(|next| next.map(|next| next.map_err(|BrokenOff(event)| event)))
+                };
+                keeping.poll(cx, next).map(|next| next.map(|next| next.map_err(BrokenOff)))
+            }
+            Self::Following(following) => following.poll_bytes(cx).map(|next| next.map(Ok)),
             Self::Breaking(breaking) => breaking.poll(cx).map(|()| Some(Err(BrokenOff(Bytes::new())))),
         }
     }
+}
+
+/// A response whose answer is kept: a whole one before it is sent at all, a stream before its end is.
+pub(crate) async fn kept_as(response: Response<Answer>, keep: Keep) -> Response<Answer> {
+    let (head, body) = response.into_parts();
+    let body = match body {
+        Answer::Whole(bytes) => {
+            let unkept = keep.end(str::from_utf8(&bytes).unwrap_or_default()).await;
+            Answer::Whole(unkept.map_or(bytes, Bytes::from))
+        }
+        inner => Answer::Kept(Box::new((inner, Keeping::new(keep)))),
+    };
+    Response::from_parts(head, body)
 }
 
 /// An answer that counts as a request in progress until it has been sent.
@@ -78,7 +114,7 @@ impl Counted {
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        if let Answer::Stream(relay) = &mut self.answer {
+        if let Some(relay) = self.answer.relay() {
             relay.stalled = self.standing.is_stalled() || h2_stall::is_over();
         }
     }

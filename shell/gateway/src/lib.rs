@@ -10,6 +10,7 @@ mod admission_queue;
 mod answer;
 mod attempt;
 mod auth;
+mod background;
 mod blame;
 mod body;
 mod connection;

@@ -68,7 +68,7 @@ impl Driven {
         let upstreams = upstreams(&grid, &names).unwrap();
         let (drains, secret) = (Drains::open(&folder).unwrap(), Secret::open(&folder).unwrap());
         let limits = ResourceLimits::new(&grid.config, 1);
-        let state = Arc::new(GatewayState::new(log, tasks, drains, limits, names, secret));
+        let state = Arc::new(GatewayState::new((log, None), tasks, drains, limits, names, secret));
         let version = Version { ordinal: 1, digest: Digest::of(b"") };
         let epoch = Arc::new(ConfigEpoch::new(&state, grid, upstreams, version, None));
         epoch.versions.enter(&epoch);

@@ -14,7 +14,7 @@ mod guard;
 mod permit;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{Method, Request, Response};
@@ -23,17 +23,20 @@ use rhumb_api::ApiError;
 use rhumb_flow::overload::Level;
 use rhumb_grid::steering::STEERING;
 use rhumb_json::Limits;
+use rhumb_kept::{Kept, Recalled};
 use rhumb_openai::request::scan;
 use rhumb_process::clock;
+use rhumb_record::format_id;
 use tokio::sync::oneshot;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::answer::{id_header, text};
-use crate::body::{Answer, read};
+use crate::background;
+use crate::body::{Answer, kept_as, read};
 use crate::epoch::ConfigEpoch;
 use crate::inflate::{Coding, inflate};
 use crate::load_shedding::LoadShed;
-use crate::operation::Operation;
+use crate::operation::{Dialect, Operation};
 use crate::pipeline::authenticate::Head;
 use crate::pipeline::dispatch::Dispatch;
 use crate::pipeline::guard::Guarded;
@@ -56,23 +59,66 @@ pub(crate) async fn complete(
     tell: oneshot::Sender<Waits>,
 ) -> Result<Response<Answer>, Refused> {
     let start = clock::now();
-    let epoch = &epoch;
     if request.method() != Method::POST {
         return Err(ApiError::method_not_allowed("POST").into());
     }
     let (parts, body) = request.into_parts();
-    let head = Head::read(epoch, &parts.headers)?;
-    drop(parts);
+    let head = Head::read(&epoch, &parts.headers)?;
+    let kept = epoch.state.kept.as_ref().filter(|_| operation.dialect() == Dialect::Responses);
+    let headers = kept.map(|_| parts.headers);
     let mut held = epoch.state.limits.holding();
-    let body = receive(epoch, body, head.coding, &mut held).await?;
-    let translated = translate(operation, body, &mut held)?;
+    let body = receive(&epoch, body, head.coding, &mut held).await?;
+    let recalled = match kept {
+        Some(kept) => Some(Box::pin(recall(&epoch, kept, &head, &body, &mut held)).await?),
+        None => None,
+    };
+    let recalled = match (recalled, kept, headers) {
+        (Some(recalled), Some(kept), Some(headers))
+            if recalled.wanted.background && operation == Operation::Responses =>
+        {
+            return Box::pin(background::begin(Arc::clone(&epoch), Arc::clone(kept), headers, body, recalled)).await;
+        }
+        (recalled, ..) => recalled,
+    };
+    let asked = Asked { operation, head: &head, body, held, recalled, start };
+    answer(&epoch, asked, Accepted::Client(tell)).await
+}
+
+/// A request that was received whole.
+pub(crate) struct Asked<'a> {
+    pub(crate) operation: Operation,
+    pub(crate) head: &'a Head<'a>,
+    pub(crate) body: Bytes,
+    pub(crate) held: Held<'a>,
+    /// What was kept for it, where responses are.
+    pub(crate) recalled: Option<Box<Recalled>>,
+    pub(crate) start: Instant,
+}
+
+/// Who hears that a request is accepted.
+pub(crate) enum Accepted {
+    Client(oneshot::Sender<Waits>),
+    Background(Box<background::Begin>),
+}
+
+/// Takes a request that was received through the stages that are left.
+///
+/// # Errors
+/// A stage refuses it, or no target answers it.
+pub(crate) async fn answer(
+    epoch: &Arc<ConfigEpoch>,
+    asked: Asked<'_>,
+    accepted: Accepted,
+) -> Result<Response<Answer>, Refused> {
+    let Asked { operation, head, body, mut held, recalled, start } = asked;
+    let translated = translate(operation, body, recalled.as_deref(), &mut held)?;
     let (body, dropped) = (translated.body.clone(), translated.dropped.clone());
     let mut scan = scan(operation.api(), &body, Limits::default(), STEERING).map_err(ApiError::from)?;
     if let Some(session) = &translated.session {
         scan.request.conversation_hash = Some(xxh3_64(session.as_bytes()));
     }
-    let permitted = permit(epoch, operation.api(), &head, &scan)?;
-    let mut routing = RoutingRequest::new(epoch, operation, &head, permitted.models, &body, &scan);
+    let permitted = permit(epoch, operation.api(), head, &scan)?;
+    let mut routing = RoutingRequest::new(epoch, operation, head, permitted.models, &body, &scan);
     let reply = Reply::new(translated, routing.id, &scan.request.model, routing.prompt_tokens());
     // The tokens of a prompt are told as far as the gateway has learnt how this tenant's texts count.
     if let Some(count) = operation.token_count(routing.prompt_tokens().ceil() as u64) {
@@ -88,19 +134,51 @@ pub(crate) async fn complete(
         record.refused(outcome, error.status());
         return Err(Refused::of(epoch, routing.id, None, error));
     }
-    let keep_alive_ms = head.policy.service.keep_alive_ms;
-    if scan.request.stream && keep_alive_ms > 0 {
-        // One who has left does not hear it.
-        let keep_alive = Duration::from_millis(keep_alive_ms);
-        let _ = tell.send(Waits { id: routing.id, keep_alive, dropped: dropped.clone() });
+    let kept = epoch.state.kept.as_ref().zip(recalled);
+    let keep =
+        kept.as_ref().and_then(|(kept, r)| kept.keep(&head.caller.tenant_name, reply.created_s(), r).map(Box::new));
+    let in_background = matches!(accepted, Accepted::Background(_));
+    match accepted {
+        Accepted::Client(tell) => {
+            let keep_alive_ms = head.policy.service.keep_alive_ms;
+            if scan.request.stream && keep_alive_ms > 0 {
+                // One who has left does not hear it.
+                let keep_alive = Duration::from_millis(keep_alive_ms);
+                let _ = tell.send(Waits { id: routing.id, keep_alive, dropped: dropped.clone() });
+            }
+        }
+        Accepted::Background(begin) => {
+            if let (Some((kept, _)), Some(keep), Some(queued)) = (&kept, &keep, reply.queued()) {
+                Box::pin(begin.accept(kept, keep, queued)).await?;
+            }
+        }
     }
-    let (head, scan, body, reply, priority) = (&head, &scan, &body, &reply, permitted.priority);
+    drop(kept);
+    let (scan, body, reply, priority) = (&scan, &body, &reply, permitted.priority);
     let mut response =
         Dispatch { epoch, operation, head, scan, body, reply, priority, start }.run(routing, record).await?;
+    if let Some(keep) = keep.filter(|_| !in_background) {
+        response = Box::pin(kept_as(response, *keep)).await;
+    }
     if let Some(dropped) = dropped {
         response.headers_mut().insert(DROPPED, dropped);
     }
     Ok(response)
+}
+
+/// What a request for a response goes on with, which counts as held.
+async fn recall(
+    epoch: &ConfigEpoch,
+    kept: &Kept,
+    head: &Head<'_>,
+    body: &[u8],
+    held: &mut Held<'_>,
+) -> Result<Box<Recalled>, ApiError> {
+    let number = format_id(epoch.state.ids.next().0);
+    let most = epoch.grid.config.gateway.max_body_bytes;
+    let recalled = kept.recall(&head.caller.tenant_name, body, &number, most).await?;
+    held.grow(recalled.bytes())?;
+    Ok(recalled)
 }
 
 /// Stage 2: the body, read and decoded.

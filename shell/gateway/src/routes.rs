@@ -2,14 +2,17 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{HeaderValue, Method, Request, Response, header};
 use hyper::body::Incoming;
 use rhumb_api::ApiError;
+use rhumb_kept::{Found, Question};
+use rhumb_record::format_id;
 use tokio::sync::oneshot;
 
-use crate::answer::{failed, text, waiting};
-use crate::body::Answer;
+use crate::answer::{event_stream, failed, text, waiting};
+use crate::body::{Answer, read};
 use crate::cors;
 use crate::epoch::ConfigEpoch;
 use crate::head;
@@ -70,6 +73,11 @@ async fn respond(epoch: &Arc<ConfigEpoch>, request: Request<Incoming>) -> Respon
         let path = path_of(&request);
         match Operation::of(&path) {
             Some(operation) => operation,
+            None if rhumb_kept::are_at(&path) => {
+                let path = path.into_owned();
+                let found = Box::pin(find(epoch, &path, request)).await;
+                return found.unwrap_or_else(|e| refused(epoch, Dialect::Responses, &e));
+            }
             None => return small(epoch, &path, &request),
         }
     };
@@ -96,6 +104,23 @@ async fn operate(epoch: &Arc<ConfigEpoch>, operation: Operation, request: Reques
     }
 }
 
+/// What is kept for clients.
+async fn find(epoch: &Arc<ConfigEpoch>, path: &str, request: Request<Incoming>) -> Result<Response<Answer>, ApiError> {
+    let tenant = caller(epoch, request.headers())?.tenant_name;
+    let Some(kept) = &epoch.state.kept else { return Err(rhumb_kept::nothing(path)) };
+    let (parts, body) = request.into_parts();
+    let (gateway, mut held) = (&epoch.grid.config.gateway, epoch.state.limits.holding());
+    let within = Duration::from_millis(gateway.request_timeout_ms);
+    let body = read(body, gateway.max_body_bytes, within, &mut held).await?;
+    let (query, number) = (parts.uri.query().unwrap_or_default(), format_id(epoch.state.ids.next().0));
+    let question = Question { tenant: &tenant, method: &parts.method, path, query, body: &body, number: &number };
+    Ok(match kept.answer(&question).await? {
+        Found::Object(json) => text("application/json", json.into()),
+        Found::Events(all) => event_stream(Answer::Whole(all)),
+        Found::Following(following) => event_stream(Answer::Following(following)),
+    })
+}
+
 /// The connection carries nothing more after this answer.
 fn closing(mut response: Response<Answer>) -> Response<Answer> {
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -119,9 +144,6 @@ const GREETING: &str = "This is a Rhumb gateway. It serves POST /v1/chat/complet
 fn small(epoch: &ConfigEpoch, path: &str, request: &Request<Incoming>) -> Response<Answer> {
     let dialect = Dialect::of(request.headers());
     let refused = |error: &ApiError| refused(epoch, dialect, error);
-    if path.starts_with("/v1/responses/") {
-        return refused(&ApiError::previous_not_found("response_id"));
-    }
     let name = path.strip_prefix("/v1/models/");
     if name.is_none() && !matches!(path, ROOT | "/v1/models" | "/health" | "/health/live" | "/health/ready") {
         let text = match path {

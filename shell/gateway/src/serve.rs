@@ -9,6 +9,7 @@ use std::time::Duration;
 use rhumb_flow::overload::Level;
 use rhumb_grid::config;
 use rhumb_grid::index::Grid;
+use rhumb_kept::Kept;
 use rhumb_process::{Tasks, clock};
 use rhumb_store::{Log, StoreError};
 use rhumb_upstream::{Names, NamesError, OriginError, TlsError};
@@ -142,7 +143,9 @@ fn serve(grid: Grid, digest: Digest, log: &Log, tasks: &Tasks) -> Result<Running
     };
     let limits = ResourceLimits::new(&grid.config, workers);
     let secret = Secret::open(Path::new(&config.data_dir)).map_err(StartError::Salt)?;
-    let state = Arc::new(GatewayState::new(log.clone(), tasks.clone(), drains, limits, names, secret));
+    let open = |days| Kept::open(Path::new(&config.data_dir), days, tasks).map(Arc::new);
+    let kept = (log.clone(), config.responses_max_age_days.map(open).transpose()?);
+    let state = Arc::new(GatewayState::new(kept, tasks.clone(), drains, limits, names, secret));
     let epoch = ConfigEpoch::new(&state, grid, upstreams, version, None);
     let gateway = Arc::new(Gateway::new(epoch));
     let (stop, stopped) = watch::channel(false);

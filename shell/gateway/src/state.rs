@@ -1,12 +1,13 @@
 //! What a gateway keeps through every change of its configuration.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use rhumb_flow::budget::RetryBudget;
 use rhumb_flow::quarantine::Quarantine;
+use rhumb_kept::Kept;
 use rhumb_process::{Tasks, clock};
 use rhumb_route::pins::Pins;
 use rhumb_route::prefix::PrefixIndex;
@@ -27,6 +28,8 @@ pub(crate) type Budgeted = (u32, ModelNumber, SiteNumber);
 pub(crate) struct GatewayState {
     pub(crate) ids: Ids,
     pub(crate) log: Log,
+    /// What is kept for clients, if anything is.
+    pub(crate) kept: Option<Arc<Kept>>,
     pub(crate) tasks: Tasks,
     pub(crate) turn: AtomicU64,
     pub(crate) known: Mutex<Known>,
@@ -55,7 +58,7 @@ const PIN_SHARDS: usize = 16;
 
 impl GatewayState {
     pub(crate) fn new(
-        log: Log,
+        (log, kept): (Log, Option<Arc<Kept>>),
         tasks: Tasks,
         drains: Drains,
         limits: ResourceLimits,
@@ -65,6 +68,7 @@ impl GatewayState {
         Self {
             ids: Ids::new(),
             log,
+            kept,
             tasks,
             turn: AtomicU64::new(0),
             known: Mutex::default(),

@@ -7,6 +7,7 @@ use http::HeaderValue;
 use rhumb_anthropic::For;
 use rhumb_api::ApiError;
 use rhumb_conversation::{Conversation, Dropped, Event, Renamed};
+use rhumb_kept::Recalled;
 use rhumb_openai::{conversation, stream};
 use rhumb_process::clock;
 use rhumb_record::format_id;
@@ -32,23 +33,36 @@ pub(crate) struct Translated {
 enum Asked {
     AsItIs,
     Message { shows_thinking: bool },
-    Response { custom: BTreeSet<String>, echo: Map<String, Value> },
+    Response { id: Option<String>, custom: BTreeSet<String>, echo: Map<String, Value> },
 }
 
 /// Translates a body. What it takes counts as held beside the client's.
 ///
 /// # Errors
 /// It cannot be read, or says what no endpoint understands.
-pub(crate) fn translate(operation: Operation, body: Bytes, held: &mut Held<'_>) -> Result<Translated, ApiError> {
+pub(crate) fn translate(
+    operation: Operation,
+    body: Bytes,
+    recalled: Option<&Recalled>,
+    held: &mut Held<'_>,
+) -> Result<Translated, ApiError> {
     if operation.dialect() == Dialect::OpenAi {
         let (session, dropped, renamed) = (None, None, Renamed::default());
         return Ok(Translated { body, session, dropped, asked: Asked::AsItIs, renamed });
     }
     held.grow(body.len())?;
     if operation.dialect() == Dialect::Responses {
-        let request = rhumb_responses::read(&body)?;
-        let asked = Asked::Response { custom: request.custom, echo: request.echo };
-        return Ok(translated(&request.conversation, request.dropped, None, asked));
+        let kept = recalled.map(|recalled| rhumb_responses::Kept {
+            before: &recalled.history.items,
+            store: recalled.wanted.store,
+            background: recalled.wanted.background,
+            conversation: recalled.wanted.conversation.as_deref(),
+        });
+        let request = rhumb_responses::read(&body, kept)?;
+        let id = recalled.map(|recalled| recalled.id.clone());
+        let session = recalled.map(|recalled| recalled.session().to_owned());
+        let asked = Asked::Response { id, custom: request.custom, echo: request.echo };
+        return Ok(translated(&request.conversation, request.dropped, session, asked));
     }
     let purpose = if operation == Operation::CountTokens { For::Count } else { For::Answer };
     let request = rhumb_anthropic::read(&body, purpose)?;
@@ -84,11 +98,27 @@ impl Reply {
                 let id = format!("msg_{id}");
                 Self::Message(rhumb_anthropic::Reply { id, model, shows_thinking, prompt_tokens, renamed })
             }
-            Asked::Response { custom, echo } => {
-                let (id, created_at) = (format!("resp_{id}"), clock::unix_ms() / 1_000);
+            Asked::Response { id: own, custom, echo } => {
+                let (id, created_at) = (own.unwrap_or_else(|| format!("resp_{id}")), clock::unix_ms() / 1_000);
                 let reply = rhumb_responses::Reply { id, created_at, model, prompt_tokens, echo, custom, renamed };
                 Self::Response(Box::new(reply))
             }
+        }
+    }
+
+    /// A response on which work has not begun, as JSON.
+    pub(crate) fn queued(&self) -> Option<String> {
+        match self {
+            Self::Response(reply) => Some(rhumb_responses::kept::queued(reply)),
+            Self::AsItIs | Self::Message(_) => None,
+        }
+    }
+
+    /// When a response says that it was made, seconds since 1970.
+    pub(crate) fn created_s(&self) -> u64 {
+        match self {
+            Self::Response(reply) => reply.created_at,
+            Self::AsItIs | Self::Message(_) => 0,
         }
     }
 

@@ -40,6 +40,14 @@ pub enum StoreError {
         /// Why.
         why: Cause,
     },
+    /// The file of responses cannot be used.
+    #[error("the responses kept in `{}` cannot be used: {why}", .path.display())]
+    Responses {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        why: Cause,
+    },
     /// The store refused.
     #[error("the decision log: {0}")]
     Refused(Cause),

@@ -1,4 +1,4 @@
-//! The decision and usage log: one row for each accepted request.
+//! The decision and usage log, one row for each accepted request, and the responses that are kept for clients.
 //!
 //! The data plane hands over what it knows twice, at the decision and at the end, and goes on. One thread of the log's own
 //! takes it and makes rows of it, another writes them to a `Store`, so that a disk that is slow, full or locked is waited for
@@ -15,6 +15,7 @@ mod keeper;
 mod log;
 mod message;
 mod recent;
+pub mod responses;
 mod rows;
 mod spool;
 mod sqlite;

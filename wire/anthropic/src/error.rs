@@ -27,6 +27,7 @@ fn kind(cause: Cause) -> &'static str {
         | Cause::StreamBroken
         | Cause::RequestFailed
         | Cause::AnswerTooLarge
+        | Cause::StoreUnavailable
         | Cause::LoopDetected => "api_error",
     }
 }

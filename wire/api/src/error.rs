@@ -53,6 +53,8 @@ pub enum Cause {
     AnswerTooLarge,
     /// No target may serve it now.
     NothingEligible,
+    /// What is kept for clients cannot be read or written now.
+    StoreUnavailable,
     /// Targets were tried and none sent content in time.
     UpstreamTimeout,
     /// The client's own deadline has passed.
@@ -78,7 +80,7 @@ impl Cause {
             Self::UpgradeNotSupported => 426,
             Self::Overloaded => 429,
             Self::UpstreamFailed | Self::StreamBroken | Self::RequestFailed | Self::AnswerTooLarge => 502,
-            Self::NothingEligible => 503,
+            Self::NothingEligible | Self::StoreUnavailable => 503,
             Self::UpstreamTimeout | Self::DeadlineExceeded => 504,
             Self::LoopDetected => 508,
         }
@@ -92,6 +94,7 @@ impl Cause {
                 | Self::UpstreamFailed
                 | Self::StreamBroken
                 | Self::NothingEligible
+                | Self::StoreUnavailable
                 | Self::UpstreamTimeout
         )
     }
@@ -235,6 +238,21 @@ impl ApiError {
     pub fn previous_not_found(field: &str) -> Self {
         let text = format!("`{field}` names what is not kept here: send the whole conversation in `input`.");
         Self::new(Cause::PreviousNotFound, text).with_param(field)
+    }
+
+    /// 503: what is kept for clients cannot be read or written now.
+    pub fn store_unavailable() -> Self {
+        Self::new(Cause::StoreUnavailable, "What is kept here cannot be read or written now; try again later.")
+    }
+
+    /// 400: it goes on with a response that has not ended as something to go on with.
+    pub fn previous_unfinished(status: &str) -> Self {
+        let is = match status {
+            "queued" | "in_progress" => "is still being made: wait until it has ended".to_owned(),
+            ended => format!("is `{ended}`: go on with one that is complete"),
+        };
+        let text = format!("`previous_response_id` names a response that {is}.");
+        Self::invalid(text).with_param("previous_response_id")
     }
 
     /// 405: the path exists, the method does not.

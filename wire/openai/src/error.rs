@@ -28,6 +28,7 @@ fn type_and_code(cause: Cause) -> (&'static str, &'static str) {
         Cause::RequestFailed => (SERVER, "request_failed"),
         Cause::AnswerTooLarge => (SERVER, "answer_too_large"),
         Cause::NothingEligible => (SERVER, "server_is_overloaded"),
+        Cause::StoreUnavailable => (SERVER, "store_unavailable"),
         Cause::UpstreamTimeout => (SERVER, "upstream_timeout"),
         Cause::DeadlineExceeded => (SERVER, "deadline_exceeded"),
         Cause::LoopDetected => (SERVER, "loop_detected"),

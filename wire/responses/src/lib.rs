@@ -1,14 +1,15 @@
-//! The dialect of OpenAI's Responses, as far as it needs no memory: requests read into a conversation, responses and their event
-//! streams written from what was said. What asks for a response that was kept is refused: nothing is kept here.
+//! The dialect of OpenAI's Responses: requests read into a conversation, responses and their event streams written from what was
+//! said. Nothing is kept here: what a gateway that keeps responses has to know of them is in [`kept`].
 //!
 //! Sources: OpenAI's specification (openai/openai-openapi, 2.3.0), and what the official SDKs and Codex send.
 
+pub mod kept;
 mod output;
 pub mod request;
 pub mod response;
 pub mod stream;
 
-pub use self::request::{Read, read};
+pub use self::request::{Kept, Read, read};
 pub use self::response::Reply;
 pub use self::stream::Stream;
 

@@ -24,6 +24,19 @@ pub struct Read<'a> {
     pub dropped: Dropped,
 }
 
+/// What a gateway that keeps responses knows of a request before it reads it.
+#[derive(Debug, Clone, Copy)]
+pub struct Kept<'a> {
+    /// JSON arrays of the items that were said before, oldest first. They are a client's words like the body.
+    pub before: &'a [String],
+    /// The response is kept.
+    pub store: bool,
+    /// It is made as a stream, whatever its client wants.
+    pub background: bool,
+    /// The conversation that it belongs to.
+    pub conversation: Option<&'a str>,
+}
+
 /// Members that a response repeats, and what stands there where the request does not say.
 fn echo() -> Map<String, Value> {
     let Value::Object(map) = json!({
@@ -38,13 +51,22 @@ fn echo() -> Map<String, Value> {
     map
 }
 
-/// Reads a body.
+/// Reads a body. Where responses are not kept at all, `kept` is `None`.
 ///
 /// # Errors
 /// It is malformed or hostile, lacks what the API requires, or asks for what is not kept or not run here.
-pub fn read(body: &[u8]) -> Result<Read<'_>, ApiError> {
+pub fn read<'a>(body: &'a [u8], kept: Option<Kept<'a>>) -> Result<Read<'a>, ApiError> {
     let members = members(body)?;
     let mut read = Read { echo: echo(), ..Read::default() };
+    if let Some(kept) = kept {
+        read.echo.insert("store".into(), kept.store.into());
+        if let Some(id) = kept.conversation {
+            read.echo.insert("conversation".into(), json!({ "id": id }));
+        }
+        for before in kept.before {
+            items::before(&mut read.conversation, before)?;
+        }
+    }
     // What the developer says stands before what the input says, whatever the order in the body.
     for key in ["instructions", "input"] {
         if let Some(raw) = members.get(key) {
@@ -52,13 +74,21 @@ pub fn read(body: &[u8]) -> Result<Read<'_>, ApiError> {
         }
     }
     for (key, raw) in members.iter().filter(|(key, _)| !matches!(&***key, "instructions" | "input")) {
-        member(&mut read, key, raw)?;
+        match &**key {
+            "store" | "background" | "previous_response_id" | "conversation" => {
+                if kept.is_none() {
+                    unkept(&mut read, key, raw)?;
+                }
+            }
+            _ => member(&mut read, key, raw)?,
+        }
     }
     for required in ["model", "input"] {
         if !members.contains_key(required) {
             return Err(invalid(required, "is missing"));
         }
     }
+    read.conversation.stream |= kept.is_some_and(|kept| kept.background);
     finish(read, &members)
 }
 
@@ -82,22 +112,6 @@ fn member<'a>(read: &mut Read<'a>, key: &str, raw: &'a RawValue) -> Result<(), A
                 read.dropped.add("reasoning.effort");
             }
         }
-        "store" => {
-            if parse(raw, key, "must be true or false")? {
-                read.dropped.add("store");
-            }
-        }
-        "background" => {
-            if parse(raw, key, "must be true or false")? {
-                return Err(invalid(
-                    key,
-                    "must be false: responses are not kept here, so that nobody could ask for one later",
-                ));
-            }
-        }
-        "previous_response_id" | "conversation" => {
-            return Err(ApiError::previous_not_found(key));
-        }
         "prompt" => return Err(invalid(key, "names a template, which are not kept here: send its text in `input`")),
         "metadata" | "user" | "safety_identifier" | "service_tier" | "truncation" | "client_metadata"
         | "stream_options" => {}
@@ -108,6 +122,24 @@ fn member<'a>(read: &mut Read<'a>, key: &str, raw: &'a RawValue) -> Result<(), A
         _ => read.dropped.add_unknown(key),
     }
     Ok(())
+}
+
+/// A member that only has a meaning where responses are kept.
+fn unkept(read: &mut Read<'_>, key: &str, raw: &RawValue) -> Result<(), ApiError> {
+    if matches!(key, "previous_response_id" | "conversation") {
+        return Err(ApiError::previous_not_found(key));
+    }
+    match (key, parse::<bool>(raw, key, "must be true or false")?) {
+        ("background", true) => {
+            let what = "must be false: responses are not kept here, so that nobody could ask for one later";
+            Err(invalid(key, what))
+        }
+        ("store", true) => {
+            read.dropped.add("store");
+            Ok(())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// What is to be included in the answer: nothing of it is there.
@@ -139,6 +171,14 @@ fn text<'a>(raw: &'a RawValue, dropped: &mut Dropped) -> Result<Option<&'a str>,
     Ok(schema)
 }
 
+/// Whether a response could go on with items, a JSON array.
+///
+/// # Errors
+/// It could not: one of them cannot be read.
+pub(crate) fn check_items(array: &str) -> Result<(), ApiError> {
+    items::before(&mut Conversation::default(), array)
+}
+
 /// What only shows once the whole body was read.
 fn finish<'a>(mut read: Read<'a>, members: &Members<'a>) -> Result<Read<'a>, ApiError> {
     let c = &mut read.conversation;
@@ -154,7 +194,7 @@ fn finish<'a>(mut read: Read<'a>, members: &Members<'a>) -> Result<Read<'a>, Api
     }
     for (key, value) in &mut read.echo {
         if let Some(raw) = members.get(key.as_str())
-            && key != "store"
+            && !matches!(key.as_str(), "store" | "conversation")
         {
             // It was walked over, so that it is JSON.
             *value = serde_json::from_str(raw.get()).unwrap_or_default();

@@ -66,6 +66,16 @@ pub(super) fn input<'a>(
     Ok(())
 }
 
+/// Items that were said before: what of them is not carried on was dropped when they were said.
+pub(super) fn before<'a>(conversation: &mut Conversation<'a>, items: &'a str) -> Result<(), ApiError> {
+    let unreadable = |_| ApiError::invalid("What was said before cannot be read.").with_param("previous_response_id");
+    let items: Vec<&'a RawValue> = serde_json::from_str(items).map_err(unreadable)?;
+    for (n, raw) in items.into_iter().enumerate() {
+        item(conversation, raw, &format!("items[{n}]"), &mut Dropped::default())?;
+    }
+    Ok(())
+}
+
 fn item<'a>(
     conversation: &mut Conversation<'a>,
     raw: &'a RawValue,

@@ -10,12 +10,12 @@ fn body(more: &Value) -> Vec<u8> {
 }
 
 fn refused(more: &Value) -> String {
-    read(&body(more)).expect_err(&more.to_string()).message
+    read(&body(more), None).expect_err(&more.to_string()).message
 }
 
 fn chat(more: &Value) -> Value {
     let body = body(more);
-    let read = read(&body).unwrap();
+    let read = read(&body, None).unwrap();
     serde_json::from_slice(&rhumb_openai::conversation::write(&read.conversation).body).unwrap()
 }
 
@@ -28,7 +28,7 @@ fn what_both_dialects_say_is_carried_over() {
         "text": {"format": {"type": "json_schema", "name": "x", "schema": {"type": "object"}, "strict": true}},
     });
     let body = body(&more);
-    assert!(read(&body).unwrap().dropped.is_empty());
+    assert!(read(&body, None).unwrap().dropped.is_empty());
     assert_eq!(
         chat(&more),
         json!({
@@ -50,7 +50,7 @@ fn d46_a_freeform_tool_is_a_function_of_one_text_and_hosted_ones_are_left_out_by
         {"type": "web_search"}, {"type": "namespace", "name": "n", "tools": []}, {"type": "local_shell"},
     ]});
     let body = body(&more);
-    let found = read(&body).unwrap();
+    let found = read(&body, None).unwrap();
     assert_eq!(found.dropped.header(), "tools.web_search, tools.namespace, tools.local_shell");
     assert_eq!(found.custom.iter().collect::<Vec<_>>(), ["apply_patch"]);
     let parameters = &chat(&more)["tools"][0]["function"]["parameters"];
@@ -87,7 +87,7 @@ fn d48_d53_what_engines_have_no_word_for_is_named() {
         "reasoning": {"effort": "high", "summary": "auto"}, "store": true, "include": ["reasoning.encrypted_content"],
         "text": {"verbosity": "low"}, "new": 1, "metadata": {"a": "b"}, "prompt_cache_key": "k", "truncation": "disabled",
     }));
-    let found = read(&body).unwrap();
+    let found = read(&body, None).unwrap();
     let want = "include.reasoning.encrypted_content, new, reasoning.effort, store, text.verbosity";
     assert_eq!(found.dropped.header(), want);
     assert_eq!((&found.echo["metadata"], &found.echo["store"]), (&json!({"a": "b"}), &json!(false)));
@@ -100,7 +100,7 @@ fn d49_d57_what_is_not_kept_is_not_found() {
         json!({"conversation": "conv_1"}),
         json!({"conversation": {"id": "conv_1"}}),
     ] {
-        let error = read(&body(&more)).unwrap_err();
+        let error = read(&body(&more), None).unwrap_err();
         assert_eq!((error.status(), rhumb_openai::error::code(&error)), (404, "previous_response_not_found"));
     }
     assert!(refused(&json!({"background": true})).starts_with("`background` must be false"));
@@ -117,7 +117,7 @@ fn d54_no_member_gets_a_value_that_nobody_set() {
 #[test]
 fn d55_a_call_without_an_output_is_answered() {
     let body = body(&json!({"input": [{"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"}]}));
-    let found = read(&body).unwrap();
+    let found = read(&body, None).unwrap();
     assert_eq!(found.dropped.header(), "call-without-output");
     assert!(matches!(found.conversation.turns[1].items[0], Item::Result { is_error: true, .. }));
     assert_eq!(found.conversation.turns[1].role, Role::User);
@@ -126,7 +126,7 @@ fn d55_a_call_without_an_output_is_answered() {
 #[test]
 fn the_choice_of_a_tool_and_what_is_wrong_are_named() {
     let body = body(&json!({"tool_choice": {"type": "function", "name": "f"}}));
-    assert_eq!(read(&body).unwrap().conversation.tool_choice, Some(ToolChoice::Tool("f".into())));
+    assert_eq!(read(&body, None).unwrap().conversation.tool_choice, Some(ToolChoice::Tool("f".into())));
     for (more, says) in [
         (json!({"model": null}), "`model` is missing."),
         (json!({"input": null}), "`input` is missing."),

@@ -1,0 +1,111 @@
+//! Responses that are made in the background: accepted at once, and made by a task of their own.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, Response};
+use rhumb_api::ApiError;
+use rhumb_kept::{Following, Keep, Kept, Making, Recalled, Run};
+use rhumb_process::clock;
+use tokio::sync::oneshot;
+
+use crate::answer::{event_stream, text};
+use crate::body::Answer;
+use crate::epoch::ConfigEpoch;
+use crate::operation::Operation;
+use crate::pipeline::authenticate::Head;
+use crate::pipeline::{Accepted, Asked, answer};
+use crate::relay::BrokenOff;
+use crate::waiting::Refused;
+
+/// A request that is to be accepted, and who waits to hear that it is.
+pub(crate) struct Begin {
+    run: Arc<Run>,
+    accepted: oneshot::Sender<()>,
+}
+
+impl Begin {
+    /// The request is accepted: its response begins as `queued`, JSON.
+    ///
+    /// # Errors
+    /// It cannot be kept.
+    pub(crate) async fn accept(self, kept: &Kept, keep: &Keep, queued: String) -> Result<(), ApiError> {
+        kept.accept(&self.run, keep, queued).await?;
+        // One who has left asks for it later.
+        let _ = self.accepted.send(());
+        Ok(())
+    }
+}
+
+/// Has a response made in the background. What its client gets at once: the response as it begins, or its events.
+///
+/// # Errors
+/// The request is refused.
+pub(crate) async fn begin(
+    epoch: Arc<ConfigEpoch>,
+    kept: Arc<Kept>,
+    headers: HeaderMap,
+    body: Bytes,
+    recalled: Box<Recalled>,
+) -> Result<Response<Answer>, Refused> {
+    kept.room()?;
+    let (run, stream, id) = (Arc::new(Run::default()), recalled.wanted.stream, recalled.id.clone());
+    let (tell, accepted) = oneshot::channel();
+    let begin = Begin { run: Arc::clone(&run), accepted: tell };
+    #[expect(clippy::disallowed_methods, reason = "it ends with its response")]
+    let task = tokio::spawn(make(epoch, kept, headers, body, recalled, begin));
+    if accepted.await.is_err() {
+        let refused = task.await.ok().and_then(Result::err);
+        return Err(refused.unwrap_or_else(|| ApiError::store_unavailable().into()));
+    }
+    let mut response = if stream {
+        event_stream(Answer::Following(Box::new(Following::new(run, 0))))
+    } else {
+        text("application/json", run.queued().unwrap_or_default().to_owned().into())
+    };
+    if let Ok(id) = id.try_into() {
+        response.headers_mut().insert("x-request-id", id);
+    }
+    Ok(response)
+}
+
+/// Takes the request through its stages and keeps what comes of it.
+async fn make(
+    epoch: Arc<ConfigEpoch>,
+    kept: Arc<Kept>,
+    headers: HeaderMap,
+    body: Bytes,
+    recalled: Box<Recalled>,
+    begin: Begin,
+) -> Result<(), Refused> {
+    let start = clock::now();
+    let head = Head::read(&epoch, &headers)?;
+    let mut held = epoch.state.limits.holding();
+    held.grow(body.len() + recalled.bytes())?;
+    let Some(keep) = kept.keep(&head.caller.tenant_name, clock::unix_ms() / 1_000, &recalled) else { return Ok(()) };
+    let id = keep.id().to_owned();
+    let making = Making::new(Arc::clone(&begin.run), keep);
+    let asked = Asked { operation: Operation::Responses, head: &head, body, held, recalled: Some(recalled), start };
+    let made = async {
+        let mut answer = answer(&epoch, asked, Accepted::Background(Box::new(begin))).await?.into_body();
+        let next = move |cx: &mut std::task::Context<'_>| {
+            answer.poll_bytes(cx).map(|next| next.map(|(Ok(piece) | Err(BrokenOff(piece)))| piece))
+        };
+        making.follow(next).await;
+        Ok::<_, Refused>(())
+    };
+    let outcome = tokio::select! {
+        biased;
+        () = making.called_off() => {
+            making.call_off().await;
+            Ok(())
+        }
+        outcome = made => outcome,
+    };
+    let outcome = match outcome {
+        Err(refused) if !making.fail(&refused.error).await => Err(refused),
+        _ => Ok(()),
+    };
+    kept.made(&id);
+    outcome
+}

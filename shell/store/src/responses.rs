@@ -1,0 +1,205 @@
+//! Responses and conversations that are kept for clients to go on with.
+//!
+//! They stand in a file of their own beside the log, since they hold what people wrote, and the log does not. One thread has
+//! the file; whoever asks it for something waits without blocking a thread. A commit survives the death of the process.
+
+mod conversations;
+mod history;
+mod rows;
+
+use std::path::Path;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::time::Duration;
+
+use rhumb_process::{Tasks, clock};
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+
+pub use self::conversations::Conversation;
+pub use self::history::{Forgotten, History};
+pub use self::rows::KeptResponse;
+use crate::error::StoreError;
+
+const FILE: &str = "responses.db";
+
+/// What may wait for the thread at once. Beyond it the store is said to be unavailable.
+const JOBS_MAX: usize = 4_096;
+
+/// How often what is too old is looked for.
+const PRUNE_EVERY: Duration = Duration::from_secs(60);
+
+/// Longest wait for another process that reads the file.
+const BUSY_TIMEOUT: Duration = Duration::from_millis(250);
+
+type Job = Box<dyn FnOnce(&mut Connection) + Send>;
+
+/// A handle on what is kept.
+#[derive(Clone)]
+pub struct ResponseStore {
+    jobs: SyncSender<Job>,
+}
+
+/// The store cannot answer now.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("responses cannot be kept or read now: {0}")]
+pub struct Unavailable(String);
+
+impl ResponseStore {
+    /// Opens or creates the file in a data folder that this process has to itself, and starts its thread. Responses that an
+    /// earlier process did not finish have failed. What is older than `max_age` is left out for good.
+    ///
+    /// # Errors
+    /// The file cannot be used.
+    pub fn open(data_dir: &Path, max_age: Duration, tasks: &Tasks) -> Result<Self, StoreError> {
+        let path = data_dir.join(FILE);
+        let open = || -> rusqlite::Result<Connection> {
+            let mut db = Connection::open(&path)?;
+            db.busy_timeout(BUSY_TIMEOUT)?;
+            rows::prepare(&db)?;
+            conversations::prepare(&db)?;
+            rows::fail_unfinished(&db)?;
+            prune(&mut db, max_age)?;
+            Ok(db)
+        };
+        let mut db = open().map_err(|why| StoreError::Responses { path: path.clone(), why: why.into() })?;
+        let (jobs, next) = sync_channel(JOBS_MAX);
+        let tasks = tasks.clone();
+        let run = move || tasks.keep_here("responses", || serve(&mut db, &next, max_age));
+        std::thread::Builder::new().name("rhumb-responses".into()).spawn(run).map_err(StoreError::Thread)?;
+        Ok(Self { jobs })
+    }
+
+    /// Has the thread do some work on the file.
+    async fn ask<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, Unavailable> {
+        let (reply, done) = oneshot::channel();
+        let job: Job = Box::new(move |db| drop(reply.send(work(db))));
+        self.jobs.try_send(job).map_err(|_| Unavailable("too much waits for the disk".into()))?;
+        match done.await {
+            Ok(Ok(done)) => Ok(done),
+            Ok(Err(why)) => Err(Unavailable(why.to_string())),
+            Err(_) => Err(Unavailable("the store has stopped".into())),
+        }
+    }
+
+    /// Keeps a response, in place of an earlier state of the same. Once it has ended, its conversation has its input and
+    /// output.
+    ///
+    /// # Errors
+    /// It cannot be written; nothing has changed.
+    pub async fn keep(&self, response: KeptResponse) -> Result<(), Unavailable> {
+        self.ask(move |db| rows::keep(db, &response)).await
+    }
+
+    /// A response of a tenant.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub async fn find(&self, tenant: &str, id: &str) -> Result<Option<KeptResponse>, Unavailable> {
+        let (tenant, id) = (tenant.to_owned(), id.to_owned());
+        self.ask(move |db| rows::find(db, &tenant, &id)).await
+    }
+
+    /// Forgets a response of a tenant; false where there is none. What goes on with it has lost what came before.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub async fn forget(&self, tenant: &str, id: &str) -> Result<bool, Unavailable> {
+        let (tenant, id) = (tenant.to_owned(), id.to_owned());
+        self.ask(move |db| rows::forget(db, &tenant, &id)).await
+    }
+
+    /// What was said up to the end of a response of a tenant, in at most so many bytes.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub async fn up_to(
+        &self,
+        tenant: &str,
+        id: &str,
+        bytes_max: u64,
+    ) -> Result<Result<History, Forgotten>, Unavailable> {
+        let (tenant, id) = (tenant.to_owned(), id.to_owned());
+        self.ask(move |db| history::up_to(db, &tenant, &id, bytes_max)).await
+    }
+
+    /// What was said in a conversation of a tenant, in at most so many bytes.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub async fn said_in(
+        &self,
+        tenant: &str,
+        id: &str,
+        bytes_max: u64,
+    ) -> Result<Result<History, Forgotten>, Unavailable> {
+        let (tenant, id) = (tenant.to_owned(), id.to_owned());
+        self.ask(move |db| history::said_in(db, &tenant, &id, bytes_max)).await
+    }
+
+    /// Keeps a conversation, new or with other metadata, and adds items, a JSON array, to it.
+    ///
+    /// # Errors
+    /// It cannot be written; nothing has changed.
+    pub async fn keep_conversation(&self, conversation: Conversation, items: String) -> Result<(), Unavailable> {
+        self.ask(move |db| conversations::keep(db, &conversation, &items)).await
+    }
+
+    /// A conversation of a tenant.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub async fn find_conversation(&self, tenant: &str, id: &str) -> Result<Option<Conversation>, Unavailable> {
+        let (tenant, id) = (tenant.to_owned(), id.to_owned());
+        self.ask(move |db| conversations::find(db, &tenant, &id)).await
+    }
+
+    /// Forgets a conversation of a tenant with its items; false where there is none. Its responses stay.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub async fn forget_conversation(&self, tenant: &str, id: &str) -> Result<bool, Unavailable> {
+        let (tenant, id) = (tenant.to_owned(), id.to_owned());
+        self.ask(move |db| conversations::forget(db, &tenant, &id)).await
+    }
+
+    /// Forgets one item of a conversation; false where there is none.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub async fn forget_item(&self, conversation: &str, item: &str) -> Result<bool, Unavailable> {
+        let (conversation, item) = (conversation.to_owned(), item.to_owned());
+        self.ask(move |db| conversations::forget_item(db, &conversation, &item)).await
+    }
+}
+
+/// Does what it is asked for until nobody can ask any more.
+fn serve(db: &mut Connection, next: &Receiver<Job>, max_age: Duration) {
+    let mut pruned_at = clock::now();
+    loop {
+        match next.recv_timeout(PRUNE_EVERY) {
+            Ok(job) => job(db),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+        if clock::since(pruned_at) >= PRUNE_EVERY {
+            pruned_at = clock::now();
+            if let Err(why) = prune(db, max_age) {
+                tracing::warn!("responses that are too old cannot be left out: {why}");
+            }
+        }
+    }
+}
+
+fn prune(db: &mut Connection, max_age: Duration) -> rusqlite::Result<()> {
+    let before_s = (clock::unix_ms() / 1_000).saturating_sub(max_age.as_secs());
+    let all = db.transaction()?;
+    rows::forget_before(&all, before_s)?;
+    conversations::forget_before(&all, before_s)?;
+    all.commit()
+}
+
+#[cfg(test)]
+mod tests;

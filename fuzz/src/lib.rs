@@ -87,14 +87,23 @@ pub fn message(body: &[u8]) {
     is_a_chat(body, &read.conversation);
 }
 
-/// The same of a request for a response.
+/// The same of a request for a response, and of one that goes on with it: what is kept of its input can be read again.
 ///
 /// # Panics
 /// It is not.
 pub fn responses(body: &[u8]) {
+    let wanted = rhumb_responses::kept::wanted(body, "1");
     let Ok(read) = rhumb_responses::read(body, None) else { return };
     assert!(read.dropped.header().is_ascii());
     is_a_chat(body, &read.conversation);
+    let before = [wanted.map(|wanted| wanted.input).unwrap_or_default()];
+    if before[0].is_empty() {
+        return;
+    }
+    let kept = rhumb_responses::Kept { before: &before, store: true, background: false, conversation: None };
+    let next =
+        rhumb_responses::read(br#"{"model":"m","input":"go on"}"#, Some(kept)).expect("what is kept can be read");
+    is_a_chat(before[0].as_bytes(), &next.conversation);
 }
 
 fn is_a_chat(body: &[u8], conversation: &Conversation<'_>) {

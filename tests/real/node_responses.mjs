@@ -18,4 +18,22 @@ seen.calls = calls.map((call) => JSON.parse(call.arguments));
 const results = calls.map((call) => ({ type: "function_call_output", call_id: call.call_id, output: "seen" }));
 const last = await client.responses.stream({ model: "tools", input: [...input, ...first.output, ...results], tools }).finalResponse();
 seen.last = last.output_text;
+
+const next = await client.responses.create({ model: "tiny", input: "and then", previous_response_id: whole.id, max_output_tokens: 16 });
+seen.previous = next.previous_response_id === whole.id;
+
+const background = { model: "tiny", input, background: true, stream: true, max_output_tokens: 16 };
+let [id, at] = ["", 0];
+for await (const event of await client.responses.create(background)) {
+  id ||= event.response.id;
+  at = event.sequence_number;
+  if (at === 3) break;
+}
+seen.resumed = [];
+let end = 0;
+for await (const event of await client.responses.retrieve(id, { stream: true, starting_after: at })) {
+  seen.resumed.push(event.sequence_number);
+  end = event.sequence_number;
+}
+seen.expected = Array.from({ length: end - at }, (_, n) => at + 1 + n);
 console.log(JSON.stringify(seen));

@@ -63,10 +63,75 @@ def test_what_is_not_kept_is_not_found(client):
 
 def test_what_is_dropped_is_said(client):
     answer = client.responses.with_raw_response.create(
-        model=MODEL, input=INPUT, max_output_tokens=TOKENS, reasoning={"effort": "low"}, store=True
+        model=MODEL, input=INPUT, max_output_tokens=TOKENS, reasoning={"effort": "low"}, store=False
     )
-    assert answer.headers["x-rhumb-dropped"] == "reasoning.effort, store"
+    assert answer.headers["x-rhumb-dropped"] == "reasoning.effort"
     assert answer.parse().store is False
+
+
+def test_turns_go_on_with_the_response_before(client):
+    first = client.responses.create(model=MODEL, input=INPUT, max_output_tokens=TOKENS)
+    assert first.store and client.responses.retrieve(first.id) == first
+    [item] = client.responses.input_items.list(first.id).data
+    assert item.content[0].text == INPUT
+    second = client.responses.create(model=MODEL, input="and then", previous_response_id=first.id, max_output_tokens=TOKENS)
+    assert second.previous_response_id == first.id
+    assert second.usage.input_tokens > first.usage.input_tokens + TOKENS
+    client.responses.delete(first.id)
+    with pytest.raises(openai.NotFoundError):
+        client.responses.create(model=MODEL, input="and then", previous_response_id=second.id)
+
+
+def test_a_tools_results_are_all_that_the_next_turn_sends(client):
+    with client.responses.stream(model="tools", input=INPUT, tools=[LOOK]) as stream:
+        first = stream.until_done().get_final_response()
+    results = [
+        {"type": "function_call_output", "call_id": item.call_id, "output": "seen"}
+        for item in first.output if item.type == "function_call"
+    ]
+    with client.responses.stream(model="tools", input=results, tools=[LOOK], previous_response_id=first.id) as stream:
+        assert len(results) == 2 and stream.until_done().get_final_response().output_text == "both done"
+
+
+def test_a_response_is_made_in_the_background_and_polled(client):
+    response = client.responses.create(model=MODEL, input=INPUT, background=True, max_output_tokens=TOKENS)
+    assert response.status == "queued" and response.background
+    while response.status in ("queued", "in_progress"):
+        response = client.responses.retrieve(response.id)
+    assert response.status == "incomplete" and response.usage.output_tokens == TOKENS
+    assert client.responses.cancel(response.id) == response
+
+
+def test_a_background_stream_is_followed_from_any_event_on_another_connection(client, gateway):
+    seen = []
+    for event in client.responses.create(model=MODEL, input=INPUT, background=True, stream=True, max_output_tokens=TOKENS):
+        seen.append(event)
+        if len(seen) == 4:
+            break
+    response_id, at = seen[0].response.id, seen[-1].sequence_number
+    with openai.OpenAI(base_url=f"{gateway}/v1", api_key=KEY) as other:
+        rest = list(other.responses.retrieve(response_id, stream=True, starting_after=at))
+        assert [event.sequence_number for event in rest] == list(range(at + 1, at + 1 + len(rest)))
+        assert rest[-1].type == "response.incomplete"
+        assert rest[-1].response == other.responses.retrieve(response_id)
+
+
+def test_a_conversation_is_kept_between_responses(client):
+    conversation = client.conversations.create(
+        metadata={"topic": "maps"}, items=[{"type": "message", "role": "user", "content": "the sea is near"}]
+    )
+    response = client.responses.create(model=MODEL, input=INPUT, conversation=conversation.id, max_output_tokens=TOKENS)
+    assert response.conversation.id == conversation.id
+    items = list(client.conversations.items.list(conversation.id, order="asc", limit=1))
+    assert [item.role for item in items] == ["user", "user", "assistant"]
+    assert client.conversations.items.retrieve(items[0].id, conversation_id=conversation.id) == items[0]
+    client.conversations.items.create(conversation.id, items=[{"type": "message", "role": "user", "content": "more"}])
+    client.conversations.items.delete(items[0].id, conversation_id=conversation.id)
+    assert len(list(client.conversations.items.list(conversation.id))) == 3
+    assert client.conversations.update(conversation.id, metadata={"topic": "charts"}).metadata == {"topic": "charts"}
+    assert client.conversations.delete(conversation.id).deleted
+    with pytest.raises(openai.NotFoundError):
+        client.conversations.retrieve(conversation.id)
 
 
 def test_a_prompt_that_is_too_long_is_told_as_openai_tells_it(client):
@@ -104,3 +169,4 @@ def test_the_node_sdk_streams_a_response(gateway):
     seen = json.loads(done.stdout)
     assert seen["text"] and seen["status"] == "incomplete"
     assert seen["calls"] == [{"at": "sea"}, {"at": "sky"}] and seen["last"] == "both done"
+    assert seen["previous"] and seen["resumed"] == seen["expected"]

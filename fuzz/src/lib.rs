@@ -10,7 +10,7 @@ use rhumb_config::{Catalogue, Purpose, load, render};
 use rhumb_conversation::Conversation;
 use rhumb_grid::config::EngineKind;
 use rhumb_json::{JsonError, Limits, Walker};
-use rhumb_openai::request::{Api, Edits, Scan, block_hashes, forward, scan};
+use rhumb_openai::request::{Api, Edits, Scan, block_hashes, forward, scan, scan_form};
 use rhumb_record::Logged;
 use rhumb_sse::Splitter;
 use rhumb_store::StoreError;
@@ -22,6 +22,7 @@ pub type Target = fn(&[u8]);
 /// Every target by the name of its corpus.
 pub const TARGETS: &[(&str, Target)] = &[
     ("request", request),
+    ("form", form),
     ("message", message),
     ("responses", responses),
     ("translated", translated),
@@ -41,7 +42,7 @@ const STEERING: &[&str] = &["priority", "rid", "lora"];
 /// # Panics
 /// Something of that does not hold.
 pub fn request(body: &[u8]) {
-    for api in [Api::Chat, Api::Completions, Api::Embeddings] {
+    for api in [Api::Chat, Api::Completions, Api::Embeddings, Api::Rerank, Api::Tokenize] {
         let Ok(scanned) = scan(api, body, Limits::default(), STEERING) else { continue };
         assert!(serde_json::from_slice::<serde_json::Value>(body).is_ok(), "the scan takes what is no JSON");
         let mut hashes = Vec::new();
@@ -51,6 +52,21 @@ pub fn request(body: &[u8]) {
         assert!(prompt.longest_text <= prompt.text && prompt.longest_ids <= prompt.ids && prompt.inputs > 0);
         is_forwarded_whole(api, body, &scanned);
     }
+}
+
+/// The body of a form. What is forwarded of it is the same form with the endpoint's name of the model in it.
+///
+/// # Panics
+/// It is not.
+pub fn form(body: &[u8]) {
+    let Ok(scanned) = scan_form(Api::Transcriptions, body, "B") else { return };
+    assert!(!scanned.request.model.is_empty() && scanned.request.prompt_bytes > 0);
+    let edits = Edits { model: "org/m", ..Edits::default() };
+    let sent = forward(&Bytes::copy_from_slice(body), &scanned, &edits).concat();
+    let again = scan_form(Api::Transcriptions, &sent, "B").expect("what is forwarded is a form");
+    assert_eq!(again.request.model, edits.model);
+    assert_eq!(again.request.prompt, scanned.request.prompt);
+    assert_eq!(sent.len() - edits.model.len(), body.len() - scanned.request.model.len());
 }
 
 fn is_forwarded_whole(api: Api, body: &[u8], scanned: &Scan) {

@@ -131,6 +131,11 @@ fn requests() {
 }
 
 #[test]
+fn forms() {
+    fuzz("form");
+}
+
+#[test]
 fn messages() {
     fuzz("message");
 }

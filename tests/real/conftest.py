@@ -39,6 +39,10 @@ models:
   - {name: deadly}
   - {name: silent}
   - {name: tools}
+  - {name: ears, transcription: true}
+  - {name: voice, speech: true}
+  - {name: painter, images: true}
+  - {name: judge, classify: true}
 endpoints:
   - {name: dead, site: dead-site, url: "@DEAD@", engine: llama-cpp, max_concurrency: 4, models: [{model: tiny, context_tokens: 16384}]}
   - {name: live, site: live-site, url: "@LIVE@", engine: llama-cpp, max_concurrency: 4, models: [{model: tiny, context_tokens: 16384}]}
@@ -48,6 +52,7 @@ endpoints:
   - {name: busy, site: live-site, url: "@BUSY@", models: [{model: busy}]}
   - {name: silent, site: live-site, url: "@SILENT@", models: [{model: silent}]}
   - {name: tools, site: live-site, url: "@TOOLS@", models: [{model: tools}]}
+  - {name: tasks, site: live-site, url: "@TASKS@", models: [{model: ears}, {model: voice}, {model: painter}, {model: judge}]}
   - {name: deadly-1, site: live-site, url: "@DEADLY-1@", models: [{model: deadly}]}
   - {name: deadly-2, site: live-site, url: "@DEADLY-2@", models: [{model: deadly}]}
   - {name: deadly-3, site: live-site, url: "@DEADLY-3@", models: [{model: deadly}]}
@@ -73,6 +78,7 @@ def server(tmp_path_factory):
                 "BUSY": harness.BusyUpstream(),
                 "SILENT": harness.SilentUpstream(),
                 "TOOLS": harness.ToolUpstream(),
+                "TASKS": harness.TaskUpstream(),
                 **{f"DEADLY-{i}": harness.DeadlyUpstream() for i in range(1, 5)},
             }
             dead = f"http://127.0.0.1:{running.enter_context(harness.dead_port())}"

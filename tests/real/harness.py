@@ -196,6 +196,7 @@ class Upstream:
                 answer(connection, "200 OK", '{"object":"list","data":[]}')
                 return
             self.chats += 1
+            self.path = request.split()[1]
             self.chat(connection, stream)
 
     def chat(self, connection, stream):
@@ -206,6 +207,22 @@ def answer(connection, status, page, headers=""):
     """Sends a whole answer that ends with its connection."""
     head = f"HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {len(page)}\r\n{headers}\r\n"
     connection.sendall((head + page).encode())
+
+
+class TaskUpstream(Upstream):
+    """It hears, speaks, paints and judges: each API that gives no text has one answer."""
+
+    ANSWERS = {
+        "/v1/audio/transcriptions": ("application/json", '{"text":"what was said"}'),
+        "/v1/audio/speech": ("audio/wav", "RIFF speech"),
+        "/v1/images/generations": ("application/json", '{"created":1,"data":[{"b64_json":"AAAA"}]}'),
+        "/v1/images/edits": ("application/json", '{"created":1,"data":[{"b64_json":"BBBB"}]}'),
+        "/v1/moderations": ("application/json", '{"id":"m","model":"judge","results":[{"flagged":true,"categories":{}}]}'),
+    }
+
+    def chat(self, connection, stream):
+        kind, page = self.ANSWERS[self.path]
+        answer(connection, "200 OK", page, f"content-type: {kind}\r\n")
 
 
 class BrokenUpstream(Upstream):

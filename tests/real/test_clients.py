@@ -21,10 +21,10 @@ CONFIG = """
 gateway: {listen: "@LISTEN@", admin_listen: "@ADMIN@", data_dir: data, responses_max_age_days: 1}
 operators: [{name: lab}]
 sites: [{name: here, operator: lab, country: DE, latitude: 52.5, longitude: 13.4}]
-models: [{name: tiny, tools: true}, {name: agent, tools: true}]
+models: [{name: tiny, tools: true}, {name: agent, tools: true}, {name: ranks, rerank: true}]
 endpoints:
   - {name: llama, site: here, url: "@LLAMA@", engine: llama-cpp, max_concurrency: 4, models: [{model: tiny, context_tokens: 65536}]}
-  - {name: agent, site: here, url: "@AGENT@", models: [{model: agent, context_tokens: 200000}]}
+  - {name: agent, site: here, url: "@AGENT@", models: [{model: agent, context_tokens: 200000}, {model: ranks, context_tokens: 8192}]}
 tenants: [{name: tests, keys: [{name: clients, key: @KEY@}]}]
 """
 
@@ -32,7 +32,7 @@ RESULT = "from-2-sites"
 
 
 class AgentUpstream(harness.Upstream):
-    """A model that has a command run, and says so once it has the result."""
+    """A model that has a command run, and says so once it has the result. It ranks documents as they come."""
 
     def __init__(self):
         super().__init__()
@@ -40,6 +40,10 @@ class AgentUpstream(harness.Upstream):
 
     def chat(self, connection, stream):
         body = json.loads(self.body)
+        if documents := body.get("documents"):
+            results = [{"index": n, "relevance_score": 1 / (n + 1)} for n in range(len(documents))]
+            harness.answer(connection, "200 OK", json.dumps({"results": results}), "content-type: application/json\r\n")
+            return
         messages, tools = body["messages"], [tool["function"]["name"] for tool in body.get("tools", [])]
         results = [m["content"] for m in messages if m["role"] == "tool"]
         self.results += results

@@ -133,7 +133,7 @@ pub fn facts(shape: RequestShape, expected: &Estimates) -> Facts {
     Facts {
         models: shape.models,
         prompt_tokens,
-        output_tokens: if shape.needs.embedding { 0.0 } else { each * shape.sequences },
+        output_tokens: if !shape.needs.tasks.is_empty() { 0.0 } else { each * shape.sequences },
         max_tokens: shape.max_tokens,
         bytes_per_token: bytes_per_token(shape.streams),
         needs: shape.needs,

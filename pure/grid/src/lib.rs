@@ -10,3 +10,4 @@ pub mod position;
 pub mod rates;
 pub mod service;
 pub mod steering;
+pub mod tasks;

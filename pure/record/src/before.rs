@@ -3,6 +3,7 @@
 use rhumb_grid::config::{Accepts, Router};
 use rhumb_grid::position::{EndpointIndex, ModelIndex, SiteIndex};
 use rhumb_grid::rates::Rates;
+use rhumb_grid::tasks::Tasks;
 use rhumb_route::decide::Choice;
 use rhumb_route::facts::{Facts, Hit};
 use rhumb_route::record::Kept;
@@ -83,7 +84,8 @@ struct OldAble(bool, bool, bool, bool);
 
 impl From<OldAble> for Able {
     fn from(OldAble(vision, audio, tools, embedding): OldAble) -> Self {
-        Self { vision, audio, tools, embedding }
+        let tasks = if embedding { Tasks::EMBEDDING } else { Tasks::default() };
+        Self { vision, audio, tools, tasks }
     }
 }
 

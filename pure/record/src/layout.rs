@@ -7,6 +7,7 @@
 use rhumb_grid::config::{Accepts, Router};
 use rhumb_grid::position::{EndpointIndex, ModelIndex, SiteIndex};
 use rhumb_grid::rates::Rates;
+use rhumb_grid::tasks::Tasks;
 use rhumb_route::decide::Choice;
 use rhumb_route::facts::{Facts, Hit};
 use rhumb_route::record::Kept;
@@ -48,15 +49,16 @@ struct Abilities(u32);
 
 impl From<Able> for Abilities {
     fn from(able: Able) -> Self {
-        let Able { vision, audio, tools, embedding } = able;
-        Self([vision, audio, tools, embedding].iter().rev().fold(0, |bits, has| bits << 1 | u32::from(*has)))
+        let Able { vision, audio, tools, tasks } = able;
+        let bits = [vision, audio, tools].iter().rev().fold(0, |bits, has| bits << 1 | u32::from(*has));
+        Self(bits | u32::from(tasks.bits()) << 3)
     }
 }
 
 impl From<Abilities> for Able {
     fn from(Abilities(bits): Abilities) -> Self {
         let has = |bit: u32| bits >> bit & 1 == 1;
-        Self { vision: has(0), audio: has(1), tools: has(2), embedding: has(3) }
+        Self { vision: has(0), audio: has(1), tools: has(2), tasks: Tasks::from_bits((bits >> 3 & 0xff) as u8) }
     }
 }
 
@@ -260,9 +262,9 @@ mod tests {
 
     #[test]
     fn abilities_are_bits() {
-        for bits in 0..16 {
+        for bits in 0..512 {
             assert_eq!(Abilities::from(Able::from(Abilities(bits))).0, bits);
         }
-        assert_eq!(Able::from(Abilities(0xffff_fff0)), Able::default(), "of those that come later nothing is known");
+        assert_eq!(Able::from(Abilities(0xffff_fe00)), Able::default(), "of those that come later nothing is known");
     }
 }

@@ -232,7 +232,7 @@ impl Gates {
         if (needs.vision && !able.vision)
             || (needs.audio && !able.audio)
             || (needs.tools && !able.tools)
-            || needs.embedding != able.embedding
+            || !able.tasks.serve(needs.tasks)
         {
             return Err(Drop::Modality);
         }

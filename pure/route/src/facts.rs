@@ -57,7 +57,7 @@ impl Facts {
     /// Tokens of context that the answer takes: what the client reserved, else at least one. An expectation does not count,
     /// because it may be wrong.
     fn reserved_tokens(&self) -> f64 {
-        if self.needs.embedding { 0.0 } else { self.max_tokens.map_or(1.0, |m| (m as f64).max(1.0)) }
+        if !self.needs.tasks.is_empty() { 0.0 } else { self.max_tokens.map_or(1.0, |m| (m as f64).max(1.0)) }
     }
 
     /// The prompt and the answer are expected to fit a candidate's context.

@@ -2,6 +2,7 @@
 
 use rhumb_grid::config::Accepts;
 use rhumb_grid::position::{EndpointIndex, ModelIndex, SiteIndex};
+use rhumb_grid::tasks::Tasks;
 use serde::{Deserialize, Serialize};
 
 /// A candidate (an endpoint × a model it serves) as the router knows it. Rows of one model stand side by side, so that
@@ -115,8 +116,8 @@ pub struct Able {
     pub audio: bool,
     /// Tool calls and guided output.
     pub tools: bool,
-    /// Embeddings instead of text.
-    pub embedding: bool,
+    /// What is done instead of generating text.
+    pub tasks: Tasks,
 }
 
 /// What this gateway itself has under way at an endpoint right now. It is added to the report at once, so that a burst

@@ -209,7 +209,7 @@ impl Viewer {
                     let site = grid.endpoint_site[e];
                     let mut row = prior(perf(endpoint, served));
                     (row.endpoint, row.site, row.model) = (e, site, model);
-                    row.able = Able { vision: m.vision, audio: m.audio, tools: m.tools, embedding: m.embedding };
+                    row.able = Able { vision: m.vision, audio: m.audio, tools: m.tools, tasks: m.tasks() };
                     row.quality = m.quality;
                     configure(&mut row, grid, &c.sites[site], endpoint, served);
                     template.push(row);

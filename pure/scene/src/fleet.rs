@@ -193,6 +193,11 @@ pub fn text_model(name: &str) -> Model {
         audio: false,
         tools: true,
         embedding: false,
+        rerank: false,
+        classify: false,
+        speech: false,
+        images: false,
+        transcription: false,
         canary: None,
     }
 }

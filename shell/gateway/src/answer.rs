@@ -19,13 +19,13 @@ const EVENT_STREAM: &str = "text/event-stream; charset=utf-8";
 /// The answer of the target that serves the request.
 pub(crate) fn answer(epoch: &ConfigEpoch, id: u64, served: Served, timing: [(&str, Duration); 3]) -> Response<Answer> {
     let (target, content_type, body) = match served {
-        Served::Plain(target, body) => (target, "application/json", Answer::Whole(body)),
-        Served::Stream(target, relay) => (target, EVENT_STREAM, Answer::Stream(relay)),
+        Served::Plain(target, body, content_type) => (target, content_type, Answer::Whole(body)),
+        Served::Stream(target, relay) => (target, HeaderValue::from_static(EVENT_STREAM), Answer::Stream(relay)),
     };
     let mut response = Response::new(body);
     let headers = response.headers_mut();
     headers.reserve(9);
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(header::CONTENT_TYPE, content_type);
     if matches!(response.body(), Answer::Stream(_)) {
         response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     }

@@ -4,11 +4,12 @@ use std::pin::pin;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use http::HeaderValue;
 use rhumb_api::fault::EngineError;
 use rhumb_flow::blame::Failure;
 use rhumb_flow::patience::first_content_ms;
 use rhumb_openai::request::{Api, Edits, forward};
-use rhumb_openai::response::is_answer;
+use rhumb_openai::response::{is_answer, is_result};
 use rhumb_process::clock;
 use rhumb_record::format_id;
 use rhumb_route::decide::Target;
@@ -91,7 +92,9 @@ impl FailoverDriver<'_> {
         // An engine that has yet to let go of it would refuse the same name.
         let again = if before > 0 { format!("-{}", before + 1) } else { String::new() };
         let id = format_id(self.placed.id);
-        let headers = [upstream.headers.as_str(), "x-request-id: ", &id, &again, "\r\n", &chain].concat();
+        let headers =
+            [&upstream.headers, "content-type: ", self.content_type, "\r\nx-request-id: ", &id, &again, "\r\n", &chain]
+                .concat();
         let request = Request { method: "POST", path: self.api.path(), headers: &headers, body: &body };
         let mut conn = match pool::take(self.epoch.live[target.endpoint].pool_key) {
             Some(conn) => conn,
@@ -130,7 +133,7 @@ impl FailoverDriver<'_> {
 
     /// What limits an answer that the client sets no length.
     fn most_tokens(&self) -> Option<u64> {
-        self.policy.service.max_answer_tokens.filter(|_| self.api != Api::Embeddings)
+        self.policy.service.max_answer_tokens.filter(|_| self.api.generates())
     }
 
     /// A response whose status says that it is no answer.
@@ -161,7 +164,11 @@ impl FailoverDriver<'_> {
 
     async fn plain(&self, target: &Target, mut response: Response) -> Result<Opened, Fail> {
         let body = self.collect(&mut response).await?;
-        if !is_answer(&body) {
+        // What generates text answers in JSON, whatever its head says.
+        let response_type = std::mem::take(&mut response.head.content_type);
+        let is_json = self.is_text() || response_type == "application/json";
+        let is_whole = if self.is_text() { is_answer(&body) } else { is_result(is_json, &body) };
+        if !is_whole {
             return Err(match EngineError::read(&body) {
                 Some(said) => Fail::Failed(Box::new(Failed::inside(said))),
                 None => Failure::Unreadable.into(),
@@ -170,7 +177,16 @@ impl FailoverDriver<'_> {
         if let Some(conn) = response.into_conn() {
             pool::give(self.epoch.live[target.endpoint].pool_key, conn);
         }
-        Ok(Opened::Plain(body))
+        let content_type = match HeaderValue::try_from(&response_type) {
+            Ok(content_type) if !is_json => content_type,
+            _ => HeaderValue::from_static("application/json"),
+        };
+        Ok(Opened::Plain(body, content_type))
+    }
+
+    /// Texts or vectors are asked for, which come in the lists that the API promises.
+    fn is_text(&self) -> bool {
+        self.api.generates() || self.api == Api::Embeddings
     }
 
     /// Reads a plain answer, which counts as held until its client has the last of it. Where there is no room for it, this

@@ -252,8 +252,7 @@ pub(crate) fn upstreams(grid: &Grid, names: &Names) -> Result<Vec<Upstream>, Ori
         .endpoints
         .iter()
         .map(|e| {
-            let mut headers =
-                String::from("content-type: application/json\r\naccept: */*\r\naccept-encoding: identity\r\n");
+            let mut headers = String::from("accept: */*\r\naccept-encoding: identity\r\n");
             let key = e.api_key.iter().map(|key| match &e.api_key_header {
                 Some(name) => format!("{name}: {key}\r\n"),
                 None => format!("authorization: Bearer {key}\r\n"),

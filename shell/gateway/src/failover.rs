@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use http::HeaderValue;
 use rhumb_api::ApiError;
 use rhumb_api::fault::{ContextLimit, EngineError};
 use rhumb_core::failover::{self, Action, Failover, Request};
@@ -40,8 +41,8 @@ use crate::translation::Reply;
 
 /// What a client gets.
 pub(crate) enum Served {
-    /// A plain answer.
-    Plain(Target, Bytes),
+    /// A plain answer, with its content type.
+    Plain(Target, Bytes, HeaderValue),
     /// A stream whose first content has come.
     Stream(Target, Box<Relay>),
 }
@@ -53,8 +54,8 @@ impl Served {
     /// It cannot be read; where it came from.
     pub(crate) fn translated(self, reply: &Reply) -> Result<Self, Box<Target>> {
         match self {
-            Self::Plain(target, body) => match reply.whole(body) {
-                Some(body) => Ok(Self::Plain(target, body)),
+            Self::Plain(target, body, content_type) => match reply.whole(body) {
+                Some(body) => Ok(Self::Plain(target, body, content_type)),
                 None => Err(Box::new(target)),
             },
             stream @ Self::Stream(..) => Ok(stream),
@@ -74,6 +75,8 @@ pub(crate) enum Unserved {
 pub(crate) struct FailoverDriver<'a> {
     pub(crate) epoch: &'a Arc<ConfigEpoch>,
     pub(crate) api: Api,
+    /// Of the body.
+    pub(crate) content_type: &'a str,
     pub(crate) policy: &'a NamedRates,
     pub(crate) scan: &'a Scan,
     pub(crate) body: &'a Bytes,
@@ -307,7 +310,8 @@ impl FailoverDriver<'_> {
         let (outcome, mut error) = match refusal {
             Refusal::Looped => (Outcome::Failed, ApiError::loop_detected(HOPS_MAX)),
             Refusal::ContextLength => {
-                let error = ApiError::engine_context_length(words.context.unwrap_or_default(), self.api.prompt_field());
+                let error =
+                    ApiError::engine_context_length(words.context.unwrap_or_default(), self.api.prompt_fields()[0]);
                 (Outcome::Rejected, error)
             }
             Refusal::Invalid => (Outcome::Rejected, self.engine_refusal(words)),
@@ -350,9 +354,9 @@ impl FailoverDriver<'_> {
             self.epoch.cached(&self.placed.blocks, target.endpoint);
         }
         match opened {
-            Opened::Plain(body) => {
+            Opened::Plain(body, content_type) => {
                 record.complete(usage(&body));
-                Served::Plain(target, body)
+                Served::Plain(target, body, content_type)
             }
             Opened::Stream(opening) => {
                 let limit = Duration::from_millis(self.policy.rates.idle_timeout_ms);

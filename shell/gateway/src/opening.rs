@@ -1,6 +1,7 @@
 //! What comes of an attempt: a target that serves, or why it does not.
 
 use bytes::Bytes;
+use http::HeaderValue;
 use rhumb_api::ApiError;
 use rhumb_api::fault::EngineError;
 use rhumb_flow::blame::Failure;
@@ -69,7 +70,8 @@ impl Failed {
 
 /// A target that serves.
 pub(crate) enum Opened {
-    Plain(Bytes),
+    /// With its content type.
+    Plain(Bytes, HeaderValue),
     Stream(Box<Opening>),
 }
 

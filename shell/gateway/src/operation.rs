@@ -9,7 +9,7 @@ use rhumb_record::format_id;
 /// The dialect of a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Dialect {
-    /// Chat completions, completions and embeddings.
+    /// What is passed on as it is.
     OpenAi,
     /// OpenAI's Responses, which have errors of their own in streams alone.
     Responses,
@@ -79,14 +79,11 @@ impl Operation {
     /// By its path.
     pub(crate) fn of(path: &str) -> Option<Self> {
         match path {
-            "/v1/chat/completions" => Some(Self::OpenAi(Api::Chat)),
-            "/v1/completions" => Some(Self::OpenAi(Api::Completions)),
-            "/v1/embeddings" => Some(Self::OpenAi(Api::Embeddings)),
             "/v1/responses" => Some(Self::Responses),
             "/v1/responses/input_tokens" => Some(Self::CountInput),
             "/v1/messages" => Some(Self::Messages),
             "/v1/messages/count_tokens" => Some(Self::CountTokens),
-            _ => None,
+            _ => Api::of(path).map(Self::OpenAi),
         }
     }
 

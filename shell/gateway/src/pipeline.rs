@@ -24,7 +24,7 @@ use rhumb_flow::overload::Level;
 use rhumb_grid::steering::STEERING;
 use rhumb_json::Limits;
 use rhumb_kept::{Kept, Recalled};
-use rhumb_openai::request::scan;
+use rhumb_openai::request::{Api, Scan, boundary, scan, scan_form};
 use rhumb_process::clock;
 use rhumb_record::format_id;
 use tokio::sync::oneshot;
@@ -113,7 +113,7 @@ pub(crate) async fn answer(
     let Asked { operation, head, body, mut held, recalled, start } = asked;
     let translated = translate(operation, body, recalled.as_deref(), &mut held)?;
     let (body, dropped) = (translated.body.clone(), translated.dropped.clone());
-    let mut scan = scan(operation.api(), &body, Limits::default(), STEERING).map_err(ApiError::from)?;
+    let mut scan = scanned(operation.api(), head, &body)?;
     if let Some(session) = &translated.session {
         scan.request.conversation_hash = Some(xxh3_64(session.as_bytes()));
     }
@@ -164,6 +164,15 @@ pub(crate) async fn answer(
         response.headers_mut().insert(DROPPED, dropped);
     }
     Ok(response)
+}
+
+/// What the body says.
+fn scanned(api: Api, head: &Head<'_>, body: &[u8]) -> Result<Scan, ApiError> {
+    if !api.is_form() {
+        return Ok(scan(api, body, Limits::default(), STEERING)?);
+    }
+    let form = head.form.as_ref().and_then(|form| boundary(form.to_str().ok()?)).ok_or_else(ApiError::no_form)?;
+    Ok(scan_form(api, body, form)?)
 }
 
 /// What a request for a response goes on with, which counts as held.

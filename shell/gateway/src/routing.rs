@@ -124,11 +124,10 @@ pub(crate) fn nearest_models<'a>(grid: &'a Grid, wrong: &str, allowed: impl Fn(&
 
 /// What a scanned body says by itself.
 pub(crate) fn shape(api: Api, request: &Request, models: Vec<ModelIndex>) -> RequestShape {
-    let is_embedding = api == Api::Embeddings;
     RequestShape {
         models,
         prompt: prompt_size(&request.prompt),
-        certain_tokens: request.prompt.certain_tokens(is_embedding) as f64,
+        certain_tokens: request.prompt.certain_tokens(!api.generates()) as f64,
         max_tokens: request.max_tokens,
         sequences: sequences(request),
         streams: request.stream,
@@ -136,7 +135,7 @@ pub(crate) fn shape(api: Api, request: &Request, models: Vec<ModelIndex>) -> Req
             vision: request.prompt.images,
             audio: request.prompt.audio,
             tools: request.tools,
-            embedding: is_embedding,
+            tasks: api.tasks(),
         },
         countries: Vec::new(),
         client_ms: 0.0,
@@ -342,9 +341,9 @@ impl RoutingRequest<'_> {
         ApiError::nothing_eligible("No endpoint serves this model.")
     }
 
-    /// What keeps its tenant's cache apart at an endpoint. An embedding does not tell what was cached.
+    /// What keeps its tenant's cache apart at an endpoint. What is no text does not tell what was cached.
     pub(crate) fn salt(&self, endpoint: EndpointIndex) -> Option<&str> {
-        self.epoch.salt(self.caller.tenant, endpoint).filter(|_| self.operation.api() != Api::Embeddings)
+        self.epoch.salt(self.caller.tenant, endpoint).filter(|_| self.operation.api().generates())
     }
 
     /// Bytes one token of the answer takes on the wire.
@@ -361,12 +360,15 @@ impl RoutingRequest<'_> {
 /// Why models do not take a request that needs this, as the rest of a sentence; it says which line of the configuration
 /// would change that.
 fn not_configured(needs: Able, models: &[&Model]) -> String {
-    if !needs.embedding && models.iter().all(|m| m.embedding) {
-        return "answers /v1/embeddings and nothing else.".to_owned();
+    if needs.tasks.is_empty() && models.iter().all(|m| !m.tasks().is_empty()) {
+        let tasks = models.first().map(|m| m.tasks().keys().join("` and `")).unwrap_or_default();
+        return format!("generates no text: its entry under `models` says `{tasks}`.");
     }
     let none = |has: fn(&Model) -> bool| !models.iter().any(|m| has(m));
+    let lacks_task = !needs.tasks.is_empty() && !models.iter().any(|m| m.tasks().serve(needs.tasks));
+    let task = needs.tasks.keys().iter().map(|key| format!("`{key}: true`")).collect::<Vec<_>>().join(" and ");
     let lines = [
-        (needs.embedding && none(|m| m.embedding), "`embedding: true`"),
+        (lacks_task, task.as_str()),
         (needs.vision && none(|m| m.vision), "`vision: true`"),
         (needs.audio && none(|m| m.audio), "`audio: true`"),
         (needs.tools && none(|m| m.tools), "`tools: true`"),
@@ -381,19 +383,21 @@ fn not_configured(needs: Able, models: &[&Model]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use rhumb_grid::tasks::Tasks;
+
     use super::*;
 
     #[test]
     fn an_ability_that_is_not_configured_names_its_line() {
         let model = |text: &str| -> Model { serde_json::from_str(text).unwrap() };
         let (chat, vectors) = (model(r#"{"name":"a","tools":false}"#), model(r#"{"name":"b","embedding":true}"#));
-        let none = Able { vision: false, audio: false, tools: false, embedding: false };
+        let none = Able::default();
         let said = |needs, models: &[&Model]| not_configured(needs, models);
-        assert!(said(Able { embedding: true, ..none }, &[&chat]).ends_with("takes `embedding: true`."));
+        assert!(said(Able { tasks: Tasks::EMBEDDING, ..none }, &[&chat]).ends_with("takes `embedding: true`."));
         let both = Able { vision: true, tools: true, ..none };
         assert!(said(both, &[&chat]).ends_with("takes `vision: true` and `tools: true`."));
-        assert_eq!(said(none, &[&vectors]), "answers /v1/embeddings and nothing else.");
-        assert!(said(Able { embedding: true, ..none }, &[&chat, &vectors]).starts_with("does not take"));
+        assert_eq!(said(none, &[&vectors]), "generates no text: its entry under `models` says `embedding`.");
+        assert!(said(Able { tasks: Tasks::EMBEDDING, ..none }, &[&chat, &vectors]).starts_with("does not take"));
     }
 
     #[test]

@@ -279,6 +279,12 @@ impl ApiError {
         Self::new(Cause::UnsupportedEncoding, text)
     }
 
+    /// 415: this API takes a form.
+    pub fn no_form() -> Self {
+        let text = "The body must be `multipart/form-data`, with a boundary in `content-type`.";
+        Self::new(Cause::UnsupportedMediaType, text).with_param("content-type")
+    }
+
     /// 415: the body is not said to be JSON.
     pub fn media_type() -> Self {
         let text = "The header `content-type: application/json` is required here.";

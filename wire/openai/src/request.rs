@@ -7,42 +7,15 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 use rhumb_api::{ApiError, Request, Tier};
 use rhumb_json::{JsonError, Kind, Limits, UNITS, Walker, unescape};
 
+pub use self::api::Api;
+pub use self::form::{boundary, scan_form};
 pub use self::forward::{Edits, forward};
 
+mod api;
+mod form;
 mod forward;
 mod parameters;
 mod prompt;
-
-/// Which API a body belongs to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Api {
-    /// `POST /v1/chat/completions`.
-    Chat,
-    /// `POST /v1/completions`.
-    Completions,
-    /// `POST /v1/embeddings`.
-    Embeddings,
-}
-
-impl Api {
-    /// The path, which is also the one forwarded to an endpoint.
-    pub fn path(self) -> &'static str {
-        match self {
-            Self::Chat => "/v1/chat/completions",
-            Self::Completions => "/v1/completions",
-            Self::Embeddings => "/v1/embeddings",
-        }
-    }
-
-    /// The field that holds the prompt.
-    pub fn prompt_field(self) -> &'static str {
-        match self {
-            Self::Chat => "messages",
-            Self::Completions => "prompt",
-            Self::Embeddings => "input",
-        }
-    }
-}
 
 /// Most messages of one conversation.
 pub const MESSAGES_MAX: usize = 16_384;
@@ -70,6 +43,8 @@ pub struct Scan {
     pub left_out: Range<usize>,
     /// Offset after the opening brace.
     pub body_start: usize,
+    /// The body is a form, in which the model's name stands without quotes, and no JSON.
+    pub is_form: bool,
 }
 
 /// A member that is cut out of a body.
@@ -132,7 +107,7 @@ pub fn scan(api: Api, body: &[u8], limits: Limits, steering: &[&str]) -> Result<
         "stream_options" => stream_options(w, &mut s),
         "messages" if api == Api::Chat => prompt::messages(w, body, &mut s),
         "prompt" if api == Api::Completions => prompt::inputs(w, body, &mut s),
-        "input" if api == Api::Embeddings => prompt::inputs(w, body, &mut s),
+        name if !api.generates() && api.prompt_fields().contains(&name) => prompt::more_inputs(w, body, &mut s),
         "max_tokens" => max_tokens(w, body, &mut s),
         "max_completion_tokens" => {
             asked.max_completion = count(w, body, "max_completion_tokens")?;
@@ -163,6 +138,8 @@ pub fn scan(api: Api, body: &[u8], limits: Limits, steering: &[&str]) -> Result<
         _ => parameters::other(w, body, &mut s, steering, (&key, name)),
     })?;
     w.end()?;
+    // What is no text is passed on when it is whole.
+    s.request.stream &= api.generates();
     complete(api, s, &asked)
 }
 
@@ -223,7 +200,7 @@ fn complete(api: Api, mut s: Scan, asked: &Asked) -> Result<Scan, Refusal> {
         return Err(Refusal::Field("model", "is missing: name a model, as listed by GET /v1/models"));
     }
     if s.prompt_span.is_empty() {
-        return Err(Refusal::Field(api.prompt_field(), "is missing"));
+        return Err(Refusal::Field(api.prompt_fields()[0], "is missing"));
     }
     s.request.max_tokens = asked.max_completion.or(s.request.max_tokens);
     s.request.tools = (asked.tools && !asked.no_calls) || asked.format;

@@ -163,6 +163,18 @@ pub fn is_answer(body: &[u8]) -> bool {
     serde_json::from_slice::<Answer>(body).is_ok_and(|a| a.choices.is_some() || a.data.is_some())
 }
 
+/// The answer of an API that gives no text is whole: there is one, and where it is JSON, it is no error and no scalar.
+pub fn is_result(is_json: bool, body: &[u8]) -> bool {
+    if !is_json {
+        return !body.is_empty();
+    }
+    match serde_json::from_slice::<Value>(body) {
+        Ok(value @ Value::Object(_)) => EngineError::of(&value).is_none(),
+        Ok(value) => value.is_array(),
+        Err(_) => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -230,7 +230,7 @@ fn combinations() {
     let price = "{ model: small, price: { input_usd_per_mtok: 1, output_usd_per_mtok: 2 } }";
     check("{ model: small }", price, "endpoints[0].models[0].price: a `price` at an endpoint that has `gpu_hour_usd`");
     check("{ model: small }", "{ model: small }, { model: small }", "model `small` is served here already");
-    check("[small, large]", "[small, vectors]", "virtual_models[0].models[1]: `vectors` answers embeddings");
+    check("[small, large]", "[small, vectors]", "virtual_models[0].models[1]: `vectors` does `embedding`");
     check("[small, large]", "[small, small]", "`small` is in this list already");
     check("gpu: l40s", "gpu: l40", "endpoints[0].gpu: no GPU type is named `l40` / `l40s`");
     check("shape: qwen3-32b", "shape: mistral", "models[1].shape: no model shape is named `mistral` / one of");

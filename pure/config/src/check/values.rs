@@ -7,6 +7,7 @@ use rhumb_document::patterns::country_fault;
 use rhumb_document::shown::{listed, shown};
 use rhumb_grid::config::{Config, Endpoint};
 use rhumb_grid::steering::STEERING;
+use rhumb_grid::tasks::Tasks;
 
 use super::{Catalogue, Report, address};
 
@@ -164,9 +165,9 @@ fn served(endpoint: &Endpoint, path: &Path, report: &mut Report<'_>) {
 
 fn canaries(config: &Config, report: &mut Report<'_>) {
     for (index, model) in config.models.iter().enumerate() {
-        if model.embedding && model.canary.is_some() {
+        if !model.tasks().is_empty() && model.canary.is_some() {
             let path = Path::root().key("models").index(index).key("canary");
-            let what = "a model that answers embeddings cannot be asked a question".to_owned();
+            let what = "a model that does not generate text cannot be asked a question".to_owned();
             report.key(&path, what, "no `canary`".to_owned());
         }
         let Some(canary) = &model.canary else { continue };
@@ -184,22 +185,25 @@ fn canaries(config: &Config, report: &mut Report<'_>) {
 }
 
 fn virtual_models(config: &Config, report: &mut Report<'_>) {
-    let embedding: BTreeMap<&str, bool> = config.models.iter().map(|it| (it.name.as_str(), it.embedding)).collect();
+    let tasks: BTreeMap<&str, Tasks> = config.models.iter().map(|it| (it.name.as_str(), it.tasks())).collect();
     for (index, model) in config.virtual_models.iter().enumerate() {
         let path = Path::root().key("virtual_models").index(index).key("models");
-        let kinds: Vec<bool> = model.models.iter().filter_map(|name| embedding.get(name.as_str()).copied()).collect();
         let mut seen = BTreeSet::new();
         for (at, name) in model.models.iter().enumerate() {
             let path = path.index(at);
             if !seen.insert(name) {
                 let what = format!("{} is in this list already", report.quoted(&path, name));
                 report.value(&path, what, "each model once".to_owned());
-            } else if embedding.get(name.as_str()) == Some(&true) && kinds.contains(&false) {
+                continue;
+            }
+            let Some(does) = tasks.get(name.as_str()).filter(|does| !does.is_empty()) else { continue };
+            if model.models.iter().any(|other| tasks.get(other.as_str()).is_some_and(|others| others != does)) {
+                let keys = does.keys().join("` and `");
                 let what = format!(
-                    "{} answers embeddings, other models of the list generate text",
+                    "{} does `{keys}` instead of generating text, other models of the list do not",
                     report.quoted(&path, name)
                 );
-                report.value(&path, what, "a virtual model of its own for embeddings".to_owned());
+                report.value(&path, what, "a virtual model of its own for each task".to_owned());
             }
         }
     }

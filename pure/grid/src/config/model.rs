@@ -6,6 +6,8 @@ use alloc::vec::Vec;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::tasks::Tasks;
+
 /// Weights as clients name them.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -34,9 +36,34 @@ pub struct Model {
     /// Answers `/v1/embeddings` instead of generating text.
     #[serde(default)]
     pub embedding: bool,
+    /// Answers `/v1/rerank` and `/v1/score` instead of generating text.
+    #[serde(default)]
+    pub rerank: bool,
+    /// Answers `/v1/classify` and `/v1/moderations` instead of generating text.
+    #[serde(default)]
+    pub classify: bool,
+    /// Answers `/v1/audio/speech` instead of generating text.
+    #[serde(default)]
+    pub speech: bool,
+    /// Answers `/v1/images/generations` and `/v1/images/edits` instead of generating text.
+    #[serde(default)]
+    pub images: bool,
+    /// Answers `/v1/audio/transcriptions` and `/v1/audio/translations` instead of generating text.
+    #[serde(default)]
+    pub transcription: bool,
     /// A question with a known answer that every endpoint of the model is asked now and then.
     #[serde(default)]
     pub canary: Option<Canary>,
+}
+
+impl Model {
+    /// What it does instead of generating text.
+    #[must_use]
+    pub fn tasks(&self) -> Tasks {
+        let does = [self.embedding, self.rerank, self.classify, self.speech, self.images, self.transcription];
+        let does = does.iter().zip(Tasks::ALL).filter(|(does, _)| **does);
+        does.fold(Tasks::default(), |all, (_, (task, _))| all.and(task))
+    }
 }
 
 /// A question whose answer is known. An endpoint that answers it wrongly is sent nothing until it answers it rightly.

@@ -2,6 +2,7 @@ use alloc::vec;
 
 use proptest::prelude::*;
 use rhumb_grid::config::Preset;
+use rhumb_grid::tasks::Tasks;
 
 use super::*;
 use crate::facts::Hit;
@@ -43,7 +44,7 @@ pub(super) fn row(endpoint: u32) -> Row {
         site: SiteIndex(endpoint / 2),
         model: ModelIndex(0),
         country: *b"DE",
-        able: Able { vision: false, audio: false, tools: true, embedding: false },
+        able: Able { vision: false, audio: false, tools: true, tasks: Tasks::default() },
         health: CandidateHealth::Healthy,
         accepts: Accepts::default(),
         context_tokens: 8_192,
@@ -215,8 +216,8 @@ fn gates_drop_with_their_reason() {
     assert_eq!(drop(&|_, f| f.needs.vision = true), (Drop::Modality, 0));
     assert_eq!(drop(&|_, f| f.needs.audio = true), (Drop::Modality, 0));
     assert_eq!(drop(&|r, f| (f.needs.tools, r.able.tools) = (true, false)), (Drop::Modality, 0));
-    assert_eq!(drop(&|_, f| f.needs.embedding = true), (Drop::Modality, 0));
-    assert_eq!(drop(&|r, _| r.able.embedding = true), (Drop::Modality, 0));
+    assert_eq!(drop(&|_, f| f.needs.tasks = Tasks::EMBEDDING), (Drop::Modality, 0));
+    assert_eq!(drop(&|r, _| r.able.tasks = Tasks::EMBEDDING), (Drop::Modality, 0));
     assert_eq!(drop(&|_, f| f.countries = vec![*b"FR", *b"US"]), (Drop::Residency, 0));
     assert_eq!(drop(&|_, f| f.certain_tokens = 8_192.0), (Drop::Context, 8_192));
     assert_eq!(drop(&|r, f| (f.certain_tokens, r.reserves_answer) = (8_193.0, false)), (Drop::Context, 8_192));
@@ -259,7 +260,7 @@ fn gates_let_pass_what_just_fits() {
     pass(&|_, f| (f.certain_tokens, f.max_tokens) = (1_000.0, Some(7_192)));
     pass(&|_, f| f.certain_tokens = 8_191.0);
     pass(&|_, f| (f.certain_tokens, f.max_tokens) = (8_191.0, Some(0)));
-    pass(&|r, f| (r.able.embedding, f.needs.embedding, f.certain_tokens) = (true, true, 8_192.0));
+    pass(&|r, f| (r.able.tasks, f.needs.tasks, f.certain_tokens) = (Tasks::EMBEDDING, Tasks::EMBEDDING, 8_192.0));
     // An engine that keeps no room for the answer ends it where the context does.
     pass(&|r, f| (r.reserves_answer, f.max_tokens) = (false, Some(1_000_000)));
     // An estimate refuses nothing.
@@ -268,7 +269,7 @@ fn gates_let_pass_what_just_fits() {
     pass(&|r, _| r.site_watts_max = 101.0);
     pass(&|_, f| f.needs.tools = true);
     pass(&|r, f| (r.able.vision, f.needs.vision, r.able.audio, f.needs.audio) = (true, true, true, true));
-    pass(&|r, f| (r.able.embedding, f.needs.embedding) = (true, true));
+    pass(&|r, f| (r.able.tasks, f.needs.tasks) = (Tasks::EMBEDDING, Tasks::EMBEDDING));
     pass(&|r, f| (r.accepts, f.pin) = (Accepts::ExistingOnly, Some((r.endpoint, r.model))));
 }
 

@@ -1,6 +1,6 @@
 //! Stage 1: whose request it is, and what its head asks for.
 
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderValue, header};
 use rhumb_api::ApiError;
 use rhumb_grid::config::Tenant;
 use rhumb_grid::index::NamedRates;
@@ -17,6 +17,8 @@ pub(crate) struct Head<'a> {
     pub(crate) policy: &'a NamedRates,
     /// How its body is encoded.
     pub(crate) coding: Option<Coding>,
+    /// Its body is a form of this type.
+    pub(crate) form: Option<HeaderValue>,
 }
 
 impl<'a> Head<'a> {
@@ -27,6 +29,9 @@ impl<'a> Head<'a> {
     pub(crate) fn read(epoch: &'a ConfigEpoch, headers: &HeaderMap) -> Result<Self, ApiError> {
         let caller = caller(epoch, headers)?;
         let coding = coding(headers)?;
+        let is_form =
+            |kind: &&HeaderValue| kind.as_bytes().get(..10).is_some_and(|k| k.eq_ignore_ascii_case(b"multipart/"));
+        let form = headers.get(header::CONTENT_TYPE).filter(is_form).cloned();
         let location = epoch.grid.config.gateway.location;
         let headers = asked(headers, epoch.numbers.tenant(caller.tenant), location)?;
         let tenant = caller.tenant.map(|t| &epoch.grid.config.tenants[t]);
@@ -34,7 +39,7 @@ impl<'a> Head<'a> {
             let text = format!("`x-rhumb-policy` must be one of: {}.", allowed.join(", "));
             ApiError::invalid(text).with_param("x-rhumb-policy")
         })?;
-        Ok(Self { caller, headers, policy, coding })
+        Ok(Self { caller, headers, policy, coding, form })
     }
 
     /// The tenant, where any are configured.

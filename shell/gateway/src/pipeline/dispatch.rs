@@ -66,7 +66,20 @@ impl Dispatch<'_> {
             }
             let placed = &routing;
             let (policy, api) = (head.policy, operation.api());
-            let driver = FailoverDriver { epoch, policy, scan, body, reply, api, placed, chain, priority, deadline };
+            let content_type = head.form.as_ref().and_then(|form| form.to_str().ok()).unwrap_or("application/json");
+            let driver = FailoverDriver {
+                epoch,
+                policy,
+                scan,
+                body,
+                reply,
+                api,
+                content_type,
+                placed,
+                chain,
+                priority,
+                deadline,
+            };
             match driver.run(record, most, target, permit).await {
                 Ok(served) => {
                     let served = served

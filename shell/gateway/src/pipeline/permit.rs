@@ -4,6 +4,7 @@ use rhumb_api::{ApiError, Request};
 use rhumb_grid::config::Priority;
 use rhumb_grid::position::ModelIndex;
 use rhumb_grid::service::Service;
+use rhumb_grid::tasks::Tasks;
 use rhumb_openai::request::{Api, Scan};
 
 use crate::epoch::ConfigEpoch;
@@ -40,8 +41,10 @@ fn within_limits(api: Api, service: &Service, request: &Request) -> Result<(), A
         let text = format!("`{field}` may be at most {most} under this policy.");
         Err(ApiError::invalid(text).with_param(field))
     };
-    if api == Api::Embeddings {
-        return Ok(());
+    if !api.generates() {
+        // Images are made one by one; of what else is no text there is one answer.
+        let is_many = api.tasks() == Tasks::IMAGES && request.n > service.max_choices;
+        return if is_many { refuse("n", service.max_choices) } else { Ok(()) };
     }
     if request.n > service.max_choices {
         return refuse("n", service.max_choices);

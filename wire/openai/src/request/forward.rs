@@ -38,7 +38,8 @@ pub fn forward(body: &Bytes, s: &Scan, with: &Edits<'_>) -> Vec<Bytes> {
         edits.push((front.clone(), format!("\"cache_salt\":{},", quote(salt)).into()));
     }
     if with.model != s.request.model {
-        edits.push((s.model_span.clone(), quote(with.model).into()));
+        let name = if s.is_form { with.model.to_owned() } else { quote(with.model) };
+        edits.push((s.model_span.clone(), name.into()));
     }
     if !s.cut.is_empty() {
         edits.extend(cuts(body, s, with.allowed).into_iter().map(|span| (span, Cow::Borrowed(""))));

@@ -30,6 +30,16 @@ pub(super) fn inputs(w: &mut Walker<'_>, body: &[u8], s: &mut Scan) -> Result<()
     Ok(())
 }
 
+/// Walks one of several members that hold what a model reads.
+pub(super) fn more_inputs(w: &mut Walker<'_>, body: &[u8], s: &mut Scan) -> Result<(), Refusal> {
+    let before = s.prompt_span.clone();
+    inputs(w, body, s)?;
+    if !before.is_empty() {
+        s.prompt_span = before.start.min(s.prompt_span.start)..before.end.max(s.prompt_span.end);
+    }
+    Ok(())
+}
+
 /// Walks a conversation.
 pub(super) fn messages(w: &mut Walker<'_>, body: &[u8], s: &mut Scan) -> Result<(), Refusal> {
     if !w.next_is(b'[') {

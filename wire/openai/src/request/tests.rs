@@ -107,8 +107,8 @@ fn the_prompt_field_depends_on_the_api() {
     let missing = |api| scan(api, br#"{"model":"m"}"#, Limits::default(), &[]);
     assert_eq!(missing(Api::Completions), Err(Refusal::Field("prompt", "is missing")));
     assert_eq!(missing(Api::Embeddings), Err(Refusal::Field("input", "is missing")));
-    let paths: Vec<_> = [Api::Chat, Api::Completions, Api::Embeddings].iter().map(|a| a.path()).collect();
-    assert_eq!(paths, ["/v1/chat/completions", "/v1/completions", "/v1/embeddings"]);
+    let paths: Vec<_> = [Api::Chat, Api::Completions, Api::Embeddings, Api::Score].iter().map(|a| a.path()).collect();
+    assert_eq!(paths, ["/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/score"]);
 }
 
 #[test]

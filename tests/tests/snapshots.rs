@@ -42,7 +42,9 @@ fn is_as_reviewed(name: &str, program: &Path, args: &[&str]) {
 fn help_of_every_command() {
     let (rhumb, lab) = (binary(), lab_binary());
     is_as_reviewed("rhumb", &rhumb, &["--help"]);
-    for command in ["demo", "up", "add", "check", "explain", "drain", "top", "replay", "log", "sim", "engine"] {
+    for command in
+        ["demo", "up", "add", "check", "explain", "drain", "sessions", "top", "replay", "log", "sim", "engine"]
+    {
         is_as_reviewed(&format!("rhumb-{command}"), &rhumb, &[command, "--help"]);
     }
     is_as_reviewed("rhumb-lab", &lab, &["--help"]);

@@ -14,6 +14,7 @@ mod load;
 mod local;
 mod log;
 mod replay;
+mod sessions;
 mod sim;
 mod top;
 mod up;
@@ -49,6 +50,8 @@ enum Command {
     Explain(explain::Args),
     /// Drain a site or an endpoint, and show its requests in flight
     Drain(drain::Args),
+    /// Show the sessions of agents: steps, tokens, money, where each was served, what stopped it
+    Sessions(sessions::Args),
     /// Watch a running gateway: requests, queue, endpoints, configuration
     Top(top::Args),
     /// Repeat a logged decision and compare, bit for bit
@@ -134,6 +137,7 @@ fn run(command: Command) -> exit::Outcome {
         Command::Check(args) => check::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Drain(args) => drain::run(&args),
+        Command::Sessions(args) => sessions::run(&args),
         Command::Top(args) => top::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Log(args) => log::run(&args),

@@ -17,6 +17,7 @@ pub mod patience;
 pub mod peers;
 pub mod quarantine;
 mod rate;
+pub mod session;
 pub mod shares;
 pub mod slow_start;
 pub mod target_order;

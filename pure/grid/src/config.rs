@@ -12,6 +12,7 @@ mod endpoint;
 mod gateway;
 mod model;
 mod policy;
+mod session_limits;
 mod site;
 mod tenant;
 
@@ -19,6 +20,7 @@ pub use endpoint::{Endpoint, EngineKind, Price, Quantization, Served};
 pub use gateway::{Gateway, ListenTls, Router};
 pub use model::{Canary, Model, VirtualModel};
 pub use policy::{EngineErrors, Policy, Preset, Priority};
+pub use session_limits::SessionLimits;
 pub use site::{Accepts, Location, Operator, Site};
 pub use tenant::{Key, Tenant};
 

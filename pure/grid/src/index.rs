@@ -162,6 +162,7 @@ mod tests {
             countries: Vec::new(),
             weight: 1.0,
             highest_priority: crate::config::Priority::Interactive,
+            session_limits: crate::config::SessionLimits::default(),
         };
         assert_eq!(name(None, None), Ok("balanced"));
         assert_eq!(name(None, Some("eu")), Ok("eu"));

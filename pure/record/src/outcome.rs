@@ -21,6 +21,8 @@ pub enum Outcome {
     Shed,
     /// It broke the connection to too many endpoints, and is tried no more.
     Quarantined,
+    /// Its session was beyond a limit; it was sent nowhere.
+    Limited,
     /// It has not ended.
     Running,
     /// The gateway ended before it did: how it ended is not known.
@@ -40,6 +42,7 @@ impl Outcome {
             Self::NothingEligible => "nothing_eligible",
             Self::Shed => "shed",
             Self::Quarantined => "quarantined",
+            Self::Limited => "limited",
             Self::Running => "running",
             Self::Lost => "lost",
         }

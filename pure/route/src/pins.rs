@@ -71,6 +71,11 @@ impl<V> Recent<V> {
         self.old.remove(&key);
     }
 
+    /// What is held, in no order.
+    pub fn values(&self) -> impl Iterator<Item = &V> {
+        self.young.values().chain(self.old.values())
+    }
+
     /// Entries held.
     pub fn len(&self) -> usize {
         self.young.len() + self.old.len()

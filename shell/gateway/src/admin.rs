@@ -63,7 +63,17 @@ pub(crate) async fn handle(gateway: Arc<Gateway>, request: Request<Incoming>) ->
             ),
         };
     }
+    if let Some(name) = path.strip_prefix("/admin/v1/sessions/") {
+        let name = percent_encoding::percent_decode_str(name).decode_utf8_lossy();
+        let named = epoch.state.sessions.now(Some(&name), usize::MAX);
+        if named.is_empty() {
+            let text = "There is no such session, or it was not used lately; GET /admin/v1/sessions lists all.";
+            return failed(Dialect::OpenAi, &ApiError::not_found(text), 0);
+        }
+        return json(&named);
+    }
     match path.as_str() {
+        "/admin/v1/sessions" => json(&epoch.state.sessions.now(None, SESSIONS_MAX)),
         "/metrics" => exposition::page(&epoch, request.headers()),
         "/admin/v1/config" => config(&gateway, &epoch),
         "/admin/v1/endpoints" => json(&endpoints(&epoch, |_, _| true)),
@@ -73,11 +83,14 @@ pub(crate) async fn handle(gateway: Arc<Gateway>, request: Request<Incoming>) ->
         },
         _ => {
             let text = "The admin API serves GET /admin/v1/config, GET /admin/v1/decisions/ID, GET /admin/v1/endpoints, \
-                        POST /admin/v1/drain and GET /metrics.";
+                        GET /admin/v1/sessions, GET /admin/v1/sessions/NAME, POST /admin/v1/drain and GET /metrics.";
             failed(Dialect::OpenAi, &ApiError::not_found(text), 0)
         }
     }
 }
+
+/// Most sessions of one list, the ones used last.
+const SESSIONS_MAX: usize = 1_000;
 
 const DRAIN: &str = "/admin/v1/drain";
 

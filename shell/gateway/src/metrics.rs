@@ -99,7 +99,7 @@ pub struct Totals {
     pub completion_tokens: u64,
 }
 
-const OUTCOMES: [Outcome; 9] = [
+const OUTCOMES: [Outcome; 10] = [
     Outcome::Complete,
     Outcome::ClientGone,
     Outcome::ClientStalled,
@@ -109,6 +109,7 @@ const OUTCOMES: [Outcome; 9] = [
     Outcome::NothingEligible,
     Outcome::Shed,
     Outcome::Quarantined,
+    Outcome::Limited,
 ];
 
 /// What may come of reading a configuration anew.

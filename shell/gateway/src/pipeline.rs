@@ -21,9 +21,10 @@ use http::{Method, Request, Response};
 use hyper::body::Incoming;
 use rhumb_api::ApiError;
 use rhumb_flow::overload::Level;
+use rhumb_grid::config::SessionLimits;
 use rhumb_grid::steering::STEERING;
 use rhumb_json::Limits;
-use rhumb_kept::{Kept, Recalled};
+use rhumb_kept::{Keep, Kept, Recalled};
 use rhumb_openai::request::{Api, Scan, boundary, scan, scan_form};
 use rhumb_process::clock;
 use rhumb_record::format_id;
@@ -41,6 +42,7 @@ use crate::pipeline::authenticate::Head;
 use crate::pipeline::dispatch::Dispatch;
 use crate::pipeline::guard::Guarded;
 use crate::pipeline::permit::permit;
+use crate::request_headers::SESSION_LIMIT;
 use crate::request_record::RequestRecord;
 use crate::resource_limits::Held;
 use crate::routing::RoutingRequest;
@@ -101,6 +103,27 @@ pub(crate) enum Accepted {
     Background(Box<background::Begin>),
 }
 
+impl Accepted {
+    /// The request is accepted. A client hears it where it `waits` to; what is made in the background is kept from now on.
+    ///
+    /// # Errors
+    /// It is to be kept and cannot.
+    async fn hear(self, waits: Option<Waits>, kept: Option<(&Kept, &Keep)>, reply: &Reply) -> Result<(), ApiError> {
+        match self {
+            Self::Client(tell) => {
+                // One who has left does not hear it.
+                let _ = waits.map(|waits| tell.send(waits));
+            }
+            Self::Background(begin) => {
+                if let (Some((kept, keep)), Some(queued)) = (kept, reply.queued()) {
+                    Box::pin(begin.accept(kept, keep, queued)).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Takes a request that was received through the stages that are left.
 ///
 /// # Errors
@@ -111,10 +134,11 @@ pub(crate) async fn answer(
     accepted: Accepted,
 ) -> Result<Response<Answer>, Refused> {
     let Asked { operation, head, body, mut held, recalled, start } = asked;
-    let translated = translate(operation, body, recalled.as_deref(), &mut held)?;
+    let mut translated = translate(operation, body, recalled.as_deref(), &mut held)?;
+    let named = translated.session.take();
     let (body, dropped) = (translated.body.clone(), translated.dropped.clone());
     let mut scan = scanned(operation.api(), head, &body)?;
-    if let Some(session) = &translated.session {
+    if let Some(session) = &named {
         scan.request.conversation_hash = Some(xxh3_64(session.as_bytes()));
     }
     let permitted = permit(epoch, operation.api(), head, &scan)?;
@@ -126,34 +150,28 @@ pub(crate) async fn answer(
         response.headers_mut().insert("x-request-id", id_header(routing.id));
         return Ok(response);
     }
+    let guarded = guarded(epoch, head, &body, &scan, &routing, named.as_deref())?;
     let mut record = Box::new(RequestRecord::new(&routing, start, &scan, &body));
-    if let Err(refusal) = guard::ask(&Guarded { epoch, caller: &head.caller, body: &body }) {
+    if let Err(refusal) = guard::ask(&guarded) {
         let (outcome, error) = *refusal;
         routing.decide();
         routing.record();
         record.refused(outcome, error.status());
         return Err(Refused::of(epoch, routing.id, None, error));
     }
+    record.in_session(routing.session);
     let kept = epoch.state.kept.as_ref().zip(recalled);
     let keep =
         kept.as_ref().and_then(|(kept, r)| kept.keep(&head.caller.tenant_name, reply.created_s(), r).map(Box::new));
     let in_background = matches!(accepted, Accepted::Background(_));
-    match accepted {
-        Accepted::Client(tell) => {
-            let keep_alive_ms = head.policy.service.keep_alive_ms;
-            if scan.request.stream && keep_alive_ms > 0 {
-                // One who has left does not hear it.
-                let keep_alive = Duration::from_millis(keep_alive_ms);
-                let _ = tell.send(Waits { id: routing.id, keep_alive, dropped: dropped.clone() });
-            }
-        }
-        Accepted::Background(begin) => {
-            if let (Some((kept, _)), Some(keep), Some(queued)) = (&kept, &keep, reply.queued()) {
-                Box::pin(begin.accept(kept, keep, queued)).await?;
-            }
-        }
-    }
-    drop(kept);
+    let waits = Waits {
+        id: routing.id,
+        keep_alive: Duration::from_millis(head.policy.service.keep_alive_ms),
+        dropped: dropped.clone(),
+    };
+    let is_told = scan.request.stream && !waits.keep_alive.is_zero();
+    let kept = kept.as_ref().map(|(kept, _)| &***kept).zip(keep.as_deref());
+    accepted.hear(Some(waits).filter(|_| is_told), kept, &reply).await?;
     let (scan, body, reply, priority) = (&scan, &body, &reply, permitted.priority);
     let mut response =
         Dispatch { epoch, operation, head, scan, body, reply, priority, start }.run(routing, record).await?;
@@ -164,6 +182,27 @@ pub(crate) async fn answer(
         response.headers_mut().insert(DROPPED, dropped);
     }
     Ok(response)
+}
+
+/// What guards look at. A session has the name that its header gives it, or that its body does.
+fn guarded<'a>(
+    epoch: &'a ConfigEpoch,
+    head: &'a Head<'_>,
+    body: &'a [u8],
+    scan: &Scan,
+    routing: &RoutingRequest<'_>,
+    named: Option<&'a str>,
+) -> Result<Guarded<'a>, ApiError> {
+    let own = head.headers.session_limits;
+    if own.needs_a_session() && routing.session.is_none() {
+        let text = "`x-rhumb-session-limit` needs a session: name it in `x-rhumb-session`.";
+        return Err(ApiError::invalid(text).with_param(SESSION_LIMIT));
+    }
+    let of_tenant = head.tenant(epoch).map_or(SessionLimits::default(), |tenant| tenant.session_limits);
+    let limits = epoch.grid.config.gateway.session_limits.and(of_tenant).and(own);
+    let name = head.headers.session_name.as_deref().or(named).unwrap_or("(without a name)");
+    let session = routing.session.map(|session| (session, name));
+    Ok(Guarded { epoch, caller: &head.caller, body, limits, session, repeats: scan.request.repeats })
 }
 
 /// What the body says.

@@ -4,7 +4,7 @@
 use http::HeaderMap;
 use rhumb_api::ApiError;
 use rhumb_api::Tier;
-use rhumb_grid::config::{Location, Priority, Tenant};
+use rhumb_grid::config::{Location, Priority, SessionLimits, Tenant};
 use rhumb_grid::geo::{distance_km, estimated_rtt_ms};
 use rhumb_grid::service::Service;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
@@ -31,6 +31,10 @@ pub(crate) struct RequestHeaders {
     pub(crate) policy: Option<String>,
     /// Hash of the session's name, seeded by the tenant's number.
     pub(crate) session: Option<u64>,
+    /// The session's name.
+    pub(crate) session_name: Option<Box<str>>,
+    /// What the client lets its session come to.
+    pub(crate) session_limits: SessionLimits,
     /// Round trip between client and gateway.
     pub(crate) client_ms: f64,
     priority: Option<Priority>,
@@ -74,6 +78,14 @@ pub(crate) fn asked(headers: &HeaderMap, tenant: u32, gateway: Option<Location>)
     let of_agent = || AGENT_SESSIONS.iter().find_map(|name| text(headers, name).ok().flatten());
     let session = text(headers, "x-rhumb-session")?.or_else(of_agent).filter(|session| !session.is_empty());
     out.session = session.map(|session| own_hash(session.as_bytes(), tenant));
+    out.session_name = session.map(Box::from);
+    if let Some(limits) = text(headers, SESSION_LIMIT)? {
+        out.session_limits = session_limits(limits).ok_or_else(|| {
+            let text = "`x-rhumb-session-limit` must be a list such as `steps=50, tokens=200000, usd=0.5, seconds=600, \
+                        repeats=5`: each once, each above 0, `repeats` above 1.";
+            ApiError::invalid(text).with_param(SESSION_LIMIT)
+        })?;
+    }
     if let Some(name) = text(headers, "x-rhumb-priority")? {
         out.priority = Some(Priority::named(name).ok_or_else(|| {
             let text = "`x-rhumb-priority` must be one of: interactive, standard, batch.";
@@ -115,6 +127,32 @@ pub(crate) fn text<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<Opt
     }
 }
 
+/// The header in which a client limits its session.
+pub(crate) const SESSION_LIMIT: &str = "x-rhumb-session-limit";
+
+fn session_limits(text: &str) -> Option<SessionLimits> {
+    let mut limits = SessionLimits::default();
+    for pair in text.split(',') {
+        let (name, value) = pair.split_once('=')?;
+        let value = value.trim();
+        let count = |least: u64| value.parse::<u64>().ok().filter(|n| *n >= least);
+        let is_first = match name.trim() {
+            "steps" => limits.max_steps.replace(count(1)?).is_none(),
+            "tokens" => limits.max_tokens.replace(count(1)?).is_none(),
+            "usd" => {
+                limits.max_usd.replace(value.parse().ok().filter(|usd: &f64| *usd > 0.0 && usd.is_finite())?).is_none()
+            }
+            "seconds" => limits.max_seconds.replace(count(1)?).is_none(),
+            "repeats" => limits.max_repeats.replace(count(2)?).is_none(),
+            _ => false,
+        };
+        if !is_first {
+            return None;
+        }
+    }
+    Some(limits)
+}
+
 fn location(text: &str) -> Option<Location> {
     let (latitude, longitude) = text.split_once(',')?;
     let l = Location { latitude: latitude.trim().parse().ok()?, longitude: longitude.trim().parse().ok()? };
@@ -130,6 +168,18 @@ mod tests {
         assert_eq!(location("50.1, 8.7"), Some(Location { latitude: 50.1, longitude: 8.7 }));
         for bad in ["", "50", "91,0", "0,181", "a,b", "NaN,0", "1,2,3"] {
             assert_eq!(location(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn limits_of_a_session_are_read_or_refused() {
+        let all = session_limits("steps=50, tokens = 7,usd=0.5,seconds=600, repeats=5").unwrap();
+        assert_eq!((all.max_steps, all.max_tokens, all.max_usd), (Some(50), Some(7), Some(0.5)));
+        assert_eq!((all.max_seconds, all.max_repeats), (Some(600), Some(5)));
+        for bad in
+            ["", "steps", "steps=0", "steps=1,steps=2", "usd=NaN", "usd=inf", "usd=-1", "repeats=1", "x=1", "steps=1,"]
+        {
+            assert_eq!(session_limits(bad), None, "{bad}");
         }
     }
 

@@ -14,6 +14,7 @@ use rhumb_openai::request::Scan;
 use rhumb_record::Outcome;
 use rhumb_route::decide::Target;
 use rhumb_route::explain::Names as _;
+use rhumb_sessions::Ends;
 use rhumb_store::Ended;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
@@ -51,6 +52,8 @@ struct Identity {
     source: Source,
     /// The name of the model asked for, one of the configuration's.
     model: String,
+    /// Its session, which it is a step of.
+    session: Option<u64>,
 }
 
 /// What it asks for.
@@ -114,6 +117,7 @@ impl RequestRecord {
             tenant,
             source: Source { tenant: epoch.numbers.tenant(tenant), request: tag(body) },
             model: request.model.clone(),
+            session: None,
         };
         let shape = Shape {
             prompt: prompt_size(&request.prompt),
@@ -135,6 +139,11 @@ impl RequestRecord {
             in_flight: None,
             waited: None,
         }
+    }
+
+    /// It is let through as a step of this session.
+    pub(crate) fn in_session(&mut self, session: Option<u64>) {
+        self.identity.session = session;
     }
 
     pub(crate) fn epoch(&self) -> &Arc<ConfigEpoch> {
@@ -327,6 +336,12 @@ impl Drop for RequestRecord {
     fn drop(&mut self) {
         let ended = self.settle();
         self.epoch.metrics.ended(&ended, &self.of(&ended));
+        if let Some(session) = self.identity.session {
+            let names = &self.epoch.names;
+            let served = ended.served.map(|(endpoint, model)| (names.endpoint(endpoint), names.model(model)));
+            let tokens = (ended.prompt_tokens, ended.cached_tokens, ended.completion_tokens);
+            self.epoch.state.sessions.end(session, &Ends { decision: ended.id, served, tokens, usd: ended.usd });
+        }
         self.epoch.state.log.ended(ended);
         self.epoch.metrics.gauges.in_progress.dec();
     }

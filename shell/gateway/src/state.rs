@@ -11,6 +11,7 @@ use rhumb_kept::Kept;
 use rhumb_process::{Tasks, clock};
 use rhumb_route::pins::Pins;
 use rhumb_route::prefix::PrefixIndex;
+use rhumb_sessions::Sessions;
 use rhumb_store::Log;
 use rhumb_upstream::Names;
 
@@ -46,6 +47,8 @@ pub(crate) struct GatewayState {
     pub(crate) budgets: Mutex<BTreeMap<Budgeted, RetryBudget>>,
     /// Session to the numbers of endpoint and model.
     pub(crate) pins: Vec<Mutex<Pins<EndpointNumber, ModelNumber>>>,
+    /// What the sessions of agents have come to.
+    pub(crate) sessions: Sessions,
     /// Blocks to the numbers of endpoints.
     pub(crate) prefixes: Mutex<PrefixIndex>,
     views: AtomicU64,
@@ -81,6 +84,7 @@ impl GatewayState {
             draining: Mutex::new(()),
             budgets: Mutex::default(),
             pins: (0..PIN_SHARDS).map(|_| Mutex::new(Pins::new(PINS / PIN_SHARDS))).collect(),
+            sessions: Sessions::default(),
             prefixes: Mutex::new(PrefixIndex::new(0)),
             views: AtomicU64::new(0),
             start: clock::now(),

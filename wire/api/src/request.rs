@@ -21,6 +21,8 @@ pub struct Request {
     pub tier: Option<Tier>,
     /// Tools may be called, or the answer must have a format.
     pub tools: bool,
+    /// Times in a row that its conversation ends with the same calls of tools.
+    pub repeats: u64,
     /// Hash of the key by which a client wants requests to share a cache.
     pub cache_key_hash: Option<u64>,
     /// Hash of the conversation that it goes on with.

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Location;
+use super::{Location, SessionLimits};
 
 /// The gateway process itself.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -92,6 +92,8 @@ pub struct Gateway {
     /// Price of emitted carbon dioxide, USD per tonne; 0 turns the line off.
     #[schemars(range(min = 0.0, max = 100_000.0))]
     pub carbon_usd_per_tonne: f64,
+    /// What each session may come to, of whichever tenant.
+    pub session_limits: SessionLimits,
     /// Keeps the prompt caches of engines apart by tenant (`cache_salt`, to vLLM and SGLang), so that neither time nor
     /// `cached_tokens` tells one tenant what another has asked. Only where tenants are configured.
     pub cache_salt: bool,
@@ -131,6 +133,7 @@ impl Default for Gateway {
             policy: "balanced".into(),
             router: Router::Rhumb,
             carbon_usd_per_tonne: 0.0,
+            session_limits: SessionLimits::default(),
             cache_salt: true,
             cache_salt_secret: None,
         }

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Priority;
+use super::{Priority, SessionLimits};
 
 /// Who pays and is limited.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -36,6 +36,9 @@ pub struct Tenant {
     /// The highest priority its requests may have.
     #[serde(default = "default_highest_priority")]
     pub highest_priority: Priority,
+    /// What each of its sessions may come to, besides the gateway's limits.
+    #[serde(default)]
+    pub session_limits: SessionLimits,
 }
 
 fn default_weight() -> f64 {

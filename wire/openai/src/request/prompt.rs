@@ -4,9 +4,10 @@ use std::ops::Range;
 
 use memchr::memmem;
 
-use super::{MESSAGES_MAX, Refusal, Scan, inside};
+use super::{MESSAGES_MAX, Refusal, Scan, inside, is_text};
 use rhumb_api::Prompt;
 use rhumb_json::{Kind, UNITS, Walker, unescape};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// Tokens that an engine's template writes around a message.
 const MESSAGE_TOKENS: u64 = 4;
@@ -46,7 +47,7 @@ pub(super) fn messages(w: &mut Walker<'_>, body: &[u8], s: &mut Scan) -> Result<
         return Err(Refusal::Field("messages", "must be an array of messages"));
     }
     let before = w.tally.text;
-    let (mut first, mut messages) = (0..0, 0_u64);
+    let (mut first, mut messages, mut last_calls) = (0..0, 0_u64, 0);
     let span = w.elements::<Refusal>(|w, i| {
         if i == MESSAGES_MAX {
             return Err(Refusal::Field("messages", "holds too many messages"));
@@ -55,10 +56,26 @@ pub(super) fn messages(w: &mut Walker<'_>, body: &[u8], s: &mut Scan) -> Result<
             return Err(Refusal::Field("messages", "must hold objects with `role` and `content`"));
         }
         messages += 1;
+        let (mut calls, mut is_user) = (None, false);
         let span = w.members::<Refusal>(|w, _, name| match name {
             "content" => content(w, body, &mut s.request.prompt),
+            "role" => {
+                is_user = is_text(body, w.value()?.1, "user");
+                Ok(())
+            }
+            "tool_calls" => {
+                calls = tool_calls(w, body)?;
+                Ok(())
+            }
             _ => other(w),
         })?;
+        if let Some(calls) = calls {
+            let is_same = s.request.repeats > 0 && calls == last_calls;
+            s.request.repeats = if is_same { s.request.repeats + 1 } else { 1 };
+            last_calls = calls;
+        } else if is_user {
+            s.request.repeats = 0;
+        }
         if i == 0 {
             first = span;
         }
@@ -71,6 +88,29 @@ pub(super) fn messages(w: &mut Walker<'_>, body: &[u8], s: &mut Scan) -> Result<
     s.prompt_span = span;
     s.left_out = billing_text(body, first);
     Ok(())
+}
+
+/// Walks the calls of a message. The hash of what they call, without their identifiers; `None` where they are none.
+fn tool_calls(w: &mut Walker<'_>, body: &[u8]) -> Result<Option<u64>, Refusal> {
+    if !w.next_is(b'[') {
+        other(w)?;
+        return Ok(None);
+    }
+    let mut calls = None;
+    w.elements::<Refusal>(|w, _| {
+        if !w.next_is(b'{') {
+            return other(w);
+        }
+        w.members::<Refusal>(|w, _, name| {
+            let (_, span) = w.value()?;
+            if name == "function" {
+                calls = Some(xxh3_64_with_seed(&body[span], calls.unwrap_or(0)));
+            }
+            Ok(())
+        })?;
+        Ok(())
+    })?;
+    Ok(calls)
 }
 
 /// Walks the content of a message: a text, or a list of parts. A part may hold content itself, as a tool's result does.

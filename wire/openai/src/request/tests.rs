@@ -112,6 +112,28 @@ fn the_prompt_field_depends_on_the_api() {
 }
 
 #[test]
+fn the_same_calls_in_a_row_are_counted_since_somebody_spoke() {
+    let call = |id: &str, at: &str| {
+        format!(
+            r#"{{"role":"assistant","tool_calls":[{{"id":"{id}","type":"function","function":{{"name":"look","arguments":"{at}"}}}}]}},{{"role":"tool","tool_call_id":"{id}","content":"no"}}"#
+        )
+    };
+    let user = r#"{"role":"user","content":"look"}"#.to_owned();
+    let repeats = |messages: &[String]| {
+        chat(&format!(r#"{{"model":"m","messages":[{}]}}"#, messages.join(","))).unwrap().request.repeats
+    };
+    assert_eq!(repeats(std::slice::from_ref(&user)), 0);
+    assert_eq!(repeats(&[user.clone(), call("1", "sea")]), 1);
+    assert_eq!(repeats(&[user.clone(), call("1", "sea"), call("2", "sea"), call("3", "sea")]), 3);
+    assert_eq!(repeats(&[user.clone(), call("1", "sea"), call("2", "sky"), call("3", "sea")]), 1);
+    assert_eq!(repeats(&[call("1", "sea"), call("2", "sea"), user]), 0);
+    for odd in ["null", "7", "[]", "[7]", "[{}]", r#"[{"function":null}]"#] {
+        let message = format!(r#"{{"role":"assistant","tool_calls":{odd}}}"#);
+        assert!(repeats(&[message.clone(), message]) <= 2, "{odd}");
+    }
+}
+
+#[test]
 fn too_many_messages_are_refused() {
     let of = |n| format!(r#"{{"model":"m","messages":[{}]}}"#, vec!["{}"; n].join(","));
     assert!(chat(&of(MESSAGES_MAX)).is_ok());

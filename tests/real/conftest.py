@@ -20,7 +20,7 @@ gateway:
   listen: @LISTEN@
   admin_listen: @ADMIN@
   data_dir: data
-  responses_max_age_days: 1
+  kept_max_age_days: 1
   scrape_interval_ms: 200
   probe_interval_ms: 200
   location: {latitude: 52.5, longitude: 13.4}

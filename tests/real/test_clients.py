@@ -18,7 +18,7 @@ BLOCKS = {name: (kind, text) for kind, name, text in re.findall(r"^```(\w+) (\S+
 CLIENTS, NODE = harness.CACHE / "clients", harness.CACHE / "node-clients"
 
 CONFIG = """
-gateway: {listen: "@LISTEN@", admin_listen: "@ADMIN@", data_dir: data, responses_max_age_days: 1}
+gateway: {listen: "@LISTEN@", admin_listen: "@ADMIN@", data_dir: data, kept_max_age_days: 1}
 operators: [{name: lab}]
 sites: [{name: here, operator: lab, country: DE, latitude: 52.5, longitude: 13.4}]
 models: [{name: tiny, tools: true}, {name: agent, tools: true}, {name: ranks, rerank: true}]

@@ -10,7 +10,7 @@ use rhumb_tests::script::{Step, at_pace, status};
 use rhumb_tests::{MODEL, speech, wait};
 use serde_json::{Value, json};
 
-const KEPT: &str = "responses_max_age_days: 30";
+const KEPT: &str = "kept_max_age_days: 30";
 
 fn kept(mocks: &[&Mock]) -> Config {
     Config::over(mocks).gateway(KEPT)

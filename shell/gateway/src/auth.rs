@@ -61,6 +61,18 @@ impl Keys {
     }
 }
 
+impl Keys {
+    /// Who has a key of this name, in a configuration: what was asked with a key is done while the key stands.
+    pub(crate) fn named(&self, grid: &Grid, tenant: &str, key: &str) -> Option<Caller> {
+        if self.is_open {
+            return Some(self.anonymous.clone());
+        }
+        let (index, found) = TenantIndex::all().zip(&grid.config.tenants).find(|(_, t)| t.name == tenant)?;
+        let key = found.keys.iter().find(|k| k.name == key)?;
+        Some(Caller { tenant: Some(index), tenant_name: tenant.into(), key_name: key.name.as_str().into() })
+    }
+}
+
 /// Sixty-four hexadecimal digits, which the checked configuration holds.
 fn from_hex(hex: &str) -> [u8; 32] {
     let mut out = [0; 32];

@@ -11,6 +11,7 @@ mod answer;
 mod attempt;
 mod auth;
 mod background;
+mod batch_line;
 mod blame;
 mod body;
 mod connection;

@@ -100,7 +100,7 @@ fn fixed(now: &config::Gateway, new: &config::Gateway) -> Option<String> {
             ("tls", files(&g.tls)),
             ("admin_tls", files(&g.admin_tls)),
             ("data_dir", g.data_dir.clone()),
-            ("responses_max_age_days", number(g.responses_max_age_days.map(u64::from))),
+            ("kept_max_age_days", number(g.kept_max_age_days.map(u64::from))),
             ("workers", g.workers.to_string()),
             ("max_memory_mb", number(g.max_memory_mb)),
             ("max_held_mb", number(g.max_held_mb)),

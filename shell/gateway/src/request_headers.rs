@@ -44,6 +44,11 @@ pub(crate) struct RequestHeaders {
 }
 
 impl RequestHeaders {
+    /// Those of a line of a batch.
+    pub(crate) fn of_batch() -> Self {
+        Self { priority: Some(Priority::Batch), ..Self::default() }
+    }
+
     /// How urgent the request is: by its header, else its service tier, else its policy. A header that asks for more
     /// than the tenant may have is refused; a service tier gets what it may.
     pub(crate) fn priority(

@@ -8,6 +8,7 @@ use http::{HeaderValue, Method, Request, Response, header};
 use hyper::body::Incoming;
 use rhumb_api::ApiError;
 use rhumb_kept::{Found, Question};
+use rhumb_openai::request::boundary;
 use rhumb_record::format_id;
 use tokio::sync::oneshot;
 
@@ -106,17 +107,28 @@ async fn operate(epoch: &Arc<ConfigEpoch>, operation: Operation, request: Reques
 
 /// What is kept for clients.
 async fn find(epoch: &Arc<ConfigEpoch>, path: &str, request: Request<Incoming>) -> Result<Response<Answer>, ApiError> {
-    let tenant = caller(epoch, request.headers())?.tenant_name;
+    let caller = caller(epoch, request.headers())?;
     let Some(kept) = &epoch.state.kept else { return Err(rhumb_kept::nothing(path)) };
     let (parts, body) = request.into_parts();
     let (gateway, mut held) = (&epoch.grid.config.gateway, epoch.state.limits.holding());
     let within = Duration::from_millis(gateway.request_timeout_ms);
     let body = read(body, gateway.max_body_bytes, within, &mut held).await?;
     let (query, number) = (parts.uri.query().unwrap_or_default(), format_id(epoch.state.ids.next().0));
-    let question = Question { tenant: &tenant, method: &parts.method, path, query, body: &body, number: &number };
+    let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let question = Question {
+        tenant: &caller.tenant_name,
+        key: &caller.key_name,
+        boundary: content_type.and_then(boundary),
+        method: &parts.method,
+        path,
+        query,
+        body: &body,
+        number: &number,
+    };
     Ok(match kept.answer(&question).await? {
         Found::Object(json) => text("application/json", json.into()),
         Found::Events(all) => event_stream(Answer::Whole(all)),
+        Found::Content(all) => text("application/octet-stream", all),
         Found::Following(following) => event_stream(Answer::Following(following)),
     })
 }

@@ -25,7 +25,7 @@ use crate::retention::retention;
 use crate::salt::Secret;
 use crate::state::GatewayState;
 use crate::version::{Digest, Version};
-use crate::{control, pool};
+use crate::{batch_line, control, pool};
 use rhumb_server::tls::Certificate;
 
 /// Longest time that requests in flight are given to end when the gateway stops.
@@ -144,7 +144,7 @@ fn serve(grid: Grid, digest: Digest, log: &Log, tasks: &Tasks) -> Result<Running
     let limits = ResourceLimits::new(&grid.config, workers);
     let secret = Secret::open(Path::new(&config.data_dir)).map_err(StartError::Salt)?;
     let open = |days| Kept::open(Path::new(&config.data_dir), days, tasks).map(Arc::new);
-    let kept = (log.clone(), config.responses_max_age_days.map(open).transpose()?);
+    let kept = (log.clone(), config.kept_max_age_days.map(open).transpose()?);
     let state = Arc::new(GatewayState::new(kept, tasks.clone(), drains, limits, names, secret));
     let epoch = ConfigEpoch::new(&state, grid, upstreams, version, None);
     let gateway = Arc::new(Gateway::new(epoch));
@@ -155,12 +155,16 @@ fn serve(grid: Grid, digest: Digest, log: &Log, tasks: &Tasks) -> Result<Running
     for i in 0..workers {
         let listener = listen.try_clone().map_err(StartError::Thread)?;
         let (gateway, stopped, tls, tasks) = (Arc::clone(&gateway), stopped.clone(), tls.clone(), tasks.clone());
+        let batches = tasks.clone();
         threads.push(thread(&format!("rhumb-{i}"), async move {
             // It ends with the runtime, when the last connection has.
             keep(tasks, "pool", Arc::clone(&gateway), |g| {
                 let state = Arc::clone(&g.now().state);
                 pool::tend(move || state.limits.level() > Level::Calm)
             });
+            if i == 0 {
+                keep(batches, "batches", Arc::clone(&gateway), batch_line::work);
+            }
             accept(listener, tls, stopped, gateway, Role::Data).await;
         })?);
     }

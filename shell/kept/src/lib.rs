@@ -1,14 +1,18 @@
 //! Responses and conversations that clients can come back to: what comes before a request is recalled, what it comes to is kept,
-//! and what is kept is shown, followed, called off and deleted. Nothing here knows where a response is made.
+//! and what is kept is shown, followed, called off and deleted. Files, and batches of requests that are worked on. Nothing here
+//! knows where a response is made.
 
+mod batches;
+mod files;
 mod following;
 mod keep;
 mod keeping;
 mod making;
 mod paths;
 mod run;
+mod work;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -18,6 +22,7 @@ use rhumb_process::Tasks;
 use rhumb_responses::kept::{Wanted, wanted};
 use rhumb_store::StoreError;
 use rhumb_store::responses::{Forgotten, History, ResponseStore, Unavailable};
+use tokio::sync::Notify;
 
 pub use self::following::Following;
 pub use self::keep::Keep;
@@ -25,12 +30,17 @@ pub use self::keeping::Keeping;
 pub use self::making::Making;
 pub use self::paths::{Found, Question, are_at, nothing};
 pub use self::run::Run;
+pub use self::work::{Answered, Asked};
 
 /// What is kept, and what is being made in the background.
 pub struct Kept {
     store: ResponseStore,
     /// By identifier.
     runs: Mutex<BTreeMap<String, Arc<Run>>>,
+    /// Batches that their clients want no more of, while they are worked on.
+    cancelled: Mutex<BTreeSet<String>>,
+    /// There may be a batch to work on.
+    batches: Notify,
 }
 
 /// Responses that may be made in the background at once.
@@ -75,7 +85,8 @@ impl Kept {
     /// The file cannot be used.
     pub fn open(data_dir: &Path, days: u32, tasks: &Tasks) -> Result<Self, StoreError> {
         let age = Duration::from_secs(u64::from(days) * 24 * 3_600);
-        Ok(Self { store: ResponseStore::open(data_dir, age, tasks)?, runs: Mutex::default() })
+        let store = ResponseStore::open(data_dir, age, tasks)?;
+        Ok(Self { store, runs: Mutex::default(), cancelled: Mutex::default(), batches: Notify::new() })
     }
 
     /// Looks up what a request of a tenant goes on with, in at most so many bytes. Its response gets this number.

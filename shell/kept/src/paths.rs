@@ -18,17 +18,21 @@ use crate::{Kept, unavailable};
 
 const RESPONSES: &str = "/v1/responses/";
 const CONVERSATIONS: &str = "/v1/conversations";
+const FILES: &str = "/v1/files";
+const BATCHES: &str = "/v1/batches";
 
 /// The path is one of these.
 pub fn are_at(path: &str) -> bool {
-    path.starts_with(RESPONSES) || path.strip_prefix(CONVERSATIONS).is_some_and(|p| p.is_empty() || p.starts_with('/'))
+    let is_below = |root: &str| path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    path.starts_with(RESPONSES) || [CONVERSATIONS, FILES, BATCHES].into_iter().any(is_below)
 }
 
-/// What is not kept anywhere, by the field that would name it.
-///
-/// # Errors
-/// Always.
+/// Why there is nothing where nothing is kept.
 pub fn nothing(path: &str) -> ApiError {
+    if path.starts_with(FILES) || path.starts_with(BATCHES) {
+        let text = "Files and batches are kept where `gateway.kept_max_age_days` is set, which it is not here.";
+        return ApiError::not_found(text);
+    }
     ApiError::previous_not_found(if path.starts_with(RESPONSES) { "response_id" } else { "conversation_id" })
 }
 
@@ -40,12 +44,18 @@ pub enum Found {
     Events(Bytes),
     /// Events that are being made.
     Following(Box<Following>),
+    /// The content of a file.
+    Content(Bytes),
 }
 
 /// A request for what is kept.
 pub struct Question<'a> {
     /// Whose it is.
     pub tenant: &'a str,
+    /// Name of the key that it is asked with.
+    pub key: &'a str,
+    /// The boundary of its body, where that is a form.
+    pub boundary: Option<&'a str>,
     /// `GET`, `POST` or `DELETE`.
     pub method: &'a Method,
     /// The path, without the query.
@@ -69,16 +79,22 @@ impl Kept {
             return self.response(question, id, what).await;
         }
         let parts: Vec<&str> = question.path.split('/').skip(3).collect();
+        if question.path.starts_with(FILES) {
+            return self.files(question, &parts).await;
+        }
+        if question.path.starts_with(BATCHES) {
+            return self.batches(question, &parts).await.map(Found::Object);
+        }
         self.conversations(question, &parts).await.map(Found::Object)
     }
 }
 
-fn methods(allowed: &str) -> ApiError {
+pub(crate) fn methods(allowed: &str) -> ApiError {
     ApiError::method_not_allowed(allowed)
 }
 
 impl Question<'_> {
-    fn parameters(&self) -> impl Iterator<Item = (&str, String)> {
+    pub(crate) fn parameters(&self) -> impl Iterator<Item = (&str, String)> {
         self.query.split('&').filter_map(|pair| {
             let (name, value) = pair.split_once('=')?;
             Some((name, percent_decode_str(value).decode_utf8_lossy().into_owned()))
@@ -90,7 +106,7 @@ impl Question<'_> {
         kept::said(self.body, self.number)
     }
 
-    fn page(&self) -> Result<Page, ApiError> {
+    pub(crate) fn page(&self) -> Result<Page, ApiError> {
         let mut page = Page::default();
         self.parameters().try_for_each(|(name, value)| page.parameter(name, &value))?;
         Ok(page)

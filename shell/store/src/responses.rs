@@ -1,9 +1,11 @@
-//! Responses and conversations that are kept for clients to go on with.
+//! Responses and conversations that are kept for clients to go on with, their files, and batches of requests.
 //!
 //! They stand in a file of their own beside the log, since they hold what people wrote, and the log does not. One thread has
 //! the file; whoever asks it for something waits without blocking a thread. A commit survives the death of the process.
 
+mod batches;
 mod conversations;
+mod files;
 mod history;
 mod rows;
 
@@ -15,12 +17,14 @@ use rhumb_process::{Tasks, clock};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
+pub use self::batches::{Batch, Line};
 pub use self::conversations::Conversation;
+pub use self::files::StoredFile;
 pub use self::history::{Forgotten, History};
 pub use self::rows::KeptResponse;
 use crate::error::StoreError;
 
-const FILE: &str = "responses.db";
+const FILE: &str = "kept.db";
 
 /// What may wait for the thread at once. Beyond it the store is said to be unavailable.
 const JOBS_MAX: usize = 4_096;
@@ -57,6 +61,8 @@ impl ResponseStore {
             db.busy_timeout(BUSY_TIMEOUT)?;
             rows::prepare(&db)?;
             conversations::prepare(&db)?;
+            files::prepare(&db)?;
+            batches::prepare(&db)?;
             rows::fail_unfinished(&db)?;
             prune(&mut db, max_age)?;
             Ok(db)
@@ -175,6 +181,143 @@ impl ResponseStore {
     }
 }
 
+/// Files.
+impl ResponseStore {
+    /// Keeps a file.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub async fn keep_file(&self, file: StoredFile, content: Vec<u8>) -> Result<(), Unavailable> {
+        self.ask(move |db| files::keep(db, &file, &content)).await
+    }
+
+    /// A file of a tenant, without its content.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub async fn find_file(&self, tenant: &str, id: &str) -> Result<Option<StoredFile>, Unavailable> {
+        let (tenant, id) = (tenant.to_owned(), id.to_owned());
+        self.ask(move |db| files::find(db, &tenant, &id)).await
+    }
+
+    /// All files of a tenant, oldest first.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub async fn files(&self, tenant: &str) -> Result<Vec<StoredFile>, Unavailable> {
+        let tenant = tenant.to_owned();
+        self.ask(move |db| files::all(db, &tenant)).await
+    }
+
+    /// The content of a file of a tenant.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub async fn file_content(&self, tenant: &str, id: &str) -> Result<Option<Vec<u8>>, Unavailable> {
+        let (tenant, id) = (tenant.to_owned(), id.to_owned());
+        self.ask(move |db| files::content(db, &tenant, &id)).await
+    }
+
+    /// Forgets a file of a tenant; false where there is none.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub async fn forget_file(&self, tenant: &str, id: &str) -> Result<bool, Unavailable> {
+        let (tenant, id) = (tenant.to_owned(), id.to_owned());
+        self.ask(move |db| files::forget(db, &tenant, &id)).await
+    }
+}
+
+/// Batches.
+impl ResponseStore {
+    /// Keeps a batch in a state.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub async fn keep_batch(&self, batch: Batch) -> Result<(), Unavailable> {
+        self.ask(move |db| batches::keep(db, &batch)).await
+    }
+
+    /// A batch of a tenant.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub async fn find_batch(&self, tenant: &str, id: &str) -> Result<Option<Batch>, Unavailable> {
+        let (tenant, id) = (tenant.to_owned(), id.to_owned());
+        self.ask(move |db| batches::find(db, &tenant, &id)).await
+    }
+
+    /// All batches of a tenant, oldest first.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub async fn batches(&self, tenant: &str) -> Result<Vec<Batch>, Unavailable> {
+        let tenant = tenant.to_owned();
+        self.ask(move |db| batches::all(db, &tenant)).await
+    }
+
+    /// The batches of all tenants that have not ended, oldest first.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub async fn unfinished_batches(&self) -> Result<Vec<Batch>, Unavailable> {
+        self.ask(|db| batches::unfinished(db)).await
+    }
+
+    /// A batch begins, of so many lines. False: its tenant wants no more of it, or it has begun.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub async fn begin_batch(&self, id: &str, lines: u64) -> Result<bool, Unavailable> {
+        let id = id.to_owned();
+        self.ask(move |db| batches::begin(db, &id, lines)).await
+    }
+
+    /// A tenant wants no more of a batch. False: there is none, or it is ending or has ended.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub async fn cancel_batch(&self, tenant: &str, id: &str) -> Result<bool, Unavailable> {
+        let (tenant, id) = (tenant.to_owned(), id.to_owned());
+        self.ask(move |db| batches::cancel(db, &tenant, &id)).await
+    }
+
+    /// Keeps what came of a line of a batch, once.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub async fn add_line(&self, batch: &str, line: Line) -> Result<(), Unavailable> {
+        let batch = batch.to_owned();
+        self.ask(move |db| batches::add(db, &batch, &line)).await
+    }
+
+    /// The places of the lines of a batch that something has come of.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub async fn lines_done(&self, batch: &str) -> Result<Vec<u64>, Unavailable> {
+        let batch = batch.to_owned();
+        self.ask(move |db| batches::done(db, &batch)).await
+    }
+
+    /// The answers of a batch, or its errors, line by line.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub async fn lines_text(&self, batch: &str, is_answer: bool) -> Result<String, Unavailable> {
+        let batch = batch.to_owned();
+        self.ask(move |db| batches::text(db, &batch, is_answer)).await
+    }
+
+    /// A batch has ended, and what its lines came to stands in these files.
+    ///
+    /// # Errors
+    /// It cannot be written; nothing has changed.
+    pub async fn end_batch(&self, batch: Batch, files: Vec<(StoredFile, String)>) -> Result<(), Unavailable> {
+        self.ask(move |db| batches::end(db, &batch, &files)).await
+    }
+}
+
 /// Does what it is asked for until nobody can ask any more.
 fn serve(db: &mut Connection, next: &Receiver<Job>, max_age: Duration) {
     let mut pruned_at = clock::now();
@@ -198,6 +341,8 @@ fn prune(db: &mut Connection, max_age: Duration) -> rusqlite::Result<()> {
     let all = db.transaction()?;
     rows::forget_before(&all, before_s)?;
     conversations::forget_before(&all, before_s)?;
+    files::forget_before(&all, before_s)?;
+    batches::forget_before(&all, before_s)?;
     all.commit()
 }
 

@@ -3,6 +3,7 @@
 //!
 //! Nothing here does I/O. Everything here reads bytes from outside, so nothing here panics on them.
 
+pub mod batch;
 pub mod conversation;
 pub mod error;
 pub mod models;

@@ -8,7 +8,7 @@ use rhumb_api::{ApiError, Request, Tier};
 use rhumb_json::{JsonError, Kind, Limits, UNITS, Walker, unescape};
 
 pub use self::api::Api;
-pub use self::form::{boundary, scan_form};
+pub use self::form::{Upload, boundary, scan_form, upload};
 pub use self::forward::{Edits, forward};
 
 mod api;

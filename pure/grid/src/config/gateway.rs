@@ -37,10 +37,10 @@ pub struct Gateway {
     #[schemars(range(max = 1_073_741_824))]
     pub log_max_mb: u64,
     /// Days that responses (`/v1/responses`) and conversations are kept for clients that want it (`store`, which they want
-    /// unless they say otherwise), in the data folder: prompts and answers stand there as they were. Not set: none is kept, and
-    /// clients are told so.
+    /// unless they say otherwise), and files and batches, in the data folder: prompts and answers stand there as they were.
+    /// Not set: nothing is kept, and clients are told so.
     #[schemars(range(min = 1, max = 36_500))]
-    pub responses_max_age_days: Option<u32>,
+    pub kept_max_age_days: Option<u32>,
     /// Worker threads; 0 means one for each available core.
     #[schemars(range(max = 1024))]
     pub workers: u32,
@@ -115,7 +115,7 @@ impl Default for Gateway {
             data_dir: "rhumb-data".into(),
             log_max_age_days: 30,
             log_max_mb: 10_240,
-            responses_max_age_days: None,
+            kept_max_age_days: None,
             workers: 0,
             max_body_bytes: 32 << 20,
             request_timeout_ms: 30_000,

@@ -42,6 +42,16 @@ impl<'a> Head<'a> {
         Ok(Self { caller, headers, policy, coding, form })
     }
 
+    /// The head of a line of a batch.
+    ///
+    /// # Errors
+    /// The tenant's policy is not there any more.
+    pub(crate) fn of_batch(epoch: &'a ConfigEpoch, caller: Caller) -> Result<Self, ApiError> {
+        let tenant = caller.tenant.map(|t| &epoch.grid.config.tenants[t]);
+        let policy = epoch.grid.policy_for(tenant, None).map_err(|_| ApiError::unauthorized())?;
+        Ok(Self { caller, headers: RequestHeaders::of_batch(), policy, coding: None, form: None })
+    }
+
     /// The tenant, where any are configured.
     pub(crate) fn tenant<'e>(&self, epoch: &'e ConfigEpoch) -> Option<&'e Tenant> {
         self.caller.tenant.map(|t| &epoch.grid.config.tenants[t])

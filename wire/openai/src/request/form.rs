@@ -20,7 +20,40 @@ const BOUNDARY_BYTES_MAX: usize = 70;
 /// A part by where its content stands.
 struct Part<'a> {
     name: &'a str,
+    file_name: Option<&'a str>,
     content: Range<usize>,
+}
+
+/// A file that a form brings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upload {
+    /// What it is for.
+    pub purpose: String,
+    /// Its name; empty where the form gives none.
+    pub name: String,
+    /// Where its content stands.
+    pub content: Range<usize>,
+}
+
+/// Reads a form that brings a file.
+///
+/// # Errors
+/// It is none, or lacks the file or what it is for.
+pub fn upload(body: &[u8], boundary: &str) -> Result<Upload, Refusal> {
+    let (mut purpose, mut file) = (None, None);
+    for part in parts(body, boundary)? {
+        match part.name {
+            "purpose" => purpose = str::from_utf8(&body[part.content]).ok().map(str::to_owned),
+            "file" if file.is_some() => return Err(Refusal::Field("file", "is given more than once: give it once")),
+            "file" => file = Some((part.file_name.unwrap_or_default().to_owned(), part.content)),
+            _ => {}
+        }
+    }
+    let purpose = purpose.filter(|purpose| !purpose.is_empty());
+    let purpose =
+        purpose.ok_or(Refusal::Field("purpose", "is missing: say what the file is for, `batch` for example"))?;
+    let (name, content) = file.ok_or(Refusal::Field("file", "is missing"))?;
+    Ok(Upload { purpose, name, content })
 }
 
 const BROKEN: Refusal = Refusal::Field(
@@ -51,7 +84,13 @@ pub fn boundary(content_type: &str) -> Option<&str> {
 fn value_of(text: &str) -> Option<(&str, &str)> {
     let text = text.trim_start();
     if let Some(quoted) = text.strip_prefix('"') {
-        let (value, rest) = quoted.split_once('"')?;
+        let mut is_escaped = false;
+        let end = quoted.bytes().position(|b| {
+            let ends = b == b'"' && !is_escaped;
+            is_escaped = b == b'\\' && !is_escaped;
+            ends
+        })?;
+        let (value, rest) = (&quoted[..end], &quoted[end + 1..]);
         return Some((value, rest.trim_start().strip_prefix(';').unwrap_or("")));
     }
     let (value, rest) = text.split_once(';').unwrap_or((text, ""));
@@ -104,59 +143,78 @@ pub fn scan_form(api: Api, body: &[u8], boundary: &str) -> Result<Scan, Refusal>
     Ok(s)
 }
 
+/// What a boundary is followed by.
+enum After {
+    /// A part, whose head begins here, at a line break.
+    Part(usize),
+    /// Nothing more of the form.
+    End,
+}
+
+/// What stands at the end of a text that could be a boundary; `None` where it is none, but content that looks alike.
+fn after(body: &[u8], at: usize) -> Option<After> {
+    let rest = &body[at..];
+    if rest.starts_with(b"--") {
+        return Some(After::End);
+    }
+    let padding = rest.iter().take_while(|b| matches!(b, b' ' | b'\t')).count();
+    rest[padding..].starts_with(b"\r\n").then_some(After::Part(at + padding))
+}
+
 /// The parts of a form, in their order.
 fn parts<'a>(body: &'a [u8], boundary: &str) -> Result<Vec<Part<'a>>, Refusal> {
     let delimiter = ["\r\n--", boundary].concat();
     let find = memmem::Finder::new(delimiter.as_bytes());
+    // The next boundary from here: where it begins, and what follows it.
+    let next = |from: usize| {
+        let found = find.find_iter(&body[from..]).map(|at| from + at);
+        found.filter_map(|at| Some((at, after(body, at + delimiter.len())?))).next().ok_or(BROKEN)
+    };
     // What stands before the first boundary means nothing; its line break may be missing.
-    let mut at = if body.starts_with(&delimiter.as_bytes()[2..]) {
-        delimiter.len() - 2
-    } else {
-        find.find(body).ok_or(BROKEN)? + delimiter.len()
+    let first = body.starts_with(&delimiter.as_bytes()[2..]).then(|| after(body, delimiter.len() - 2)).flatten();
+    let mut follows = match first {
+        Some(follows) => follows,
+        None => next(0)?.1,
     };
     let mut parts = Vec::new();
-    loop {
-        let line = &body[at..];
-        if line.starts_with(b"--") {
-            return Ok(parts);
-        }
-        let padding = line.iter().take_while(|b| matches!(b, b' ' | b'\t')).count();
-        if !line[padding..].starts_with(b"\r\n") {
-            return Err(BROKEN);
-        }
+    while let After::Part(head_at) = follows {
         if parts.len() == PARTS_MAX {
             return Err(Refusal::Field("body", "holds too many parts"));
         }
         // The line break stays: a part without a head has an empty line at once.
-        let head_at = at + padding;
         let head = &body[head_at..];
         let head_end = memmem::find(&head[..head.len().min(HEAD_BYTES_MAX)], b"\r\n\r\n").ok_or(BROKEN)?;
         let start = head_at + head_end + 4;
+        let (name, file_name) = names(&head[..head_end]).ok_or(BROKEN)?;
         // The content may be empty, so that its end begins with the line break of its head.
-        let end = start - 2 + find.find(&body[start - 2..]).ok_or(BROKEN)?;
-        let name = name(&head[..head_end]).ok_or(BROKEN)?;
-        parts.push(Part { name, content: start..end.max(start) });
-        at = end + delimiter.len();
+        let (end, then) = next(start - 2)?;
+        parts.push(Part { name, file_name, content: start..end.max(start) });
+        follows = then;
     }
+    Ok(parts)
 }
 
-/// The name of a field, from the head of its part.
-fn name(head: &[u8]) -> Option<&str> {
+/// The name of a field and that of its file, from the head of its part.
+fn names(head: &[u8]) -> Option<(&str, Option<&str>)> {
     let head = str::from_utf8(head).ok()?;
-    let (_, disposition) = head
-        .split("\r\n")
-        .filter_map(|line| line.split_once(':'))
-        .find(|(header, _)| header.trim().eq_ignore_ascii_case("content-disposition"))?;
+    let is_disposition = |header: &str| header.trim().eq_ignore_ascii_case("content-disposition");
+    let mut lines = head.split("\r\n").filter_map(|line| line.split_once(':'));
+    let (_, disposition) = lines.find(|(header, _)| is_disposition(header))?;
+    let (mut name, mut file_name) = (None, None);
     let mut parameters = disposition.split_once(';')?.1;
     while !parameters.is_empty() {
-        let (key, rest) = parameters.split_once('=')?;
-        let (value, rest) = value_of(rest)?;
-        if key.trim().eq_ignore_ascii_case("name") {
-            return Some(value);
+        // What cannot be read behind the name is nobody's loss.
+        let Some((key, rest)) = parameters.split_once('=') else { break };
+        let Some((value, rest)) = value_of(rest) else { break };
+        let key = key.trim();
+        if key.eq_ignore_ascii_case("name") {
+            name = name.or(Some(value));
+        } else if key.eq_ignore_ascii_case("filename") {
+            file_name = file_name.or(Some(value));
         }
         parameters = rest;
     }
-    None
+    Some((name?, file_name))
 }
 
 #[cfg(test)]
@@ -199,6 +257,21 @@ mod tests {
             let s = scanned(&body).unwrap();
             assert_eq!((s.request.model.as_str(), &body[s.model_span]), ("whisper", "whisper"));
             assert_eq!((s.request.prompt_bytes, s.request.prompt.media, s.is_form), (file.1.len(), 1, true));
+        }
+    }
+
+    #[test]
+    fn a_file_is_taken_out_of_its_form() {
+        let body = form(&[("name=\"purpose\"", "batch"), ("name=\"file\"; filename=\"a.jsonl\"", "{}\n{}")]);
+        let found = upload(body.as_bytes(), "B").unwrap();
+        assert_eq!((found.purpose.as_str(), found.name.as_str(), &body[found.content]), ("batch", "a.jsonl", "{}\n{}"));
+        for (parts, field) in [
+            (vec![("name=\"purpose\"", "batch")], "file"),
+            (vec![("name=\"file\"", "x")], "purpose"),
+            (vec![("name=\"purpose\"", "batch"), ("name=\"file\"", "x"), ("name=\"file\"", "x")], "file"),
+        ] {
+            let error = upload(form(&parts).as_bytes(), "B").unwrap_err();
+            assert!(matches!(error, Refusal::Field(named, _) if named == field), "{error:?}");
         }
     }
 

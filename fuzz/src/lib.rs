@@ -112,7 +112,7 @@ pub fn responses(body: &[u8]) {
     let Ok(read) = rhumb_responses::read(body, None) else { return };
     assert!(read.dropped.header().is_ascii());
     is_a_chat(body, &read.conversation);
-    let before = [wanted.map(|wanted| wanted.input).unwrap_or_default()];
+    let before = [wanted.map(|wanted| wanted.input.to_string()).unwrap_or_default()];
     if before[0].is_empty() {
         return;
     }

@@ -27,7 +27,8 @@ fn get(gateway: &Gateway, path: &str) -> Answer {
 }
 
 fn upload(gateway: &Gateway, headers: &str, purpose: &str, content: &str) -> Answer {
-    let part = |head: &str, content: &str| format!("--x1\r\nContent-Disposition: form-data; {head}\r\n\r\n{content}\r\n");
+    let part =
+        |head: &str, content: &str| format!("--x1\r\nContent-Disposition: form-data; {head}\r\n\r\n{content}\r\n");
     let body = [
         part("name=\"purpose\"", purpose),
         part("name=\"file\"; filename=\"requests.jsonl\"", content),
@@ -71,7 +72,16 @@ fn a_batch_is_answered_in_files_and_a_broken_line_costs_nothing_but_itself() {
     let long = json!({"custom_id": "s", "method": "POST", "url": "/v1/chat/completions", "body": {"model": MODEL, "stream": true}});
     let unknown = json!({"custom_id": "u", "method": "POST", "url": "/v1/chat/completions",
         "body": {"model": "none", "messages": [{"role": "user", "content": "x"}]}});
-    let all = [request(0), "{broken".into(), request(1), request(0), String::new(), long.to_string(), unknown.to_string(), request(2)];
+    let all = [
+        request(0),
+        "{broken".into(),
+        request(1),
+        request(0),
+        String::new(),
+        long.to_string(),
+        unknown.to_string(),
+        request(2),
+    ];
     let file = upload(&gateway, "", "batch", &all.join("\n"));
     assert_eq!((&file.json()["filename"], &file.json()["purpose"]), (&json!("requests.jsonl"), &json!("batch")));
     let begun = begin(&gateway, &id_of(&file));
@@ -162,7 +172,8 @@ fn files_and_batches_are_their_tenants_own() {
         send(&gateway, method, &path, &key("zeta"), b"").error(404, "not_found");
     }
     assert_eq!(send(&gateway, "GET", "/v1/files", &key("zeta"), b"").json()["data"], json!([]));
-    let body = json!({"input_file_id": file, "endpoint": "/v1/chat/completions", "completion_window": "24h"}).to_string();
+    let body =
+        json!({"input_file_id": file, "endpoint": "/v1/chat/completions", "completion_window": "24h"}).to_string();
     let ask = |name: &str| gateway.client().exchange(&post("/v1/batches", &key(name), body.as_bytes()));
     ask("zeta").error(400, "invalid_request");
     let batch = id_of(&ask("acme"));
@@ -188,7 +199,8 @@ fn what_cannot_be_a_batch_is_refused_by_name() {
     let words = id_of(&upload(&gateway, "", "assistants", "x"));
     assert!(begin(&gateway, &words).error(400, "invalid_request").contains("purpose `batch`"));
     assert!(begin(&gateway, "file-0").error(400, "invalid_request").contains("input_file_id"));
-    send(&gateway, "POST", "/v1/files", "content-type: application/json\r\n", b"{}").error(415, "unsupported_media_type");
+    send(&gateway, "POST", "/v1/files", "content-type: application/json\r\n", b"{}")
+        .error(415, "unsupported_media_type");
     assert!(upload(&gateway, "", "", "x").error(400, "invalid_request").contains("`purpose`"));
     for (file, reason) in [("\n \n", "between 1 and"), ("", "between 1 and")] {
         let begun = begin(&gateway, &id_of(&upload(&gateway, "", "batch", file)));

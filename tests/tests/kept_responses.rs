@@ -291,3 +291,53 @@ fn what_cannot_be_read_is_named() {
     assert_eq!(mock.requests(), 1);
     gateway.stop();
 }
+
+#[test]
+fn what_is_endless_is_bounded() {
+    let mock = Mock::answering("a", 1);
+    let gateway = kept(&[&mock]).start();
+    let many = format!(r#"{{"model":"{MODEL}","input":[{}]}}"#, vec!["{}"; 20_000].join(","));
+    let said = gateway.client().exchange(&post("/v1/responses", "", many.as_bytes())).error(400, "invalid_request");
+    assert!(said.contains("at most 16384 items"), "{said}");
+    let items: Vec<Value> = (0..21).map(|_| json!({"role": "user", "content": "x"})).collect();
+    send(&gateway, "/v1/conversations", &json!({"items": items})).error(400, "invalid_request");
+    let long = json!({"model": MODEL, "input": "x", "metadata": {"a": "b".repeat(600)}});
+    assert!(ask(&gateway, &long).error(400, "invalid_request").contains("`metadata`"));
+    let id = id_of(&ask(&gateway, &json!({"model": MODEL, "input": "x", "background": true})));
+    let last = format!("/v1/responses/{id}?stream=true&starting_after={}", u64::MAX);
+    assert!(get(&gateway, &last).error(400, "invalid_request").contains("starting_after"));
+    gateway.await_rest();
+    gateway.stop();
+    let gateway = kept(&[&mock]).gateway("max_body_bytes: 4096").start();
+    let conversation = id_of(&send(&gateway, "/v1/conversations", &json!({})));
+    let item = json!({"items": [{"role": "user", "content": "x".repeat(2_000)}]});
+    assert_eq!(send(&gateway, &format!("/v1/conversations/{conversation}/items"), &item).status, 200);
+    send(&gateway, &format!("/v1/conversations/{conversation}/items"), &item).error(413, "request_too_large");
+    gateway.stop();
+}
+
+#[test]
+fn a_background_response_is_explained_like_any_other() {
+    let mock = Mock::start("a", at_pace(2, 1));
+    let gateway = kept(&[&mock]).start();
+    let body = json!({"model": MODEL, "input": "x", "background": true, "reasoning": {"effort": "low"}});
+    let accepted = ask(&gateway, &body);
+    assert_eq!(accepted.header("x-rhumb-dropped"), "reasoning.effort");
+    let decision = accepted.header("x-rhumb-decision").to_owned();
+    wait::until("it has ended", || {
+        let response = get(&gateway, &format!("/v1/responses/{}", id_of(&accepted))).json();
+        (response["status"] == "completed").then_some(())
+    });
+    assert_eq!(gateway.ask_admin(&format!("/admin/v1/decisions/{decision}")).status, 200);
+    assert_eq!(sessions(&gateway), 0, "one response alone is no session");
+    let first = accepted.json()["id"].clone();
+    let body = json!({"model": MODEL, "stream": true, "input": "x", "previous_response_id": first});
+    ask(&gateway, &body);
+    gateway.await_rest();
+    assert_eq!(sessions(&gateway), 1);
+    gateway.stop();
+}
+
+fn sessions(gateway: &Gateway) -> usize {
+    gateway.ask_admin("/admin/v1/sessions").json().as_array().unwrap().len()
+}

@@ -82,16 +82,19 @@ fn what_comes_back_in_bytes_passes_as_it_is() {
 #[test]
 fn a_form_passes_as_it_is_but_for_the_name_of_its_model() {
     let sound: Vec<u8> = (0..=255).cycle().take(200_000).collect();
-    let mock = Mock::start("a", answer("text/plain", b"what was said\n"));
+    let mock = Mock::start("a", answer("text/plain; charset=utf-8", b"what was said\n"));
     let gateway = Config::over(&[&mock]).model("transcription: true").start();
     for path in ["/v1/audio/transcriptions", "/v1/audio/translations"] {
         let said = send_form(&gateway, path, FORM, &form("org/tiny-1b", "file", &sound));
         assert_eq!((said.status, said.text().as_str()), (200, "what was said\n"));
-        assert_eq!(said.header("content-type"), "text/plain");
+        assert_eq!(said.header("content-type"), "text/plain; charset=utf-8");
         let seen = mock.seen().pop().unwrap();
         assert_eq!((seen.path.as_str(), seen.header("content-type")), (path, FORM));
         assert!(seen.body == form(MODEL, "file", &sound));
     }
+    mock.set(answer("text/plain", b""));
+    let silence = send_form(&gateway, "/v1/audio/transcriptions", FORM, &form(MODEL, "file", &sound));
+    assert_eq!((silence.status, silence.text().as_str()), (200, ""), "silence says nothing");
     gateway.stop();
 }
 

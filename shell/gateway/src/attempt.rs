@@ -164,23 +164,26 @@ impl FailoverDriver<'_> {
 
     async fn plain(&self, target: &Target, mut response: Response) -> Result<Opened, Fail> {
         let body = self.collect(&mut response).await?;
-        // What generates text answers in JSON, whatever its head says.
-        let response_type = std::mem::take(&mut response.head.content_type);
-        let is_json = self.is_text() || response_type == "application/json";
-        let is_whole = if self.is_text() { is_answer(&body) } else { is_result(is_json, &body) };
+        // What generates text answers in JSON, whatever its head says, and so does what says nothing of it.
+        const JSON: &str = "application/json";
+        let said = std::mem::take(&mut response.head.content_type);
+        let media_type = if self.is_text() || said.is_empty() { JSON } else { &said };
+        let is_whole = if self.is_text() { is_answer(&body) } else { is_result(media_type, &body) };
         if !is_whole {
             return Err(match EngineError::read(&body) {
                 Some(said) => Fail::Failed(Box::new(Failed::inside(said))),
                 None => Failure::Unreadable.into(),
             });
         }
+        let content_type = if media_type == JSON {
+            HeaderValue::from_static(JSON)
+        } else {
+            let whole = [media_type, &response.head.content_parameters].concat();
+            HeaderValue::try_from(whole).unwrap_or(HeaderValue::from_static("application/octet-stream"))
+        };
         if let Some(conn) = response.into_conn() {
             pool::give(self.epoch.live[target.endpoint].pool_key, conn);
         }
-        let content_type = match HeaderValue::try_from(&response_type) {
-            Ok(content_type) if !is_json => content_type,
-            _ => HeaderValue::from_static("application/json"),
-        };
         Ok(Opened::Plain(body, content_type))
     }
 

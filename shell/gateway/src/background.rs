@@ -3,36 +3,42 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, Response};
+use http::{HeaderMap, HeaderValue, Response};
 use rhumb_api::ApiError;
 use rhumb_kept::{Following, Keep, Kept, Making, Recalled, Run};
 use rhumb_process::clock;
 use tokio::sync::oneshot;
 
-use crate::answer::{event_stream, text};
+use crate::answer::{event_stream, id_header, text};
 use crate::body::Answer;
 use crate::epoch::ConfigEpoch;
 use crate::operation::Operation;
 use crate::pipeline::authenticate::Head;
 use crate::pipeline::{Accepted, Asked, answer};
 use crate::relay::BrokenOff;
-use crate::waiting::Refused;
+use crate::waiting::{DROPPED, Refused};
 
 /// A request that is to be accepted, and who waits to hear that it is.
 pub(crate) struct Begin {
     run: Arc<Run>,
-    accepted: oneshot::Sender<()>,
+    accepted: oneshot::Sender<(u64, Option<HeaderValue>)>,
 }
 
 impl Begin {
-    /// The request is accepted: its response begins as `queued`, JSON.
+    /// The request with this id is accepted: its response begins as `queued`, JSON. What of it is not carried on is told.
     ///
     /// # Errors
     /// It cannot be kept.
-    pub(crate) async fn accept(self, kept: &Kept, keep: &Keep, queued: String) -> Result<(), ApiError> {
+    pub(crate) async fn accept(
+        self,
+        (id, dropped): (u64, Option<HeaderValue>),
+        kept: &Kept,
+        keep: &Keep,
+        queued: String,
+    ) -> Result<(), ApiError> {
         kept.accept(&self.run, keep, queued).await?;
         // One who has left asks for it later.
-        let _ = self.accepted.send(());
+        let _ = self.accepted.send((id, dropped));
         Ok(())
     }
 }
@@ -49,22 +55,25 @@ pub(crate) async fn begin(
     recalled: Box<Recalled>,
 ) -> Result<Response<Answer>, Refused> {
     kept.room()?;
-    let (run, stream, id) = (Arc::new(Run::default()), recalled.wanted.stream, recalled.id.clone());
+    let (run, stream) = (Arc::new(Run::default()), recalled.wanted.stream);
     let (tell, accepted) = oneshot::channel();
     let begin = Begin { run: Arc::clone(&run), accepted: tell };
     #[expect(clippy::disallowed_methods, reason = "it ends with its response")]
     let task = tokio::spawn(make(epoch, kept, headers, body, recalled, begin));
-    if accepted.await.is_err() {
+    let Ok((id, dropped)) = accepted.await else {
         let refused = task.await.ok().and_then(Result::err);
         return Err(refused.unwrap_or_else(|| ApiError::store_unavailable().into()));
-    }
+    };
     let mut response = if stream {
         event_stream(Answer::Following(Box::new(Following::new(run, 0))))
     } else {
         text("application/json", run.queued().unwrap_or_default().to_owned().into())
     };
-    if let Ok(id) = id.try_into() {
-        response.headers_mut().insert("x-request-id", id);
+    let headers = response.headers_mut();
+    headers.insert("x-rhumb-decision", id_header(id));
+    headers.insert("x-request-id", id_header(id));
+    if let Some(dropped) = dropped {
+        headers.insert(DROPPED, dropped);
     }
     Ok(response)
 }

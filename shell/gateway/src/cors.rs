@@ -36,7 +36,7 @@ pub(crate) fn preflight(origin: HeaderValue, asked: &HeaderMap) -> Response<Answ
     let mut response = Response::new(Answer::Whole(bytes::Bytes::new()));
     *response.status_mut() = StatusCode::NO_CONTENT;
     let headers = response.headers_mut();
-    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST, OPTIONS"));
+    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST, DELETE, OPTIONS"));
     // What acts on nothing may be sent: the gateway passes no header on.
     let wanted = asked.get(header::ACCESS_CONTROL_REQUEST_HEADERS).cloned();
     let wanted = wanted.unwrap_or(HeaderValue::from_static(ALLOWED));

@@ -350,7 +350,7 @@ impl FailoverDriver<'_> {
         if let Some(session) = self.placed.session {
             self.epoch.pin(session, &target);
         }
-        if !self.placed.blocks.is_empty() {
+        if self.api.generates() && !self.placed.blocks.is_empty() {
             self.epoch.cached(&self.placed.blocks, target.endpoint);
         }
         match opened {

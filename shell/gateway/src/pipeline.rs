@@ -27,7 +27,7 @@ use rhumb_json::Limits;
 use rhumb_kept::{Keep, Kept, Recalled};
 use rhumb_openai::request::{Api, Scan, boundary, scan, scan_form};
 use rhumb_process::clock;
-use rhumb_record::format_id;
+use rhumb_record::{Outcome, format_id};
 use tokio::sync::oneshot;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -108,15 +108,21 @@ impl Accepted {
     ///
     /// # Errors
     /// It is to be kept and cannot.
-    async fn hear(self, waits: Option<Waits>, kept: Option<(&Kept, &Keep)>, reply: &Reply) -> Result<(), ApiError> {
+    async fn hear(
+        self,
+        waits: Waits,
+        is_told: bool,
+        kept: Option<(&Kept, &Keep)>,
+        reply: &Reply,
+    ) -> Result<(), ApiError> {
         match self {
             Self::Client(tell) => {
                 // One who has left does not hear it.
-                let _ = waits.map(|waits| tell.send(waits));
+                let _ = is_told.then(|| tell.send(waits));
             }
             Self::Background(begin) => {
                 if let (Some((kept, keep)), Some(queued)) = (kept, reply.queued()) {
-                    Box::pin(begin.accept(kept, keep, queued)).await?;
+                    Box::pin(begin.accept((waits.id, waits.dropped), kept, keep, queued)).await?;
                 }
             }
         }
@@ -171,7 +177,12 @@ pub(crate) async fn answer(
     };
     let is_told = scan.request.stream && !waits.keep_alive.is_zero();
     let kept = kept.as_ref().map(|(kept, _)| &***kept).zip(keep.as_deref());
-    accepted.hear(Some(waits).filter(|_| is_told), kept, &reply).await?;
+    if let Err(error) = accepted.hear(waits, is_told, kept, &reply).await {
+        routing.decide();
+        routing.record();
+        record.refused(Outcome::Failed, error.status());
+        return Err(Refused::of(epoch, routing.id, None, error));
+    }
     let (scan, body, reply, priority) = (&scan, &body, &reply, permitted.priority);
     let mut response =
         Dispatch { epoch, operation, head, scan, body, reply, priority, start }.run(routing, record).await?;

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, header};
 use hyper::body::Incoming;
 use rhumb_api::ApiError;
@@ -23,13 +24,18 @@ use crate::load_shedding::LoadShed;
 use crate::operation::{Dialect, Operation};
 use crate::pipeline::authenticate::caller;
 use crate::pipeline::complete;
+use crate::resource_limits::Held;
 use crate::waiting::Work;
 
 /// Answers a request on a connection over the limit: only health and metrics are served.
 pub(crate) fn handle_lent(epoch: &ConfigEpoch, request: &Request<Incoming>) -> Response<Answer> {
     let path = path_of(request);
-    let Some(operation) = Operation::of(&path) else { return small(epoch, &path, request) };
-    refused(epoch, operation.dialect(), &epoch.state.limits.turn_away(LoadShed::All))
+    let dialect = match Operation::of(&path) {
+        Some(operation) => operation.dialect(),
+        None if rhumb_kept::are_at(&path) => Dialect::Responses,
+        None => return small(epoch, &path, request),
+    };
+    refused(epoch, dialect, &epoch.state.limits.turn_away(LoadShed::All))
 }
 
 /// The path of a request, however many slashes were written for one.
@@ -124,11 +130,19 @@ async fn find(epoch: &Arc<ConfigEpoch>, path: &str, request: Request<Incoming>) 
         query,
         body: &body,
         number: &number,
+        bytes_max: gateway.max_body_bytes,
     };
-    Ok(match kept.answer(&question).await? {
-        Found::Object(json) => text("application/json", json.into()),
-        Found::Events(all) => event_stream(Answer::Whole(all)),
-        Found::Content(all) => text("application/octet-stream", all),
+    let found = kept.answer(&question).await?;
+    // What was read counts as held until its client has the last of it.
+    let counted = epoch.state.limits.holding();
+    let whole = |all: Bytes, mut counted: Held<'_>| -> Result<Bytes, ApiError> {
+        counted.grow(all.len())?;
+        Ok(counted.keep(all))
+    };
+    Ok(match found {
+        Found::Object(json) => text("application/json", whole(json.into(), counted)?),
+        Found::Events(all) => event_stream(Answer::Whole(whole(all, counted)?)),
+        Found::Content(all) => text("application/octet-stream", whole(all, counted)?),
         Found::Following(following) => event_stream(Answer::Following(following)),
     })
 }

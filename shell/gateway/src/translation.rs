@@ -50,7 +50,7 @@ pub(crate) fn translate(
         let (session, dropped, renamed) = (None, None, Renamed::default());
         return Ok(Translated { body, session, dropped, asked: Asked::AsItIs, renamed });
     }
-    held.grow(body.len())?;
+    held.grow(body.len() + recalled.map_or(0, Recalled::bytes))?;
     if operation.dialect() == Dialect::Responses {
         let kept = recalled.map(|recalled| rhumb_responses::Kept {
             before: &recalled.history.items,
@@ -60,7 +60,7 @@ pub(crate) fn translate(
         });
         let request = rhumb_responses::read(&body, kept)?;
         let id = recalled.map(|recalled| recalled.id.clone());
-        let session = recalled.map(|recalled| recalled.session().to_owned());
+        let session = recalled.and_then(|recalled| recalled.session().map(str::to_owned));
         let asked = Asked::Response { id, custom: request.custom, echo: request.echo };
         return Ok(translated(&request.conversation, request.dropped, session, asked));
     }

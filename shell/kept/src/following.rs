@@ -20,6 +20,7 @@ const COMMENT: &[u8] = b": keep-alive\n\n";
 /// A follower of a response.
 pub struct Following {
     run: Arc<Run>,
+    follower: u64,
     next: usize,
     timer: Pin<Box<Sleep>>,
 }
@@ -27,12 +28,13 @@ pub struct Following {
 impl Following {
     /// From the event with this number on.
     pub fn new(run: Arc<Run>, next: usize) -> Self {
-        Self { run, next, timer: Box::pin(sleep_until(clock::timer_now() + KEEP_ALIVE)) }
+        let follower = run.follower();
+        Self { run, follower, next, timer: Box::pin(sleep_until(clock::timer_now() + KEEP_ALIVE)) }
     }
 
     /// Its next bytes; `None` after the last event.
     pub fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        let next = self.run.poll_from(&mut self.next, cx);
+        let next = self.run.poll_from(self.follower, &mut self.next, cx);
         if next.is_ready() {
             self.timer.as_mut().reset(clock::timer_now() + KEEP_ALIVE);
             return next;
@@ -42,5 +44,11 @@ impl Following {
         }
         self.timer.as_mut().reset(clock::timer_now() + KEEP_ALIVE);
         Poll::Ready(Some(Bytes::from_static(COMMENT)))
+    }
+}
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        self.run.leave(self.follower);
     }
 }

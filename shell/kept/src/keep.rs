@@ -40,7 +40,7 @@ impl Keep {
             conversation: self.wanted.conversation.clone(),
             created_s: self.created_s,
             status: status(object),
-            input: self.wanted.input.clone(),
+            input: self.wanted.input.to_string(),
             object: object.to_owned(),
             events,
         };

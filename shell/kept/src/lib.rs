@@ -44,7 +44,7 @@ pub struct Kept {
 }
 
 /// Responses that may be made in the background at once.
-const RUNS_MAX: usize = 4_096;
+const RUNS_MAX: usize = 1_024;
 
 /// The store failed. Its operator hears why, its client only that it did.
 fn unavailable(why: &Unavailable) -> ApiError {
@@ -67,9 +67,9 @@ pub struct Recalled {
 }
 
 impl Recalled {
-    /// What all requests of one conversation have in common.
-    pub fn session(&self) -> &str {
-        if self.history.root.is_empty() { &self.id } else { &self.history.root }
+    /// What all requests of one conversation have in common, from its second on: of most responses there is no second.
+    pub fn session(&self) -> Option<&str> {
+        Some(self.history.root.as_str()).filter(|root| !root.is_empty())
     }
 
     /// The bytes that it takes beside the body.

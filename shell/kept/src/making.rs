@@ -2,7 +2,9 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use rhumb_api::ApiError;
@@ -16,12 +18,18 @@ use crate::run::Run;
 pub struct Making {
     run: Arc<Run>,
     keep: Keep,
+    /// It has become what it is, and nothing else.
+    has_ended: AtomicBool,
 }
+
+/// How often is tried to keep what a response has become, and the pause between: nobody has it otherwise.
+const TRIES_MAX: u32 = 8;
+const PAUSE: Duration = Duration::from_millis(250);
 
 impl Making {
     /// Of what is followed by `run`, and kept so.
     pub fn new(run: Arc<Run>, keep: Keep) -> Self {
-        Self { run, keep }
+        Self { run, keep, has_ended: AtomicBool::new(false) }
     }
 
     /// How it is kept.
@@ -33,7 +41,7 @@ impl Making {
     pub async fn follow(&self, mut next: impl FnMut(&mut Context<'_>) -> Poll<Option<Bytes>>) {
         let mut splitter = Splitter::default();
         while let Some(piece) = poll_fn(&mut next).await {
-            let Ok(whole) = splitter.push(piece) else { return };
+            let Ok(whole) = splitter.push(piece) else { break };
             for event in events(&whole) {
                 let Some(data) = &event.data else { continue };
                 let raw = Bytes::copy_from_slice(event.raw);
@@ -48,6 +56,9 @@ impl Making {
                 self.run.tell(raw);
             }
         }
+        if !self.has_ended.load(Ordering::Relaxed) {
+            self.fail(&ApiError::stream_broken()).await;
+        }
     }
 
     /// It has failed before anything of it was made; false where it was never accepted, so that nobody knows of it.
@@ -58,23 +69,33 @@ impl Making {
         true
     }
 
-    /// Its client has called it off.
+    /// Its client has called it off. What has ended stays as it is.
     pub async fn call_off(&self) {
         let object = cancelled(self.run.queued().unwrap_or_default(), self.run.items());
         self.end(&object, None).await;
     }
 
-    /// Until its client calls it off.
+    /// Until its client calls it off before it has ended.
     pub async fn called_off(&self) {
         self.run.called_off().await;
+        if self.has_ended.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
     }
 
-    /// The response has become what it is: it is kept, and then it is told so.
+    /// The response has become what it is: it is kept, and then it is told so. What it becomes later is nothing.
     async fn end(&self, object: &str, event: Option<Bytes>) {
+        if self.has_ended.swap(true, Ordering::Relaxed) {
+            return;
+        }
         let mut events = self.run.events();
         events.extend(event.iter().flatten());
-        if let Err(why) = self.keep.put(object, Some(events)).await {
+        let mut pause = PAUSE;
+        for _ in 0..TRIES_MAX {
+            let Err(why) = self.keep.put(object, Some(events.clone())).await else { break };
             tracing::error!("response `{}`: {why}", self.keep.id());
+            tokio::time::sleep(pause).await;
+            pause *= 2;
         }
         if let Some(event) = event {
             self.run.tell(event);

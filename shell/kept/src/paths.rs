@@ -1,6 +1,7 @@
 //! The paths of what is kept: responses, conversations and their items.
 
 use std::future::poll_fn;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::Method;
@@ -10,10 +11,11 @@ use rhumb_process::clock;
 use rhumb_responses::kept;
 use rhumb_responses::kept::Page;
 use rhumb_sse::events;
-use rhumb_store::responses::{Conversation, KeptResponse};
+use rhumb_store::responses::{Conversation, Forgotten, KeptResponse};
 use serde_json::Value;
 
 use crate::following::Following;
+use crate::run::Run;
 use crate::{Kept, unavailable};
 
 const RESPONSES: &str = "/v1/responses/";
@@ -66,6 +68,8 @@ pub struct Question<'a> {
     pub body: &'a [u8],
     /// A number of its own, for what it makes.
     pub number: &'a str,
+    /// Most bytes that one thing may have.
+    pub bytes_max: u64,
 }
 
 impl Kept {
@@ -130,8 +134,10 @@ impl Kept {
             let found = self.store.find(question.tenant, id).await.map_err(|why| unavailable(&why))?;
             found.ok_or_else(not_found)
         };
+        // Looked up first: one that ends meanwhile is followed to its end, and is in the store by then.
+        let run = self.run(id);
         match (what, question.method) {
-            ("", &Method::GET) => self.show(question, found.await?),
+            ("", &Method::GET) => self.show(question, run, found.await?).await,
             ("", &Method::DELETE) => {
                 self.call_off(&found.await?.id).await;
                 let gone = self.store.forget(question.tenant, id).await.map_err(|why| unavailable(&why))?;
@@ -147,8 +153,12 @@ impl Kept {
     }
 
     /// A response as it is now, or its events.
-    fn show(&self, question: &Question<'_>, found: KeptResponse) -> Result<Found, ApiError> {
-        let run = self.run(&found.id);
+    async fn show(
+        &self,
+        question: &Question<'_>,
+        run: Option<Arc<Run>>,
+        found: KeptResponse,
+    ) -> Result<Found, ApiError> {
         let (mut stream, mut next) = (false, 0);
         for (name, value) in question.parameters() {
             match name {
@@ -156,7 +166,8 @@ impl Kept {
                 "starting_after" => {
                     let number: Option<usize> = value.parse().ok();
                     let what = "`starting_after` must be the `sequence_number` of an event.";
-                    next = number.ok_or_else(|| ApiError::invalid(what).with_param("starting_after"))? + 1;
+                    let number = number.and_then(|number| number.checked_add(1));
+                    next = number.ok_or_else(|| ApiError::invalid(what).with_param("starting_after"))?;
                 }
                 _ => {}
             }
@@ -168,7 +179,8 @@ impl Kept {
         if let Some(run) = run {
             return Ok(Found::Following(Box::new(Following::new(run, next))));
         }
-        let Some(all) = found.events else {
+        let all = self.store.events(question.tenant, &found.id).await.map_err(|why| unavailable(&why))?;
+        let Some(all) = all else {
             let text =
                 "`stream` must be false: the events are kept of responses that are made with `background: true` only.";
             return Err(ApiError::invalid(text).with_param("stream"));
@@ -179,7 +191,10 @@ impl Kept {
 
     /// Calls a response off, as it is then.
     async fn cancel(&self, question: &Question<'_>, found: KeptResponse) -> Result<Found, ApiError> {
-        if found.events.is_none() && found.has_ended() {
+        if found.has_ended() {
+            if kept::is_background(&found.object) {
+                return Ok(Found::Object(found.object));
+            }
             let text =
                 "`response_id` names a response that was not made with `background: true`: end its connection instead.";
             return Err(ApiError::invalid(text).with_param("response_id"));
@@ -193,8 +208,8 @@ impl Kept {
     async fn call_off(&self, id: &str) {
         let Some(run) = self.run(id) else { return };
         run.cancel();
-        let mut last = run.count();
-        while poll_fn(|cx| run.poll_from(&mut last, cx)).await.is_some() {}
+        let mut following = Following::new(Arc::clone(&run), run.count());
+        while poll_fn(|cx| following.poll_bytes(cx)).await.is_some() {}
     }
 
     async fn conversations(&self, question: &Question<'_>, parts: &[&str]) -> Result<String, ApiError> {
@@ -206,34 +221,36 @@ impl Kept {
                     tenant: question.tenant.to_string(),
                     created_s: clock::unix_ms() / 1_000,
                     metadata: said.metadata.unwrap_or_else(|| "{}".into()),
-                    items: Vec::new(),
                 };
-                let object = object(&conversation);
-                self.keep_conversation(conversation, said.items).await?;
+                let (object, items) = (object(&conversation), Value::from(said.items).to_string());
+                let begun = self.store.begin_conversation(conversation, items).await;
+                begun.map_err(|why| unavailable(&why))?;
                 Ok(object)
             }
             ([], _) => Err(methods("POST")),
             ([id], &Method::GET) => Ok(object(&self.conversation(question, id).await?)),
             ([id], &Method::POST) => {
-                let (mut conversation, said) = (self.conversation(question, id).await?, question.said()?);
-                conversation.metadata = said.metadata.unwrap_or(conversation.metadata);
-                let object = object(&conversation);
-                self.keep_conversation(conversation, said.items).await?;
-                Ok(object)
+                let said = question.said()?;
+                if let Some(metadata) = said.metadata {
+                    let noted = self.store.note_conversation(question.tenant, id, metadata).await;
+                    noted.map_err(|why| unavailable(&why))?.then_some(()).ok_or_else(no_conversation)?;
+                }
+                self.add_items(question, id, &said.items).await?;
+                Ok(object(&self.conversation(question, id).await?))
             }
             ([id], &Method::DELETE) => {
                 let gone =
                     self.store.forget_conversation(question.tenant, id).await.map_err(|why| unavailable(&why))?;
                 if gone { Ok(kept::conversation_deleted(id)) } else { Err(no_conversation()) }
             }
-            ([id, "items"], &Method::GET) => question.page()?.of(items(&self.conversation(question, id).await?)),
+            ([id, "items"], &Method::GET) => question.page()?.of(self.items(question, id).await?),
             ([id, "items"], &Method::POST) => {
-                let (conversation, said) = (self.conversation(question, id).await?, question.said()?);
-                self.keep_conversation(conversation, said.items.clone()).await?;
+                let said = question.said()?;
+                self.add_items(question, id, &said.items).await?;
                 Page { limit: usize::MAX, ascending: true, after: None }.of(said.items)
             }
             ([id, "items", item], &Method::GET) => {
-                let found = items(&self.conversation(question, id).await?).into_iter().find(|i| i["id"] == **item);
+                let found = self.items(question, id).await?.into_iter().find(|i| i["id"] == **item);
                 found.map(|item| item.to_string()).ok_or_else(no_item)
             }
             ([id, "items", item], &Method::DELETE) => {
@@ -256,19 +273,30 @@ impl Kept {
         found.ok_or_else(no_conversation)
     }
 
-    async fn keep_conversation(&self, conversation: Conversation, items: Vec<Value>) -> Result<(), ApiError> {
-        let items = Value::Array(items).to_string();
-        self.store.keep_conversation(conversation, items).await.map_err(|why| unavailable(&why))
+    async fn items(&self, question: &Question<'_>, id: &str) -> Result<Vec<Value>, ApiError> {
+        let items = self.store.items(question.tenant, id, question.bytes_max).await.map_err(|why| unavailable(&why))?;
+        let items = items.map_err(|why| unusable(&why, question.bytes_max))?;
+        Ok(items.iter().filter_map(|item| serde_json::from_str(item).ok()).collect())
+    }
+
+    async fn add_items(&self, question: &Question<'_>, id: &str, items: &[Value]) -> Result<(), ApiError> {
+        let (items, most) = (Value::from(items.to_vec()).to_string(), question.bytes_max);
+        let added = self.store.add_items(question.tenant, id, items, most).await.map_err(|why| unavailable(&why))?;
+        added.map_err(|why| unusable(&why, most))
+    }
+}
+
+/// Why a conversation cannot be used, which may have so many bytes.
+fn unusable(why: &Forgotten, bytes_max: u64) -> ApiError {
+    match why {
+        Forgotten::TooLong => ApiError::too_large(bytes_max).with_param("conversation_id"),
+        Forgotten::Unknown | Forgotten::Unfinished(_) => no_conversation(),
     }
 }
 
 fn object(conversation: &Conversation) -> String {
     let Conversation { id, created_s, metadata, .. } = conversation;
     kept::conversation_object(id, *created_s, metadata)
-}
-
-fn items(conversation: &Conversation) -> Vec<Value> {
-    conversation.items.iter().filter_map(|item| serde_json::from_str(item).ok()).collect()
 }
 
 fn no_conversation() -> ApiError {

@@ -1,5 +1,6 @@
 //! A response that is made whether or not anybody waits for it.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, OnceLock};
 use std::task::{Context, Poll, Waker};
 
@@ -25,12 +26,14 @@ struct Told {
     /// Its items that are whole.
     items: Vec<Value>,
     has_ended: bool,
-    followers: Vec<Waker>,
+    /// Those who wait for more, by their number.
+    followers: BTreeMap<u64, Waker>,
+    next_follower: u64,
 }
 
 impl Told {
     fn wake(&mut self) {
-        self.followers.drain(..).for_each(Waker::wake);
+        std::mem::take(&mut self.followers).into_values().for_each(Waker::wake);
     }
 }
 
@@ -83,8 +86,20 @@ impl Run {
         told.wake();
     }
 
+    /// A number for one who follows it.
+    pub(crate) fn follower(&self) -> u64 {
+        let mut told = lock(&self.told);
+        told.next_follower += 1;
+        told.next_follower
+    }
+
+    /// A follower has left.
+    pub(crate) fn leave(&self, follower: u64) {
+        lock(&self.told).followers.remove(&follower);
+    }
+
     /// Its events from a number on, once there are any; `None` after the last.
-    pub(crate) fn poll_from(&self, next: &mut usize, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+    pub(crate) fn poll_from(&self, follower: u64, next: &mut usize, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         let mut told = lock(&self.told);
         if let Some(events @ [_, ..]) = told.events.get(*next..) {
             let mut out = BytesMut::new();
@@ -95,9 +110,7 @@ impl Run {
         if told.has_ended {
             return Poll::Ready(None);
         }
-        if !told.followers.iter().any(|waker| waker.will_wake(cx.waker())) {
-            told.followers.push(cx.waker().clone());
-        }
+        told.followers.insert(follower, cx.waker().clone());
         Poll::Pending
     }
 

@@ -108,6 +108,15 @@ impl ResponseStore {
         self.ask(move |db| rows::find(db, &tenant, &id)).await
     }
 
+    /// The events of a response of a tenant, where they are kept.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub async fn events(&self, tenant: &str, id: &str) -> Result<Option<Vec<u8>>, Unavailable> {
+        let (tenant, id) = (tenant.to_owned(), id.to_owned());
+        self.ask(move |db| rows::events(db, &tenant, &id)).await
+    }
+
     /// Forgets a response of a tenant; false where there is none. What goes on with it has lost what came before.
     ///
     /// # Errors
@@ -145,15 +154,53 @@ impl ResponseStore {
         self.ask(move |db| history::said_in(db, &tenant, &id, bytes_max)).await
     }
 
-    /// Keeps a conversation, new or with other metadata, and adds items, a JSON array, to it.
+    /// Begins a conversation with items, a JSON array.
     ///
     /// # Errors
     /// It cannot be written; nothing has changed.
-    pub async fn keep_conversation(&self, conversation: Conversation, items: String) -> Result<(), Unavailable> {
-        self.ask(move |db| conversations::keep(db, &conversation, &items)).await
+    pub async fn begin_conversation(&self, conversation: Conversation, items: String) -> Result<(), Unavailable> {
+        self.ask(move |db| conversations::begin(db, &conversation, &items)).await
     }
 
-    /// A conversation of a tenant.
+    /// Gives a conversation of a tenant other metadata, a JSON object; false where there is none.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub async fn note_conversation(&self, tenant: &str, id: &str, metadata: String) -> Result<bool, Unavailable> {
+        let (tenant, id) = (tenant.to_owned(), id.to_owned());
+        self.ask(move |db| conversations::note(db, &tenant, &id, &metadata)).await
+    }
+
+    /// Adds items, a JSON array, to a conversation of a tenant, which may have so many bytes.
+    ///
+    /// # Errors
+    /// It cannot be written; nothing has changed.
+    pub async fn add_items(
+        &self,
+        tenant: &str,
+        id: &str,
+        items: String,
+        bytes_max: u64,
+    ) -> Result<Result<(), Forgotten>, Unavailable> {
+        let (tenant, id) = (tenant.to_owned(), id.to_owned());
+        self.ask(move |db| conversations::add_items(db, &tenant, &id, &items, bytes_max)).await
+    }
+
+    /// The items of a conversation of a tenant, oldest first, in at most so many bytes.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub async fn items(
+        &self,
+        tenant: &str,
+        id: &str,
+        bytes_max: u64,
+    ) -> Result<Result<Vec<String>, Forgotten>, Unavailable> {
+        let (tenant, id) = (tenant.to_owned(), id.to_owned());
+        self.ask(move |db| conversations::items(db, &tenant, &id, bytes_max)).await
+    }
+
+    /// A conversation of a tenant, without its items.
     ///
     /// # Errors
     /// It cannot be read.

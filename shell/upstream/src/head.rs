@@ -28,6 +28,8 @@ pub struct Head {
     pub status: u16,
     /// Media type, in lower case and without parameters.
     pub content_type: String,
+    /// What follows the media type, with its semicolon, as it came.
+    pub content_parameters: String,
     /// A `content-encoding` that is not read here.
     pub encoded: bool,
     /// When to ask again, in milliseconds, from whichever header states it.
@@ -58,6 +60,7 @@ pub fn parse(bytes: &[u8]) -> Result<Option<(Head, usize)>, Error> {
     let mut head = Head {
         status,
         content_type: String::new(),
+        content_parameters: String::new(),
         encoded: false,
         retry_after_ms: None,
         gzip: false,
@@ -106,7 +109,9 @@ fn header(
         *chunked = true;
     } else if name.eq_ignore_ascii_case("content-type") {
         let text = String::from_utf8_lossy(value);
-        head.content_type = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let (kind, parameters) = text.split_at(text.find(';').unwrap_or(text.len()));
+        head.content_type = kind.trim().to_ascii_lowercase();
+        head.content_parameters = parameters.trim_end().to_owned();
     } else if name.eq_ignore_ascii_case("content-encoding") {
         let codings = String::from_utf8_lossy(value);
         for coding in codings.split(',').map(str::trim).filter(|c| !c.is_empty() && !c.eq_ignore_ascii_case("identity"))

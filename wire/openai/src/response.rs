@@ -163,10 +163,11 @@ pub fn is_answer(body: &[u8]) -> bool {
     serde_json::from_slice::<Answer>(body).is_ok_and(|a| a.choices.is_some() || a.data.is_some())
 }
 
-/// The answer of an API that gives no text is whole: there is one, and where it is JSON, it is no error and no scalar.
-pub fn is_result(is_json: bool, body: &[u8]) -> bool {
-    if !is_json {
-        return !body.is_empty();
+/// The answer of an API that gives no text is whole: where it is JSON, it is no error and no scalar; what is no plain text, which
+/// may have nothing to say, is not empty; and no such API answers with a page.
+pub fn is_result(media_type: &str, body: &[u8]) -> bool {
+    if media_type != "application/json" {
+        return media_type != "text/html" && (media_type.starts_with("text/") || !body.is_empty());
     }
     match serde_json::from_slice::<Value>(body) {
         Ok(value @ Value::Object(_)) => EngineError::of(&value).is_none(),

@@ -1,7 +1,11 @@
 //! What a gateway that keeps responses reads and writes beside them.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use rhumb_api::ApiError;
 use rhumb_conversation::fields::{Members, invalid, members, parse, string};
+use rhumb_openai::request::MESSAGES_MAX;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -22,7 +26,7 @@ pub struct Wanted {
     /// The conversation that it goes on with.
     pub conversation: Option<String>,
     /// The items of its own input as they are kept: a JSON array; empty where the response is not.
-    pub input: String,
+    pub input: Arc<str>,
 }
 
 /// Reads what a body wants, for the request with this number. What else it says is not looked at.
@@ -42,7 +46,7 @@ pub fn wanted(body: &[u8], number: &str) -> Result<Wanted, ApiError> {
         stream: flag("stream", false)?,
         previous: id("previous_response_id")?,
         conversation: members.get("conversation").map(|raw| conversation(raw)).transpose()?,
-        input: String::new(),
+        input: Arc::default(),
     };
     if wanted.background && !wanted.store {
         return Err(invalid("background", "must be false where `store` is: nobody could ask for the response later"));
@@ -54,7 +58,7 @@ pub fn wanted(body: &[u8], number: &str) -> Result<Wanted, ApiError> {
     if wanted.store
         && let Some(raw) = members.get("input")
     {
-        wanted.input = Value::Array(items(raw, "input", number)?).to_string();
+        wanted.input = Value::Array(items(raw, "input", number, MESSAGES_MAX)?).to_string().into();
     }
     Ok(wanted)
 }
@@ -70,21 +74,27 @@ fn conversation(raw: &RawValue) -> Result<String, ApiError> {
     parse(id, "conversation.id", "must be a string")
 }
 
-/// Items as they are kept: each has a type and an identifier, made of this number where its client gave it none.
+/// Items as they are kept, so many at most: each has a type and an identifier, made of this number where its client gave it none.
 ///
 /// # Errors
-/// They are no items.
-pub fn items(raw: &RawValue, field: &str, number: &str) -> Result<Vec<Value>, ApiError> {
+/// They are no items, or too many.
+fn items(raw: &RawValue, field: &str, number: &str, most: usize) -> Result<Vec<Value>, ApiError> {
     let what = "must be a string or an array of items";
     if raw.get().starts_with('"') {
         let text: String = parse(raw, field, what)?;
         let item = json!({"role": "user", "content": text});
         return Ok(vec![whole(item, number, 0)]);
     }
-    let items: Vec<Value> = parse(raw, field, what)?;
-    if let Some(n) = items.iter().position(|item| !item.is_object()) {
-        return Err(invalid(&format!("{field}[{n}]"), "must be an object"));
+    // Each is made larger: how many there are is known before any is.
+    let items: Vec<&RawValue> = parse(raw, field, what)?;
+    if items.len() > most {
+        return Err(invalid(field, &format!("must hold at most {most} items")));
     }
+    let read = |(n, raw): (usize, &&RawValue)| match serde_json::from_str(raw.get()) {
+        Ok(item @ Value::Object(_)) => Ok(item),
+        _ => Err(invalid(&format!("{field}[{n}]"), "must be an object")),
+    };
+    let items: Vec<Value> = items.iter().enumerate().map(read).collect::<Result<_, _>>()?;
     Ok(items.into_iter().enumerate().map(|(n, item)| whole(item, number, n)).collect())
 }
 
@@ -151,6 +161,15 @@ fn changed(object: &str, change: impl FnOnce(&mut serde_json::Map<String, Value>
     let Ok(Value::Object(mut members)) = serde_json::from_str(object) else { return object.to_owned() };
     change(&mut members);
     Value::Object(members).to_string()
+}
+
+/// A response, as JSON, was made in the background.
+pub fn is_background(object: &str) -> bool {
+    #[derive(Deserialize)]
+    struct Background {
+        background: bool,
+    }
+    serde_json::from_str(object).is_ok_and(|b: Background| b.background)
 }
 
 /// The status of a response, as JSON.
@@ -252,20 +271,38 @@ pub fn said(body: &[u8], number: &str) -> Result<Said, ApiError> {
     }
     for (key, raw) in members(body)? {
         match &*key {
-            "metadata" if raw.get().starts_with('{') => said.metadata = Some(raw.get().to_owned()),
-            "metadata" => return Err(invalid("metadata", "must be an object")),
-            "items" if raw.get().starts_with('[') => said.items = items(raw, "items", number)?,
+            "metadata" => {
+                check_metadata(raw)?;
+                said.metadata = Some(raw.get().to_owned());
+            }
+            "items" if raw.get().starts_with('[') => said.items = items(raw, "items", number, ITEMS_MAX)?,
             "items" => return Err(invalid("items", "must be an array of items")),
             other => return Err(invalid(other, "is not a member here: there are `metadata` and `items`")),
         }
-    }
-    if said.items.len() > ITEMS_MAX {
-        return Err(invalid("items", "must hold at most 20 items"));
     }
     // What no response could go on with is refused here, where it is said, and not with the response.
     let text = Value::Array(said.items.clone()).to_string();
     crate::request::check_items(&text)?;
     Ok(said)
+}
+
+/// Pairs of metadata, and characters of a key and of a value.
+const METADATA_MAX: (usize, usize, usize) = (16, 64, 512);
+
+/// Metadata comes back with every answer that has it.
+///
+/// # Errors
+/// It is none, or too much.
+pub(crate) fn check_metadata(raw: &RawValue) -> Result<(), ApiError> {
+    let what = "must be an object of at most 16 pairs: names of up to 64 characters, texts of up to 512";
+    let pairs: BTreeMap<String, String> = parse(raw, "metadata", what)?;
+    let (most, name_max, text_max) = METADATA_MAX;
+    let is_short =
+        |(name, text): (&String, &String)| name.chars().count() <= name_max && text.chars().count() <= text_max;
+    if pairs.len() > most || !pairs.iter().all(is_short) {
+        return Err(invalid("metadata", what));
+    }
+    Ok(())
 }
 
 /// Which part of a list a client wants.

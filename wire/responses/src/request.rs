@@ -113,8 +113,8 @@ fn member<'a>(read: &mut Read<'a>, key: &str, raw: &'a RawValue) -> Result<(), A
             }
         }
         "prompt" => return Err(invalid(key, "names a template, which are not kept here: send its text in `input`")),
-        "metadata" | "user" | "safety_identifier" | "service_tier" | "truncation" | "client_metadata"
-        | "stream_options" => {}
+        "metadata" => crate::kept::check_metadata(raw)?,
+        "user" | "safety_identifier" | "service_tier" | "truncation" | "client_metadata" | "stream_options" => {}
         "prompt_cache_key" => {
             string(raw, key)?;
         }

@@ -2,7 +2,9 @@
 
 use rusqlite::{Connection, OptionalExtension as _};
 
-/// A conversation that responses go on with.
+use crate::responses::history::Forgotten;
+
+/// A conversation that responses go on with, without its items.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Conversation {
     /// Its identifier.
@@ -13,8 +15,6 @@ pub struct Conversation {
     pub created_s: u64,
     /// What its client notes of it: a JSON object.
     pub metadata: String,
-    /// Its items, oldest first: a JSON object each.
-    pub items: Vec<String>,
 }
 
 const TABLES: &str = "
@@ -38,14 +38,60 @@ pub(super) fn prepare(db: &Connection) -> rusqlite::Result<()> {
     db.execute_batch(TABLES)
 }
 
-pub(super) fn keep(db: &mut Connection, conversation: &Conversation, items: &str) -> rusqlite::Result<()> {
+pub(super) fn begin(db: &mut Connection, conversation: &Conversation, items: &str) -> rusqlite::Result<()> {
     let all = db.transaction()?;
     let c = conversation;
-    let sql = "insert into conversations values (?1,?2,?3,unixepoch(),?4) \
-               on conflict (id) do update set metadata = excluded.metadata";
+    let sql = "insert into conversations values (?1,?2,?3,unixepoch(),?4)";
     all.prepare_cached(sql)?.execute((&c.id, &c.tenant, c.created_s as i64, &c.metadata))?;
     add(&all, &c.id, items)?;
     all.commit()
+}
+
+pub(super) fn note(db: &Connection, tenant: &str, id: &str, metadata: &str) -> rusqlite::Result<bool> {
+    let sql = "update conversations set metadata = ?3, used_s = unixepoch() where id = ?1 and tenant = ?2";
+    Ok(db.prepare_cached(sql)?.execute((id, tenant, metadata))? > 0)
+}
+
+pub(super) fn add_items(
+    db: &mut Connection,
+    tenant: &str,
+    id: &str,
+    items: &str,
+    bytes_max: u64,
+) -> rusqlite::Result<Result<(), Forgotten>> {
+    let all = db.transaction()?;
+    if find(&all, tenant, id)?.is_none() {
+        return Ok(Err(Forgotten::Unknown));
+    }
+    if bytes(&all, id)? + items.len() as u64 > bytes_max {
+        return Ok(Err(Forgotten::TooLong));
+    }
+    add(&all, id, items)?;
+    all.commit()?;
+    Ok(Ok(()))
+}
+
+/// The bytes of a conversation's items.
+fn bytes(db: &Connection, id: &str) -> rusqlite::Result<u64> {
+    let sql = "select coalesce(sum(length(cast(item as blob))), 0) from items where conversation = ?1";
+    db.prepare_cached(sql)?.query_row([id], |row| row.get::<_, i64>(0)).map(|bytes| bytes.max(0) as u64)
+}
+
+pub(super) fn items(
+    db: &Connection,
+    tenant: &str,
+    id: &str,
+    bytes_max: u64,
+) -> rusqlite::Result<Result<Vec<String>, Forgotten>> {
+    if find(db, tenant, id)?.is_none() {
+        return Ok(Err(Forgotten::Unknown));
+    }
+    if bytes(db, id)? > bytes_max {
+        return Ok(Err(Forgotten::TooLong));
+    }
+    let mut items = db.prepare_cached("select item from items where conversation = ?1 order by n")?;
+    let items = items.query_map([id], |row| row.get(0))?.collect::<rusqlite::Result<Vec<String>>>()?;
+    Ok(Ok(items))
 }
 
 /// Adds the items of a JSON array, if there is such a conversation.
@@ -66,10 +112,8 @@ pub(super) fn find(db: &Connection, tenant: &str, id: &str) -> rusqlite::Result<
     let Some((created_s, metadata)) = db.prepare_cached(sql)?.query_row((id, tenant), read).optional()? else {
         return Ok(None);
     };
-    let mut items = db.prepare_cached("select item from items where conversation = ?1 order by n")?;
-    let items = items.query_map([id], |row| row.get(0))?.collect::<rusqlite::Result<Vec<String>>>()?;
     let (id, tenant, created_s) = (id.to_owned(), tenant.to_owned(), created_s.max(0) as u64);
-    Ok(Some(Conversation { id, tenant, created_s, metadata, items }))
+    Ok(Some(Conversation { id, tenant, created_s, metadata }))
 }
 
 pub(super) fn forget(db: &mut Connection, tenant: &str, id: &str) -> rusqlite::Result<bool> {

@@ -74,10 +74,6 @@ pub(super) fn said_in(
     id: &str,
     bytes_max: u64,
 ) -> rusqlite::Result<Result<History, Forgotten>> {
-    let Some(found) = conversations::find(db, tenant, id)? else { return Ok(Err(Forgotten::Unknown)) };
-    let bytes: u64 = found.items.iter().map(|item| item.len() as u64).sum();
-    if bytes > bytes_max {
-        return Ok(Err(Forgotten::TooLong));
-    }
-    Ok(Ok(History { items: vec![format!("[{}]", found.items.join(","))], root: found.id }))
+    let items = conversations::items(db, tenant, id, bytes_max)?;
+    Ok(items.map(|items| History { items: vec![format!("[{}]", items.join(","))], root: id.to_owned() }))
 }

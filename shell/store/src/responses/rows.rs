@@ -23,7 +23,7 @@ pub struct KeptResponse {
     pub input: String,
     /// The response as clients get it: a JSON object.
     pub object: String,
-    /// Its events as they were sent, where it can be followed again.
+    /// Its events as they were sent, where it can be followed again. They are looked up by themselves.
     pub events: Option<Vec<u8>>,
 }
 
@@ -95,8 +95,14 @@ pub(super) fn keep(db: &mut Connection, response: &KeptResponse) -> rusqlite::Re
 }
 
 pub(super) fn find(db: &Connection, tenant: &str, id: &str) -> rusqlite::Result<Option<KeptResponse>> {
-    let mut found = db.prepare_cached("select * from responses where id = ?1 and tenant = ?2")?;
-    found.query_row((id, tenant), read).optional()
+    let sql = "select id, tenant, previous, conversation, created_s, status, input, object \
+               from responses where id = ?1 and tenant = ?2";
+    db.prepare_cached(sql)?.query_row((id, tenant), read).optional()
+}
+
+pub(super) fn events(db: &Connection, tenant: &str, id: &str) -> rusqlite::Result<Option<Vec<u8>>> {
+    let mut found = db.prepare_cached("select events from responses where id = ?1 and tenant = ?2")?;
+    Ok(found.query_row((id, tenant), |row| row.get(0)).optional()?.flatten())
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<KeptResponse> {
@@ -109,7 +115,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<KeptResponse> {
         status: row.get(5)?,
         input: row.get(6)?,
         object: row.get(7)?,
-        events: row.get(8)?,
+        events: None,
     })
 }
 

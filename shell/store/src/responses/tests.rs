@@ -100,20 +100,19 @@ fn what_is_too_old_is_gone() {
 fn a_conversation_has_what_its_responses_said() {
     let folder = Folder::new();
     let store = folder.store(DAY);
-    let conversation = Conversation {
-        id: "conv_1".into(),
-        tenant: "acme".into(),
-        created_s: 1,
-        metadata: "{}".into(),
-        items: Vec::new(),
-    };
-    wait(store.keep_conversation(conversation.clone(), r#"[{"id":"first"}]"#.into())).unwrap();
+    let conversation = Conversation { id: "conv_1".into(), tenant: "acme".into(), created_s: 1, metadata: "{}".into() };
+    wait(store.begin_conversation(conversation.clone(), r#"[{"id":"first"}]"#.into())).unwrap();
     let of = |id: &str| KeptResponse { conversation: Some("conv_1".into()), ..response(id, None) };
     wait(store.keep(KeptResponse { status: "in_progress".into(), ..of("a") })).unwrap();
     wait(store.keep(of("a"))).unwrap();
-    let found = wait(store.find_conversation("acme", "conv_1")).unwrap().unwrap();
-    assert_eq!(found.items.len(), 3);
-    assert!(found.items[0].contains("first") && found.items[2].contains("out_a"));
+    let items = wait(store.items("acme", "conv_1", 10_000)).unwrap().unwrap();
+    assert_eq!(items.len(), 3);
+    assert!(items[0].contains("first") && items[2].contains("out_a"));
+    assert_eq!(wait(store.items("acme", "conv_1", 9)).unwrap(), Err(Forgotten::TooLong));
+    let add = |tenant, most| wait(store.add_items(tenant, "conv_1", r#"[{"id":"more"}]"#.into(), most)).unwrap();
+    assert_eq!([add("acme", 9), add("other", 10_000)], [Err(Forgotten::TooLong), Err(Forgotten::Unknown)]);
+    assert!(wait(store.note_conversation("acme", "conv_1", r#"{"a":"b"}"#.into())).unwrap());
+    assert_eq!(wait(store.find_conversation("acme", "conv_1")).unwrap().unwrap().metadata, r#"{"a":"b"}"#);
     assert!(wait(store.forget_item("conv_1", "first")).unwrap());
     let history = wait(store.said_in("acme", "conv_1", 10_000)).unwrap().unwrap();
     assert!(!history.items[0].contains("first") && history.items[0].contains("in_a"));

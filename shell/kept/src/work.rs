@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use rhumb_openai::batch::{LINES_MAX, WINDOW_S, answered, line, unanswered};
+use rhumb_openai::batch::{self, BrokenLine, LINES_MAX, WINDOW_S, answered, line, unanswered};
 use rhumb_process::clock;
 use rhumb_store::responses::{Batch, Line, StoredFile, Unavailable};
 use serde_json::{Value, json};
@@ -135,22 +135,12 @@ impl Kept {
             }
             cancelled |= lock(&self.cancelled).contains(&batch.id);
             let id = request_id(&batch, n);
-            let failed = match &read {
-                Err(broken) => Some((broken.custom_id.clone(), "invalid_request", broken.message.clone())),
-                Ok(line) if !is_new => {
-                    let text = "`custom_id` stands on an earlier line as well.".to_owned();
-                    Some((Some(line.custom_id.clone()), "duplicate_custom_id", text))
-                }
-                Ok(line) if cancelled => {
-                    let text = "The batch was cancelled before this line was asked.".to_owned();
-                    Some((Some(line.custom_id.clone()), "batch_cancelled", text))
-                }
-                Ok(line) if now_s() >= expires_s => {
-                    let text = "The batch expired before this line was asked.".to_owned();
-                    Some((Some(line.custom_id.clone()), "batch_expired", text))
-                }
-                Ok(_) => None,
+            let why_not = match () {
+                () if cancelled => Some(("batch_cancelled", "The batch was cancelled before this line was asked.")),
+                () if now_s() >= expires_s => Some(("batch_expired", "The batch expired before this line was asked.")),
+                () => None,
             };
+            let failed = unasked(&read, is_new, why_not);
             if let Some((custom_id, code, message)) = failed {
                 let text = unanswered(&id, custom_id.as_deref(), code, &message);
                 self.store.add_line(&batch.id, Line { n, is_answer: false, text }).await?;
@@ -253,6 +243,26 @@ impl Kept {
         };
         ended(&mut batch, status);
         self.store.end_batch(batch, files).await
+    }
+}
+
+/// What a line's client knows it by, the code, and the words.
+type Unasked = (Option<String>, &'static str, String);
+
+/// Why a line is not asked, where it is not: it is no request, its `custom_id` is not new, or something else keeps it from that.
+fn unasked(
+    read: &Result<batch::Line<'_>, BrokenLine>,
+    is_new: bool,
+    why_not: Option<(&'static str, &str)>,
+) -> Option<Unasked> {
+    match (read, why_not) {
+        (Err(broken), _) => Some((broken.custom_id.clone(), "invalid_request", broken.message.clone())),
+        (Ok(line), _) if !is_new => {
+            let text = "`custom_id` stands on an earlier line as well.".to_owned();
+            Some((Some(line.custom_id.clone()), "duplicate_custom_id", text))
+        }
+        (Ok(line), Some((code, text))) => Some((Some(line.custom_id.clone()), code, text.to_owned())),
+        (Ok(_), None) => None,
     }
 }
 

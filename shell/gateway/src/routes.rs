@@ -159,8 +159,8 @@ fn refused(epoch: &ConfigEpoch, dialect: Dialect, error: &ApiError) -> Response<
     failed(dialect, error, epoch.state.ids.next().0)
 }
 
-/// The path `/`, once its slashes are counted as one. Some clients ask for it to see whether anybody is there.
-const ROOT: &str = "";
+/// Some clients ask for it to see whether anybody is there.
+const ROOT: &str = "/";
 
 /// What they hear.
 const GREETING: &str = "This is a Rhumb gateway. It serves POST /v1/chat/completions, /v1/completions, /v1/embeddings, \
@@ -171,13 +171,18 @@ fn small(epoch: &ConfigEpoch, path: &str, request: &Request<Incoming>) -> Respon
     let dialect = Dialect::of(request.headers());
     let refused = |error: &ApiError| refused(epoch, dialect, error);
     let name = path.strip_prefix("/v1/models/");
-    if name.is_none() && !matches!(path, ROOT | "/v1/models" | "/health" | "/health/live" | "/health/ready") {
+    // A target that is a host and a port, or nothing, has no path.
+    let is_root = request.uri().path() == ROOT;
+    if name.is_none() && !is_root && !matches!(path, "/v1/models" | "/health" | "/health/live" | "/health/ready") {
         let text = match path {
             "/metrics" => "Metrics are served by the admin API only: GET /metrics on `gateway.admin_listen`.",
             _ => {
                 "There is no such path. This gateway serves POST /v1/chat/completions, /v1/completions, \
-                 /v1/embeddings, /v1/responses, /v1/responses/input_tokens, /v1/messages, /v1/messages/count_tokens and GET /v1/models, /v1/models/NAME and \
-                 /health."
+                 /v1/embeddings, /v1/responses, /v1/responses/input_tokens, /v1/messages, /v1/messages/count_tokens, \
+                 /v1/rerank, /v1/score, /v1/classify, /v1/moderations, /v1/audio/speech, /v1/audio/transcriptions, \
+                 /v1/audio/translations, /v1/images/generations, /v1/images/edits, /tokenize, /detokenize; GET \
+                 /v1/models, /v1/models/NAME and /health; and what is kept below /v1/responses, /v1/conversations, \
+                 /v1/files and /v1/batches."
             }
         };
         return refused(&ApiError::not_found(text));
@@ -185,7 +190,7 @@ fn small(epoch: &ConfigEpoch, path: &str, request: &Request<Incoming>) -> Respon
     if request.method() != Method::GET && request.method() != Method::HEAD {
         return refused(&ApiError::method_not_allowed("GET"));
     }
-    if path == ROOT {
+    if is_root {
         return text("text/plain; charset=utf-8", GREETING.into());
     }
     if path.starts_with("/health") {

@@ -10,7 +10,7 @@ use rhumb_openai::batch::{self, BrokenLine, LINES_MAX, WINDOW_S, answered, line,
 use rhumb_process::clock;
 use rhumb_store::responses::{Batch, Line, StoredFile, Unavailable};
 use serde_json::{Value, json};
-use tokio::task::JoinSet;
+use tokio::task::{self, JoinSet};
 
 use crate::{Kept, lock};
 
@@ -75,30 +75,27 @@ impl Kept {
         F: Fn(Asked) -> A + Clone + Send + Sync + 'static,
         A: Future<Output = Answered> + Send + 'static,
     {
-        let (mut working, mut ids) = (JoinSet::new(), BTreeSet::new());
+        let (mut working, mut ids): (_, Vec<(task::Id, String)>) = (JoinSet::new(), Vec::new());
         loop {
             let unfinished = self.store.unfinished_batches().await.unwrap_or_default();
             for batch in unfinished {
-                if working.len() < BATCHES_AT_ONCE && ids.insert(batch.id.clone()) {
-                    let (kept, ask) = (Arc::clone(&self), ask.clone());
-                    working.spawn(async move {
+                if working.len() < BATCHES_AT_ONCE && ids.iter().all(|(_, id)| *id != batch.id) {
+                    let (kept, ask, id) = (Arc::clone(&self), ask.clone(), batch.id.clone());
+                    let task = working.spawn(async move {
                         let id = batch.id.clone();
                         if let Err(why) = kept.run_batch(batch, ask).await {
                             tracing::error!("batch `{id}`: {why}");
                             tokio::time::sleep(LOOK_EVERY).await;
                         }
                         lock(&kept.cancelled).remove(&id);
-                        id
                     });
+                    ids.push((task.id(), id));
                 }
             }
             tokio::select! {
-                Some(done) = working.join_next() => {
-                    match done {
-                        Ok(id) => drop(ids.remove(&id)),
-                        // Which one it was is not known: all that are not worked on any more are looked at again.
-                        Err(_) => ids.clear(),
-                    }
+                Some(done) = working.join_next_with_id() => {
+                    let task = done.map_or_else(|panicked| panicked.id(), |(task, ())| task);
+                    ids.retain(|(id, _)| *id != task);
                 }
                 () = self.batches.notified() => {}
                 () = tokio::time::sleep(LOOK_EVERY) => {}

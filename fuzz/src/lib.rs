@@ -8,9 +8,10 @@ use bytes::Bytes;
 use rhumb_anthropic::For;
 use rhumb_config::{Catalogue, Purpose, load, render};
 use rhumb_conversation::Conversation;
-use rhumb_grid::config::EngineKind;
+use rhumb_grid::config::{Dialect, EngineKind};
 use rhumb_json::{JsonError, Limits, Walker};
 use rhumb_openai::request::{Api, Edits, Scan, block_hashes, forward, scan, scan_form};
+use rhumb_passing::{Scanner, ending, is_answer, usage};
 use rhumb_record::Logged;
 use rhumb_sse::Splitter;
 use rhumb_store::StoreError;
@@ -27,6 +28,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("responses", responses),
     ("translated", translated),
     ("stream", stream),
+    ("passing", passing),
     ("answer", answer),
     ("metrics", metrics),
     ("config", config),
@@ -42,7 +44,9 @@ const STEERING: &[&str] = &["priority", "rid", "lora"];
 /// # Panics
 /// Something of that does not hold.
 pub fn request(body: &[u8]) {
-    for api in [Api::Chat, Api::Completions, Api::Embeddings, Api::Rerank, Api::Tokenize] {
+    let apis =
+        [Api::Chat, Api::Messages, Api::Responses, Api::Completions, Api::Embeddings, Api::Rerank, Api::Tokenize];
+    for api in apis {
         let Ok(scanned) = scan(api, body, Limits::default(), STEERING) else { continue };
         assert!(serde_json::from_slice::<serde_json::Value>(body).is_ok(), "the scan takes what is no JSON");
         let mut hashes = Vec::new();
@@ -70,7 +74,13 @@ pub fn form(body: &[u8]) {
 }
 
 fn is_forwarded_whole(api: Api, body: &[u8], scanned: &Scan) {
-    let edits = Edits { model: "org/m\"", ask_usage: true, most_tokens: Some(8), allowed: 0, cache_salt: Some("salt") };
+    let edits = Edits {
+        model: "org/m\"",
+        ask_usage: true,
+        most_tokens: Some((api.length_field(), 8)),
+        allowed: 0,
+        cache_salt: Some("salt"),
+    };
     let sent = forward(&Bytes::copy_from_slice(body), scanned, &edits).concat();
     let again = match scan(api, &sent, Limits::default(), STEERING) {
         Ok(again) => again,
@@ -223,6 +233,39 @@ pub fn stream(bytes: &[u8]) {
     };
     let whole = events(&mut std::iter::once(bytes));
     assert_eq!(whole, events(&mut bytes.chunks(cut + 1)), "cut every {} bytes", cut + 1);
+}
+
+/// A stream that passes as it came, in every dialect. However it is cut, the same is read of it, and nothing passes behind its end.
+///
+/// # Panics
+/// It is not.
+pub fn passing(bytes: &[u8]) {
+    let (cut, bytes) = bytes.split_first().map_or((0, bytes), |(first, rest)| (usize::from(*first), rest));
+    for dialect in [Dialect::Chat, Dialect::Messages, Dialect::Responses] {
+        let read = |pieces: &mut dyn Iterator<Item = &[u8]>| {
+            let (mut splitter, mut scanner) = (Splitter::default(), Scanner::new(dialect, true, 1));
+            for piece in pieces {
+                let Ok(run) = splitter.push(Bytes::copy_from_slice(piece)) else { return None };
+                let is_over = scanner.done || scanner.error.is_some();
+                if is_over {
+                    break;
+                }
+                let length = run.len();
+                assert!(scanner.scan(run).len() <= length);
+            }
+            let ending = ending(&scanner, splitter.rest()).filter(|_| !scanner.done && scanner.error.is_none());
+            if let Some(end) = ending {
+                scanner.scan(end);
+                assert!(scanner.done, "what ends a stream is its end");
+            }
+            Some((scanner.pieces, scanner.usage, scanner.done, scanner.error))
+        };
+        let whole = read(&mut std::iter::once(bytes));
+        assert_eq!(whole, read(&mut bytes.chunks(cut + 1)), "cut every {} bytes", cut + 1);
+        // A whole answer is looked at, and is the client's to read.
+        let (_, used) = (is_answer(dialect, bytes), usage(dialect, bytes));
+        assert!(used.is_none_or(|used| used.cached_tokens <= used.prompt_tokens));
+    }
 }
 
 /// The answer of an engine: its head, and its body in pieces of a size that the first byte gives. No more content comes out

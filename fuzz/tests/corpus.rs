@@ -146,6 +146,11 @@ fn requests_for_responses() {
 }
 
 #[test]
+fn streams_that_pass() {
+    fuzz("passing");
+}
+
+#[test]
 fn translated_streams() {
     fuzz("translated");
 }

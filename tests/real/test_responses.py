@@ -63,7 +63,7 @@ def test_what_is_not_kept_is_not_found(client):
 
 def test_what_is_dropped_is_said(client):
     answer = client.responses.with_raw_response.create(
-        model=MODEL, input=INPUT, max_output_tokens=TOKENS, reasoning={"effort": "low"}, store=False
+        model=MODEL, input=INPUT, max_output_tokens=TOKENS, reasoning={"effort": "none"}, store=False
     )
     assert answer.headers["x-rhumb-dropped"] == "reasoning.effort"
     assert answer.parse().store is False

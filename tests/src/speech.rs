@@ -78,6 +78,12 @@ pub fn plain(speaker: &str, path: &str, n: usize) -> String {
     let answer = match path {
         "/v1/embeddings" => json!({"object": "list", "model": MODEL, "usage": usage(0),
             "data": [{"object": "embedding", "index": 0, "embedding": [0.5, -0.5]}]}),
+        "/v1/messages" => json!({"id": "msg_own", "type": "message", "role": "assistant", "model": MODEL,
+            "content": [{"type": "text", "text": text(n)}], "stop_reason": "end_turn", "stop_sequence": null,
+            "usage": {"input_tokens": PROMPT_TOKENS, "output_tokens": n}}),
+        "/v1/responses" => json!({"id": "resp_own", "object": "response", "status": "completed", "model": MODEL,
+            "error": null, "usage": {"input_tokens": PROMPT_TOKENS, "output_tokens": n}, "output": [{"type": "message",
+            "role": "assistant", "content": [{"type": "output_text", "text": text(n), "annotations": []}]}]}),
         "/v1/completions" => json!({"id": id, "object": "text_completion", "model": MODEL, "usage": usage(n),
             "choices": [{"index": 0, "text": text(n), "finish_reason": "stop"}]}),
         _ => return plain_saying(speaker, &text(n), n),

@@ -320,9 +320,9 @@ fn what_is_endless_is_bounded() {
 fn a_background_response_is_explained_like_any_other() {
     let mock = Mock::start("a", at_pace(2, 1));
     let gateway = kept(&[&mock]).start();
-    let body = json!({"model": MODEL, "input": "x", "background": true, "reasoning": {"effort": "low"}});
+    let body = json!({"model": MODEL, "input": "x", "background": true, "text": {"verbosity": "low"}});
     let accepted = ask(&gateway, &body);
-    assert_eq!(accepted.header("x-rhumb-dropped"), "reasoning.effort");
+    assert_eq!(accepted.header("x-rhumb-dropped"), "text.verbosity");
     let decision = accepted.header("x-rhumb-decision").to_owned();
     wait::until("it has ended", || {
         let response = get(&gateway, &format!("/v1/responses/{}", id_of(&accepted))).json();

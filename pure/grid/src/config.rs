@@ -16,7 +16,7 @@ mod session_limits;
 mod site;
 mod tenant;
 
-pub use endpoint::{Endpoint, EngineKind, Price, Quantization, Served};
+pub use endpoint::{Dialect, Endpoint, EngineKind, Price, Quantization, Served};
 pub use gateway::{Gateway, ListenTls, Router};
 pub use model::{Canary, Model, VirtualModel};
 pub use policy::{EngineErrors, Policy, Preset, Priority};

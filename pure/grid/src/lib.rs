@@ -4,6 +4,7 @@
 extern crate alloc;
 
 pub mod config;
+pub mod dialects;
 pub mod geo;
 pub mod index;
 pub mod position;

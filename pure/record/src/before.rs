@@ -1,6 +1,7 @@
 //! Layouts 3 and 4, which are read and no longer written: fields in a row, without sections. Nothing here changes any more.
 
 use rhumb_grid::config::{Accepts, Router};
+use rhumb_grid::dialects::Dialects;
 use rhumb_grid::position::{EndpointIndex, ModelIndex, SiteIndex};
 use rhumb_grid::rates::Rates;
 use rhumb_grid::tasks::Tasks;
@@ -85,7 +86,7 @@ struct OldAble(bool, bool, bool, bool);
 impl From<OldAble> for Able {
     fn from(OldAble(vision, audio, tools, embedding): OldAble) -> Self {
         let tasks = if embedding { Tasks::EMBEDDING } else { Tasks::default() };
-        Self { vision, audio, tools, tasks }
+        Self { vision, audio, tools, tasks, dialects: Dialects::default() }
     }
 }
 

@@ -5,6 +5,7 @@
 //! default for records from before.
 
 use rhumb_grid::config::{Accepts, Router};
+use rhumb_grid::dialects::Dialects;
 use rhumb_grid::position::{EndpointIndex, ModelIndex, SiteIndex};
 use rhumb_grid::rates::Rates;
 use rhumb_grid::tasks::Tasks;
@@ -49,16 +50,18 @@ struct Abilities(u32);
 
 impl From<Able> for Abilities {
     fn from(able: Able) -> Self {
-        let Able { vision, audio, tools, tasks } = able;
+        let Able { vision, audio, tools, tasks, dialects } = able;
         let bits = [vision, audio, tools].iter().rev().fold(0, |bits, has| bits << 1 | u32::from(*has));
-        Self(bits | u32::from(tasks.bits()) << 3)
+        Self(bits | u32::from(tasks.bits()) << 3 | u32::from(dialects.bits()) << 11)
     }
 }
 
 impl From<Abilities> for Able {
     fn from(Abilities(bits): Abilities) -> Self {
         let has = |bit: u32| bits >> bit & 1 == 1;
-        Self { vision: has(0), audio: has(1), tools: has(2), tasks: Tasks::from_bits((bits >> 3 & 0xff) as u8) }
+        let byte = |from: u32| (bits >> from & 0xff) as u8;
+        let (tasks, dialects) = (Tasks::from_bits(byte(3)), Dialects::from_bits(byte(11)));
+        Self { vision: has(0), audio: has(1), tools: has(2), tasks, dialects }
     }
 }
 

@@ -52,6 +52,8 @@ pub enum Drop {
     Credential,
     /// It does not have the model.
     ModelMissing,
+    /// It speaks no dialect in which the request can be put.
+    Dialect,
 }
 
 impl Drop {
@@ -65,10 +67,11 @@ impl Drop {
         Drop::Draining,
         Drop::Credential,
         Drop::ModelMissing,
+        Drop::Dialect,
     ];
 
     /// How many there are.
-    pub const COUNT: usize = 8;
+    pub const COUNT: usize = 9;
 
     /// A candidate dropped for this is tried all the same when there is no other: a bad one beats none.
     pub fn spares_the_last(self) -> bool {
@@ -86,6 +89,7 @@ impl Drop {
             Self::Draining => "draining",
             Self::Credential => "credential",
             Self::ModelMissing => "model_missing",
+            Self::Dialect => "dialect",
         }
     }
 }
@@ -235,6 +239,9 @@ impl Gates {
             || !able.tasks.serve(needs.tasks)
         {
             return Err(Drop::Modality);
+        }
+        if !able.dialects.meet(needs.dialects) {
+            return Err(Drop::Dialect);
         }
         if !facts.countries.is_empty() && !facts.countries.contains(&row.country) {
             return Err(Drop::Residency);

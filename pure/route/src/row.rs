@@ -1,6 +1,7 @@
 //! One candidate at one moment: everything a bill depends on that is not of the request.
 
 use rhumb_grid::config::Accepts;
+use rhumb_grid::dialects::Dialects;
 use rhumb_grid::position::{EndpointIndex, ModelIndex, SiteIndex};
 use rhumb_grid::tasks::Tasks;
 use serde::{Deserialize, Serialize};
@@ -118,6 +119,8 @@ pub struct Able {
     pub tools: bool,
     /// What is done instead of generating text.
     pub tasks: Tasks,
+    /// Of an endpoint, the dialects it speaks; of a request, those it can be put in.
+    pub dialects: Dialects,
 }
 
 /// What this gateway itself has under way at an endpoint right now. It is added to the report at once, so that a burst

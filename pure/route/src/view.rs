@@ -8,6 +8,7 @@ use core::ops::Range;
 
 use rhumb_engine::perf::Perf;
 use rhumb_grid::config::{Accepts, Endpoint, EngineKind, Location, Router, Served, Site};
+use rhumb_grid::dialects::spoken;
 use rhumb_grid::geo::{distance_km, estimated_rtt_ms};
 use rhumb_grid::index::{Grid, country};
 use rhumb_grid::position::{EndpointIndex, ModelIndex, SiteIndex};
@@ -209,7 +210,8 @@ impl Viewer {
                     let site = grid.endpoint_site[e];
                     let mut row = prior(perf(endpoint, served));
                     (row.endpoint, row.site, row.model) = (e, site, model);
-                    row.able = Able { vision: m.vision, audio: m.audio, tools: m.tools, tasks: m.tasks() };
+                    let dialects = spoken(c, endpoint);
+                    row.able = Able { vision: m.vision, audio: m.audio, tools: m.tools, tasks: m.tasks(), dialects };
                     row.quality = m.quality;
                     configure(&mut row, grid, &c.sites[site], endpoint, served);
                     template.push(row);

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use rhumb_grid::config::{
-    Accepts, Config, Endpoint, EngineKind, Gateway, Location, Model, Operator, Policy, Preset, Router, Served, Site,
-    VirtualModel,
+    Accepts, Config, Dialect, Endpoint, EngineKind, Gateway, Location, Model, Operator, Policy, Preset, Router, Served,
+    Site, VirtualModel,
 };
 
 use crate::atlas::{Atlas, SitePlan};
@@ -227,6 +227,7 @@ fn endpoints(atlas: &Atlas, mean: MeanRequest, engines: &[(Place, SocketAddr)]) 
             planned_utilisation: PLANNED_UTILISATION,
             accepts: Accepts::default(),
             allow_params: Vec::new(),
+            dialects: vec![Dialect::Chat],
             models: vec![Served {
                 model: MODEL.into(),
                 served_as: None,

@@ -9,6 +9,7 @@ use hyper::body::Incoming;
 use rhumb_api::ApiError;
 use rhumb_core::facts::{Estimates, RequestShape, facts};
 use rhumb_grid::config::Accepts;
+use rhumb_grid::config::Dialect;
 use rhumb_grid::index::Grid;
 use rhumb_grid::position::{EndpointIndex, ModelIndex};
 use rhumb_json::Limits;
@@ -34,7 +35,6 @@ use crate::head;
 use crate::health::health;
 use crate::lock::lock;
 use crate::names::NameTable;
-use crate::operation::Dialect;
 use crate::reload::Gateway;
 use crate::routing::{nearest_models, shape};
 
@@ -47,17 +47,17 @@ pub(crate) async fn handle(gateway: Arc<Gateway>, request: Request<Incoming>) ->
         return health(&epoch, &path);
     }
     if let Err(e) = head::check(&request).and_then(|()| foreign::check(&epoch.grid.config.gateway, &request)) {
-        return failed(Dialect::OpenAi, &e, 0);
+        return failed(Dialect::Chat, &e, 0);
     }
     let method = if path == DRAIN { Method::POST } else { Method::GET };
     if request.method() != method {
-        return failed(Dialect::OpenAi, &ApiError::method_not_allowed(method.as_str()), 0);
+        return failed(Dialect::Chat, &ApiError::method_not_allowed(method.as_str()), 0);
     }
     if let Some(id) = path.strip_prefix("/admin/v1/decisions/") {
         return match parse_id(id) {
             Some(id) => decision(epoch, id).await,
             None => failed(
-                Dialect::OpenAi,
+                Dialect::Chat,
                 &ApiError::invalid("A decision id has 13 characters, as in `x-rhumb-decision`."),
                 0,
             ),
@@ -68,7 +68,7 @@ pub(crate) async fn handle(gateway: Arc<Gateway>, request: Request<Incoming>) ->
         let named = epoch.state.sessions.now(Some(&name), usize::MAX);
         if named.is_empty() {
             let text = "There is no such session, or it was not used lately; GET /admin/v1/sessions lists all.";
-            return failed(Dialect::OpenAi, &ApiError::not_found(text), 0);
+            return failed(Dialect::Chat, &ApiError::not_found(text), 0);
         }
         return json(&named);
     }
@@ -79,12 +79,12 @@ pub(crate) async fn handle(gateway: Arc<Gateway>, request: Request<Incoming>) ->
         "/admin/v1/endpoints" => json(&endpoints(&epoch, |_, _| true)),
         DRAIN => match drain(&epoch, request).await {
             Ok(endpoints) => json(&endpoints),
-            Err(e) => failed(Dialect::OpenAi, &e, 0),
+            Err(e) => failed(Dialect::Chat, &e, 0),
         },
         _ => {
             let text = "The admin API serves GET /admin/v1/config, GET /admin/v1/decisions/ID, GET /admin/v1/endpoints, \
                         GET /admin/v1/sessions, GET /admin/v1/sessions/NAME, POST /admin/v1/drain and GET /metrics.";
-            failed(Dialect::OpenAi, &ApiError::not_found(text), 0)
+            failed(Dialect::Chat, &ApiError::not_found(text), 0)
         }
     }
 }
@@ -154,7 +154,7 @@ async fn decision(epoch: Arc<ConfigEpoch>, id: u64) -> Response<Answer> {
     let found = tokio::task::spawn_blocking(move || log.find(id)).await.ok().flatten();
     let Some(intent) = found else {
         let text = "This decision is not among the recent ones; `rhumb replay` reads older ones from the log.";
-        return failed(Dialect::OpenAi, &ApiError::not_found(text), id);
+        return failed(Dialect::Chat, &ApiError::not_found(text), id);
     };
     json(&explained(&intent))
 }

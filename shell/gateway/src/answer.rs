@@ -5,13 +5,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use rhumb_api::ApiError;
+use rhumb_grid::config::Dialect;
 use rhumb_record::format_id;
 use rhumb_route::decide::Target;
 
 use crate::body::Answer;
+use crate::dialect;
 use crate::epoch::ConfigEpoch;
 use crate::failover::Served;
-use crate::operation::Dialect;
 use crate::waiting::{DROPPED, Waiting, Waits, Work};
 
 const EVENT_STREAM: &str = "text/event-stream; charset=utf-8";
@@ -19,7 +20,7 @@ const EVENT_STREAM: &str = "text/event-stream; charset=utf-8";
 /// The answer of the target that serves the request.
 pub(crate) fn answer(epoch: &ConfigEpoch, id: u64, served: Served, timing: [(&str, Duration); 3]) -> Response<Answer> {
     let (target, content_type, body) = match served {
-        Served::Plain(target, body, content_type) => (target, content_type, Answer::Whole(body)),
+        Served::Plain(target, body, content_type, _) => (target, content_type, Answer::Whole(body)),
         Served::Stream(target, relay) => (target, HeaderValue::from_static(EVENT_STREAM), Answer::Stream(relay)),
     };
     let mut response = Response::new(body);
@@ -58,8 +59,9 @@ pub(crate) fn id_header(id: u64) -> HeaderValue {
 
 /// An error as the SDKs of a dialect want it.
 pub(crate) fn failed(dialect: Dialect, error: &ApiError, id: u64) -> Response<Answer> {
-    let mut response = Response::new(Answer::Whole(dialect.error_body(error, id).into()));
-    *response.status_mut() = StatusCode::from_u16(dialect.status(error)).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = Response::new(Answer::Whole(dialect::error_body(dialect, error, id).into()));
+    *response.status_mut() =
+        StatusCode::from_u16(dialect::status(dialect, error)).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert("x-should-retry", HeaderValue::from_static(if error.retry { "true" } else { "false" }));

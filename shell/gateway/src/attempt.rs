@@ -8,8 +8,10 @@ use http::HeaderValue;
 use rhumb_api::fault::EngineError;
 use rhumb_flow::blame::Failure;
 use rhumb_flow::patience::first_content_ms;
-use rhumb_openai::request::{Api, Edits, forward};
-use rhumb_openai::response::{is_answer, is_result};
+use rhumb_grid::config::Dialect;
+use rhumb_openai::request::{Api, Edits, Scan, forward};
+use rhumb_openai::response::is_result;
+use rhumb_passing::{Scanner, is_answer};
 use rhumb_process::clock;
 use rhumb_record::format_id;
 use rhumb_route::decide::Target;
@@ -21,7 +23,6 @@ use crate::load_shedding::LoadShed;
 use crate::opening::{Fail, Failed, HELD_UNCOUNTED, Opened, Opening};
 use crate::patience::Patience;
 use crate::pool;
-use crate::scanner::Scanner;
 
 /// Longest wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -75,27 +76,47 @@ impl FailoverDriver<'_> {
         wait + Duration::from_millis(generating as u64)
     }
 
+    /// The form of the request that a target gets: the client's own where its endpoint speaks that dialect.
+    fn form(&self, target: &Target) -> (Api, &Bytes, &Scan) {
+        let speaks = self.epoch.upstreams[target.endpoint].speaks;
+        match self.own.filter(|own| speaks.has(own.api.dialect())) {
+            Some(own) => (own.api, &own.body, &own.scan),
+            None => (self.api, self.body, self.scan),
+        }
+    }
+
+    /// Header lines that a dialect wants.
+    fn headers_of(&self, dialect: Dialect) -> String {
+        match (dialect, self.beta) {
+            (Dialect::Messages, Some(beta)) => format!("anthropic-beta: {beta}\r\n"),
+            _ => String::new(),
+        }
+    }
+
     /// The connection used last, or a new one, whose making is rare and large and boxed therefore. A connection that had stood
     /// may have been closed just now: that is no failure of the target, and the request was not seen.
     async fn send(&self, target: &Target, tries: u32, before: u32) -> Result<Response, Fail> {
         let upstream = &self.epoch.upstreams[target.endpoint];
-        let model = upstream.served_as[target.model].as_deref().unwrap_or(&self.scan.request.model);
+        let (api, body, scan) = self.form(target);
+        let model = upstream.served_as[target.model].as_deref().unwrap_or(&scan.request.model);
         let edits = Edits {
             model,
-            ask_usage: upstream.states_usage,
-            most_tokens: self.most_tokens(),
+            ask_usage: upstream.states_usage && api.dialect() == Dialect::Chat,
+            most_tokens: self.most_tokens().map(|most| (api.length_field(), most)),
             allowed: upstream.allowed,
             cache_salt: self.placed.salt(target.endpoint),
         };
-        let body = forward(self.body, self.scan, &edits);
+        let body = forward(body, scan, &edits);
         let chain = self.chain.lines(tries, self.deadline);
         // An engine that has yet to let go of it would refuse the same name.
         let again = if before > 0 { format!("-{}", before + 1) } else { String::new() };
         let id = format_id(self.placed.id);
+        let own = self.headers_of(api.dialect());
+        let kind = self.content_type;
         let headers =
-            [&upstream.headers, "content-type: ", self.content_type, "\r\nx-request-id: ", &id, &again, "\r\n", &chain]
+            [&upstream.headers, "content-type: ", kind, "\r\nx-request-id: ", &id, &again, "\r\n", &own, &chain]
                 .concat();
-        let request = Request { method: "POST", path: self.api.path(), headers: &headers, body: &body };
+        let request = Request { method: "POST", path: api.path(), headers: &headers, body: &body };
         let mut conn = match pool::take(self.epoch.live[target.endpoint].pool_key) {
             Some(conn) => conn,
             None => Box::pin(self.connect(&upstream.origin)).await?,
@@ -166,9 +187,10 @@ impl FailoverDriver<'_> {
         let body = self.collect(&mut response).await?;
         // What generates text answers in JSON, whatever its head says, and so does what says nothing of it.
         const JSON: &str = "application/json";
+        let dialect = self.form(target).0.dialect();
         let said = std::mem::take(&mut response.head.content_type);
         let media_type = if self.is_text() || said.is_empty() { JSON } else { &said };
-        let is_whole = if self.is_text() { is_answer(&body) } else { is_result(media_type, &body) };
+        let is_whole = if self.is_text() { is_answer(dialect, &body) } else { is_result(media_type, &body) };
         if !is_whole {
             return Err(match EngineError::read(&body) {
                 Some(said) => Fail::Failed(Box::new(Failed::inside(said))),
@@ -184,7 +206,7 @@ impl FailoverDriver<'_> {
         if let Some(conn) = response.into_conn() {
             pool::give(self.epoch.live[target.endpoint].pool_key, conn);
         }
-        Ok(Opened::Plain(body, content_type))
+        Ok(Opened::Plain(body, content_type, dialect))
     }
 
     /// Texts or vectors are asked for, which come in the lists that the API promises.
@@ -225,9 +247,10 @@ impl FailoverDriver<'_> {
             return Box::pin(self.no_stream(target, response, patience)).await;
         }
         let upstream = &self.epoch.upstreams[target.endpoint];
-        let passes_usage = self.scan.include_usage || self.reply.is_translated();
+        let dialect = self.form(target).0.dialect();
+        let passes_usage = self.scan.include_usage || self.reply.translates(dialect);
         let hides_usage = upstream.states_usage && !passes_usage;
-        let mut scanner = Scanner::new(hides_usage, self.scan.request.sequences());
+        let mut scanner = Scanner::new(dialect, hides_usage, self.scan.request.sequences());
         let (mut splitter, mut held, mut account) = (Splitter::default(), BytesMut::new(), None);
         loop {
             let next = patience.wait(pin!(async { response.piece().await.map_err(Fail::from) })).await?;

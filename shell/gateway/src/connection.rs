@@ -10,6 +10,7 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rhumb_flow::overload::Level;
+use rhumb_grid::config::Dialect;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -17,7 +18,6 @@ use tokio::sync::watch;
 use crate::answer::failed;
 use crate::body::Counted;
 use crate::load_shedding::LoadShed;
-use crate::operation::Dialect;
 use crate::reload::Gateway;
 use crate::resource_limits::{BRIEF, Seat};
 use crate::state::GatewayState;
@@ -152,7 +152,7 @@ impl Service {
             Role::Data => routes::handle(gateway.now(), request).await,
             // A body could take its time.
             Role::Admin if *is_lent && request.method() == Method::POST => {
-                failed(Dialect::OpenAi, &gateway.now().state.limits.turn_away(LoadShed::All), 0)
+                failed(Dialect::Chat, &gateway.now().state.limits.turn_away(LoadShed::All), 0)
             }
             Role::Admin => admin::handle(Arc::clone(gateway), request).await,
         };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rhumb_core::endpoint::{CanaryAnswer, CanaryNews};
-use rhumb_grid::config::Model;
+use rhumb_grid::config::{Dialect, Model};
 use rhumb_grid::position::EndpointIndex;
 use rhumb_process::clock;
 use rhumb_route::view::LoadReport;
@@ -160,8 +160,10 @@ impl Watched {
 fn probe_config(epoch: &ConfigEpoch, endpoint: EndpointIndex) -> ProbeConfig {
     let config = &epoch.grid.config;
     let every = Duration::from_millis;
+    // A canary is asked in chat completions.
+    let is_asked = epoch.upstreams[endpoint].speaks.has(Dialect::Chat);
     let question = |(model, served_as): (&Model, &Option<String>)| {
-        let (canary, served_as) = (model.canary.as_ref()?, served_as.clone()?);
+        let (canary, served_as) = (model.canary.as_ref().filter(|_| is_asked)?, served_as.clone()?);
         Some(Question {
             model: model.name.clone(),
             served_as,

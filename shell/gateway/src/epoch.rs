@@ -9,7 +9,8 @@ use rhumb_core::facts::{BYTES_PER_TOKEN, Estimates};
 use rhumb_flow::admission::{QueueClass, QueueClasses};
 use rhumb_flow::hedge::Hedging;
 use rhumb_flow::peers::groups;
-use rhumb_grid::config::EngineKind;
+use rhumb_grid::config::{Dialect, EngineKind};
+use rhumb_grid::dialects::{Dialects, spoken, takes_salt};
 use rhumb_grid::index::Grid;
 use rhumb_grid::position::{EndpointIndex, ModelIndex, SiteIndex, TenantIndex};
 use rhumb_process::clock;
@@ -71,6 +72,8 @@ pub(crate) struct Upstream {
     pub(crate) headers: String,
     /// It understands `stream_options.include_usage`.
     pub(crate) states_usage: bool,
+    /// The dialects in which it is asked.
+    pub(crate) speaks: Dialects,
     /// It keys its cache by `cache_salt` as well.
     takes_salt: bool,
     /// Parameters that steer it and that clients may set, as bits.
@@ -243,6 +246,9 @@ fn cache_blocks(perf: &rhumb_engine::Perf) -> usize {
     (perf.kv_capacity_tokens() as f64 / block_tokens) as usize
 }
 
+/// The version of Anthropic's API that is spoken: there has been no other since 2023.
+const VERSION: (&str, &str) = ("anthropic-version", "2023-06-01");
+
 /// How each endpoint of a grid is reached.
 ///
 /// # Errors
@@ -258,6 +264,10 @@ pub(crate) fn upstreams(grid: &Grid, names: &Names) -> Result<Vec<Upstream>, Ori
                 None => format!("authorization: Bearer {key}\r\n"),
             });
             headers.extend(key);
+            let is_versioned = e.headers.keys().any(|name| name.eq_ignore_ascii_case(VERSION.0));
+            if e.dialects.contains(&Dialect::Messages) && !is_versioned {
+                headers.push_str(&format!("{}: {}\r\n", VERSION.0, VERSION.1));
+            }
             headers.extend(e.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")));
             let tls = Tls {
                 ca_file: e.ca_file.clone(),
@@ -273,7 +283,8 @@ pub(crate) fn upstreams(grid: &Grid, names: &Names) -> Result<Vec<Upstream>, Ori
                 tls,
                 headers,
                 states_usage: e.engine != EngineKind::Generic,
-                takes_salt: matches!(e.engine, EngineKind::Vllm | EngineKind::Sglang),
+                speaks: spoken(&grid.config, e),
+                takes_salt: takes_salt(e.engine),
                 allowed: rhumb_grid::steering::bits(&e.allow_params),
                 served_as: grid.config.models.iter().map(served_as).collect(),
             })

@@ -15,10 +15,10 @@ use rhumb_core::refusal::Refusal;
 use rhumb_flow::blame::Failure;
 use rhumb_flow::evidence::Source;
 use rhumb_flow::patience::is_long;
-use rhumb_grid::config::{EngineErrors, Priority};
+use rhumb_grid::config::{Dialect, EngineErrors, Priority};
 use rhumb_grid::index::NamedRates;
 use rhumb_openai::request::{Api, Scan};
-use rhumb_openai::response::usage;
+use rhumb_passing::usage;
 use rhumb_process::clock;
 use rhumb_record::Outcome;
 use rhumb_route::decide::{Reason, Target};
@@ -26,6 +26,7 @@ use rhumb_route::explain::Names as _;
 use tokio::time::Sleep;
 
 use crate::epoch::ConfigEpoch;
+use crate::forms::Form;
 use crate::hop_headers::{HOPS_MAX, HopHeaders};
 use crate::in_flight::InFlight;
 use crate::metrics::Hedged;
@@ -41,21 +42,29 @@ use crate::translation::Reply;
 
 /// What a client gets.
 pub(crate) enum Served {
-    /// A plain answer, with its content type.
-    Plain(Target, Bytes, HeaderValue),
+    /// A plain answer in a dialect, with its content type.
+    Plain(Target, Bytes, HeaderValue, Dialect),
     /// A stream whose first content has come.
     Stream(Target, Box<Relay>),
 }
 
 impl Served {
+    /// The dialect that the endpoint answered in.
+    pub(crate) fn dialect(&self) -> Dialect {
+        match self {
+            Self::Plain(.., dialect) => *dialect,
+            Self::Stream(_, relay) => relay.dialect(),
+        }
+    }
+
     /// As its client reads it. A stream is translated on its way.
     ///
     /// # Errors
     /// It cannot be read; where it came from.
     pub(crate) fn translated(self, reply: &Reply) -> Result<Self, Box<Target>> {
         match self {
-            Self::Plain(target, body, content_type) => match reply.whole(body) {
-                Some(body) => Ok(Self::Plain(target, body, content_type)),
+            Self::Plain(target, body, content_type, dialect) => match reply.whole(dialect, body) {
+                Some(body) => Ok(Self::Plain(target, body, content_type, dialect)),
                 None => Err(Box::new(target)),
             },
             stream @ Self::Stream(..) => Ok(stream),
@@ -77,9 +86,13 @@ pub(crate) struct FailoverDriver<'a> {
     pub(crate) api: Api,
     /// Of the body.
     pub(crate) content_type: &'a str,
+    /// What the client tries out of Anthropic's API, as it names it.
+    pub(crate) beta: Option<&'a str>,
     pub(crate) policy: &'a NamedRates,
     pub(crate) scan: &'a Scan,
     pub(crate) body: &'a Bytes,
+    /// As its client wrote it, for endpoints that speak its dialect, where that is another form.
+    pub(crate) own: Option<&'a Form>,
     pub(crate) reply: &'a Reply,
     pub(crate) placed: &'a RoutingRequest<'a>,
     pub(crate) chain: HopHeaders,
@@ -354,15 +367,16 @@ impl FailoverDriver<'_> {
             self.epoch.cached(&self.placed.blocks, target.endpoint);
         }
         match opened {
-            Opened::Plain(body, content_type) => {
-                record.complete(usage(&body));
-                Served::Plain(target, body, content_type)
+            Opened::Plain(body, content_type, dialect) => {
+                record.complete(usage(dialect, &body));
+                Served::Plain(target, body, content_type, dialect)
             }
             Opened::Stream(opening) => {
                 let limit = Duration::from_millis(self.policy.rates.idle_timeout_ms);
                 let idle = Idle { limit, extensions: if self.scan.request.tools { 3 } else { 0 } };
                 let key = self.epoch.live[target.endpoint].pool_key;
-                Served::Stream(target, Box::new(Relay::new(*opening, record, self.reply.stream(), idle, key)))
+                let rewriter = self.reply.stream(opening.scanner.dialect());
+                Served::Stream(target, Box::new(Relay::new(*opening, record, rewriter, idle, key)))
             }
         }
     }

@@ -1,12 +1,12 @@
 //! The models that a caller may use, as `GET /v1/models` lists them.
 
 use rhumb_api::ApiError;
+use rhumb_grid::config::Dialect;
 use rhumb_grid::index::Grid;
 use rhumb_openai::models;
 
 use crate::auth::Caller;
 use crate::epoch::ConfigEpoch;
-use crate::operation::Dialect;
 use crate::routing;
 
 /// The list: models, their other names, and names that stand for several models.
@@ -17,8 +17,8 @@ pub(crate) fn list(epoch: &ConfigEpoch, dialect: Dialect, caller: &Caller) -> St
     let all = names.chain(config.virtual_models.iter().map(|v| &v.name));
     let entries = all.filter(|name| allowed.is_none_or(|a| a.contains(name))).map(|name| entry(&epoch.grid, name));
     match dialect {
-        Dialect::OpenAi | Dialect::Responses => models::list(&entries.map(|e| models::entry(&e)).collect::<Vec<_>>()),
-        Dialect::Anthropic => {
+        Dialect::Chat | Dialect::Responses => models::list(&entries.map(|e| models::entry(&e)).collect::<Vec<_>>()),
+        Dialect::Messages => {
             let entries: Vec<_> = entries.map(|e| rhumb_anthropic::models::entry(e.id, e.context_tokens)).collect();
             rhumb_anthropic::models::list(&entries).to_string()
         }
@@ -34,8 +34,8 @@ pub(crate) fn one(epoch: &ConfigEpoch, dialect: Dialect, caller: &Caller, name: 
     routing::models(epoch, caller, &name)?;
     let entry = entry(&epoch.grid, &name);
     Ok(match dialect {
-        Dialect::OpenAi | Dialect::Responses => models::entry(&entry),
-        Dialect::Anthropic => rhumb_anthropic::models::entry(entry.id, entry.context_tokens).to_string(),
+        Dialect::Chat | Dialect::Responses => models::entry(&entry),
+        Dialect::Messages => rhumb_anthropic::models::entry(entry.id, entry.context_tokens).to_string(),
     })
 }
 

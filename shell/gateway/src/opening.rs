@@ -5,11 +5,11 @@ use http::HeaderValue;
 use rhumb_api::ApiError;
 use rhumb_api::fault::EngineError;
 use rhumb_flow::blame::Failure;
+use rhumb_grid::config::Dialect;
+use rhumb_passing::Scanner;
 use rhumb_sse::Splitter;
 use rhumb_upstream::{Error, Response};
 use tokio::sync::OwnedSemaphorePermit;
-
-use crate::scanner::Scanner;
 
 /// Bytes that a stream may hold back before they count as held by the gateway.
 pub(crate) const HELD_UNCOUNTED: usize = 256 << 10;
@@ -70,8 +70,8 @@ impl Failed {
 
 /// A target that serves.
 pub(crate) enum Opened {
-    /// With its content type.
-    Plain(Bytes, HeaderValue),
+    /// With its content type and the dialect that it is in.
+    Plain(Bytes, HeaderValue, Dialect),
     Stream(Box<Opening>),
 }
 

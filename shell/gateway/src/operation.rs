@@ -1,64 +1,7 @@
-//! What a path of the data plane asks for, and the dialect that its client speaks.
+//! What a path of the data plane asks for.
 
-use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Response};
-use rhumb_api::ApiError;
+use rhumb_grid::config::Dialect;
 use rhumb_openai::request::Api;
-use rhumb_record::format_id;
-
-/// The dialect of a client.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Dialect {
-    /// What is passed on as it is.
-    OpenAi,
-    /// OpenAI's Responses, which have errors of their own in streams alone.
-    Responses,
-    Anthropic,
-}
-
-/// What only clients of Anthropic's dialect send.
-const VERSION: &str = "anthropic-version";
-
-impl Dialect {
-    /// The dialect of a request to a path that several have.
-    pub(crate) fn of(headers: &HeaderMap) -> Self {
-        if headers.contains_key(VERSION) { Self::Anthropic } else { Self::OpenAi }
-    }
-
-    /// The HTTP status of an error.
-    pub(crate) fn status(self, error: &ApiError) -> u16 {
-        match self {
-            Self::OpenAi | Self::Responses => error.status(),
-            Self::Anthropic => rhumb_anthropic::error::status(error),
-        }
-    }
-
-    /// The body of an error of the request with this id.
-    pub(crate) fn error_body(self, error: &ApiError, id: u64) -> String {
-        match self {
-            Self::OpenAi | Self::Responses => rhumb_openai::error::body(error),
-            Self::Anthropic => rhumb_anthropic::error::body(error, &format_id(id)),
-        }
-    }
-
-    /// The event that ends its stream, of which nothing was written yet.
-    pub(crate) fn error_event(self, error: &ApiError, id: u64) -> Bytes {
-        match self {
-            Self::OpenAi => rhumb_openai::error::event(error).into(),
-            Self::Responses => rhumb_responses::stream::error_event(error).into(),
-            Self::Anthropic => rhumb_anthropic::error::event(error, &format_id(id)).into(),
-        }
-    }
-
-    /// Gives an answer the headers that clients of this dialect look for.
-    pub(crate) fn finish<B>(self, response: &mut Response<B>) {
-        const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
-        let id: Option<HeaderValue> = response.headers().get("x-request-id").cloned();
-        if let (Self::Anthropic, Some(id)) = (self, id) {
-            response.headers_mut().insert(REQUEST_ID, id);
-        }
-    }
-}
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,9 +32,9 @@ impl Operation {
 
     pub(crate) fn dialect(self) -> Dialect {
         match self {
-            Self::OpenAi(_) => Dialect::OpenAi,
+            Self::OpenAi(_) => Dialect::Chat,
             Self::Responses | Self::CountInput => Dialect::Responses,
-            Self::Messages | Self::CountTokens => Dialect::Anthropic,
+            Self::Messages | Self::CountTokens => Dialect::Messages,
         }
     }
 
@@ -109,6 +52,15 @@ impl Operation {
         match self {
             Self::OpenAi(api) => api,
             Self::Responses | Self::CountInput | Self::Messages | Self::CountTokens => Api::Chat,
+        }
+    }
+
+    /// The API of the endpoints that serves it as it is, where others serve a translation of it.
+    pub(crate) fn own_api(self) -> Option<Api> {
+        match self {
+            Self::Responses => Some(Api::Responses),
+            Self::Messages => Some(Api::Messages),
+            Self::OpenAi(_) | Self::CountInput | Self::CountTokens => None,
         }
     }
 

@@ -21,7 +21,7 @@ use http::{Method, Request, Response};
 use hyper::body::Incoming;
 use rhumb_api::ApiError;
 use rhumb_flow::overload::Level;
-use rhumb_grid::config::SessionLimits;
+use rhumb_grid::config::{Dialect, SessionLimits};
 use rhumb_grid::steering::STEERING;
 use rhumb_json::Limits;
 use rhumb_kept::{Keep, Kept, Recalled};
@@ -35,9 +35,10 @@ use crate::answer::{id_header, text};
 use crate::background;
 use crate::body::{Answer, kept_as, read};
 use crate::epoch::ConfigEpoch;
+use crate::forms::{Form, Forms};
 use crate::inflate::{Coding, inflate};
 use crate::load_shedding::LoadShed;
-use crate::operation::{Dialect, Operation};
+use crate::operation::Operation;
 use crate::pipeline::authenticate::Head;
 use crate::pipeline::dispatch::Dispatch;
 use crate::pipeline::guard::Guarded;
@@ -46,8 +47,8 @@ use crate::request_headers::SESSION_LIMIT;
 use crate::request_record::RequestRecord;
 use crate::resource_limits::Held;
 use crate::routing::RoutingRequest;
-use crate::translation::{Reply, translate};
-use crate::waiting::{DROPPED, Refused, Waits};
+use crate::translation::Reply;
+use crate::waiting::{Refused, Waits};
 
 /// Takes a request through every stage. A client that streams is told through `tell` that its request is accepted, where it
 /// is to hear while it waits.
@@ -140,15 +141,18 @@ pub(crate) async fn answer(
     accepted: Accepted,
 ) -> Result<Response<Answer>, Refused> {
     let Asked { operation, head, body, mut held, recalled, start } = asked;
-    let mut translated = translate(operation, body, recalled.as_deref(), &mut held)?;
-    let named = translated.session.take();
+    let forms = Forms::new(epoch, operation, body, recalled.as_deref(), &mut held)?;
+    let dialects = forms.dialects();
+    let Forms { mut translated, own } = forms;
+    let (named, api) = (translated.session.take(), translated.api);
     let (body, dropped) = (translated.body.clone(), translated.dropped.clone());
-    let mut scan = scanned(operation.api(), head, &body)?;
+    let mut form = Form { api, scan: scanned(api, head, &body)?, body };
     if let Some(session) = &named {
-        scan.request.conversation_hash = Some(xxh3_64(session.as_bytes()));
+        form.scan.request.conversation_hash = Some(xxh3_64(session.as_bytes()));
     }
-    let permitted = permit(epoch, operation.api(), head, &scan)?;
-    let mut routing = RoutingRequest::new(epoch, operation, head, permitted.models, &body, &scan);
+    let Form { body, scan, .. } = &form;
+    let permitted = permit(epoch, api, head, scan)?;
+    let mut routing = RoutingRequest::new(epoch, operation, head, permitted.models, (body, dialects), scan);
     let reply = Reply::new(translated, routing.id, &scan.request.model, routing.prompt_tokens());
     // The tokens of a prompt are told as far as the gateway has learnt how this tenant's texts count.
     if let Some(count) = operation.token_count(routing.prompt_tokens().ceil() as u64) {
@@ -156,8 +160,8 @@ pub(crate) async fn answer(
         response.headers_mut().insert("x-request-id", id_header(routing.id));
         return Ok(response);
     }
-    let guarded = guarded(epoch, head, &body, &scan, &routing, named.as_deref())?;
-    let mut record = Box::new(RequestRecord::new(&routing, start, &scan, &body));
+    let guarded = guarded(epoch, head, body, scan, &routing, named.as_deref())?;
+    let mut record = Box::new(RequestRecord::new(&routing, start, scan, body));
     if let Err(refusal) = guard::ask(&guarded) {
         let (outcome, error) = *refusal;
         routing.decide();
@@ -183,14 +187,11 @@ pub(crate) async fn answer(
         record.refused(Outcome::Failed, error.status());
         return Err(Refused::of(epoch, routing.id, None, error));
     }
-    let (scan, body, reply, priority) = (&scan, &body, &reply, permitted.priority);
-    let mut response =
-        Dispatch { epoch, operation, head, scan, body, reply, priority, start }.run(routing, record).await?;
+    let (form, reply, priority) = (&form, &reply, permitted.priority);
+    let dispatch = Dispatch { epoch, head, form, own: own.as_ref(), reply, dropped, priority, start };
+    let mut response = dispatch.run(routing, record).await?;
     if let Some(keep) = keep.filter(|_| !in_background) {
         response = Box::pin(kept_as(response, *keep)).await;
-    }
-    if let Some(dropped) = dropped {
-        response.headers_mut().insert(DROPPED, dropped);
     }
     Ok(response)
 }

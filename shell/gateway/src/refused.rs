@@ -2,12 +2,12 @@
 
 use http::{HeaderValue, Response, header};
 use rhumb_api::ApiError;
+use rhumb_grid::config::Dialect;
 use rhumb_route::decide::Target;
 
 use crate::answer::{failed, id_header};
 use crate::body::Answer;
 use crate::epoch::ConfigEpoch;
-use crate::operation::Dialect;
 use crate::waiting::Refused;
 
 impl Refused {

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use rhumb_api::ApiError;
 use rhumb_api::fault::EngineError;
-use rhumb_grid::config::EngineErrors;
-use rhumb_openai::stream;
+use rhumb_grid::config::{Dialect, EngineErrors};
+use rhumb_passing::{Scanner, ending};
 use rhumb_process::clock;
 use rhumb_record::Outcome;
 use rhumb_sse::Splitter;
@@ -18,12 +18,11 @@ use rhumb_upstream::Response;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Sleep;
 
+use crate::dialect;
 use crate::opening::{HELD_UNCOUNTED, Opening};
-use crate::operation::Dialect;
 use crate::pace::Pace;
 use crate::pool::{self, PoolKey};
 use crate::request_record::RequestRecord;
-use crate::scanner::Scanner;
 use crate::translation::Rewriter;
 
 /// A stream ends without being complete: the event that says so to its client, which is the last. The connection is
@@ -129,6 +128,11 @@ impl Relay {
         }
     }
 
+    /// The dialect that the endpoint answers in.
+    pub(crate) fn dialect(&self) -> Dialect {
+        self.scanner.dialect()
+    }
+
     /// The next bytes for the client.
     pub(crate) fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BrokenOff>>> {
         if self.state == State::Ended {
@@ -185,14 +189,7 @@ impl Relay {
                     Err(_) => return Poll::Ready(Err(Broken::TooLarge)),
                 },
                 Poll::Ready(Ok(None)) => {
-                    let rest = self.splitter.rest().trim_ascii_end();
-                    // The end marker may lack its empty line when it is the very last thing, or be missing altogether
-                    // where everything has been said.
-                    let is_marker = stream::is_unended_end(rest);
-                    if is_marker || rest.is_empty() && self.scanner.is_whole() {
-                        return Poll::Ready(Ok(Bytes::from_static(stream::END)));
-                    }
-                    return Poll::Ready(Err(Broken::Endpoint));
+                    return Poll::Ready(ending(&self.scanner, self.splitter.rest()).ok_or(Broken::Endpoint));
                 }
                 Poll::Ready(Err(_)) => return Poll::Ready(Err(Broken::Endpoint)),
                 Poll::Pending if self.idled(cx) => return Poll::Ready(Err(Broken::Endpoint)),
@@ -301,7 +298,7 @@ impl Relay {
         };
         self.state = State::Ended;
         let end = match &mut self.rewriter {
-            None => Dialect::OpenAi.error_event(&error, self.record.id()),
+            None => dialect::error_event(self.dialect(), &error, self.record.id()),
             Some(rewriter) => rewriter.broken(&error, self.record.id()),
         };
         Poll::Ready(Some(Err(BrokenOff(end))))

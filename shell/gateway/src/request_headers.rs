@@ -40,6 +40,8 @@ pub(crate) struct RequestHeaders {
     priority: Option<Priority>,
     /// How long the client waits for the first content, from now.
     pub(crate) deadline_ms: Option<u64>,
+    /// What the client tries out of Anthropic's API, for endpoints that speak it.
+    pub(crate) beta: Option<String>,
     pub(crate) chain: HopHeaders,
 }
 
@@ -91,6 +93,8 @@ pub(crate) fn asked(headers: &HeaderMap, tenant: u32, gateway: Option<Location>)
             ApiError::invalid(text).with_param(SESSION_LIMIT)
         })?;
     }
+    // What cannot be read of it is no setting of ours.
+    out.beta = text(headers, "anthropic-beta").ok().flatten().filter(|beta| !beta.is_empty()).map(str::to_owned);
     if let Some(name) = text(headers, "x-rhumb-priority")? {
         out.priority = Some(Priority::named(name).ok_or_else(|| {
             let text = "`x-rhumb-priority` must be one of: interactive, standard, batch.";

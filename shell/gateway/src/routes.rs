@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, header};
 use hyper::body::Incoming;
 use rhumb_api::ApiError;
+use rhumb_grid::config::Dialect;
 use rhumb_kept::{Found, Question};
 use rhumb_openai::request::boundary;
 use rhumb_record::format_id;
@@ -16,12 +17,13 @@ use tokio::sync::oneshot;
 use crate::answer::{event_stream, failed, text, waiting};
 use crate::body::{Answer, read};
 use crate::cors;
+use crate::dialect;
 use crate::epoch::ConfigEpoch;
 use crate::head;
 use crate::health::health;
 use crate::listing;
 use crate::load_shedding::LoadShed;
-use crate::operation::{Dialect, Operation};
+use crate::operation::Operation;
 use crate::pipeline::authenticate::caller;
 use crate::pipeline::complete;
 use crate::resource_limits::Held;
@@ -68,11 +70,11 @@ pub(crate) async fn handle(epoch: Arc<ConfigEpoch>, request: Request<Incoming>) 
 async fn respond(epoch: &Arc<ConfigEpoch>, request: Request<Incoming>) -> Response<Answer> {
     if let Err(e) = head::check(&request) {
         // Whoever reads it otherwise may see another request behind it.
-        return closing(refused(epoch, Dialect::of(request.headers()), &e));
+        return closing(refused(epoch, dialect::of(request.headers()), &e));
     }
     if request.headers().get(header::UPGRADE).is_some_and(|u| u.as_bytes().eq_ignore_ascii_case(b"websocket")) {
         let error = ApiError::no_websocket();
-        let mut response = closing(refused(epoch, Dialect::of(request.headers()), &error));
+        let mut response = closing(refused(epoch, dialect::of(request.headers()), &error));
         response.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("HTTP/1.1"));
         return response;
     }
@@ -89,7 +91,7 @@ async fn respond(epoch: &Arc<ConfigEpoch>, request: Request<Incoming>) -> Respon
         }
     };
     let mut response = operate(epoch, operation, request).await;
-    operation.dialect().finish(&mut response);
+    dialect::finish(operation.dialect(), &mut response);
     response
 }
 
@@ -168,7 +170,7 @@ const GREETING: &str = "This is a Rhumb gateway. It serves POST /v1/chat/complet
 
 /// The paths without a body.
 fn small(epoch: &ConfigEpoch, path: &str, request: &Request<Incoming>) -> Response<Answer> {
-    let dialect = Dialect::of(request.headers());
+    let dialect = dialect::of(request.headers());
     let refused = |error: &ApiError| refused(epoch, dialect, error);
     let name = path.strip_prefix("/v1/models/");
     // A target that is a host and a port, or nothing, has no path.

@@ -11,6 +11,7 @@ use rhumb_document::distance::closest;
 use rhumb_flow::admission::AdmissionRequest;
 use rhumb_flow::fair::{From, cost};
 use rhumb_grid::config::{Model, Priority};
+use rhumb_grid::dialects::Dialects;
 use rhumb_grid::index::{Grid, NamedRates};
 use rhumb_grid::position::{EndpointIndex, ModelIndex, TenantIndex};
 use rhumb_openai::request::{Api, BLOCK_BYTES, Scan, block_hashes};
@@ -136,6 +137,7 @@ pub(crate) fn shape(api: Api, request: &Request, models: Vec<ModelIndex>) -> Req
             audio: request.prompt.audio,
             tools: request.tools,
             tasks: api.tasks(),
+            dialects: Dialects::default(),
         },
         countries: Vec::new(),
         client_ms: 0.0,
@@ -198,7 +200,7 @@ impl<'a> RoutingRequest<'a> {
         operation: Operation,
         head: &'a Head<'a>,
         models: Vec<ModelIndex>,
-        body: &[u8],
+        (body, dialects): (&[u8], Dialects),
         scan: &'a Scan,
     ) -> Self {
         let (Head { caller, headers, policy, .. }, request) = (head, &scan.request);
@@ -215,6 +217,7 @@ impl<'a> RoutingRequest<'a> {
             affinity: session.or(request.cache_key_hash).or(blocks.first().copied()),
             ..shape(operation.api(), request, models)
         };
+        let shape = RequestShape { needs: Able { dialects, ..shape.needs }, ..shape };
         let facts = facts(shape, &lock(epoch.estimates(tenant, first_model)));
         let (id, at_unix_ms) = epoch.state.ids.next();
         let router = epoch.grid.config.gateway.router;
@@ -337,6 +340,11 @@ impl RoutingRequest<'_> {
             let models = self.facts.models.iter().map(|m| &self.epoch.grid.config.models[*m]);
             let text = format!("The model `{shown}` {}", not_configured(self.facts.needs, &models.collect::<Vec<_>>()));
             return ApiError::invalid(text).with_param("model");
+        }
+        if count(Drop::Dialect) > 0 {
+            let text = "No endpoint of this model speaks a dialect in which this request can be put: its operator can add one \
+                        under `dialects`.";
+            return ApiError::invalid(text);
         }
         ApiError::nothing_eligible("No endpoint serves this model.")
     }

@@ -7,18 +7,22 @@ use http::HeaderValue;
 use rhumb_anthropic::For;
 use rhumb_api::ApiError;
 use rhumb_conversation::{Conversation, Dropped, Event, Renamed};
+use rhumb_grid::config::Dialect;
 use rhumb_kept::Recalled;
+use rhumb_openai::request::Api;
 use rhumb_openai::{conversation, stream};
 use rhumb_process::clock;
 use rhumb_record::format_id;
 use rhumb_sse::events;
 use serde_json::{Map, Value};
 
-use crate::operation::{Dialect, Operation};
+use crate::dialect;
+use crate::operation::Operation;
 use crate::resource_limits::Held;
 
 /// A request as endpoints get it.
 pub(crate) struct Translated {
+    pub(crate) api: Api,
     /// The body.
     pub(crate) body: Bytes,
     /// The agent's session that the client says it belongs to.
@@ -27,6 +31,13 @@ pub(crate) struct Translated {
     pub(crate) dropped: Option<HeaderValue>,
     asked: Asked,
     renamed: Renamed,
+}
+
+impl Translated {
+    /// A body that goes on as it is.
+    pub(crate) fn not_at_all(body: Bytes, api: Api) -> Self {
+        Self { api, body, session: None, dropped: None, asked: Asked::AsItIs, renamed: Renamed::default() }
+    }
 }
 
 /// What the answer to a request has to know of it.
@@ -46,9 +57,8 @@ pub(crate) fn translate(
     recalled: Option<&Recalled>,
     held: &mut Held<'_>,
 ) -> Result<Translated, ApiError> {
-    if operation.dialect() == Dialect::OpenAi {
-        let (session, dropped, renamed) = (None, None, Renamed::default());
-        return Ok(Translated { body, session, dropped, asked: Asked::AsItIs, renamed });
+    if operation.dialect() == Dialect::Chat {
+        return Ok(Translated::not_at_all(body, operation.api()));
     }
     held.grow(body.len() + recalled.map_or(0, Recalled::bytes))?;
     if operation.dialect() == Dialect::Responses {
@@ -74,7 +84,7 @@ fn translated(said: &Conversation<'_>, mut dropped: Dropped, session: Option<Str
     let written = conversation::write(said);
     dropped.extend(written.dropped);
     let dropped = HeaderValue::try_from(dropped.header()).ok().filter(|_| !dropped.is_empty());
-    Translated { body: written.body.into(), session, dropped, asked, renamed: written.renamed }
+    Translated { api: Api::Chat, body: written.body.into(), session, dropped, asked, renamed: written.renamed }
 }
 
 /// How answers to a request are translated.
@@ -122,14 +132,16 @@ impl Reply {
         }
     }
 
-    pub(crate) fn is_translated(&self) -> bool {
-        !matches!(self, Self::AsItIs)
+    /// An answer in this dialect is translated.
+    pub(crate) fn translates(&self, dialect: Dialect) -> bool {
+        dialect == Dialect::Chat && !matches!(self, Self::AsItIs)
     }
 
-    /// A whole answer; `None` where it is none that can be read.
-    pub(crate) fn whole(&self, body: Bytes) -> Option<Bytes> {
+    /// A whole answer, made of one in this dialect; `None` where it is none that can be read.
+    pub(crate) fn whole(&self, dialect: Dialect, body: Bytes) -> Option<Bytes> {
         match self {
             Self::AsItIs => Some(body),
+            _ if !self.translates(dialect) => Some(body),
             Self::Message(reply) => {
                 let answer = conversation::answer(&body)?;
                 Some(rhumb_anthropic::answer::message(reply, &answer).into())
@@ -141,10 +153,11 @@ impl Reply {
         }
     }
 
-    /// For an answer that comes as a stream.
-    pub(crate) fn stream(&self) -> Option<Box<Rewriter>> {
+    /// For an answer that comes as a stream in this dialect.
+    pub(crate) fn stream(&self, dialect: Dialect) -> Option<Box<Rewriter>> {
         match self {
             Self::AsItIs => None,
+            _ if !self.translates(dialect) => None,
             Self::Message(reply) => Some(Box::new(Rewriter::Message(rhumb_anthropic::Stream::new(reply.clone())))),
             Self::Response(reply) => {
                 Some(Box::new(Rewriter::Response(rhumb_responses::Stream::new((**reply).clone()))))
@@ -198,7 +211,7 @@ impl Rewriter {
     /// The end of a stream that broke off, of the request with this id.
     pub(crate) fn broken(&mut self, error: &ApiError, id: u64) -> Bytes {
         match self {
-            Self::Message(_) => Dialect::Anthropic.error_event(error, id),
+            Self::Message(_) => dialect::error_event(Dialect::Messages, error, id),
             Self::Response(stream) => {
                 let mut out = Vec::new();
                 stream.fail(error, &mut out);

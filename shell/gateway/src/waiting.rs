@@ -7,11 +7,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderValue, Response};
 use rhumb_api::ApiError;
+use rhumb_grid::config::Dialect;
 use rhumb_process::clock;
 use tokio::time::{Sleep, sleep_until};
 
 use crate::body::Answer;
-use crate::operation::Dialect;
+use crate::dialect;
 
 /// A request that is served. What comes of it is an answer, or why there is none.
 pub(crate) type Work = Pin<Box<dyn Future<Output = Result<Response<Answer>, Refused>> + Send>>;
@@ -75,7 +76,7 @@ impl Waiting {
             Poll::Ready(Ok(response)) => return Poll::Ready(Coming::Answer(response.into_body())),
             Poll::Ready(Err(refused)) => {
                 let (dialect, id) = self.of;
-                return Poll::Ready(Coming::Error(dialect.error_event(&refused.error, id)));
+                return Poll::Ready(Coming::Error(dialect::error_event(dialect, &refused.error, id)));
             }
             Poll::Pending => {}
         }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use rhumb_grid::config::EngineKind;
+use bytes::Bytes;
+use rhumb_grid::config::{Dialect, EngineKind};
 use rhumb_openai::models::{Described, described};
 use rhumb_process::clock;
 use rhumb_upstream::{Conn, Error, Origin, Request};
@@ -17,6 +18,8 @@ pub struct Looked {
     pub engine: EngineKind,
     /// It prints metrics that are known, so that its load can be read.
     pub has_metrics: bool,
+    /// The dialects that it answers in.
+    pub dialects: Vec<Dialect>,
     /// Its models.
     pub models: Vec<Described>,
     /// The shortest of a few round trips on a standing connection, milliseconds.
@@ -76,8 +79,36 @@ pub async fn look(origin: &Origin, headers: &str) -> Result<Looked, LookError> {
         rtt_ms = rtt_ms.min(took.as_secs_f64() * 1e3);
     }
     let engine = known.or(context.map(|_| EngineKind::LlamaCpp)).unwrap_or(EngineKind::Generic);
-    Ok(Looked { engine, has_metrics: known.is_some(), models, rtt_ms })
+    let mut dialects = Vec::new();
+    for (dialect, path) in DIALECTS {
+        if answers(origin, headers, path).await {
+            dialects.push(dialect);
+        }
+    }
+    Ok(Looked { engine, has_metrics: known.is_some(), dialects, models, rtt_ms })
 }
+
+/// Each dialect with its path.
+const DIALECTS: [(Dialect, &str); 3] = [
+    (Dialect::Chat, "/v1/chat/completions"),
+    (Dialect::Messages, "/v1/messages"),
+    (Dialect::Responses, "/v1/responses"),
+];
+
+/// A path is served: an empty request to it is refused for what it lacks, and not for where it went.
+async fn answers(origin: &Origin, headers: &str, path: &str) -> bool {
+    let asked = Request {
+        method: "POST",
+        path,
+        headers: &format!("{headers}content-type: application/json\r\n"),
+        body: &EMPTY,
+    };
+    let is_json = |body: &[u8]| serde_json::from_slice::<Value>(body).is_ok_and(|said| said.is_object());
+    // llama.cpp calls it its own failure when a request lacks what it needs.
+    ask(origin, asked).await.is_ok_and(|(status, body, _)| matches!(status, 400 | 422 | 500) && is_json(&body))
+}
+
+static EMPTY: [Bytes; 1] = [Bytes::from_static(b"{}")];
 
 async fn page_of_llama_cpp(origin: &Origin, headers: &str, known: Option<EngineKind>) -> Option<Vec<u8>> {
     if known.is_none_or(|engine| engine == EngineKind::LlamaCpp) { page(origin, headers, "/props").await } else { None }
@@ -90,10 +121,14 @@ async fn page(origin: &Origin, headers: &str, path: &str) -> Option<Vec<u8>> {
 
 /// Status, body, and the time from the request to the head of its answer.
 async fn get(origin: &Origin, headers: &str, path: &str) -> Result<(u16, Vec<u8>, Duration), LookError> {
+    ask(origin, Request { method: "GET", path, headers, body: &[] }).await
+}
+
+async fn ask(origin: &Origin, request: Request<'_>) -> Result<(u16, Vec<u8>, Duration), LookError> {
     let asking = async {
         let conn = Conn::connect(origin, TIMEOUT).await?;
         let start = clock::now();
-        let mut response = conn.send(origin, Request { method: "GET", path, headers, body: &[] }).await?;
+        let mut response = conn.send(origin, request).await?;
         let took = clock::since(start);
         let body = response.collect(PAGE_BYTES_MAX).await?;
         Ok::<_, Error>((response.head.status, body.to_vec(), took))

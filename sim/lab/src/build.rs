@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use rhumb_engine::{Limits, Perf, gpu, gpus, shape, shapes};
-use rhumb_grid::config::{Accepts, Config, Endpoint, EngineKind, Gateway, Location, Operator, Policy, Served, Site};
+use rhumb_grid::config::{
+    Accepts, Config, Dialect, Endpoint, EngineKind, Gateway, Location, Operator, Policy, Served, Site,
+};
 use rhumb_grid::index::Grid;
 use rhumb_grid::position::ModelIndex;
 use rhumb_grid::rates::Rates;
@@ -227,6 +229,7 @@ impl GeneratedGrid {
             planned_utilisation: PLANNED_UTILISATION,
             accepts: Accepts::default(),
             allow_params: Vec::new(),
+            dialects: vec![Dialect::Chat],
             models: vec![Served {
                 model: plan.model.clone(),
                 served_as: None,

@@ -7,6 +7,7 @@
 pub mod answer;
 pub mod error;
 pub mod models;
+pub mod passing;
 pub mod request;
 pub mod stream;
 

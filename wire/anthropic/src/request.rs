@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use rhumb_api::ApiError;
 use rhumb_conversation::fields::{Members, Str, invalid, members, parse, shortened, string};
-use rhumb_conversation::{Conversation, Dropped, Item, Role, Turn};
+use rhumb_conversation::{Conversation, Dropped, Effort, Item, Role, Turn};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -190,6 +190,12 @@ fn output<'a>(read: &mut Read<'a>, raw: &'a RawValue) -> Result<(), ApiError> {
         match &*key {
             _ if raw.get() == "null" => {}
             "format" => read.conversation.format = format(raw, "output_config.format")?,
+            "effort" => {
+                read.conversation.effort = Effort::named(&string(raw, "output_config.effort")?);
+                if read.conversation.effort.is_none() {
+                    read.dropped.add("output_config.effort");
+                }
+            }
             _ => read.dropped.add_unknown(&format!("output_config.{key}")),
         }
     }

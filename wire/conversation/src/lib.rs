@@ -43,10 +43,46 @@ pub struct Conversation<'a> {
     pub top_p: Option<serde_json::Number>,
     /// Only so many of the likeliest tokens are drawn from.
     pub top_k: Option<u64>,
+    /// How much thinking the answer is worth.
+    pub effort: Option<Effort>,
     /// Texts at which the answer ends.
     pub stop: Vec<Text<'a>>,
     /// JSON Schema, as JSON text, that the answer has to satisfy.
     pub format: Option<&'a str>,
+}
+
+/// How much thinking an answer is worth, in the words that every engine that knows any takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effort {
+    /// As little as there is.
+    Low,
+    /// As by default.
+    Medium,
+    /// As much as there is.
+    High,
+}
+
+impl Effort {
+    /// By the word of a client. Clients have words beyond both ends, which come to the ends; `None` for none at all.
+    #[must_use]
+    pub fn named(word: &str) -> Option<Self> {
+        match word {
+            "minimal" | "low" => Some(Self::Low),
+            "medium" => Some(Self::Medium),
+            "high" | "xhigh" | "max" => Some(Self::High),
+            _ => None,
+        }
+    }
+
+    /// The word for it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+        }
+    }
 }
 
 /// Who speaks.

@@ -105,10 +105,11 @@ pub fn scan(api: Api, body: &[u8], limits: Limits, steering: &[&str]) -> Result<
             Ok(())
         }
         "stream_options" => stream_options(w, &mut s),
-        "messages" if api == Api::Chat => prompt::messages(w, body, &mut s),
+        "messages" if matches!(api, Api::Chat | Api::Messages) => prompt::messages(w, body, &mut s),
+        "input" if api == Api::Responses => prompt::inputs(w, body, &mut s),
         "prompt" if api == Api::Completions => prompt::inputs(w, body, &mut s),
         name if !api.generates() && api.prompt_fields().contains(&name) => prompt::more_inputs(w, body, &mut s),
-        "max_tokens" => max_tokens(w, body, &mut s),
+        name if name == api.length_field() => max_tokens(w, body, api.length_field(), &mut s),
         "max_completion_tokens" => {
             asked.max_completion = count(w, body, "max_completion_tokens")?;
             parameters::length(&mut s, "max_completion_tokens", asked.max_completion);
@@ -116,11 +117,14 @@ pub fn scan(api: Api, body: &[u8], limits: Limits, steering: &[&str]) -> Result<
         }
         "n" => choices(w, body, "n", &mut s),
         "best_of" => choices(w, body, "best_of", &mut s),
-        "service_tier" => {
+        // Anthropic's tiers are those of its own servers.
+        "service_tier" if api != Api::Messages => {
             s.request.tier = tier(w, body)?;
             Ok(())
         }
         "tools" | "functions" => asked.tools(w, body, &mut s),
+        "system" if api == Api::Messages => asked.ahead(w, body, &mut s).map(|_| ()),
+        "instructions" if api == Api::Responses => asked.ahead(w, body, &mut s).map(|_| ()),
         "response_format" => asked.format(w, body, &mut s),
         "tool_choice" | "function_call" => {
             let (_, span) = w.value()?;
@@ -157,15 +161,21 @@ struct Asked {
 impl Asked {
     /// Tools or functions. An empty list is the default written out.
     fn tools(&mut self, w: &mut Walker<'_>, body: &[u8], s: &mut Scan) -> Result<(), Refusal> {
+        self.tools |= self.ahead(w, body, s)?;
+        Ok(())
+    }
+
+    /// What the engine puts before the prompt; false where it is nothing.
+    fn ahead(&mut self, w: &mut Walker<'_>, body: &[u8], s: &mut Scan) -> Result<bool, Refusal> {
         let before = w.tally;
         let (kind, span) = w.value()?;
         let is_empty = kind == Kind::Array && inside(body, &span).trim_ascii().is_empty();
-        if kind != Kind::Null && !is_empty {
-            self.tools = true;
+        let is_something = kind != Kind::Null && !is_empty;
+        if is_something {
             self.preamble_units += w.tally.text - before.text + w.tally.keys - before.keys;
             s.preamble_hash = xxh3_64_with_seed(&body[span], s.preamble_hash);
         }
-        Ok(())
+        Ok(is_something)
     }
 
     /// `response_format`. The type `text` is the default written out.
@@ -243,12 +253,12 @@ fn whole_number(value: &[u8]) -> Option<u64> {
     std::str::from_utf8(value).ok()?.parse().ok()
 }
 
-fn max_tokens(w: &mut Walker<'_>, body: &[u8], s: &mut Scan) -> Result<(), Refusal> {
+fn max_tokens(w: &mut Walker<'_>, body: &[u8], field: &'static str, s: &mut Scan) -> Result<(), Refusal> {
     w.next_is(b'n');
     let start = w.at();
-    s.request.max_tokens = count(w, body, "max_tokens")?;
+    s.request.max_tokens = count(w, body, field)?;
     s.max_tokens_null = s.request.max_tokens.is_none().then(|| start..w.at());
-    parameters::length(s, "max_tokens", s.request.max_tokens);
+    parameters::length(s, field, s.request.max_tokens);
     Ok(())
 }
 

@@ -5,6 +5,7 @@
 
 pub mod kept;
 mod output;
+pub mod passing;
 pub mod request;
 pub mod response;
 pub mod stream;

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use rhumb_api::ApiError;
 use rhumb_conversation::fields::{Members, invalid, members, parse, shortened, string};
-use rhumb_conversation::{Conversation, Dropped};
+use rhumb_conversation::{Conversation, Dropped, Effort};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
@@ -106,12 +106,7 @@ fn member<'a>(read: &mut Read<'a>, key: &str, raw: &'a RawValue) -> Result<(), A
         "tools" => (c.tools, read.custom) = tools::tools(raw, &mut read.dropped)?,
         "tool_choice" => c.tool_choice = tools::choice(raw)?,
         "text" => c.format = text(raw, &mut read.dropped)?,
-        "reasoning" => {
-            // Engines have no common word for it.
-            if parse::<Members<'a>>(raw, key, "must be an object")?.contains_key("effort") {
-                read.dropped.add("reasoning.effort");
-            }
-        }
+        "reasoning" => reasoning(read, raw)?,
         "prompt" => return Err(invalid(key, "names a template, which are not kept here: send its text in `input`")),
         "metadata" => crate::kept::check_metadata(raw)?,
         "user" | "safety_identifier" | "service_tier" | "truncation" | "client_metadata" | "stream_options" => {}
@@ -143,6 +138,18 @@ fn unkept(read: &mut Read<'_>, key: &str, raw: &RawValue) -> Result<(), ApiError
 }
 
 /// What is to be included in the answer: nothing of it is there.
+/// How much thinking the answer is worth. What is to be shown of it is shown.
+fn reasoning<'a>(read: &mut Read<'a>, raw: &'a RawValue) -> Result<(), ApiError> {
+    let members: Members<'a> = parse(raw, "reasoning", "must be an object")?;
+    if let Some(raw) = members.get("effort").filter(|raw| raw.get() != "null") {
+        read.conversation.effort = Effort::named(&string(raw, "reasoning.effort")?);
+        if read.conversation.effort.is_none() {
+            read.dropped.add("reasoning.effort");
+        }
+    }
+    Ok(())
+}
+
 fn include(raw: &RawValue, dropped: &mut Dropped) -> Result<(), ApiError> {
     for name in parse::<Vec<String>>(raw, "include", "must be an array of strings")? {
         dropped.add_unknown(&format!("include.{name}"));

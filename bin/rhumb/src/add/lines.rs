@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use rhumb_grid::config::Dialect;
 use rhumb_signals::Looked;
 
 use super::engine;
@@ -23,6 +24,21 @@ impl Endpoint {
         self.looked.models.iter().map(|m| m.id.as_str())
     }
 
+    /// The line with its dialects. What an engine understands of a dialect that is not its first varies, so whoever has the engine says
+    /// whether it is spoken to in others than chat completions.
+    fn dialects(&self) -> String {
+        let spoken = &self.looked.dialects;
+        let names: Vec<&str> = spoken.iter().copied().map(dialect).collect();
+        let line = format!("dialects: [{}]", names.join(", "));
+        match spoken[..] {
+            [] | [Dialect::Chat] => String::new(),
+            [Dialect::Chat, ..] => {
+                format!("  # {line}   # it answers these as well; without this line they are translated\n")
+            }
+            _ => format!("  {line}\n"),
+        }
+    }
+
     /// Its entry under `endpoints`.
     pub(super) fn lines(&self, site: &str) -> String {
         let mut out =
@@ -31,6 +47,7 @@ impl Endpoint {
         if let Some(variable) = &self.api_key_env {
             let _ = writeln!(out, "  api_key: ${{{variable}}}");
         }
+        out.push_str(&self.dialects());
         out.push_str("  # gpu: l40s             # its power and first speed come from it; `rhumb engine --list` prints the names\n");
         out.push_str("  # max_concurrency: 64   # what it runs at once, if you know it\n  models:\n");
         for model in &self.looked.models {
@@ -49,6 +66,15 @@ impl Endpoint {
             }
         }
         out
+    }
+}
+
+/// A dialect as the configuration calls it.
+fn dialect(dialect: Dialect) -> &'static str {
+    match dialect {
+        Dialect::Chat => "chat",
+        Dialect::Messages => "messages",
+        Dialect::Responses => "responses",
     }
 }
 

@@ -2,6 +2,7 @@
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;
+use alloc::vec;
 use alloc::vec::Vec;
 
 use schemars::JsonSchema;
@@ -21,6 +22,18 @@ pub enum EngineKind {
     LlamaCpp,
     /// Anything else that speaks the OpenAI API; only the gateway's own counts are known of it.
     Generic,
+}
+
+/// A dialect in which an endpoint can be asked for text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Dialect {
+    /// OpenAI's chat completions.
+    Chat,
+    /// Anthropic's Messages.
+    Messages,
+    /// OpenAI's Responses.
+    Responses,
 }
 
 /// One inference server.
@@ -44,6 +57,11 @@ pub struct Endpoint {
     #[serde(default = "one")]
     #[schemars(range(min = 1, max = 1024))]
     pub gpus: u32,
+    /// Dialects it speaks. A client of one of them is passed through to it as it is; one of another is translated to chat
+    /// completions. What they cannot say goes only where the client's own dialect is spoken.
+    #[serde(default = "default_dialects")]
+    #[schemars(length(min = 1))]
+    pub dialects: Vec<Dialect>,
     /// Requests it can run at once before they queue.
     #[serde(default = "default_max_concurrency")]
     #[schemars(range(min = 1, max = 100_000))]
@@ -92,6 +110,10 @@ pub struct Endpoint {
 
 fn default_engine() -> EngineKind {
     EngineKind::Generic
+}
+
+fn default_dialects() -> Vec<Dialect> {
+    vec![Dialect::Chat]
 }
 
 fn one() -> u32 {

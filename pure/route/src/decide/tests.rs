@@ -1,7 +1,8 @@
 use alloc::vec;
 
 use proptest::prelude::*;
-use rhumb_grid::config::Preset;
+use rhumb_grid::config::{Dialect, Preset};
+use rhumb_grid::dialects::Dialects;
 use rhumb_grid::tasks::Tasks;
 
 use super::*;
@@ -44,7 +45,7 @@ pub(super) fn row(endpoint: u32) -> Row {
         site: SiteIndex(endpoint / 2),
         model: ModelIndex(0),
         country: *b"DE",
-        able: Able { vision: false, audio: false, tools: true, tasks: Tasks::default() },
+        able: Able { vision: false, audio: false, tools: true, ..Able::default() },
         health: CandidateHealth::Healthy,
         accepts: Accepts::default(),
         context_tokens: 8_192,
@@ -218,6 +219,8 @@ fn gates_drop_with_their_reason() {
     assert_eq!(drop(&|r, f| (f.needs.tools, r.able.tools) = (true, false)), (Drop::Modality, 0));
     assert_eq!(drop(&|_, f| f.needs.tasks = Tasks::EMBEDDING), (Drop::Modality, 0));
     assert_eq!(drop(&|r, _| r.able.tasks = Tasks::EMBEDDING), (Drop::Modality, 0));
+    assert_eq!(drop(&|r, _| r.able.dialects = Dialects::of(Dialect::Messages)), (Drop::Dialect, 0));
+    assert_eq!(drop(&|_, f| f.needs.dialects = Dialects::of(Dialect::Responses)), (Drop::Dialect, 0));
     assert_eq!(drop(&|_, f| f.countries = vec![*b"FR", *b"US"]), (Drop::Residency, 0));
     assert_eq!(drop(&|_, f| f.certain_tokens = 8_192.0), (Drop::Context, 8_192));
     assert_eq!(drop(&|r, f| (f.certain_tokens, r.reserves_answer) = (8_193.0, false)), (Drop::Context, 8_192));
@@ -228,7 +231,7 @@ fn gates_drop_with_their_reason() {
     assert_eq!(drop(&|r, _| r.accepts = Accepts::ExistingOnly), (Drop::Draining, 0));
     assert_eq!(drop(&|r, f| (r.accepts, f.pin) = (Accepts::None, pin(0, 0))), (Drop::Draining, 0));
     let codes: Vec<_> = Drop::ALL.iter().map(|d| d.code()).collect();
-    let all = "modality context_length residency unhealthy power_cap draining credential model_missing";
+    let all = "modality context_length residency unhealthy power_cap draining credential model_missing dialect";
     assert_eq!(codes.join(" "), all);
 }
 

@@ -3,12 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use http::Response;
+use http::{HeaderValue, Response};
 use rhumb_api::ApiError;
 use rhumb_flow::admission::AdmissionRequest;
 use rhumb_grid::config::Priority;
-use rhumb_openai::request::Scan;
 use rhumb_process::clock;
 use rhumb_record::Outcome;
 
@@ -17,22 +15,25 @@ use crate::answer::answer;
 use crate::body::Answer;
 use crate::epoch::ConfigEpoch;
 use crate::failover::{FailoverDriver, Unserved};
-use crate::operation::Operation;
+use crate::forms::Form;
 use crate::pipeline::authenticate::Head;
 use crate::request_record::RequestRecord;
 use crate::routing::RoutingRequest;
 use crate::translation::Reply;
-use crate::waiting::Refused;
+use crate::waiting::{DROPPED, Refused};
 
 /// A request on its way to a target.
 pub(crate) struct Dispatch<'a> {
     pub(crate) epoch: &'a Arc<ConfigEpoch>,
-    pub(crate) operation: Operation,
     pub(crate) head: &'a Head<'a>,
-    pub(crate) scan: &'a Scan,
-    pub(crate) body: &'a Bytes,
+    /// What it was decided by.
+    pub(crate) form: &'a Form,
+    /// As its client wrote it, where that is another form.
+    pub(crate) own: Option<&'a Form>,
     /// How its answer is translated.
     pub(crate) reply: &'a Reply,
+    /// What its translation leaves out.
+    pub(crate) dropped: Option<HeaderValue>,
     pub(crate) priority: Priority,
     /// When it came.
     pub(crate) start: Instant,
@@ -48,7 +49,7 @@ impl Dispatch<'_> {
         mut routing: RoutingRequest<'_>,
         mut record: Box<RequestRecord>,
     ) -> Result<Response<Answer>, Refused> {
-        let Self { epoch, operation, head, scan, body, reply, priority, start } = *self;
+        let Self { epoch, head, form, own, reply, priority, start, .. } = *self;
         let (id, chain) = (routing.id, head.headers.chain);
         // One beyond the clock's end is none.
         let deadline = head.headers.deadline_ms.and_then(|ms| start.checked_add(Duration::from_millis(ms)));
@@ -65,16 +66,18 @@ impl Dispatch<'_> {
                 waited += admitted_at - asked_at;
             }
             let placed = &routing;
-            let (policy, api) = (head.policy, operation.api());
+            let (policy, beta) = (head.policy, head.headers.beta.as_deref());
             let content_type = head.form.as_ref().and_then(|form| form.to_str().ok()).unwrap_or("application/json");
             let driver = FailoverDriver {
                 epoch,
                 policy,
-                scan,
-                body,
+                scan: &form.scan,
+                body: &form.body,
+                own,
                 reply,
-                api,
+                api: form.api,
                 content_type,
+                beta,
                 placed,
                 chain,
                 priority,
@@ -82,11 +85,16 @@ impl Dispatch<'_> {
             };
             match driver.run(record, most, target, permit).await {
                 Ok(served) => {
+                    let dropped = self.dropped.clone().filter(|_| reply.translates(served.dialect()));
                     let served = served
                         .translated(reply)
                         .map_err(|target| Refused::of(epoch, id, Some(*target), ApiError::upstream_failed()))?;
                     let timing = [("decide", admitted_at - waited), ("queue", waited), ("first", clock::since(start))];
-                    return Ok(answer(epoch, id, served, timing));
+                    let mut response = answer(epoch, id, served, timing);
+                    if let Some(dropped) = dropped {
+                        response.headers_mut().insert(DROPPED, dropped);
+                    }
+                    return Ok(response);
                 }
                 Err(Unserved::Failed(failed)) => {
                     let (error, last) = *failed;

@@ -52,6 +52,9 @@ impl Writer {
                 self.raw(&format!(",\"{key}\":{number}"));
             }
         }
+        if let Some(effort) = c.effort {
+            self.raw(&format!(",\"reasoning_effort\":\"{}\"", effort.word()));
+        }
         if !c.stop.is_empty() {
             self.raw(",\"stop\":");
             self.list(&c.stop, Self::text);
@@ -283,6 +286,7 @@ fn is_said(item: &Item<'_>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rhumb_conversation::Effort;
     use serde_json::{Value, json};
 
     fn messages(turns: Vec<(Role, Vec<Item<'static>>)>) -> (Value, Written) {
@@ -371,6 +375,15 @@ mod tests {
             messages(vec![(Role::User, vec![text(""), text("x")]), (Role::Assistant, vec![text(""), call("a", "{}")])]);
         assert_eq!(messages[0], json!({"role": "user", "content": "x"}));
         assert_eq!(messages[1]["content"], Value::Null);
+    }
+
+    #[test]
+    fn d48_effort_is_a_word_alone() {
+        for (word, want) in [("minimal", "low"), ("medium", "medium"), ("max", "high")] {
+            let c = Conversation { effort: Effort::named(word), ..Conversation::default() };
+            assert_eq!(serde_json::from_slice::<Value>(&write(&c).body).unwrap()["reasoning_effort"], want);
+        }
+        assert_eq!(Effort::named("none"), None);
     }
 
     #[test]

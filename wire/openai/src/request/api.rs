@@ -1,5 +1,6 @@
 //! The APIs of endpoints that are passed on, and what a model must do to serve each.
 
+use rhumb_grid::config::Dialect;
 use rhumb_grid::tasks::Tasks;
 
 /// Which API a body belongs to.
@@ -7,6 +8,10 @@ use rhumb_grid::tasks::Tasks;
 pub enum Api {
     /// `POST /v1/chat/completions`.
     Chat,
+    /// `POST /v1/messages`, Anthropic's, at endpoints that speak it.
+    Messages,
+    /// `POST /v1/responses`, at endpoints that speak it.
+    Responses,
     /// `POST /v1/completions`.
     Completions,
     /// `POST /v1/embeddings`.
@@ -39,7 +44,7 @@ pub enum Api {
 type Shape = (&'static str, &'static [&'static str]);
 
 impl Api {
-    /// By the path that a client asks for; some have several.
+    /// By the path that a client asks for; some have several. What may be translated has no path here.
     pub fn of(path: &str) -> Option<Self> {
         Some(match path {
             "/v1/chat/completions" => Self::Chat,
@@ -63,6 +68,8 @@ impl Api {
     fn shape(self) -> Shape {
         match self {
             Self::Chat => ("/v1/chat/completions", &["messages"]),
+            Self::Messages => ("/v1/messages", &["messages"]),
+            Self::Responses => ("/v1/responses", &["input"]),
             Self::Completions => ("/v1/completions", &["prompt"]),
             Self::Embeddings => ("/v1/embeddings", &["input"]),
             Self::Rerank => ("/v1/rerank", &["documents", "query"]),
@@ -94,7 +101,9 @@ impl Api {
     /// What a model must do to serve it.
     pub fn tasks(self) -> Tasks {
         match self {
-            Self::Chat | Self::Completions | Self::Tokenize | Self::Detokenize => Tasks::default(),
+            Self::Chat | Self::Messages | Self::Responses | Self::Completions | Self::Tokenize | Self::Detokenize => {
+                Tasks::default()
+            }
             Self::Embeddings => Tasks::EMBEDDING,
             Self::Rerank | Self::Score => Tasks::RERANK,
             Self::Classify | Self::Moderations => Tasks::CLASSIFY,
@@ -106,7 +115,21 @@ impl Api {
 
     /// Text is generated, token by token.
     pub fn generates(self) -> bool {
-        matches!(self, Self::Chat | Self::Completions)
+        matches!(self, Self::Chat | Self::Messages | Self::Responses | Self::Completions)
+    }
+
+    /// The dialect that an endpoint has to speak to serve it.
+    pub fn dialect(self) -> Dialect {
+        match self {
+            Self::Messages => Dialect::Messages,
+            Self::Responses => Dialect::Responses,
+            _ => Dialect::Chat,
+        }
+    }
+
+    /// The member that sets the longest answer.
+    pub fn length_field(self) -> &'static str {
+        if self == Self::Responses { "max_output_tokens" } else { "max_tokens" }
     }
 
     /// Its body is a form and no JSON.

@@ -15,8 +15,8 @@ pub struct Edits<'a> {
     pub model: &'a str,
     /// Ask for the usage chunk of a stream: the usage record needs it whether or not the client does.
     pub ask_usage: bool,
-    /// Longest answer where the client sets no length.
-    pub most_tokens: Option<u64>,
+    /// The member that sets the longest answer, and how long it may be where the client sets none.
+    pub most_tokens: Option<(&'static str, u64)>,
     /// Parameters of the engine's own that clients may set there: bits by their place in the list given to
     /// [`super::scan`].
     pub allowed: u64,
@@ -28,10 +28,10 @@ pub struct Edits<'a> {
 pub fn forward(body: &Bytes, s: &Scan, with: &Edits<'_>) -> Vec<Bytes> {
     let mut edits: Vec<(Range<usize>, Cow<'static, str>)> = Vec::new();
     let front = s.body_start..s.body_start;
-    if let Some(most) = with.most_tokens.filter(|_| s.request.max_tokens.is_none()) {
+    if let Some((field, most)) = with.most_tokens.filter(|_| s.request.max_tokens.is_none()) {
         edits.push(match &s.max_tokens_null {
             Some(span) => (span.clone(), most.to_string().into()),
-            None => (front.clone(), format!("\"max_tokens\":{most},").into()),
+            None => (front.clone(), format!("\"{field}\":{most},").into()),
         });
     }
     if let Some(salt) = with.cache_salt {

@@ -367,7 +367,7 @@ fn the_longest_answer_is_found_under_every_name() {
 
 #[test]
 fn no_length_is_written_beside_one_that_stands_there() {
-    let with = Edits { model: "m", most_tokens: Some(8), ..Edits::default() };
+    let with = Edits { model: "m", most_tokens: Some(("max_tokens", 8)), ..Edits::default() };
     for (more, want) in [
         ("", r#""max_tokens":8,"#),
         (r#""max_tokens": null ,"#, r#""max_tokens": 8 ,"#),

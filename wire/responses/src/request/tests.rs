@@ -88,7 +88,7 @@ fn d48_d53_what_engines_have_no_word_for_is_named() {
         "text": {"verbosity": "low"}, "new": 1, "metadata": {"a": "b"}, "prompt_cache_key": "k", "truncation": "disabled",
     }));
     let found = read(&body, None).unwrap();
-    let want = "include.reasoning.encrypted_content, new, reasoning.effort, store, text.verbosity";
+    let want = "include.reasoning.encrypted_content, new, store, text.verbosity";
     assert_eq!(found.dropped.header(), want);
     assert_eq!((&found.echo["metadata"], &found.echo["store"]), (&json!({"a": "b"}), &json!(false)));
 }

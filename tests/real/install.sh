@@ -12,10 +12,10 @@ set -euo pipefail
 
 cache=${RHUMB_CACHE:-$HOME/.cache/rhumb}
 # Newer or older pins are a deliberate change: the tests assert what these versions send.
-python_packages=(openai==2.54.0 anthropic==2.12.0 gguf==0.19.0 numpy==2.4.6 pytest==9.2.0)
+python_packages=(openai==2.54.0 websockets==15.0.1 anthropic==2.12.0 gguf==0.19.0 numpy==2.4.6 pytest==9.2.0)
 
 node_packages=(openai@6.49.0 @anthropic-ai/sdk@1.14.0)
-python_clients=(openai==2.54.0 anthropic==2.14.0 litellm==1.106.2 langchain-openai==1.7.3 langchain-anthropic==1.7.10
+python_clients=(openai==2.54.0 websockets==15.0.1 anthropic==2.14.0 litellm==1.106.2 langchain-openai==1.7.3 langchain-anthropic==1.7.10
     llama-index-llms-openai-like==0.8.1)
 node_clients=(openai@6.49.0 @anthropic-ai/sdk@1.14.0 ai@7.0.173 @ai-sdk/anthropic@4.0.105
     @ai-sdk/openai-compatible@3.0.92 @anthropic-ai/claude-code@2.1.332 @openai/codex@0.171.0)

@@ -170,3 +170,21 @@ def test_the_node_sdk_streams_a_response(gateway):
     assert seen["text"] and seen["status"] == "incomplete"
     assert seen["calls"] == [{"at": "sea"}, {"at": "sky"}] and seen["last"] == "both done"
     assert seen["previous"] and seen["resumed"] == seen["expected"]
+
+
+def test_a_socket_carries_a_conversation(client):
+    with client.responses.connect() as socket:
+        previous, texts = None, []
+        for word in ("one", "two"):
+            socket.response.create(
+                model=MODEL, input=word, max_output_tokens=TOKENS, store=False, previous_response_id=previous
+            )
+            for event in socket:
+                if event.type == "response.incomplete":
+                    previous = event.response.id
+                    texts.append(event.response.output_text)
+                    break
+        assert all(texts)
+        socket.response.create(model="nope", input="x")
+        error = next(iter(socket))
+        assert (error.type, error.error["code"]) == ("error", "model_not_found")

@@ -1,9 +1,10 @@
 //! One client's connection, from its first byte to its last. Every stage of it has a deadline.
 
 use std::pin::Pin;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, Version, header};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
@@ -18,14 +19,17 @@ use tokio::sync::watch;
 use crate::answer::failed;
 use crate::body::Counted;
 use crate::load_shedding::LoadShed;
+use crate::lock::lock;
 use crate::reload::Gateway;
 use crate::resource_limits::{BRIEF, Seat};
+use crate::responses_socket::{Opened, SocketResponder};
 use crate::state::GatewayState;
 use crate::{admin, routes};
 use rhumb_server::breaking::STAYS;
 use rhumb_server::h2_stall::Streams;
 use rhumb_server::socket::{Socket, Standing};
 use rhumb_server::tls::{Certificate, Wire};
+use rhumb_websocket::Limits;
 
 /// Which of the two listeners a connection came to.
 #[derive(Clone, Copy)]
@@ -86,7 +90,9 @@ pub(crate) async fn serve(
     };
     let Some((wire, h2)) = opened else { return };
     let io = TokioIo::new(wire);
-    let service = Arc::new(Service { gateway, role, is_lent, h2, stall });
+    let opened = Arc::default();
+    let service =
+        Arc::new(Service { gateway: Arc::clone(&gateway), role, is_lent, h2, stall, opened: Arc::clone(&opened) });
     let requests = Arc::clone(&busy);
     let service = service_fn(move |request| {
         let (service, busy) = (Arc::clone(&service), Arc::clone(&requests));
@@ -110,7 +116,14 @@ pub(crate) async fn serve(
         let mut builder = http1::Builder::new();
         builder.timer(TokioTimer::new()).header_read_timeout(patience).max_headers(100);
         builder.max_buf_size(UNREAD_BYTES_MAX);
-        http1_connection(Box::new(builder.serve_connection(io, service)), leave, &busy, stall).await;
+        let conn = Box::new(builder.serve_connection(io, service));
+        let rest = http1_connection(conn, leave.as_mut(), &busy, stall).await;
+        let opened = lock(&opened).take();
+        if let (Some((wire, ahead)), Some(Opened(headers))) = (rest, opened) {
+            let most = usize::try_from(gateway.now().grid.config.gateway.max_body_bytes).unwrap_or(usize::MAX);
+            let responder = SocketResponder::new(gateway, headers);
+            Box::pin(rhumb_websocket::serve(wire, ahead, Limits { message_bytes_max: most }, responder, leave)).await;
+        }
     }
 }
 
@@ -141,11 +154,13 @@ struct Service {
     is_lent: bool,
     h2: bool,
     stall: Duration,
+    /// The last answer opened a WebSocket.
+    opened: Arc<Mutex<Option<Opened>>>,
 }
 
 impl Service {
     async fn answer(&self, request: Request<Incoming>, busy: Arc<Standing>) -> Response<Counted> {
-        let Self { gateway, role, is_lent, h2, stall } = self;
+        let Self { gateway, role, is_lent, h2, stall, opened } = self;
         let answer = match role {
             Role::Data if *is_lent => routes::handle_lent(&gateway.now(), &request),
             // What is in force now is what it is served under to its end.
@@ -156,6 +171,10 @@ impl Service {
             }
             Role::Admin => admin::handle(Arc::clone(gateway), request).await,
         };
+        if let Some(socket) = answer.extensions().get::<Opened>() {
+            *lock(opened) = Some(socket.clone());
+            return answer.map(|answer| Counted::new(answer, busy, None));
+        }
         let mut answer = answer.map(|answer| Counted::new(answer, busy, h2.then_some(*stall)));
         // HTTP/2 knows no such header.
         if !h2 && (*is_lent || gateway.now().state.limits.level() > Level::Calm) {
@@ -165,26 +184,36 @@ impl Service {
     }
 }
 
+/// Serves a connection to its end. What is left of it, with what was read ahead, if it is to go on in another protocol.
 async fn http1_connection<S>(
     mut conn: Box<http1::Connection<TokioIo<Wire>, S>>,
     leave: impl Future<Output = ()>,
     busy: &Arc<Standing>,
     stall: Duration,
-) where
+) -> Option<(Wire, Bytes)>
+where
     S: HttpService<Incoming, ResBody = Counted> + Unpin,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    tokio::select! {
-        _ = &mut conn => {}
+    let is_over = tokio::select! {
+        ended = &mut conn => ended.is_ok(),
         () = leave => {
             Pin::new(&mut *conn).graceful_shutdown();
             last(Pin::new(&mut *conn), busy).await;
+            false
         }
+    };
+    let goes_on = is_over && !busy.has_broken_off();
+    if !goes_on && !busy.has_broken_off() {
+        return None;
     }
-    if busy.has_broken_off() {
-        let wire = conn.into_parts().io.into_inner();
+    let http1::Parts { io, read_buf, .. } = conn.into_parts();
+    let wire = io.into_inner();
+    if !goes_on {
         Box::pin(wire.break_off(busy.is_old(), stall, STAYS.min(stall))).await;
+        return None;
     }
+    Some((wire, read_buf))
 }
 
 /// Ends when a connection that speaks HTTP/2 is to end: it has had no request in progress for too long, whatever else

@@ -62,6 +62,7 @@ mod request_metrics;
 mod request_record;
 mod resource_limits;
 mod resource_usage;
+mod responses_socket;
 mod retention;
 mod routes;
 mod routing;

@@ -227,7 +227,7 @@ fn scanned(api: Api, head: &Head<'_>, body: &[u8]) -> Result<Scan, ApiError> {
 }
 
 /// What a request for a response goes on with, which counts as held.
-async fn recall(
+pub(crate) async fn recall(
     epoch: &ConfigEpoch,
     kept: &Kept,
     head: &Head<'_>,

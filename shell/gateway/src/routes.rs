@@ -12,6 +12,7 @@ use rhumb_grid::config::Dialect;
 use rhumb_kept::{Found, Question};
 use rhumb_openai::request::boundary;
 use rhumb_record::format_id;
+use rhumb_websocket::is_asked;
 use tokio::sync::oneshot;
 
 use crate::answer::{event_stream, failed, text, waiting};
@@ -27,6 +28,7 @@ use crate::operation::Operation;
 use crate::pipeline::authenticate::caller;
 use crate::pipeline::complete;
 use crate::resource_limits::Held;
+use crate::responses_socket;
 use crate::waiting::Work;
 
 /// Answers a request on a connection over the limit: only health and metrics are served.
@@ -72,7 +74,11 @@ async fn respond(epoch: &Arc<ConfigEpoch>, request: Request<Incoming>) -> Respon
         // Whoever reads it otherwise may see another request behind it.
         return closing(refused(epoch, dialect::of(request.headers()), &e));
     }
-    if request.headers().get(header::UPGRADE).is_some_and(|u| u.as_bytes().eq_ignore_ascii_case(b"websocket")) {
+    if is_asked(request.headers()) {
+        if path_of(&request) == "/v1/responses" {
+            return responses_socket::open(epoch, &request)
+                .unwrap_or_else(|e| closing(refused(epoch, Dialect::Responses, &e)));
+        }
         let error = ApiError::no_websocket();
         let mut response = closing(refused(epoch, dialect::of(request.headers()), &error));
         response.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("HTTP/1.1"));

@@ -124,6 +124,14 @@ impl Reply {
         }
     }
 
+    /// The events of a response for which nothing is generated.
+    pub(crate) fn warmed_up(&self) -> Option<Bytes> {
+        let Self::Response(reply) = self else { return None };
+        let mut out = Vec::new();
+        rhumb_responses::Stream::new((**reply).clone()).warmed_up(&mut out);
+        Some(out.into())
+    }
+
     /// When a response says that it was made, seconds since 1970.
     pub(crate) fn created_s(&self) -> u64 {
         match self {

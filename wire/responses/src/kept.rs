@@ -55,12 +55,35 @@ pub fn wanted(body: &[u8], number: &str) -> Result<Wanted, ApiError> {
         let what = "must not stand beside `conversation`: both say what came before";
         return Err(invalid("previous_response_id", what));
     }
-    if wanted.store
-        && let Some(raw) = members.get("input")
-    {
-        wanted.input = Value::Array(items(raw, "input", number, MESSAGES_MAX)?).to_string().into();
+    if wanted.store {
+        wanted.input = input_of(&members, number)?;
     }
     Ok(wanted)
+}
+
+/// The items of the input of a body as they are kept, whether or not it wants them to be.
+///
+/// # Errors
+/// They are none.
+pub fn input(body: &[u8], number: &str) -> Result<Arc<str>, ApiError> {
+    input_of(&members(body)?, number)
+}
+
+fn input_of(members: &Members<'_>, number: &str) -> Result<Arc<str>, ApiError> {
+    let Some(raw) = members.get("input") else { return Ok(Arc::default()) };
+    Ok(Value::Array(items(raw, "input", number, MESSAGES_MAX)?).to_string().into())
+}
+
+/// The output of a response, as JSON, to go on with: a JSON array; `None` where it has ended as nothing to go on with.
+pub fn output(object: &str) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Ended<'a> {
+        status: &'a str,
+        #[serde(borrow)]
+        output: &'a RawValue,
+    }
+    let ended: Ended<'_> = serde_json::from_str(object).ok()?;
+    matches!(ended.status, "completed" | "incomplete").then(|| ended.output.get().to_owned())
 }
 
 /// A conversation: its identifier, or an object that has it.

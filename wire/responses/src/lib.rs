@@ -8,6 +8,7 @@ mod output;
 pub mod passing;
 pub mod request;
 pub mod response;
+pub mod socket;
 pub mod stream;
 
 pub use self::request::{Kept, Read, read};

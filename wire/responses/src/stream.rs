@@ -90,6 +90,13 @@ impl Stream {
         self.write(kind, json!({ "response": response }), out);
     }
 
+    /// Nothing is generated: the response is whole without any output.
+    pub fn warmed_up(&mut self, out: &mut Vec<u8>) {
+        self.begin(out);
+        let response = self.object("completed", None, None);
+        self.write("response.completed", json!({ "response": response }), out);
+    }
+
     /// The answer breaks off. A client gets what came before it, and why there is no more.
     pub fn fail(&mut self, error: &ApiError, out: &mut Vec<u8>) {
         self.begin(out);

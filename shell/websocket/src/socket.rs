@@ -1,0 +1,155 @@
+//! A socket from its handshake to its end.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{SinkExt as _, StreamExt as _};
+use rhumb_api::ApiError;
+use rhumb_process::clock;
+use rhumb_responses::socket::{error, limit, read};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::mpsc;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::error::CapacityError;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{Error, Message};
+
+use crate::Responder;
+use crate::lanes::Lanes;
+
+/// What a socket may come to.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Longest message of a client.
+    pub message_bytes_max: usize,
+}
+
+/// Longest life of a socket: that of OpenAI's.
+const LIFETIME: Duration = Duration::from_secs(60 * 60);
+
+/// Between two looks at whether the client is still there.
+const PING_EVERY: Duration = Duration::from_secs(30);
+
+/// Events that may wait for a client while more are made.
+const UNSENT_MAX: usize = 16;
+
+/// Longest wait for a client to answer the end.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// Serves a socket, of which some bytes were read `ahead`, until its client or the gateway ends it. When the gateway is to `leave`,
+/// what is being made is made to its end.
+pub async fn serve<S, R>(stream: S, ahead: Bytes, limits: Limits, responder: R, leave: impl Future<Output = ()>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    R: Responder,
+{
+    let most = Some(limits.message_bytes_max);
+    let config = WebSocketConfig::default().max_message_size(most).max_frame_size(most);
+    let mut socket = WebSocketStream::from_partially_read(stream, ahead.to_vec(), Role::Server, Some(config)).await;
+    let (out, mut unsent) = mpsc::channel(UNSENT_MAX);
+    let mut lanes = Lanes::new(responder, out);
+    let (mut leave, mut lifetime) = (pin!(leave), pin!(tokio::time::sleep(LIFETIME)));
+    let mut ping = tokio::time::interval_at(clock::timer_now() + PING_EVERY, PING_EVERY);
+    // Why it takes no more requests, once it does not; and whether its client was heard of since the last ping.
+    let (mut ends, mut is_heard): (Option<&'static str>, _) = (None, true);
+    let farewell = loop {
+        if let Some(ends) = ends
+            && lanes.is_idle()
+            && unsent.is_empty()
+        {
+            break close(CloseCode::Away, ends);
+        }
+        let said = tokio::select! {
+            Some(event) = unsent.recv() => Some(event),
+            message = socket.next() => {
+                is_heard = true;
+                match message {
+                    Some(Ok(message)) if ends.is_none() => match take(&mut lanes, &message) {
+                        Taken::Told(said) => said,
+                        Taken::Closed => return,
+                    },
+                    Some(Ok(message)) if message.is_close() => return,
+                    Some(Ok(_)) => None,
+                    Some(Err(why)) => match fault(&why) {
+                        Some(frame) => break frame,
+                        None => return,
+                    },
+                    None => return,
+                }
+            }
+            () = lanes.rest() => None,
+            () = &mut leave, if ends.is_none() => {
+                ends = Some("the gateway stops, or needs the room");
+                None
+            }
+            () = &mut lifetime, if ends.is_none() => {
+                ends = Some("a socket lives for an hour");
+                let error = ApiError::overloaded("This socket has lived for an hour: open another.", 0);
+                Some(limit(&error, None, "websocket_connection_limit_reached"))
+            }
+            _ = ping.tick() => {
+                if !is_heard {
+                    return;
+                }
+                is_heard = false;
+                if socket.send(Message::Ping(Bytes::new())).await.is_err() {
+                    return;
+                }
+                None
+            }
+        };
+        if let Some(said) = said
+            && socket.send(Message::text(said)).await.is_err()
+        {
+            return;
+        }
+    };
+    let end = async {
+        let _ = socket.close(Some(farewell)).await;
+        while let Some(Ok(_)) = socket.next().await {}
+    };
+    // A client that does not answer is not waited for.
+    let _ = tokio::time::timeout(FAREWELL, end).await;
+}
+
+/// What becomes of a message.
+enum Taken {
+    /// The client is told this at once, if anything.
+    Told(Option<String>),
+    /// It was the last.
+    Closed,
+}
+
+fn take<R: Responder>(lanes: &mut Lanes<R>, message: &Message) -> Taken {
+    Taken::Told(match message {
+        Message::Text(text) => match read(text.as_bytes()) {
+            Ok(create) => lanes.take(create).err(),
+            Err(refused) => Some(error(&refused.error, refused.lane.as_deref())),
+        },
+        Message::Binary(_) => Some(error(
+            &ApiError::invalid("A message must be text: a JSON object with `type`: `response.create`."),
+            None,
+        )),
+        Message::Close(_) => return Taken::Closed,
+        Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => None,
+    })
+}
+
+fn close(code: CloseCode, reason: &'static str) -> CloseFrame {
+    CloseFrame { code, reason: reason.into() }
+}
+
+/// How a socket ends whose client breaks the protocol; `None` where nobody is there to hear it.
+fn fault(why: &Error) -> Option<CloseFrame> {
+    Some(match why {
+        Error::Capacity(CapacityError::MessageTooLong { .. }) => {
+            close(CloseCode::Size, "the message is over the limit")
+        }
+        Error::Capacity(_) => close(CloseCode::Policy, "over a limit"),
+        Error::Utf8(_) => close(CloseCode::Invalid, "the text is not UTF-8"),
+        Error::Protocol(_) => close(CloseCode::Protocol, "this is no frame of a WebSocket client"),
+        _ => return None,
+    })
+}

@@ -23,14 +23,18 @@ impl Tasks {
     /// Text from speech: `/v1/audio/transcriptions`, `/v1/audio/translations`.
     pub const TRANSCRIPTION: Self = Self(1 << 5);
 
+    /// Sessions of speech and text both ways: `/v1/realtime`.
+    pub const REALTIME: Self = Self(1 << 6);
+
     /// Each task with the key under which a model of `rhumb.yaml` says that it does it.
-    pub const ALL: [(Self, &str); 6] = [
+    pub const ALL: [(Self, &str); 7] = [
         (Self::EMBEDDING, "embedding"),
         (Self::RERANK, "rerank"),
         (Self::CLASSIFY, "classify"),
         (Self::SPEECH, "speech"),
         (Self::IMAGES, "images"),
         (Self::TRANSCRIPTION, "transcription"),
+        (Self::REALTIME, "realtime"),
     ];
 
     /// The set as bits, as records keep it.
@@ -42,7 +46,7 @@ impl Tasks {
     /// The set of these bits; those that mean nothing are left out.
     #[must_use]
     pub const fn from_bits(bits: u8) -> Self {
-        Self(bits & 0b11_1111)
+        Self(bits & 0b111_1111)
     }
 
     /// Both together.

@@ -198,6 +198,7 @@ pub fn text_model(name: &str) -> Model {
         speech: false,
         images: false,
         transcription: false,
+        realtime: false,
         canary: None,
     }
 }

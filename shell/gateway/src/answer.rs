@@ -13,6 +13,8 @@ use crate::body::Answer;
 use crate::dialect;
 use crate::epoch::ConfigEpoch;
 use crate::failover::Served;
+use crate::session::Session;
+use crate::upgrade::Opened;
 use crate::waiting::{DROPPED, Waiting, Waits, Work};
 
 const EVENT_STREAM: &str = "text/event-stream; charset=utf-8";
@@ -22,6 +24,7 @@ pub(crate) fn answer(epoch: &ConfigEpoch, id: u64, served: Served, timing: [(&st
     let (target, content_type, body) = match served {
         Served::Plain(target, body, content_type, _) => (target, content_type, Answer::Whole(body)),
         Served::Stream(target, relay) => (target, HeaderValue::from_static(EVENT_STREAM), Answer::Stream(relay)),
+        Served::Session(target, session) => return opened(epoch, id, &target, session),
     };
     let mut response = Response::new(body);
     let headers = response.headers_mut();
@@ -39,6 +42,15 @@ pub(crate) fn answer(epoch: &ConfigEpoch, id: u64, served: Served, timing: [(&st
     if let Ok(timing) = HeaderValue::try_from([a, b, c].join(", ")) {
         response.headers_mut().insert("server-timing", timing);
     }
+    response
+}
+
+/// A session is opened: the connection is to go on with it.
+fn opened(epoch: &ConfigEpoch, id: u64, target: &Target, session: Box<Session>) -> Response<Answer> {
+    let mut response = Response::new(Answer::Whole(Bytes::new()));
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    response.extensions_mut().insert(Opened::session(session));
+    named(epoch, &mut response, target, id);
     response
 }
 

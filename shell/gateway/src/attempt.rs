@@ -9,6 +9,7 @@ use rhumb_api::fault::EngineError;
 use rhumb_flow::blame::Failure;
 use rhumb_flow::patience::first_content_ms;
 use rhumb_grid::config::Dialect;
+use rhumb_openai::realtime::encoded;
 use rhumb_openai::request::{Api, Edits, Scan, forward};
 use rhumb_openai::response::is_result;
 use rhumb_passing::{Scanner, is_answer};
@@ -17,6 +18,7 @@ use rhumb_record::format_id;
 use rhumb_route::decide::Target;
 use rhumb_sse::{EVENT_BYTES_MAX, Splitter};
 use rhumb_upstream::{Conn, Error, Origin, Request, Response};
+use rhumb_websocket::asking;
 
 use crate::failover::FailoverDriver;
 use crate::load_shedding::LoadShed;
@@ -45,6 +47,9 @@ impl FailoverDriver<'_> {
     /// Dropping the future cancels it.
     pub(crate) async fn attempt(&self, target: &Target, tries: u32, before: u32) -> Result<Opened, Fail> {
         let mut patience = Patience::new(self.patience(target), self.deadline);
+        if self.api == Api::Realtime {
+            return Box::pin(self.open_session(target, tries, &patience)).await;
+        }
         let response = patience.wait(pin!(self.send(target, tries, before))).await?;
         if !(200..=299).contains(&response.head.status) {
             return patience.wait(Box::pin(self.refused(target, response))).await;
@@ -135,6 +140,26 @@ impl FailoverDriver<'_> {
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+
+    /// Opens a session at a target.
+    async fn open_session(&self, target: &Target, tries: u32, patience: &Patience) -> Result<Opened, Fail> {
+        let upstream = &self.epoch.upstreams[target.endpoint];
+        let model = upstream.served_as[target.model].as_deref().unwrap_or(&self.scan.request.model);
+        let path = format!("{}?model={}", self.api.path(), encoded(model));
+        let chain = self.chain.lines(tries, self.deadline);
+        let id = format_id(self.placed.id);
+        let headers = [&upstream.headers, "x-request-id: ", &id, "\r\n", &chain, &asking()].concat();
+        let request = Request { method: "GET", path: &path, headers: &headers, body: &[] };
+        let asked = async {
+            let conn = self.connect(&upstream.origin).await?.to_upgrade();
+            Ok(conn.send(&upstream.origin, request).await?)
+        };
+        let response = patience.wait(pin!(asked)).await?;
+        if response.head.status != 101 {
+            return patience.wait(Box::pin(self.refused(target, response))).await;
+        }
+        response.upgraded().map(|session| Opened::Session(Box::new(session))).ok_or_else(|| Failure::Unreadable.into())
     }
 
     /// A new connection, if there is a descriptor for it: those that stand idle give theirs up.

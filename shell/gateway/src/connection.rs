@@ -22,14 +22,15 @@ use crate::load_shedding::LoadShed;
 use crate::lock::lock;
 use crate::reload::Gateway;
 use crate::resource_limits::{BRIEF, Seat};
-use crate::responses_socket::{Opened, SocketResponder};
+use crate::responses_socket::SocketResponder;
 use crate::state::GatewayState;
+use crate::upgrade::Opened;
 use crate::{admin, routes};
 use rhumb_server::breaking::STAYS;
 use rhumb_server::h2_stall::Streams;
 use rhumb_server::socket::{Socket, Standing};
 use rhumb_server::tls::{Certificate, Wire};
-use rhumb_websocket::Limits;
+use rhumb_websocket::{Limits, Side};
 
 /// Which of the two listeners a connection came to.
 #[derive(Clone, Copy)]
@@ -119,10 +120,25 @@ pub(crate) async fn serve(
         let conn = Box::new(builder.serve_connection(io, service));
         let rest = http1_connection(conn, leave.as_mut(), &busy, stall).await;
         let opened = lock(&opened).take();
-        if let (Some((wire, ahead)), Some(Opened(headers))) = (rest, opened) {
-            let most = usize::try_from(gateway.now().grid.config.gateway.max_body_bytes).unwrap_or(usize::MAX);
-            let responder = SocketResponder::new(gateway, headers);
-            Box::pin(rhumb_websocket::serve(wire, ahead, Limits { message_bytes_max: most }, responder, leave)).await;
+        if let (Some(rest), Some(opened)) = (rest, opened) {
+            Box::pin(go_on(opened, gateway, rest, leave)).await;
+        }
+    }
+}
+
+/// Goes on with a WebSocket on a connection of which some bytes were read ahead.
+async fn go_on(opened: Opened, gateway: Arc<Gateway>, (wire, ahead): (Wire, Bytes), leave: impl Future<Output = ()>) {
+    let most = gateway.now().grid.config.gateway.max_body_bytes;
+    let limits = Limits { message_bytes_max: usize::try_from(most).unwrap_or(usize::MAX) };
+    match opened {
+        Opened::Responses(headers) => {
+            rhumb_websocket::serve(wire, ahead, limits, SocketResponder::new(gateway, headers), leave).await;
+        }
+        Opened::Session(session) => {
+            let session = lock(&session).take();
+            if let Some(session) = session {
+                session.relay(Side { stream: wire, ahead }, limits, leave).await;
+            }
         }
     }
 }

@@ -23,6 +23,7 @@ use rhumb_process::clock;
 use rhumb_record::Outcome;
 use rhumb_route::decide::{Reason, Target};
 use rhumb_route::explain::Names as _;
+use rhumb_websocket::Side;
 use tokio::time::Sleep;
 
 use crate::epoch::ConfigEpoch;
@@ -38,6 +39,7 @@ use crate::quarantine;
 use crate::relay::{Idle, Relay};
 use crate::request_record::RequestRecord;
 use crate::routing::RoutingRequest;
+use crate::session::Session;
 use crate::translation::Reply;
 
 /// What a client gets.
@@ -46,6 +48,8 @@ pub(crate) enum Served {
     Plain(Target, Bytes, HeaderValue, Dialect),
     /// A stream whose first content has come.
     Stream(Target, Box<Relay>),
+    /// A session that has been opened.
+    Session(Target, Box<Session>),
 }
 
 impl Served {
@@ -54,6 +58,7 @@ impl Served {
         match self {
             Self::Plain(.., dialect) => *dialect,
             Self::Stream(_, relay) => relay.dialect(),
+            Self::Session(..) => Dialect::Chat,
         }
     }
 
@@ -67,7 +72,7 @@ impl Served {
                 Some(body) => Ok(Self::Plain(target, body, content_type, dialect)),
                 None => Err(Box::new(target)),
             },
-            stream @ Self::Stream(..) => Ok(stream),
+            other @ (Self::Stream(..) | Self::Session(..)) => Ok(other),
         }
     }
 }
@@ -370,6 +375,10 @@ impl FailoverDriver<'_> {
             Opened::Plain(body, content_type, dialect) => {
                 record.complete(usage(dialect, &body));
                 Served::Plain(target, body, content_type, dialect)
+            }
+            Opened::Session(opened) => {
+                let (stream, ahead) = *opened;
+                Served::Session(target, Box::new(Session::new(Side { stream, ahead }, record)))
             }
             Opened::Stream(opening) => {
                 let limit = Duration::from_millis(self.policy.rates.idle_timeout_ms);

@@ -8,7 +8,7 @@ use rhumb_flow::blame::Failure;
 use rhumb_grid::config::Dialect;
 use rhumb_passing::Scanner;
 use rhumb_sse::Splitter;
-use rhumb_upstream::{Error, Response};
+use rhumb_upstream::{Error, Response, Upgraded};
 use tokio::sync::OwnedSemaphorePermit;
 
 /// Bytes that a stream may hold back before they count as held by the gateway.
@@ -73,6 +73,8 @@ pub(crate) enum Opened {
     /// With its content type and the dialect that it is in.
     Plain(Bytes, HeaderValue, Dialect),
     Stream(Box<Opening>),
+    /// A session, which goes on in another protocol; with what was read ahead.
+    Session(Box<(Upgraded, Bytes)>),
 }
 
 /// A stream whose first content has come.

@@ -16,6 +16,8 @@ pub(crate) enum Operation {
     Messages,
     /// How many tokens a request in Anthropic's dialect has.
     CountTokens,
+    /// A session of the Realtime API.
+    Realtime,
 }
 
 impl Operation {
@@ -32,7 +34,7 @@ impl Operation {
 
     pub(crate) fn dialect(self) -> Dialect {
         match self {
-            Self::OpenAi(_) => Dialect::Chat,
+            Self::OpenAi(_) | Self::Realtime => Dialect::Chat,
             Self::Responses | Self::CountInput => Dialect::Responses,
             Self::Messages | Self::CountTokens => Dialect::Messages,
         }
@@ -43,7 +45,7 @@ impl Operation {
         match self {
             Self::CountInput => Some(rhumb_responses::token_count(tokens)),
             Self::CountTokens => Some(rhumb_anthropic::token_count(tokens)),
-            Self::OpenAi(_) | Self::Responses | Self::Messages => None,
+            Self::OpenAi(_) | Self::Responses | Self::Messages | Self::Realtime => None,
         }
     }
 
@@ -51,6 +53,7 @@ impl Operation {
     pub(crate) fn api(self) -> Api {
         match self {
             Self::OpenAi(api) => api,
+            Self::Realtime => Api::Realtime,
             Self::Responses | Self::CountInput | Self::Messages | Self::CountTokens => Api::Chat,
         }
     }
@@ -60,7 +63,7 @@ impl Operation {
         match self {
             Self::Responses => Some(Api::Responses),
             Self::Messages => Some(Api::Messages),
-            Self::OpenAi(_) | Self::CountInput | Self::CountTokens => None,
+            Self::OpenAi(_) | Self::CountInput | Self::CountTokens | Self::Realtime => None,
         }
     }
 
@@ -72,6 +75,7 @@ impl Operation {
             Self::CountInput => "/v1/responses/input_tokens",
             Self::Messages => "/v1/messages",
             Self::CountTokens => "/v1/messages/count_tokens",
+            Self::Realtime => "/v1/realtime",
         }
     }
 }

@@ -25,6 +25,7 @@ use rhumb_grid::config::{Dialect, SessionLimits};
 use rhumb_grid::steering::STEERING;
 use rhumb_json::Limits;
 use rhumb_kept::{Keep, Kept, Recalled};
+use rhumb_openai::realtime::session;
 use rhumb_openai::request::{Api, Scan, boundary, scan, scan_form};
 use rhumb_process::clock;
 use rhumb_record::{Outcome, format_id};
@@ -219,6 +220,11 @@ fn guarded<'a>(
 
 /// What the body says.
 fn scanned(api: Api, head: &Head<'_>, body: &[u8]) -> Result<Scan, ApiError> {
+    if api == Api::Realtime {
+        // It is made of the model's name, and of what tells this session from others.
+        let name = body.split(|b| *b == b'\n').next().unwrap_or_default();
+        return Ok(session(&String::from_utf8_lossy(name)));
+    }
     if !api.is_form() {
         return Ok(scan(api, body, Limits::default(), STEERING)?);
     }

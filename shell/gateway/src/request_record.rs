@@ -124,7 +124,12 @@ impl RequestRecord {
             sequences: sequences(request),
             plain: !request.stream,
             bytes_per_token: routing.bytes_per_token(),
-            tokens_max: (body.len() as u64 + TOKENS_MAX, answer_max),
+            // A session may last an hour.
+            tokens_max: if routing.is_session() {
+                (u64::MAX, u64::MAX)
+            } else {
+                (body.len() as u64 + TOKENS_MAX, answer_max)
+            },
         };
         Self {
             epoch: Arc::clone(epoch),

@@ -18,7 +18,6 @@ use rhumb_websocket::{Events, Made, Responder, accept};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::body::Answer;
-use crate::cors;
 use crate::epoch::ConfigEpoch;
 use crate::lock::lock;
 use crate::operation::Operation;
@@ -29,10 +28,7 @@ use crate::reload::Gateway;
 use crate::resource_limits::Held;
 use crate::routing::models;
 use crate::translation::{Reply, translate};
-
-/// The answer that opens a socket carries what came with its handshake.
-#[derive(Clone)]
-pub(crate) struct Opened(pub(crate) Arc<HeaderMap>);
+use crate::upgrade::{Opened, from_own_page};
 
 /// Opens a socket.
 ///
@@ -40,18 +36,13 @@ pub(crate) struct Opened(pub(crate) Arc<HeaderMap>);
 /// The handshake is not one, there is no valid key, or a page of another origin asks.
 pub(crate) fn open(epoch: &ConfigEpoch, request: &Request<Incoming>) -> Result<Response<Answer>, ApiError> {
     let headers = request.headers();
-    // A browser asks nobody before it opens a socket to another origin.
-    if headers.contains_key(http::header::ORIGIN) && cors::origin(&epoch.grid.config.gateway, headers).is_none() {
-        let text =
-            "Pages of this origin may not open a WebSocket: the operator can list it under `gateway.cors_origins`.";
-        return Err(ApiError::forbidden("origin_not_allowed", text));
-    }
+    from_own_page(epoch, request)?;
     caller(epoch, headers)?;
     let accepted = accept(request)?;
     let mut response = Response::new(Answer::Whole(Bytes::new()));
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     response.headers_mut().extend(accepted);
-    response.extensions_mut().insert(Opened(Arc::new(headers.clone())));
+    response.extensions_mut().insert(Opened::Responses(Arc::new(headers.clone())));
     Ok(response)
 }
 

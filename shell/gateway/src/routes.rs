@@ -27,6 +27,7 @@ use crate::load_shedding::LoadShed;
 use crate::operation::Operation;
 use crate::pipeline::authenticate::caller;
 use crate::pipeline::complete;
+use crate::realtime;
 use crate::resource_limits::Held;
 use crate::responses_socket;
 use crate::waiting::Work;
@@ -75,14 +76,7 @@ async fn respond(epoch: &Arc<ConfigEpoch>, request: Request<Incoming>) -> Respon
         return closing(refused(epoch, dialect::of(request.headers()), &e));
     }
     if is_asked(request.headers()) {
-        if path_of(&request) == "/v1/responses" {
-            return responses_socket::open(epoch, &request)
-                .unwrap_or_else(|e| closing(refused(epoch, Dialect::Responses, &e)));
-        }
-        let error = ApiError::no_websocket();
-        let mut response = closing(refused(epoch, dialect::of(request.headers()), &error));
-        response.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("HTTP/1.1"));
-        return response;
+        return upgrade(epoch, &request).await;
     }
     let operation = {
         let path = path_of(&request);
@@ -99,6 +93,24 @@ async fn respond(epoch: &Arc<ConfigEpoch>, request: Request<Incoming>) -> Respon
     let mut response = operate(epoch, operation, request).await;
     dialect::finish(operation.dialect(), &mut response);
     response
+}
+
+/// A WebSocket is asked for. Whoever asks for one where there is none goes on with HTTP.
+async fn upgrade(epoch: &Arc<ConfigEpoch>, request: &Request<Incoming>) -> Response<Answer> {
+    match &*path_of(request) {
+        "/v1/responses" => {
+            responses_socket::open(epoch, request).unwrap_or_else(|e| closing(refused(epoch, Dialect::Responses, &e)))
+        }
+        "/v1/realtime" => match Box::pin(realtime::open(epoch, request)).await {
+            Ok(response) => response,
+            Err(refused) => closing(refused.response(epoch, Dialect::Chat)),
+        },
+        _ => {
+            let mut response = closing(refused(epoch, dialect::of(request.headers()), &ApiError::no_websocket()));
+            response.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("HTTP/1.1"));
+            response
+        }
+    }
 }
 
 async fn operate(epoch: &Arc<ConfigEpoch>, operation: Operation, request: Request<Incoming>) -> Response<Answer> {
@@ -190,7 +202,7 @@ fn small(epoch: &ConfigEpoch, path: &str, request: &Request<Incoming>) -> Respon
                  /v1/rerank, /v1/score, /v1/classify, /v1/moderations, /v1/audio/speech, /v1/audio/transcriptions, \
                  /v1/audio/translations, /v1/images/generations, /v1/images/edits, /tokenize, /detokenize; GET \
                  /v1/models, /v1/models/NAME and /health; and what is kept below /v1/responses, /v1/conversations, \
-                 /v1/files and /v1/batches."
+                 /v1/files and /v1/batches; and WebSockets at /v1/responses and /v1/realtime."
             }
         };
         return refused(&ApiError::not_found(text));

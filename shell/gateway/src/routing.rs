@@ -239,6 +239,11 @@ impl<'a> RoutingRequest<'a> {
         }
     }
 
+    /// It opens a session, in which nothing has been said yet.
+    pub(crate) fn is_session(&self) -> bool {
+        self.operation == Operation::Realtime
+    }
+
     /// Tokens of its prompt, estimated.
     pub(crate) fn prompt_tokens(&self) -> f64 {
         self.facts.prompt_tokens

@@ -41,6 +41,8 @@ pub struct Conn {
     /// What was read beyond a response's head.
     ahead: Bytes,
     used: bool,
+    /// The next request asks for another protocol.
+    upgrades: bool,
     /// What it takes up elsewhere, given back when it closes.
     place: Option<OwnedSemaphorePermit>,
 }
@@ -70,7 +72,7 @@ impl Conn {
             })
         };
         match tokio::time::timeout(timeout, connect).await {
-            Ok(Ok(stream)) => Ok(Self { stream, ahead: Bytes::new(), used: false, place: None }),
+            Ok(Ok(stream)) => Ok(Self { stream, ahead: Bytes::new(), used: false, upgrades: false, place: None }),
             Ok(Err(e)) if is_own(&e) => Err(Error::Exhausted),
             _ => Err(Error::Connect),
         }
@@ -80,6 +82,13 @@ impl Conn {
     #[must_use]
     pub fn at(mut self, place: OwnedSemaphorePermit) -> Self {
         self.place = Some(place);
+        self
+    }
+
+    /// Asks for another protocol with its next request: an answer with status 101 is one.
+    #[must_use]
+    pub fn to_upgrade(mut self) -> Self {
+        self.upgrades = true;
         self
     }
 
@@ -103,8 +112,8 @@ impl Conn {
     pub async fn send(mut self, origin: &Origin, request: Request<'_>) -> Result<Response, Error> {
         let length: usize = request.body.iter().map(Bytes::len).sum();
         let mut out = BytesMut::with_capacity(256 + request.headers.len() + length.min(INLINE_BODY_BYTES));
-        let [base, path, query] = origin.target(request.path);
-        for part in [request.method, " ", base, path, query, " HTTP/1.1\r\nhost: ", &origin.authority] {
+        let [base, path, mark, query] = origin.target(request.path);
+        for part in [request.method, " ", base, path, mark, query, " HTTP/1.1\r\nhost: ", &origin.authority] {
             out.extend_from_slice(part.as_bytes());
         }
         out.extend_from_slice(b"\r\n");
@@ -183,6 +192,9 @@ impl Conn {
                 None => ready!(self.poll_head(cx, &mut coming.seen))?,
             };
             let Some((head, ahead)) = found else { continue };
+            if head.status == 101 && self.upgrades {
+                return Poll::Ready(Ok((head, ahead)));
+            }
             if head.status == 101 {
                 return Poll::Ready(Err(Error::Malformed("another protocol, which was not asked for")));
             }
@@ -407,6 +419,13 @@ impl Response {
         self.conn.take().filter(|c| whole && c.ahead.is_empty())
     }
 
+    /// What the connection carries from now on, and what was read of it ahead, where it is to carry another protocol.
+    pub fn upgraded(mut self) -> Option<(Upgraded, Bytes)> {
+        let mut conn = self.conn.take().filter(|conn| conn.upgrades && self.head.status == 101)?;
+        let ahead = std::mem::take(&mut conn.ahead);
+        Some((Upgraded(conn), ahead))
+    }
+
     /// Bytes of the body, where the head says it.
     pub fn length(&self) -> Option<u64> {
         match self.head.framing {
@@ -418,5 +437,31 @@ impl Response {
     /// The whole body has come.
     pub fn is_end(&self) -> bool {
         self.body.is_end()
+    }
+}
+
+/// A connection that carries another protocol than HTTP. Dropping it closes it.
+pub struct Upgraded(Conn);
+
+impl AsyncRead for Upgraded {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.0.poll_read_into(cx, buf)
+    }
+}
+
+impl AsyncWrite for Upgraded {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.0.stream.poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.stream.poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.0.stream {
+            Stream::Plain(s) => Pin::new(s).poll_shutdown(cx),
+            Stream::Tls(s) => Pin::new(s.as_mut()).poll_shutdown(cx),
+        }
     }
 }

@@ -18,7 +18,7 @@ mod retry_after;
 mod tls;
 
 pub use body::Body;
-pub use conn::{Conn, Request, Response};
+pub use conn::{Conn, Request, Response, Upgraded};
 pub use error::Error;
 pub use head::{Head, parse as parse_head};
 pub use names::{Names, NamesError};

@@ -105,10 +105,15 @@ impl Origin {
 
     /// The target of a request: `/v1/…` is below the path of the API, whatever its version is there; anything else below
     /// the server's root.
-    pub(crate) fn target<'a>(&'a self, path: &'a str) -> [&'a str; 3] {
+    pub(crate) fn target<'a>(&'a self, path: &'a str) -> [&'a str; 4] {
+        // A path that has a query of its own is gone on with.
+        let (mark, query) = match self.query.strip_prefix('?') {
+            Some(query) if path.contains('?') => ("&", query),
+            _ => ("", &*self.query),
+        };
         match path.strip_prefix("/v1/") {
-            Some(_) => [&self.api_path, &path["/v1".len()..], &self.query],
-            None => [&self.root_path, path, &self.query],
+            Some(_) => [&self.api_path, &path["/v1".len()..], mark, query],
+            None => [&self.root_path, path, mark, query],
         }
     }
 

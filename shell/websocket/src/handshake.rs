@@ -2,6 +2,7 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Version, header};
 use rhumb_api::ApiError;
+use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 /// The version that is spoken; there has been no other since 2011.
@@ -49,6 +50,12 @@ pub fn accept<B>(request: &Request<B>) -> Result<[(HeaderName, HeaderValue); 3],
         (header::UPGRADE, HeaderValue::from_static("websocket")),
         (header::SEC_WEBSOCKET_ACCEPT, accept),
     ])
+}
+
+/// Header lines of a request that asks an engine for a WebSocket.
+pub fn asking() -> String {
+    let key = generate_key();
+    format!("connection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: {key}\r\n")
 }
 
 #[cfg(test)]

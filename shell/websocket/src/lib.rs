@@ -1,8 +1,9 @@
-//! Responses over a WebSocket: its handshake, its messages, and the requests that clients send in lanes. Where a response is made is
-//! not known here.
+//! WebSockets of clients: the handshake; responses, whose requests come in lanes; sessions that are passed on to an engine. Where a
+//! response is made is not known here.
 
 mod handshake;
 mod lanes;
+mod relay;
 mod socket;
 
 use std::future::Future;
@@ -12,7 +13,8 @@ use bytes::Bytes;
 use rhumb_api::ApiError;
 use rhumb_responses::socket::Create;
 
-pub use self::handshake::{accept, is_asked};
+pub use self::handshake::{accept, asking, is_asked};
+pub use self::relay::{SessionEnd, Side, relay};
 pub use self::socket::{Limits, serve};
 
 /// The event stream of a response, as pieces of it come.

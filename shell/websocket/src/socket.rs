@@ -11,7 +11,7 @@ use rhumb_responses::socket::{error, limit, read};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::error::CapacityError;
+use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
@@ -27,16 +27,16 @@ pub struct Limits {
 }
 
 /// Longest life of a socket: that of OpenAI's.
-const LIFETIME: Duration = Duration::from_secs(60 * 60);
+pub(crate) const LIFETIME: Duration = Duration::from_secs(60 * 60);
 
 /// Between two looks at whether the client is still there.
-const PING_EVERY: Duration = Duration::from_secs(30);
+pub(crate) const PING_EVERY: Duration = Duration::from_secs(30);
 
 /// Events that may wait for a client while more are made.
 const UNSENT_MAX: usize = 16;
 
 /// Longest wait for a client to answer the end.
-const FAREWELL: Duration = Duration::from_secs(1);
+pub(crate) const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Serves a socket, of which some bytes were read `ahead`, until its client or the gateway ends it. When the gateway is to `leave`,
 /// what is being made is made to its end.
@@ -48,35 +48,44 @@ where
     let most = Some(limits.message_bytes_max);
     let config = WebSocketConfig::default().max_message_size(most).max_frame_size(most);
     let mut socket = WebSocketStream::from_partially_read(stream, ahead.to_vec(), Role::Server, Some(config)).await;
+    let Some(farewell) = until_end(&mut socket, responder, leave).await else { return };
+    let end = async {
+        let _ = socket.close(Some(farewell)).await;
+        while let Some(Ok(_)) = socket.next().await {}
+    };
+    // A client that does not answer is not waited for.
+    let _ = tokio::time::timeout(FAREWELL, end).await;
+}
+
+/// Serves it until it is to be closed with this word; `None` where nobody is there to hear it.
+async fn until_end<S, R>(
+    socket: &mut WebSocketStream<S>,
+    responder: R,
+    leave: impl Future<Output = ()>,
+) -> Option<CloseFrame>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    R: Responder,
+{
     let (out, mut unsent) = mpsc::channel(UNSENT_MAX);
     let mut lanes = Lanes::new(responder, out);
     let (mut leave, mut lifetime) = (pin!(leave), pin!(tokio::time::sleep(LIFETIME)));
     let mut ping = tokio::time::interval_at(clock::timer_now() + PING_EVERY, PING_EVERY);
     // Why it takes no more requests, once it does not; and whether its client was heard of since the last ping.
     let (mut ends, mut is_heard): (Option<&'static str>, _) = (None, true);
-    let farewell = loop {
-        if let Some(ends) = ends
-            && lanes.is_idle()
-            && unsent.is_empty()
-        {
-            break close(CloseCode::Away, ends);
+    loop {
+        if let Some(why) = ends.filter(|_| lanes.is_idle() && unsent.is_empty()) {
+            return Some(close(CloseCode::Away, why));
         }
         let said = tokio::select! {
-            Some(event) = unsent.recv() => Some(event),
+            Some(event) = unsent.recv() => Some(Message::text(event)),
             message = socket.next() => {
                 is_heard = true;
-                match message {
-                    Some(Ok(message)) if ends.is_none() => match take(&mut lanes, &message) {
-                        Taken::Told(said) => said,
-                        Taken::Closed => return,
-                    },
-                    Some(Ok(message)) if message.is_close() => return,
-                    Some(Ok(_)) => None,
-                    Some(Err(why)) => match fault(&why) {
-                        Some(frame) => break frame,
-                        None => return,
-                    },
-                    None => return,
+                match message? {
+                    Ok(message) if message.is_close() => return None,
+                    Ok(message) if ends.is_none() => take(&mut lanes, &message).map(Message::text),
+                    Ok(_) => None,
+                    Err(why) => return fault(&why),
                 }
             }
             () = lanes.rest() => None,
@@ -87,43 +96,24 @@ where
             () = &mut lifetime, if ends.is_none() => {
                 ends = Some("a socket lives for an hour");
                 let error = ApiError::overloaded("This socket has lived for an hour: open another.", 0);
-                Some(limit(&error, None, "websocket_connection_limit_reached"))
+                Some(Message::text(limit(&error, None, "websocket_connection_limit_reached")))
             }
             _ = ping.tick() => {
-                if !is_heard {
-                    return;
+                if !std::mem::replace(&mut is_heard, false) {
+                    return None;
                 }
-                is_heard = false;
-                if socket.send(Message::Ping(Bytes::new())).await.is_err() {
-                    return;
-                }
-                None
+                Some(Message::Ping(Bytes::new()))
             }
         };
-        if let Some(said) = said
-            && socket.send(Message::text(said)).await.is_err()
-        {
-            return;
+        if let Some(said) = said {
+            socket.send(said).await.ok()?;
         }
-    };
-    let end = async {
-        let _ = socket.close(Some(farewell)).await;
-        while let Some(Ok(_)) = socket.next().await {}
-    };
-    // A client that does not answer is not waited for.
-    let _ = tokio::time::timeout(FAREWELL, end).await;
+    }
 }
 
-/// What becomes of a message.
-enum Taken {
-    /// The client is told this at once, if anything.
-    Told(Option<String>),
-    /// It was the last.
-    Closed,
-}
-
-fn take<R: Responder>(lanes: &mut Lanes<R>, message: &Message) -> Taken {
-    Taken::Told(match message {
+/// Takes a message. What its client is told at once, if anything.
+fn take<R: Responder>(lanes: &mut Lanes<R>, message: &Message) -> Option<String> {
+    match message {
         Message::Text(text) => match read(text.as_bytes()) {
             Ok(create) => lanes.take(create).err(),
             Err(refused) => Some(error(&refused.error, refused.lane.as_deref())),
@@ -132,23 +122,23 @@ fn take<R: Responder>(lanes: &mut Lanes<R>, message: &Message) -> Taken {
             &ApiError::invalid("A message must be text: a JSON object with `type`: `response.create`."),
             None,
         )),
-        Message::Close(_) => return Taken::Closed,
-        Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => None,
-    })
+        Message::Close(_) | Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => None,
+    }
 }
 
-fn close(code: CloseCode, reason: &'static str) -> CloseFrame {
+pub(crate) fn close(code: CloseCode, reason: &'static str) -> CloseFrame {
     CloseFrame { code, reason: reason.into() }
 }
 
 /// How a socket ends whose client breaks the protocol; `None` where nobody is there to hear it.
-fn fault(why: &Error) -> Option<CloseFrame> {
+pub(crate) fn fault(why: &Error) -> Option<CloseFrame> {
     Some(match why {
         Error::Capacity(CapacityError::MessageTooLong { .. }) => {
             close(CloseCode::Size, "the message is over the limit")
         }
         Error::Capacity(_) => close(CloseCode::Policy, "over a limit"),
         Error::Utf8(_) => close(CloseCode::Invalid, "the text is not UTF-8"),
+        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => return None,
         Error::Protocol(_) => close(CloseCode::Protocol, "this is no frame of a WebSocket client"),
         _ => return None,
     })

@@ -8,6 +8,7 @@ pub mod conversation;
 pub mod error;
 pub mod models;
 pub mod question;
+pub mod realtime;
 pub mod request;
 pub mod response;
 pub mod stream;

@@ -51,6 +51,9 @@ pub struct Model {
     /// Answers `/v1/audio/transcriptions` and `/v1/audio/translations` instead of generating text.
     #[serde(default)]
     pub transcription: bool,
+    /// Carries sessions of `/v1/realtime` instead of generating text.
+    #[serde(default)]
+    pub realtime: bool,
     /// A question with a known answer that every endpoint of the model is asked now and then.
     #[serde(default)]
     pub canary: Option<Canary>,
@@ -60,7 +63,8 @@ impl Model {
     /// What it does instead of generating text.
     #[must_use]
     pub fn tasks(&self) -> Tasks {
-        let does = [self.embedding, self.rerank, self.classify, self.speech, self.images, self.transcription];
+        let does =
+            [self.embedding, self.rerank, self.classify, self.speech, self.images, self.transcription, self.realtime];
         let does = does.iter().zip(Tasks::ALL).filter(|(does, _)| **does);
         does.fold(Tasks::default(), |all, (_, (task, _))| all.and(task))
     }

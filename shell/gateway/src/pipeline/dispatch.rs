@@ -14,7 +14,7 @@ use crate::admission::{Admitted, Busy, admit};
 use crate::answer::answer;
 use crate::body::Answer;
 use crate::epoch::ConfigEpoch;
-use crate::failover::{FailoverDriver, Unserved};
+use crate::failover::{FailoverDriver, Served, Unserved};
 use crate::forms::Form;
 use crate::pipeline::authenticate::Head;
 use crate::request_record::RequestRecord;
@@ -49,7 +49,7 @@ impl Dispatch<'_> {
         mut routing: RoutingRequest<'_>,
         mut record: Box<RequestRecord>,
     ) -> Result<Response<Answer>, Refused> {
-        let Self { epoch, head, form, own, reply, priority, start, .. } = *self;
+        let Self { epoch, head, priority, start, .. } = *self;
         let (id, chain) = (routing.id, head.headers.chain);
         // One beyond the clock's end is none.
         let deadline = head.headers.deadline_ms.and_then(|ms| start.checked_add(Duration::from_millis(ms)));
@@ -65,36 +65,10 @@ impl Dispatch<'_> {
             if record.has_waited() {
                 waited += admitted_at - asked_at;
             }
-            let placed = &routing;
-            let (policy, beta) = (head.policy, head.headers.beta.as_deref());
-            let content_type = head.form.as_ref().and_then(|form| form.to_str().ok()).unwrap_or("application/json");
-            let driver = FailoverDriver {
-                epoch,
-                policy,
-                scan: &form.scan,
-                body: &form.body,
-                own,
-                reply,
-                api: form.api,
-                content_type,
-                beta,
-                placed,
-                chain,
-                priority,
-                deadline,
-            };
-            match driver.run(record, most, target, permit).await {
+            match self.driver(&routing, deadline).run(record, most, target, permit).await {
                 Ok(served) => {
-                    let dropped = self.dropped.clone().filter(|_| reply.translates(served.dialect()));
-                    let served = served
-                        .translated(reply)
-                        .map_err(|target| Refused::of(epoch, id, Some(*target), ApiError::upstream_failed()))?;
                     let timing = [("decide", admitted_at - waited), ("queue", waited), ("first", clock::since(start))];
-                    let mut response = answer(epoch, id, served, timing);
-                    if let Some(dropped) = dropped {
-                        response.headers_mut().insert(DROPPED, dropped);
-                    }
-                    return Ok(response);
+                    return self.answered(id, served, timing);
                 }
                 Err(Unserved::Failed(failed)) => {
                     let (error, last) = *failed;
@@ -108,6 +82,45 @@ impl Dispatch<'_> {
                 }
             }
         }
+    }
+
+    /// What tries targets in turn.
+    fn driver<'d>(&'d self, placed: &'d RoutingRequest<'d>, deadline: Option<Instant>) -> FailoverDriver<'d> {
+        let Self { epoch, head, form, own, reply, priority, .. } = *self;
+        FailoverDriver {
+            epoch,
+            policy: head.policy,
+            scan: &form.scan,
+            body: &form.body,
+            own,
+            reply,
+            api: form.api,
+            content_type: head.form.as_ref().and_then(|form| form.to_str().ok()).unwrap_or("application/json"),
+            beta: head.headers.beta.as_deref(),
+            placed,
+            chain: head.headers.chain,
+            priority,
+            deadline,
+        }
+    }
+
+    /// What the client gets of what a target serves.
+    fn answered(
+        &self,
+        id: u64,
+        served: Served,
+        timing: [(&'static str, Duration); 3],
+    ) -> Result<Response<Answer>, Refused> {
+        let Self { epoch, reply, .. } = *self;
+        let dropped = self.dropped.clone().filter(|_| reply.translates(served.dialect()));
+        let served = served
+            .translated(reply)
+            .map_err(|target| Refused::of(epoch, id, Some(*target), ApiError::upstream_failed()))?;
+        let mut response = answer(epoch, id, served, timing);
+        if let Some(dropped) = dropped {
+            response.headers_mut().insert(DROPPED, dropped);
+        }
+        Ok(response)
     }
 
     /// A place at a target of the request, among those ranked for it.

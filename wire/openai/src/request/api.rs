@@ -34,6 +34,8 @@ pub enum Api {
     Images,
     /// `POST /v1/images/edits`.
     ImageEdits,
+    /// `GET /v1/realtime`, which opens a WebSocket.
+    Realtime,
     /// `POST /tokenize`, as engines have it.
     Tokenize,
     /// `POST /detokenize`, as engines have it.
@@ -44,7 +46,8 @@ pub enum Api {
 type Shape = (&'static str, &'static [&'static str]);
 
 impl Api {
-    /// By the path that a client asks for; some have several. What may be translated has no path here.
+    /// By the path that a client asks for; some have several. What may be translated, and what is no request but a session, has no path
+    /// here.
     pub fn of(path: &str) -> Option<Self> {
         Some(match path {
             "/v1/chat/completions" => Self::Chat,
@@ -83,6 +86,7 @@ impl Api {
             Self::Translations => ("/v1/audio/translations", &["file"]),
             Self::Images => ("/v1/images/generations", &["prompt"]),
             Self::ImageEdits => ("/v1/images/edits", &["image", "image[]"]),
+            Self::Realtime => ("/v1/realtime", &["model"]),
             Self::Tokenize => ("/tokenize", &["prompt", "messages"]),
             Self::Detokenize => ("/detokenize", &["tokens"]),
         }
@@ -110,6 +114,7 @@ impl Api {
             Self::Speech => Tasks::SPEECH,
             Self::Transcriptions | Self::Translations => Tasks::TRANSCRIPTION,
             Self::Images | Self::ImageEdits => Tasks::IMAGES,
+            Self::Realtime => Tasks::REALTIME,
         }
     }
 

@@ -112,7 +112,7 @@ fn errors_and_what_is_not_kept_have_openais_shape() {
 #[test]
 fn d58_a_websocket_is_opened_or_refused_so_that_http_follows() {
     let (_mock, gateway) = one(vec![Step::Answer(1)]);
-    for (path, status) in [("/v1/responses", 101), ("/v1/chat/completions", 426), ("/v1/realtime?model=tiny", 400)] {
+    for (path, status) in [("/v1/responses", 101), ("/v1/chat/completions", 426), ("/v1/realtime?model=tiny", 426)] {
         let upgrade = format!(
             "GET {path} HTTP/1.1\r\nhost: grid\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
              sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\

@@ -101,10 +101,12 @@ async fn upgrade(epoch: &Arc<ConfigEpoch>, request: &Request<Incoming>) -> Respo
         "/v1/responses" => {
             responses_socket::open(epoch, request).unwrap_or_else(|e| closing(refused(epoch, Dialect::Responses, &e)))
         }
-        "/v1/realtime" => match Box::pin(realtime::open(epoch, request)).await {
-            Ok(response) => response,
-            Err(refused) => closing(refused.response(epoch, Dialect::Chat)),
-        },
+        "/v1/realtime" if epoch.grid.config.models.iter().any(|m| m.realtime) => {
+            match Box::pin(realtime::open(epoch, request)).await {
+                Ok(response) => response,
+                Err(refused) => closing(refused.response(epoch, Dialect::Chat)),
+            }
+        }
         _ => {
             let mut response = closing(refused(epoch, dialect::of(request.headers()), &ApiError::no_websocket()));
             response.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("HTTP/1.1"));

@@ -9,6 +9,7 @@ use rhumb_flow::admission::AdmissionRequest;
 use rhumb_grid::config::Priority;
 use rhumb_process::clock;
 use rhumb_record::Outcome;
+use rhumb_route::decide::Target;
 
 use crate::admission::{Admitted, Busy, admit};
 use crate::answer::answer;
@@ -68,7 +69,8 @@ impl Dispatch<'_> {
             match self.driver(&routing, deadline).run(record, most, target, permit).await {
                 Ok(served) => {
                     let timing = [("decide", admitted_at - waited), ("queue", waited), ("first", clock::since(start))];
-                    return self.answered(id, served, timing);
+                    let answered = self.answered(id, served, timing);
+                    return answered.map_err(|at| Refused::of(epoch, id, Some(*at), ApiError::upstream_failed()));
                 }
                 Err(Unserved::Failed(failed)) => {
                     let (error, last) = *failed;
@@ -105,17 +107,18 @@ impl Dispatch<'_> {
     }
 
     /// What the client gets of what a target serves.
+    ///
+    /// # Errors
+    /// It cannot be read; where it came from.
     fn answered(
         &self,
         id: u64,
         served: Served,
         timing: [(&'static str, Duration); 3],
-    ) -> Result<Response<Answer>, Refused> {
+    ) -> Result<Response<Answer>, Box<Target>> {
         let Self { epoch, reply, .. } = *self;
         let dropped = self.dropped.clone().filter(|_| reply.translates(served.dialect()));
-        let served = served
-            .translated(reply)
-            .map_err(|target| Refused::of(epoch, id, Some(*target), ApiError::upstream_failed()))?;
+        let served = served.translated(reply)?;
         let mut response = answer(epoch, id, served, timing);
         if let Some(dropped) = dropped {
             response.headers_mut().insert(DROPPED, dropped);

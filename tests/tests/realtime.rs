@@ -188,12 +188,12 @@ fn an_engine_that_refuses_is_passed_over_and_a_refusal_is_an_answer_of_http() {
     let (status, body) = Client::open(&alone, "?model=tiny", &[]).err().unwrap();
     assert!(status >= 500, "{status} {body}");
     // A model that generates text carries no sessions; where none does, whoever asks goes on with HTTP.
-    let mixed = over(&[&b]).other_model("{name: chat}").endpoint(0, |e| e.more = ", dialects: [chat]".to_owned());
+    let mixed = over(&[&a, &b]).other_model("{name: chat}").endpoint(0, |e| e.model = "chat");
     let chat = Config::over(&[]).through("a", b.address).start();
     let (status, body) = Client::open(&chat, "?model=tiny", &[]).err().unwrap();
     assert!(status == 426 && body.contains("stream"), "{status} {body}");
     let (status, body) = Client::open(&mixed.start(), "?model=chat", &[]).err().unwrap();
-    assert!(status >= 400, "{status} {body}");
+    assert!(status == 400 && body.contains("`realtime: true`"), "{status} {body}");
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use rhumb_tests::client::post;
 use rhumb_tests::config::Config;
 use rhumb_tests::gateway::Gateway;
 use rhumb_tests::mock::Mock;
@@ -215,4 +216,27 @@ fn an_answer_in_another_encoding_is_left_for_another_site_without_blame() {
     }
     assert_eq!(gateway.of_endpoint("healthy", "a"), 1.0);
     gateway.stop();
+}
+
+#[test]
+fn a_rate_limit_that_is_used_up_is_known_before_it_refuses() {
+    for headers in [
+        "x-ratelimit-remaining-requests: 0\r\nx-ratelimit-reset-requests: 20s\r\n",
+        "anthropic-ratelimit-tokens-remaining: 0\r\nanthropic-ratelimit-tokens-reset: 2999-01-01T00:00:00Z\r\n",
+    ] {
+        let body = speech::plain("a", "/v1/chat/completions", 2);
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n", body.len());
+        let a = Mock::start("a", vec![Step::Raw(format!("{head}{headers}\r\n{body}").into_bytes())]);
+        let b = Mock::answering("b", 2);
+        let gateway = Config::over(&[&a, &b]).start();
+        let ask = || {
+            let answer =
+                gateway.client().exchange(&post("/v1/chat/completions", "", speech::ask(false).to_string().as_bytes()));
+            (answer.status, answer.header("x-rhumb-endpoint").to_owned())
+        };
+        assert_eq!(ask(), (200, "a".to_owned()));
+        // The cheaper one is left alone, and nobody was refused.
+        (0..3).for_each(|_| assert_eq!(ask(), (200, "b".to_owned())));
+        assert_eq!((a.requests(), b.requests()), (1, 3));
+    }
 }

@@ -139,6 +139,13 @@ impl Window {
         }
     }
 
+    /// The endpoint served a request, and says that a rate limit is used up for so long: it is left alone before it has to refuse.
+    pub fn used_up(&mut self, now_ms: u64, for_ms: u64) {
+        if self.is_closable() {
+            self.closed_until_ms = self.closed_until_ms.max(now_ms + for_ms.min(BUSY_MS_MAX));
+        }
+    }
+
     /// The endpoint called itself unavailable, to more than one client alone.
     pub fn unavailable(&mut self, now_ms: u64) {
         self.busy(now_ms, Some(UNAVAILABLE_MS));
@@ -292,6 +299,13 @@ mod tests {
         assert_eq!(w.closed_ms(12_000), 1_000, "it has answered since");
         w.busy(20_000, Some(u64::MAX));
         assert_eq!(w.closed_ms(20_000), BUSY_MS_MAX);
+        // What it says of its limits beside an answer doubles nothing and shortens nothing.
+        let mut w = Window::new(8.0);
+        w.used_up(1_000, 700);
+        w.used_up(1_000, 300);
+        assert_eq!((w.closed_ms(1_000), w.closed_ms(1_700)), (700, 0));
+        w.used_up(2_000, 86_400_000);
+        assert_eq!(w.closed_ms(2_000), BUSY_MS_MAX);
         w = Window::new(8.0);
         w.busy(0, Some(0));
         assert!(!w.has_room(50, 0.0), "never at once");

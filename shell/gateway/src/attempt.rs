@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http::HeaderValue;
 use rhumb_api::fault::EngineError;
+use rhumb_core::Parts as _;
 use rhumb_flow::blame::Failure;
 use rhumb_flow::patience::first_content_ms;
 use rhumb_grid::config::Dialect;
@@ -23,6 +24,7 @@ use rhumb_websocket::asking;
 use crate::failover::FailoverDriver;
 use crate::load_shedding::LoadShed;
 use crate::opening::{Fail, Failed, HELD_UNCOUNTED, Opened, Opening};
+use crate::parts::LiveParts;
 use crate::patience::Patience;
 use crate::pool;
 
@@ -53,6 +55,10 @@ impl FailoverDriver<'_> {
         let response = patience.wait(pin!(self.send(target, tries, before))).await?;
         if !(200..=299).contains(&response.head.status) {
             return patience.wait(Box::pin(self.refused(target, response))).await;
+        }
+        if let Some(for_ms) = response.head.used_up_ms {
+            let now_ms = self.epoch.now_ms();
+            LiveParts(self.epoch).window(target.endpoint, |window| window.used_up(now_ms, for_ms));
         }
         if response.head.encoded {
             // Something before it encodes what nobody asked to be encoded: that is no fault of the engine.

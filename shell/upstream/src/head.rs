@@ -34,6 +34,8 @@ pub struct Head {
     pub encoded: bool,
     /// When to ask again, in milliseconds, from whichever header states it.
     pub retry_after_ms: Option<u64>,
+    /// A rate limit is used up, for so many milliseconds: what comes before would be refused.
+    pub used_up_ms: Option<u64>,
     pub(crate) gzip: bool,
     pub(crate) framing: Framing,
     pub(crate) keep_alive: bool,
@@ -63,6 +65,7 @@ pub fn parse(bytes: &[u8]) -> Result<Option<(Head, usize)>, Error> {
         content_parameters: String::new(),
         encoded: false,
         retry_after_ms: None,
+        used_up_ms: None,
         gzip: false,
         framing: Framing::Close,
         keep_alive: response.version == Some(1),
@@ -73,6 +76,7 @@ pub fn parse(bytes: &[u8]) -> Result<Option<(Head, usize)>, Error> {
         retry.header(h.name, h.value);
     }
     head.retry_after_ms = retry.ms();
+    head.used_up_ms = retry.used_up_ms();
     // RFC 9112, section 6.3: with both, the transfer coding wins, and the message is suspect.
     head.framing = match (chunked, length) {
         (true, Some(_)) => return Err(Error::Malformed("both content-length and transfer-encoding")),

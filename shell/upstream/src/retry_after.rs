@@ -11,17 +11,18 @@ const MAX_MS: f64 = 86_400_000.0;
 pub(crate) struct RetryAfter {
     ms: Option<u64>,
     seconds_or_date: Option<u64>,
-    limits: [Limit; 2],
+    limits: [Limit; 4],
 }
 
-/// A rate limit: `requests` or `tokens`.
+/// A rate limit.
 #[derive(Debug, Default)]
 struct Limit {
     is_used_up: bool,
     reset: Option<u64>,
 }
 
-const LIMITS: [&str; 2] = ["requests", "tokens"];
+/// What is limited, as providers name it.
+const LIMITS: [&str; 4] = ["requests", "tokens", "input-tokens", "output-tokens"];
 
 impl RetryAfter {
     /// Reads a header, if it is one of these. What cannot be read is as good as absent.
@@ -32,24 +33,34 @@ impl RetryAfter {
         } else if name.eq_ignore_ascii_case("retry-after") {
             let read = || number(text).and_then(|s| bounded(s * 1e3)).or_else(|| date(text));
             self.seconds_or_date = self.seconds_or_date.or_else(read);
-        } else if let Some(rest) =
-            name.get(..12).filter(|n| n.eq_ignore_ascii_case("x-ratelimit-")).map(|_| &name[12..])
-        {
-            for (limit, of) in self.limits.iter_mut().zip(LIMITS) {
-                let (what, which) = rest.split_once('-').unwrap_or_default();
-                if which.eq_ignore_ascii_case(of) && what.eq_ignore_ascii_case("remaining") {
-                    limit.is_used_up = number(text).is_some_and(|n| n <= 0.0);
-                } else if which.eq_ignore_ascii_case(of) && what.eq_ignore_ascii_case("reset") {
-                    limit.reset = limit.reset.or_else(|| duration(text));
-                }
-            }
+        } else {
+            self.limit(&name.to_ascii_lowercase(), text);
         }
+    }
+
+    /// Reads a header of a rate limit: `x-ratelimit-remaining-requests` and the like of OpenAI, and
+    /// `anthropic-ratelimit-requests-remaining` and the like.
+    fn limit(&mut self, name: &str, text: &str) {
+        let openai = name.strip_prefix("x-ratelimit-").and_then(|rest| rest.split_once('-'));
+        let anthropic = name.strip_prefix("anthropic-ratelimit-").and_then(|rest| rest.rsplit_once('-'));
+        let Some((what, of)) = openai.or(anthropic.map(|(of, what)| (what, of))) else { return };
+        let Some(at) = LIMITS.iter().position(|limit| *limit == of) else { return };
+        let limit = &mut self.limits[at];
+        match what {
+            "remaining" => limit.is_used_up = number(text).is_some_and(|n| n <= 0.0),
+            "reset" => limit.reset = limit.reset.or_else(|| duration(text).or_else(|| timestamp(text))),
+            _ => {}
+        }
+    }
+
+    /// A rate limit is used up for so many milliseconds.
+    pub(crate) fn used_up_ms(&self) -> Option<u64> {
+        self.limits.iter().filter(|l| l.is_used_up).filter_map(|l| l.reset).max()
     }
 
     /// In so many milliseconds.
     pub(crate) fn ms(&self) -> Option<u64> {
-        let used_up = self.limits.iter().filter(|l| l.is_used_up).filter_map(|l| l.reset).max();
-        self.ms.or(self.seconds_or_date).or(used_up)
+        self.ms.or(self.seconds_or_date).or_else(|| self.used_up_ms())
     }
 }
 
@@ -70,10 +81,25 @@ fn date(text: &str) -> Option<u64> {
     bounded(left.as_secs_f64() * 1e3)
 }
 
+/// A time as Anthropic writes it (RFC 3339, in UTC): `2026-12-01T01:07:07Z`.
+fn timestamp(text: &str) -> Option<u64> {
+    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let (day, time) = text.strip_suffix('Z')?.split_once('T')?;
+    let [year, month, day] = day.splitn(3, '-').collect::<Vec<_>>().try_into().ok()?;
+    let month = MONTHS.get(month.parse::<usize>().ok()?.checked_sub(1)?)?;
+    let seconds = time.split('.').next()?;
+    // As an HTTP date it has a day of the week, of which one is right.
+    let on = |weekday: &&str| date(&format!("{weekday}, {day} {month} {year} {seconds} GMT"));
+    ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"].iter().find_map(on)
+}
+
 /// A duration as OpenAI writes it, `6m0s` or `120ms`, or a number of seconds.
 fn duration(text: &str) -> Option<u64> {
     if let Some(seconds) = number(text) {
         return bounded(seconds * 1e3);
+    }
+    if text.is_empty() {
+        return None;
     }
     let (mut rest, mut ms) = (text, 0.0);
     while !rest.is_empty() {
@@ -138,6 +164,27 @@ mod tests {
         assert_eq!(of(&[("retry-after", "9e99")]), Some(86_400_000));
         assert_eq!(of(&[("retry-after-ms", "1e999")]), Some(86_400_000));
         assert_eq!(of(&[("retry-after", "Fri, 31 Dec 9999 23:59:59 GMT")]), Some(86_400_000));
+    }
+
+    #[test]
+    fn limits_of_anthropic_are_read() {
+        let soon = clock::wall() + Duration::from_secs(600);
+        let http = httpdate::fmt_http_date(soon);
+        let [_, day, month, year, time, _] = http.split(' ').collect::<Vec<_>>().try_into().unwrap();
+        let month = 1 + "JanFebMarAprMayJunJulAugSepOctNovDec".find(month).unwrap() / 3;
+        let reset = format!("{year}-{month:02}-{day}T{time}Z");
+        for of_what in ["requests", "tokens", "input-tokens", "output-tokens"] {
+            let [remaining, at] = ["remaining", "reset"].map(|what| format!("Anthropic-RateLimit-{of_what}-{what}"));
+            let found = of(&[(remaining.as_str(), "0"), (at.as_str(), reset.as_str())]);
+            assert!(found.is_some_and(|ms| (590_000..=600_000).contains(&ms)), "{found:?}");
+            assert_eq!(of(&[(remaining.as_str(), "7"), (at.as_str(), reset.as_str())]), None);
+        }
+        for bad in
+            ["", "T", "2026-13-01T00:00:00Z", "2026-00-01T00:00:00Z", "2026-12-01T00:00:00+01:00", "2026-12-0\u{e9}T1Z"]
+        {
+            let limit = [("anthropic-ratelimit-tokens-remaining", "0"), ("anthropic-ratelimit-tokens-reset", bad)];
+            assert_eq!(of(&limit), None, "{bad}");
+        }
     }
 
     #[test]

@@ -8,6 +8,8 @@ use std::process::{Child, Command, Output, Stdio};
 
 use rhumb_tests::client::{Client, post};
 use rhumb_tests::gateway::binary;
+use rhumb_tests::mock::Mock;
+use rhumb_tests::script::{Step, status};
 use rhumb_tests::temp::TempDir;
 
 /// An emulated engine, and its port.
@@ -125,4 +127,27 @@ fn without_a_configuration_engines_of_this_machine_are_served() {
     assert!(!news.contains("refused"), "{news}");
     child.kill().unwrap();
     child.wait().unwrap();
+}
+
+#[test]
+fn an_endpoint_is_asked_which_dialects_it_answers() {
+    let refuses =
+        status(400, "", r#"{"type":"error","error":{"type":"invalid_request_error","message":"model: is missing"}}"#);
+    let (dir, mock) = (TempDir::new(), Mock::start("a", refuses));
+    let args = ["add", &mock.url(), "--dry-run", "--api-key-env", "KEY", "--api-key-header", "x-api-key"];
+    let (code, said, errors) = rhumb(dir.path(), &args);
+    assert_eq!(code, 0, "{errors}");
+    for line in ["api_key: ${KEY}\n", "api_key_header: x-api-key\n", "# dialects: [chat, messages, responses]   #"] {
+        assert!(said.contains(line), "{line}: {said}");
+    }
+    let seen = mock.seen();
+    let paths: Vec<&str> = seen.iter().map(|s| s.path.as_str()).collect();
+    assert_eq!(paths, ["/v1/chat/completions", "/v1/messages", "/v1/responses"]);
+    let head = |s: &rhumb_tests::mock::Seen| (s.header("x-api-key").to_owned(), s.header("authorization").to_owned());
+    assert!(seen.iter().all(|s| head(s) == ("k-0123456789".to_owned(), String::new())));
+    // What is not there, and what answers whatever it is asked, is no dialect.
+    mock.set(status(404, "", "{}"));
+    assert!(!rhumb(dir.path(), &["add", &mock.url(), "--dry-run"]).1.contains("dialects"));
+    mock.set(vec![Step::Answer(1)]);
+    assert!(!rhumb(dir.path(), &["add", &mock.url(), "--dry-run"]).1.contains("dialects"));
 }

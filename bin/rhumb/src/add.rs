@@ -34,6 +34,9 @@ pub(crate) struct Args {
     /// Environment variable that holds the endpoint's API key
     #[arg(long, value_name = "VARIABLE")]
     api_key_env: Option<String>,
+    /// Header that carries the key alone, as `x-api-key`; default: `authorization: Bearer`
+    #[arg(long, value_name = "HEADER", requires = "api_key_env")]
+    api_key_header: Option<String>,
     /// Print the configuration that would be written, and write nothing
     #[arg(long)]
     dry_run: bool,
@@ -43,9 +46,14 @@ pub(crate) struct Args {
 ///
 /// # Errors
 /// The address is none, or nothing there lists models.
-pub(crate) fn looked(url: &str, api_key: Option<&str>) -> Result<Looked, Failure> {
+pub(crate) fn looked(url: &str, api_key: Option<&str>, header: Option<&str>) -> Result<Looked, Failure> {
     let origin = Origin::parse(url).map_err(|e| Failure::new(exit::USAGE, e))?;
-    let headers = api_key.map(|key| format!("authorization: Bearer {key}\r\n")).unwrap_or_default();
+    // Anthropic's API answers nobody who does not say which version.
+    let mut headers = "anthropic-version: 2023-06-01\r\n".to_owned();
+    if let Some(key) = api_key {
+        let (name, scheme) = header.map_or(("authorization", "Bearer "), |name| (name, ""));
+        headers.push_str(&format!("{name}: {scheme}{key}\r\n"));
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| Failure::new(1, e))?;
     runtime.block_on(look(&origin, &headers)).map_err(|why| Failure::new(exit::UNREACHABLE, format!("`{url}`: {why}")))
 }
@@ -58,11 +66,12 @@ pub(crate) fn run(args: &Args) -> Outcome {
             Some(std::env::var(name).map_err(|_| missing())?)
         }
     };
-    let looked = looked(&args.url, key.as_deref())?;
+    let looked = looked(&args.url, key.as_deref(), args.api_key_header.as_deref())?;
     let endpoint = Endpoint {
         name: args.name.clone().unwrap_or_else(|| lines::name_of(&args.url)),
         url: args.url.trim_end_matches('/').to_owned(),
         api_key_env: args.api_key_env.clone(),
+        api_key_header: args.api_key_header.clone(),
         looked,
     };
     let (before, text) = if args.config.exists() {

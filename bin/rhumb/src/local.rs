@@ -19,8 +19,9 @@ pub(crate) fn find(ports: &[u16], may_move: bool) -> Result<String, Failure> {
     let mut found = Vec::new();
     for port in ports {
         let url = format!("http://127.0.0.1:{port}");
-        if let Ok(looked) = looked(&url, None) {
-            let endpoint = Endpoint { name: format!("local-{port}"), url, api_key_env: None, looked };
+        if let Ok(looked) = looked(&url, None, None) {
+            let endpoint =
+                Endpoint { name: format!("local-{port}"), url, api_key_env: None, api_key_header: None, looked };
             let models = endpoint.models().collect::<Vec<_>>().join(", ");
             out::note(format_args!("found {} at {}: {models}", engine(endpoint.looked.engine), endpoint.url));
             found.push(endpoint);

@@ -12,6 +12,7 @@ pub(crate) struct Endpoint {
     pub(crate) name: String,
     pub(crate) url: String,
     pub(crate) api_key_env: Option<String>,
+    pub(crate) api_key_header: Option<String>,
     pub(crate) looked: Looked,
 }
 
@@ -46,6 +47,9 @@ impl Endpoint {
         let _ = writeln!(out, "  engine: {}", engine(self.looked.engine));
         if let Some(variable) = &self.api_key_env {
             let _ = writeln!(out, "  api_key: ${{{variable}}}");
+        }
+        if let Some(header) = &self.api_key_header {
+            let _ = writeln!(out, "  api_key_header: {}", quoted(header));
         }
         out.push_str(&self.dialects());
         out.push_str("  # gpu: l40s             # its power and first speed come from it; `rhumb engine --list` prints the names\n");

@@ -53,10 +53,10 @@ impl Dialects {
         self.0
     }
 
-    /// The set of these bits. None at all is what records say that are older than dialects.
+    /// The set of these bits; those that mean nothing are left out. None at all is what records say that are older than dialects.
     #[must_use]
     pub const fn from_bits(bits: u8) -> Self {
-        if bits == 0 { Self::of(Dialect::Chat) } else { Self(bits) }
+        if bits & 0b111 == 0 { Self::of(Dialect::Chat) } else { Self(bits & 0b111) }
     }
 }
 

@@ -265,9 +265,13 @@ mod tests {
 
     #[test]
     fn abilities_are_bits() {
-        for bits in 0..512 {
-            assert_eq!(Abilities::from(Able::from(Abilities(bits))).0, bits);
+        for bits in 0..1 << 10 {
+            for dialects in 1..8 {
+                let bits = bits | dialects << 11;
+                assert_eq!(Abilities::from(Able::from(Abilities(bits))).0, bits);
+            }
         }
-        assert_eq!(Able::from(Abilities(0xffff_fe00)), Able::default(), "of those that come later nothing is known");
+        assert_eq!(Able::from(Abilities(0)), Able::default(), "before there were dialects, chat completions were meant");
+        assert_eq!(Able::from(Abilities(0xffff_c400)), Able::default(), "of those that come later nothing is known");
     }
 }

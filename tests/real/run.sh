@@ -16,7 +16,7 @@ if [ -z "${BASE_URL:-}" ]; then
     export RHUMB_BIN
 fi
 
-files=("$here/test_sdk.py" "$here/test_messages.py" "$here/test_native.py" "$here/test_responses.py" "$here/test_tasks.py" "$here/test_batches.py")
+files=("$here/test_sdk.py" "$here/test_messages.py" "$here/test_native.py" "$here/test_events.py" "$here/test_responses.py" "$here/test_tasks.py" "$here/test_batches.py")
 if [ "${1:-}" = clients ]; then
     shift
     files=("$here/test_clients.py")

@@ -350,3 +350,20 @@ fn a_stream_that_breaks_off_is_told_and_the_socket_stays() {
         200
     );
 }
+
+#[test]
+fn f41_requests_that_wait_are_no_longer_together_than_one_may_be() {
+    let mock = Mock::start("a", vec![Step::Gate, Step::Answer(1)]);
+    let gateway = Config::over(&[&mock]).gateway("max_body_bytes: 2000").start();
+    let mut socket = Socket::open(&gateway);
+    socket.create("first", None);
+    mock.await_requests(1);
+    for _ in 0..3 {
+        socket.create(&"x".repeat(800), None);
+    }
+    assert_eq!(socket.error().1, "websocket_stream_limit_reached");
+    mock.release();
+    (0..3).for_each(|_| drop(socket.response()));
+    socket.create(&"x".repeat(800), None);
+    socket.response();
+}

@@ -271,7 +271,11 @@ mod tests {
                 assert_eq!(Abilities::from(Able::from(Abilities(bits))).0, bits);
             }
         }
-        assert_eq!(Able::from(Abilities(0)), Able::default(), "before there were dialects, chat completions were meant");
+        assert_eq!(
+            Able::from(Abilities(0)),
+            Able::default(),
+            "before there were dialects, chat completions were meant"
+        );
         assert_eq!(Able::from(Abilities(0xffff_c400)), Able::default(), "of those that come later nothing is known");
     }
 }

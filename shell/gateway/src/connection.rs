@@ -128,8 +128,17 @@ pub(crate) async fn serve(
 
 /// Goes on with a WebSocket on a connection of which some bytes were read ahead.
 async fn go_on(opened: Opened, gateway: Arc<Gateway>, (wire, ahead): (Wire, Bytes), leave: impl Future<Output = ()>) {
-    let most = gateway.now().grid.config.gateway.max_body_bytes;
-    let limits = Limits { message_bytes_max: usize::try_from(most).unwrap_or(usize::MAX) };
+    let epoch = gateway.now();
+    let (state, mut account) = (Arc::clone(&epoch.state), None);
+    let room = Box::new(move |bytes| {
+        if bytes == 0 {
+            account = None;
+        }
+        state.limits.hold(&mut account, bytes)
+    });
+    let most = usize::try_from(epoch.grid.config.gateway.max_body_bytes).unwrap_or(usize::MAX);
+    let limits = Limits { message_bytes_max: most, room };
+    drop(epoch);
     match opened {
         Opened::Responses(headers) => {
             rhumb_websocket::serve(wire, ahead, limits, SocketResponder::new(gateway, headers), leave).await;

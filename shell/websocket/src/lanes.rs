@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rhumb_api::ApiError;
 use rhumb_responses::kept::{Noted, note};
@@ -24,13 +26,22 @@ pub(crate) struct Lanes<R> {
     /// Messages for the client. A lane waits while the client does not take them.
     out: mpsc::Sender<String>,
     lanes: BTreeMap<Option<String>, mpsc::Sender<Create>>,
+    /// Bytes of the requests that wait, and the most of them.
+    waiting: Arc<AtomicUsize>,
+    waiting_max: usize,
     working: JoinSet<Option<String>>,
 }
 
 impl<R: Responder> Lanes<R> {
     /// None yet.
-    pub(crate) fn new(responder: R, out: mpsc::Sender<String>) -> Self {
-        Self { responder, out, lanes: BTreeMap::new(), working: JoinSet::new() }
+    pub(crate) fn new(responder: R, out: mpsc::Sender<String>, waiting_max: usize) -> Self {
+        let (lanes, waiting) = (BTreeMap::new(), Arc::default());
+        Self { responder, out, lanes, waiting, waiting_max, working: JoinSet::new() }
+    }
+
+    /// Bytes of the requests that wait.
+    pub(crate) fn waiting_bytes(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
     }
 
     /// Takes a request.
@@ -38,10 +49,16 @@ impl<R: Responder> Lanes<R> {
     /// # Errors
     /// There is no room for it: the message that says so.
     pub(crate) fn take(&mut self, create: Create) -> Result<(), String> {
-        let lane = create.lane.clone();
+        let (lane, bytes) = (create.lane.clone(), create.body.len());
+        if self.waiting_bytes() + bytes > self.waiting_max {
+            return Err(full(lane.as_deref(), "those that wait are too long together"));
+        }
         let create = match self.lanes.get(&lane) {
             Some(requests) => match requests.try_send(create) {
-                Ok(()) => return Ok(()),
+                Ok(()) => {
+                    self.waiting.fetch_add(bytes, Ordering::Relaxed);
+                    return Ok(());
+                }
                 Err(mpsc::error::TrySendError::Closed(create)) => create,
                 Err(mpsc::error::TrySendError::Full(_)) => {
                     return Err(full(lane.as_deref(), &format!("{WAITING_MAX} requests wait in it")));
@@ -55,8 +72,9 @@ impl<R: Responder> Lanes<R> {
         let (requests, waiting) = mpsc::channel(WAITING_MAX);
         // It has room for the first.
         let _ = requests.try_send(create);
+        self.waiting.fetch_add(bytes, Ordering::Relaxed);
         self.lanes.insert(lane.clone(), requests);
-        self.working.spawn(work(self.responder.clone(), lane, waiting, self.out.clone()));
+        self.working.spawn(work(self.responder.clone(), lane, waiting, self.out.clone(), Arc::clone(&self.waiting)));
         Ok(())
     }
 
@@ -91,6 +109,7 @@ async fn work<R: Responder>(
     lane: Option<String>,
     mut waiting: mpsc::Receiver<Create>,
     out: mpsc::Sender<String>,
+    waiting_bytes: Arc<AtomicUsize>,
 ) -> Option<String> {
     let name = lane.as_deref();
     loop {
@@ -101,6 +120,8 @@ async fn work<R: Responder>(
         }) else {
             return lane;
         };
+        // What is worked on counts where that is done.
+        waiting_bytes.fetch_sub(create.body.len(), Ordering::Relaxed);
         match responder.respond(create).await {
             // Nobody is there any more where it cannot be sent.
             Err(refused) => drop(out.send(error(&refused, name)).await),

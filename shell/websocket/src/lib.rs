@@ -3,6 +3,7 @@
 
 mod handshake;
 mod lanes;
+mod metered;
 mod relay;
 mod socket;
 
@@ -14,6 +15,7 @@ use rhumb_api::ApiError;
 use rhumb_responses::socket::Create;
 
 pub use self::handshake::{accept, asking, is_asked};
+pub use self::metered::Room;
 pub use self::relay::{SessionEnd, Side, relay};
 pub use self::socket::{Limits, serve};
 

@@ -8,10 +8,11 @@ use rhumb_process::clock;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-use crate::socket::{FAREWELL, LIFETIME, Limits, PING_EVERY, close, fault};
+use crate::metered::Metered;
+use crate::socket::{FAREWELL, LIFETIME, Limits, PING_EVERY, close, config, fault};
 
 /// How a session has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,14 +31,6 @@ pub struct Side<S> {
     pub stream: S,
     /// What was read ahead.
     pub ahead: Bytes,
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin> Side<S> {
-    async fn open(self, role: Role, limits: Limits) -> WebSocketStream<S> {
-        let most = Some(limits.message_bytes_max);
-        let config = WebSocketConfig::default().max_message_size(most).max_frame_size(most);
-        WebSocketStream::from_partially_read(self.stream, self.ahead.to_vec(), role, Some(config)).await
-    }
 }
 
 /// What comes next of a session.
@@ -60,7 +53,11 @@ where
     C: AsyncRead + AsyncWrite + Unpin,
     E: AsyncRead + AsyncWrite + Unpin,
 {
-    let (mut client, mut engine) = (client.open(Role::Server, limits).await, engine.open(Role::Client, limits).await);
+    let (config, from_client) = (config(limits.message_bytes_max), Metered::new(client.stream, limits.room));
+    let mut client =
+        WebSocketStream::from_partially_read(from_client, client.ahead.to_vec(), Role::Server, Some(config)).await;
+    let mut engine =
+        WebSocketStream::from_partially_read(engine.stream, engine.ahead.to_vec(), Role::Client, Some(config)).await;
     let (mut leave, mut lifetime) = (pin!(leave), pin!(tokio::time::sleep(LIFETIME)));
     let mut ping = tokio::time::interval_at(clock::timer_now() + PING_EVERY, PING_EVERY);
     let mut is_heard = true;
@@ -75,6 +72,7 @@ where
         let ends = match next {
             Next::Client(message) => {
                 is_heard = true;
+                client.get_mut().taken(0);
                 of_client(message, &mut engine).await
             }
             Next::Engine(message) => of_engine(message, &mut client, &mut heard).await,

@@ -18,12 +18,14 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 
 use crate::Responder;
 use crate::lanes::Lanes;
+use crate::metered::{Metered, Room};
 
 /// What a socket may come to.
-#[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Longest message of a client.
+    /// Longest message of a client, and most of those that wait together.
     pub message_bytes_max: usize,
+    /// What of them counts as held.
+    pub room: Room,
 }
 
 /// Longest life of a socket: that of OpenAI's.
@@ -45,10 +47,11 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
     R: Responder,
 {
-    let most = Some(limits.message_bytes_max);
-    let config = WebSocketConfig::default().max_message_size(most).max_frame_size(most);
-    let mut socket = WebSocketStream::from_partially_read(stream, ahead.to_vec(), Role::Server, Some(config)).await;
-    let Some(farewell) = until_end(&mut socket, responder, leave).await else { return };
+    let most = limits.message_bytes_max;
+    let stream = Metered::new(stream, limits.room);
+    let mut socket =
+        WebSocketStream::from_partially_read(stream, ahead.to_vec(), Role::Server, Some(config(most))).await;
+    let Some(farewell) = until_end(&mut socket, responder, most, leave).await else { return };
     let end = async {
         let _ = socket.close(Some(farewell)).await;
         while let Some(Ok(_)) = socket.next().await {}
@@ -57,10 +60,16 @@ where
     let _ = tokio::time::timeout(FAREWELL, end).await;
 }
 
+/// Messages and frames are so long at most.
+pub(crate) fn config(most: usize) -> WebSocketConfig {
+    WebSocketConfig::default().max_message_size(Some(most)).max_frame_size(Some(most))
+}
+
 /// Serves it until it is to be closed with this word; `None` where nobody is there to hear it.
 async fn until_end<S, R>(
-    socket: &mut WebSocketStream<S>,
+    socket: &mut WebSocketStream<Metered<S>>,
     responder: R,
+    waiting_max: usize,
     leave: impl Future<Output = ()>,
 ) -> Option<CloseFrame>
 where
@@ -68,7 +77,7 @@ where
     R: Responder,
 {
     let (out, mut unsent) = mpsc::channel(UNSENT_MAX);
-    let mut lanes = Lanes::new(responder, out);
+    let mut lanes = Lanes::new(responder, out, waiting_max);
     let (mut leave, mut lifetime) = (pin!(leave), pin!(tokio::time::sleep(LIFETIME)));
     let mut ping = tokio::time::interval_at(clock::timer_now() + PING_EVERY, PING_EVERY);
     // Why it takes no more requests, once it does not; and whether its client was heard of since the last ping.
@@ -83,8 +92,11 @@ where
                 is_heard = true;
                 match message? {
                     Ok(message) if message.is_close() => return None,
-                    Ok(message) if ends.is_none() => take(&mut lanes, &message).map(Message::text),
-                    Ok(_) => None,
+                    Ok(message) => {
+                        let said = ends.is_none().then(|| take(&mut lanes, &message)).flatten();
+                        socket.get_mut().taken(lanes.waiting_bytes());
+                        said.map(Message::text)
+                    }
                     Err(why) => return fault(&why),
                 }
             }
@@ -137,6 +149,9 @@ pub(crate) fn fault(why: &Error) -> Option<CloseFrame> {
             close(CloseCode::Size, "the message is over the limit")
         }
         Error::Capacity(_) => close(CloseCode::Policy, "over a limit"),
+        Error::Io(why) if why.kind() == std::io::ErrorKind::OutOfMemory => {
+            close(CloseCode::Again, "there is no room now")
+        }
         Error::Utf8(_) => close(CloseCode::Invalid, "the text is not UTF-8"),
         Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => return None,
         Error::Protocol(_) => close(CloseCode::Protocol, "this is no frame of a WebSocket client"),

@@ -200,6 +200,23 @@ fn what_cannot_be_translated_goes_only_where_it_is_spoken() {
 }
 
 #[test]
+fn what_an_engine_would_have_to_keep_is_not_passed_on() {
+    // An engine knows one key, the gateway's: it would give one tenant what it kept for another.
+    let mock = Mock::start("a", stream_in_pieces(response_stream().as_bytes(), 99));
+    let gateway = speaking(&[&mock], &["chat, responses"]).start();
+    for (member, value, status) in [
+        ("previous_response_id", json!("resp_own"), 404),
+        ("conversation", json!("conv_1"), 404),
+        ("background", json!(true), 400),
+    ] {
+        let mut request = response(false);
+        request[member] = value;
+        assert_eq!(ask(&gateway, "/v1/responses", &request).status, status, "{member}");
+    }
+    assert_eq!(mock.requests(), 0);
+}
+
+#[test]
 fn a_stream_that_breaks_off_ends_in_its_own_dialect() {
     let events = message_events();
     let begun = events[..8].concat();

@@ -17,6 +17,25 @@ static EMPTY: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"delta
 
 static USAGE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"usage\""));
 
+/// A request goes on with what was kept, or leaves something to ask for later. An engine that is passed it keeps it for whoever has the
+/// gateway's key, which is every tenant: such a request is not passed on.
+pub fn needs_keeping(body: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Members {
+        #[serde(default)]
+        background: Value,
+        #[serde(default)]
+        previous_response_id: Value,
+        #[serde(default)]
+        conversation: Value,
+    }
+    let needs = |m: Members| {
+        let is_asked = !m.background.is_null() && m.background != Value::Bool(false);
+        is_asked || !m.previous_response_id.is_null() || !m.conversation.is_null()
+    };
+    serde_json::from_slice(body).is_ok_and(needs)
+}
+
 /// What one event is, by its data.
 pub fn piece(data: &[u8]) -> Piece {
     if data.starts_with(DELTA) && EMPTY.find(data).is_none() {
@@ -141,6 +160,21 @@ mod tests {
         );
         assert_eq!(error_in(br#"{"type":"error","message":"m"}"#).unwrap().message, "m");
         assert_eq!(error_in(b"[]"), None);
+    }
+
+    #[test]
+    fn what_needs_keeping_is_told_from_what_does_not() {
+        for needs in [
+            r#""background":true"#,
+            r#""previous_response_id":"r""#,
+            r#""conversation":{"id":"c"}"#,
+            r#""background":1"#,
+        ] {
+            assert!(needs_keeping(format!("{{{needs}}}").as_bytes()), "{needs}");
+        }
+        for not in [r#"{"background":false}"#, r#"{"previous_response_id":null,"store":true}"#, "{}", "["] {
+            assert!(!needs_keeping(not.as_bytes()), "{not}");
+        }
     }
 
     #[test]

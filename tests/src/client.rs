@@ -117,6 +117,14 @@ impl Client {
         self.stream.write_all(bytes).unwrap();
     }
 
+    /// Something of an answer has come.
+    pub fn is_answered(&self) -> bool {
+        self.stream.set_nonblocking(true).unwrap();
+        let has_come = matches!(self.stream.peek(&mut [0]), Ok(1..));
+        self.stream.set_nonblocking(false).unwrap();
+        has_come
+    }
+
     /// Sends bytes as far as the other side takes them.
     pub fn try_send(&mut self, bytes: &[u8]) -> bool {
         self.stream.write_all(bytes).is_ok()
@@ -178,6 +186,8 @@ impl Client {
     /// # Panics
     /// No head came.
     pub fn answer(&mut self) -> Answer {
+        // It may have been asked long before anybody reads.
+        self.asked = Instant::now();
         let mut answer = self.head().expect("an answer, not the end of the connection");
         if answer.header("transfer-encoding") == "chunked" {
             answer.whole = self.chunks(&mut answer.body);

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use rhumb_tests::gateway::{binary, lab_binary};
+use rhumb_tests::temp::TempDir;
 
 fn run(program: &Path, args: &[&str]) -> (i32, String, String) {
     let Output { status, stdout, stderr } =
@@ -50,9 +51,9 @@ fn commands_of_the_lab_are_handed_over_by_rhumb_sim() {
     let (code, out, said) = rhumb(&["league", "--seeds", "1"]);
     assert!(code == 2 && out.is_empty() && said.contains("1 is not in 2..=1000"), "{said}");
     // A program that stands alone says where they are.
-    let alone = std::env::temp_dir().join(format!("rhumb-alone-{}", std::process::id()));
+    let dir = TempDir::new();
+    let alone = dir.path().join("rhumb");
     std::fs::copy(binary(), &alone).unwrap();
     let (code, _, said) = run(&alone, &["sim", "tune"]);
-    std::fs::remove_file(&alone).unwrap();
     assert!(code == 2 && said.contains("`tune` is a command of `rhumb-lab`") && said.contains("make build"), "{said}");
 }

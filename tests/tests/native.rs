@@ -207,6 +207,8 @@ fn what_an_engine_would_have_to_keep_is_not_passed_on() {
     for (member, value, status) in [
         ("previous_response_id", json!("resp_own"), 404),
         ("conversation", json!("conv_1"), 404),
+        ("prompt", json!({"id": "p"}), 400),
+        ("input", json!([{"type": "item_reference", "id": "rs_1"}]), 400),
         ("background", json!(true), 400),
     ] {
         let mut request = response(false);

@@ -8,6 +8,7 @@ use rhumb_grid::steering::STEERING;
 use rhumb_json::Limits;
 use rhumb_kept::Recalled;
 use rhumb_openai::request::{Api, Scan, scan};
+use rhumb_passing::refers_to_kept;
 use rhumb_responses::passing::needs_keeping;
 
 use crate::epoch::ConfigEpoch;
@@ -26,7 +27,7 @@ impl Form {
     /// The client's own, in a dialect that some endpoint of this grid speaks.
     fn own(epoch: &ConfigEpoch, operation: Operation, body: &Bytes) -> Option<Self> {
         let api = operation.own_api().filter(|api| epoch.upstreams.iter().any(|u| u.speaks.has(api.dialect())))?;
-        if api == Api::Responses && needs_keeping(body) {
+        if refers_to_kept(body) || api == Api::Responses && needs_keeping(body) {
             return None;
         }
         let scan = scan(api, body, Limits::default(), STEERING).ok()?;

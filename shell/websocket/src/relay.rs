@@ -6,6 +6,7 @@ use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
 use rhumb_process::clock;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::MissedTickBehavior;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role};
@@ -60,6 +61,8 @@ where
         WebSocketStream::from_partially_read(engine.stream, engine.ahead.to_vec(), Role::Client, Some(config)).await;
     let (mut leave, mut lifetime) = (pin!(leave), pin!(tokio::time::sleep(LIFETIME)));
     let mut ping = tokio::time::interval_at(clock::timer_now() + PING_EVERY, PING_EVERY);
+    // One that comes late leaves the client its whole time to answer.
+    ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut is_heard = true;
     let ends = loop {
         let next = tokio::select! {
@@ -72,7 +75,9 @@ where
         let ends = match next {
             Next::Client(message) => {
                 is_heard = true;
-                client.get_mut().taken(0);
+                if matches!(&message, Some(Ok(message)) if is_said(message)) {
+                    client.get_mut().taken(0);
+                }
                 of_client(message, &mut engine).await
             }
             Next::Engine(message) => of_engine(message, &mut client, &mut heard).await,

@@ -10,6 +10,7 @@ use rhumb_process::clock;
 use rhumb_responses::socket::{error, limit, read};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
+use tokio::time::MissedTickBehavior;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
@@ -60,9 +61,12 @@ where
     let _ = tokio::time::timeout(FAREWELL, end).await;
 }
 
+/// Bytes that are read at once: every socket has room for them.
+const READ_BYTES: usize = 8 << 10;
+
 /// Messages and frames are so long at most.
 pub(crate) fn config(most: usize) -> WebSocketConfig {
-    WebSocketConfig::default().max_message_size(Some(most)).max_frame_size(Some(most))
+    WebSocketConfig::default().read_buffer_size(READ_BYTES).max_message_size(Some(most)).max_frame_size(Some(most))
 }
 
 /// Serves it until it is to be closed with this word; `None` where nobody is there to hear it.
@@ -80,6 +84,8 @@ where
     let mut lanes = Lanes::new(responder, out, waiting_max);
     let (mut leave, mut lifetime) = (pin!(leave), pin!(tokio::time::sleep(LIFETIME)));
     let mut ping = tokio::time::interval_at(clock::timer_now() + PING_EVERY, PING_EVERY);
+    // One that comes late leaves the client its whole time to answer.
+    ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
     // Why it takes no more requests, once it does not; and whether its client was heard of since the last ping.
     let (mut ends, mut is_heard): (Option<&'static str>, _) = (None, true);
     loop {
@@ -91,10 +97,13 @@ where
             message = socket.next() => {
                 is_heard = true;
                 match message? {
-                    Ok(message) if message.is_close() => return None,
+                    // It is answered with its own.
+                    Ok(message) if message.is_close() => return Some(close(CloseCode::Normal, "")),
                     Ok(message) => {
                         let said = ends.is_none().then(|| take(&mut lanes, &message)).flatten();
-                        socket.get_mut().taken(lanes.waiting_bytes());
+                        if message.is_text() || message.is_binary() {
+                            socket.get_mut().taken(lanes.waiting_bytes());
+                        }
                         said.map(Message::text)
                     }
                     Err(why) => return fault(&why),

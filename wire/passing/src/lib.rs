@@ -9,6 +9,7 @@ use rhumb_api::event::{Piece, UsageEvent};
 use rhumb_api::fault::EngineError;
 use rhumb_grid::config::Dialect;
 use rhumb_sse::{Event, events};
+use serde_json::Value;
 
 pub use self::scanner::Scanner;
 
@@ -56,6 +57,22 @@ pub fn is_answer(dialect: Dialect, body: &[u8]) -> bool {
         Dialect::Messages => rhumb_anthropic::passing::is_answer(body),
         Dialect::Responses => rhumb_responses::passing::is_answer(body),
     }
+}
+
+/// A body refers to what its engine keeps: an item, a file, a store, a container. An engine keeps it under the gateway's key, for every
+/// tenant alike, so such a body is passed on to none.
+pub fn refers_to_kept(body: &[u8]) -> bool {
+    fn refers(value: &Value) -> bool {
+        match value {
+            Value::Array(all) => all.iter().any(refers),
+            Value::Object(members) => members.iter().any(|(key, value)| {
+                let is_name = matches!(key.as_str(), "file_id" | "vector_store_ids" | "container") && !value.is_null();
+                is_name || key == "type" && value == "item_reference" || refers(value)
+            }),
+            _ => false,
+        }
+    }
+    serde_json::from_slice(body).is_ok_and(|value: Value| refers(&value) || !value["prompt"].is_null())
 }
 
 /// How a stream ends whose connection has ended: with the last event, which may lack its empty line when it is the very last thing,

@@ -140,6 +140,13 @@ fn a_plain_response_passes_and_its_name_and_length_are_the_endpoints() {
     let request = json!({"model": MODEL, "input": "x", "priority": 9, "tools": [{"type": "web_search"}]});
     let answer = ask(&gateway, "/v1/responses", &request);
     assert_eq!((answer.status, answer.text()), (200, said.to_string()));
+    // A length under another name sets none, and is held against the limit.
+    let mut long = request.clone();
+    long["max_completion_tokens"] = json!(1);
+    assert_eq!(ask(&gateway, "/v1/responses", &long).status, 200);
+    assert_eq!(mock.seen().last().unwrap().json()["max_output_tokens"], 77);
+    long["n_predict"] = json!(78);
+    assert_eq!(ask(&gateway, "/v1/responses", &long).status, 400);
     let seen = mock.seen().remove(0).json();
     assert_eq!((&seen["max_output_tokens"], &seen["tools"]), (&json!(77), &request["tools"]));
     assert!(seen.get("priority").is_none(), "what steers an engine is cut out: {seen}");

@@ -43,7 +43,7 @@ use crate::operation::Operation;
 use crate::pipeline::authenticate::Head;
 use crate::pipeline::dispatch::Dispatch;
 use crate::pipeline::guard::Guarded;
-use crate::pipeline::permit::permit;
+use crate::pipeline::permit::{permit, within_limits};
 use crate::request_headers::SESSION_LIMIT;
 use crate::request_record::RequestRecord;
 use crate::resource_limits::Held;
@@ -152,6 +152,9 @@ pub(crate) async fn answer(
         form.scan.request.conversation_hash = Some(xxh3_64(session.as_bytes()));
     }
     let Form { body, scan, .. } = &form;
+    if let Some(own) = &own {
+        within_limits(own.api, &head.policy.service, &own.scan.request)?;
+    }
     let permitted = permit(epoch, api, head, scan)?;
     let mut routing = RoutingRequest::new(epoch, operation, head, permitted.models, (body, dialects), scan);
     let reply = Reply::new(translated, routing.id, &scan.request.model, routing.prompt_tokens());

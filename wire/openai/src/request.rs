@@ -5,6 +5,7 @@ use std::ops::Range;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use rhumb_api::{ApiError, Request, Tier};
+use rhumb_grid::config::Dialect;
 use rhumb_json::{JsonError, Kind, Limits, UNITS, Walker, unescape};
 
 pub use self::api::Api;
@@ -110,7 +111,7 @@ pub fn scan(api: Api, body: &[u8], limits: Limits, steering: &[&str]) -> Result<
         "prompt" if api == Api::Completions => prompt::inputs(w, body, &mut s),
         name if !api.generates() && api.prompt_fields().contains(&name) => prompt::more_inputs(w, body, &mut s),
         name if name == api.length_field() => max_tokens(w, body, api.length_field(), &mut s),
-        "max_completion_tokens" => {
+        "max_completion_tokens" if api.dialect() == Dialect::Chat => {
             asked.max_completion = count(w, body, "max_completion_tokens")?;
             parameters::length(&mut s, "max_completion_tokens", asked.max_completion);
             Ok(())

@@ -36,7 +36,7 @@ pub(crate) fn permit(epoch: &ConfigEpoch, api: Api, head: &Head<'_>, scan: &Scan
 }
 
 /// What would multiply the work of one request is limited before anything is sent anywhere.
-fn within_limits(api: Api, service: &Service, request: &Request) -> Result<(), ApiError> {
+pub(crate) fn within_limits(api: Api, service: &Service, request: &Request) -> Result<(), ApiError> {
     let refuse = |field: &str, most: u64| {
         let text = format!("`{field}` may be at most {most} under this policy.");
         Err(ApiError::invalid(text).with_param(field))

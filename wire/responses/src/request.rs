@@ -137,7 +137,6 @@ fn unkept(read: &mut Read<'_>, key: &str, raw: &RawValue) -> Result<(), ApiError
     }
 }
 
-/// What is to be included in the answer: nothing of it is there.
 /// How much thinking the answer is worth. What is to be shown of it is shown.
 fn reasoning<'a>(read: &mut Read<'a>, raw: &'a RawValue) -> Result<(), ApiError> {
     let members: Members<'a> = parse(raw, "reasoning", "must be an object")?;
@@ -150,6 +149,7 @@ fn reasoning<'a>(read: &mut Read<'a>, raw: &'a RawValue) -> Result<(), ApiError>
     Ok(())
 }
 
+/// What is to be included in the answer: nothing of it is there.
 fn include(raw: &RawValue, dropped: &mut Dropped) -> Result<(), ApiError> {
     for name in parse::<Vec<String>>(raw, "include", "must be an array of strings")? {
         dropped.add_unknown(&format!("include.{name}"));
